@@ -1,0 +1,104 @@
+"""The error tree. Each class carries its exit code, each message its remedy.
+
+A traceback is for bugs of unmask alone: the command line turns every `UnmaskError` into one line on
+stderr and the class's exit code. The table in the README is checked against this module by a test.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, get_args
+
+FailureClass = Literal[
+    "unreadable",
+    "no_video_stream",
+    "too_few_frames",
+    "decode_error",
+    "timeout",
+    "no_face",
+]
+"""Why one video gave no features; a row of failures.csv, never the end of a run."""
+
+FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
+
+
+class UnmaskError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(UnmaskError):
+    """A parameter or option is unknown, ill-typed or out of range."""
+
+    exit_code = 2
+
+
+class InputError(UnmaskError):
+    """A path is missing, empty, or not what the command reads."""
+
+    exit_code = 3
+
+
+class DatasetError(UnmaskError):
+    """The videos cannot serve: one class only, too few, or one video under both labels."""
+
+    exit_code = 4
+
+
+class StoreError(UnmaskError):
+    """A feature store or shard is damaged, foreign, or of a future version."""
+
+    exit_code = 5
+
+
+class MismatchError(UnmaskError):
+    """Features, backbone and bundle do not belong together."""
+
+    exit_code = 6
+
+
+class ToolError(UnmaskError):
+    """Something outside unmask is missing: ffmpeg, a model file, a download."""
+
+    exit_code = 7
+
+
+class OutputError(UnmaskError):
+    """The output cannot be written: disk full, read-only, no permission."""
+
+    exit_code = 8
+
+
+class TooManyFailuresError(UnmaskError):
+    """More videos failed than `--max-failures` allows; what succeeded is kept."""
+
+    exit_code = 9
+
+
+class LeakError(UnmaskError):
+    """A video or person of the evaluation was seen in training."""
+
+    exit_code = 10
+
+
+class LockedError(UnmaskError):
+    """Another process is writing to the same store."""
+
+    exit_code = 11
+
+
+class VideoError(UnmaskError):
+    """One video gave no frames. Inside a run it becomes a row of failures.csv.
+
+    Args:
+        failure: the class of the failure.
+        message: what happened, in one line, with the remedy where there is one.
+        stderr_tail: the last lines that ffmpeg wrote, for the analyst.
+    """
+
+    exit_code = 12
+
+    def __init__(self, failure: FailureClass, message: str, *, stderr_tail: str = "") -> None:
+        super().__init__(message)
+        self.failure: FailureClass = failure
+        self.stderr_tail = stderr_tail

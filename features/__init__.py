@@ -1,0 +1,1 @@
+"""Embedding sequences: what they are keyed by, how they are made, kept and read. No TensorFlow."""

@@ -1,0 +1,1 @@
+"""The ResNet50 backbone, the LSTM head, their training and their evaluation."""
