@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+  2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+# The binaries of the environment first: dvc starts `unmask`, unmask finds ffmpeg in the wheel.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+help:
+	@echo "make demo   render the demo data set, run every stage, print the results"
+	@echo "make test   ruff, mypy, import-linter and pytest"
+	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
+	@echo "make clean  remove the environment and every result; the feature store too"
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "unmask needs Python 3.11 to 3.13 with venv" \
+	  "(Debian: apt-get install python3 python3-venv), or say make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: .venv/installed
+	@$(BIN)/dvc repro --quiet
+	@$(BIN)/unmask results artifacts/reports
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest
+
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
+	  --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+clean:
+	rm -rf .venv artifacts .unmask
