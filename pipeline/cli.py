@@ -1,0 +1,364 @@
+"""The command line: parse, call one stage, turn an error into an exit code.
+
+Nothing is decided here. Each command hands its arguments to one function of `pipeline.stages`,
+which is imported inside the command, so that `unmask --help` answers without loading TensorFlow.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from data.errors import OutputError, UnmaskError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: finished work is kept."""
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class Commands(TyperGroup):
+    """Maps errors to one line on stderr and the exit code of the table in the README."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UnmaskError as error:
+            complain(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            typer.echo("unmask: interrupted; finished work is kept", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            complain(OutputError(unwritable(error)))
+            raise typer.Exit(OutputError.exit_code) from error
+
+
+def complain(error: UnmaskError) -> None:
+    """Writes the error and its notes to stderr, each on one line."""
+    typer.echo(f"unmask: {error}", err=True)
+    for note in getattr(error, "__notes__", []):
+        typer.echo(f"  {note}", err=True)
+
+
+def unwritable(error: OSError) -> str:
+    """One line that says what could not be written, why, and what to do."""
+    remedy = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "choose another"
+    return (
+        f"cannot write {error.filename or 'the output'}: {error.strerror}; {remedy} and run again"
+    )
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="unmask",
+    help="Tell real face videos from deepfakes: features cached once, an LSTM trained in seconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    help="Look into a folder of features.",
+    rich_markup_mode=None,
+)
+app.add_typer(store_app, name="store")
+
+ParamsOption = Annotated[
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="A params.yaml; without it, the defaults."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated."),
+]
+ManifestOption = Annotated[
+    Path, typer.Option("--manifest", metavar="FILE", help="The manifest that `index` wrote.")
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", help="Folder of the videos, where it is not the manifest's own."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Parallel decoders; default: the cores.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+
+
+def version(wanted: bool) -> None:
+    """Prints the version and ends."""
+    if wanted:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"unmask {installed('unmask')}")
+        raise typer.Exit
+
+
+@app.callback()
+def unmask(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to write; new, empty or an older demo.")],
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Render the demo data set: made-up people, real H.264, rendered forgeries.
+
+    Example: unmask demo artifacts/demo
+    """
+    from pipeline import stages
+
+    stages.render_demo(folder, params=load(params, set_), workers=workers)
+
+
+@app.command()
+def index(
+    root: Annotated[Path, typer.Argument(help="Folder with real/ and fake/, or a CSV of labels.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Manifest; default ROOT/manifest.csv."),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Layout of ROOT: auto, folders, table.")] = "auto",
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Find, probe, digest, label, group and split the videos below ROOT.
+
+    Example: unmask index videos -o manifest.csv
+    """
+    from pipeline import stages
+
+    stages.index_videos(root, out, layout=layout, params=load(params, set_), workers=workers)
+
+
+@app.command()
+def backbone(
+    name: Annotated[
+        str, typer.Argument(help="resnet50-imagenet, resnet50-thin, resnet50-random or a path.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the weights to.")],
+    params: ParamsOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Write a backbone's weights to a folder, fetching them once where they must be fetched.
+
+    Example: unmask backbone resnet50-imagenet -o weights/imagenet
+    """
+    from pipeline import stages
+
+    stages.export_backbone(name, out, params=load(params, set_))
+
+
+@app.command()
+def extract(
+    source: Annotated[Path, typer.Argument(help="A manifest, a folder of videos, or one video.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of features to write.")],
+    root: RootOption = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Name or path of the backbone; default: backbone.name.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Take frames and backbone from this bundle.")
+    ] = None,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    store: Annotated[
+        Path, typer.Option(help="Where finished features are kept for every later run.")
+    ] = Path(".unmask/store"),
+    max_failures: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of videos that may fail; default in params."),
+    ] = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
+
+    Example: unmask extract manifest.csv --root videos -o features
+    """
+    from pipeline import stages
+
+    stages.extract_features(
+        source,
+        out,
+        root=root,
+        backbone=backbone,
+        bundle=bundle,
+        params=load(params, set_),
+        store=store,
+        max_failures=max_failures,
+        workers=workers,
+    )
+
+
+@app.command()
+def finetune(
+    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the weights to.")],
+    root: RootOption = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Name or path of the backbone to start from.")
+    ] = None,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Fine-tune the backbone's last blocks on the training split's frames.
+
+    Example: unmask finetune manifest.csv --root videos -o weights/finetuned
+    """
+    from pipeline import stages
+
+    stages.finetune_backbone(
+        manifest, out, root=root, backbone=backbone, params=load(params, set_), workers=workers
+    )
+
+
+@app.command()
+def train(
+    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
+    manifest: ManifestOption,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Bundle folder to write.")],
+    params: ParamsOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Train the LSTM head, and its mean-pool baseline, on cached features.
+
+    Example: unmask train features --manifest manifest.csv -o bundle --set head.units=64
+    """
+    from pipeline import stages
+
+    stages.train_bundle(features, out, manifest=manifest, params=load(params, set_))
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
+    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
+    manifest: ManifestOption,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Report folder to write.")],
+    split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Evaluate on seen people too; marks the report.")
+    ] = False,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Measure a bundle on videos and people that it never saw; write metrics, plots, report.html.
+
+    Example: unmask evaluate bundle features --manifest manifest.csv -o report
+    """
+    from pipeline import stages
+
+    metrics = stages.evaluate_bundle(
+        bundle,
+        features,
+        out,
+        manifest=manifest,
+        split=split,
+        allow_seen=allow_seen,
+        params=load(params, set_),
+        quiet=json_,
+    )
+    if json_:
+        typer.echo(json.dumps(metrics, indent=2, sort_keys=True))
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
+    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
+    json_: JsonOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Say for each video: REAL or FAKE, how probable, from how many frames and faces.
+
+    Example: unmask predict bundle interview.mp4 --json
+    """
+    from pipeline import stages
+
+    if stages.predict_videos(bundle, videos, as_json=json_, workers=workers):
+        raise typer.Exit(PARTLY_FAILED)
+
+
+PARTLY_FAILED = 12
+"""Exit code of `predict` where some video gave no verdict."""
+
+
+@app.command()
+def results(
+    reports: Annotated[Path, typer.Argument(help="Folder of reports that `evaluate` wrote.")],
+    json_: JsonOption = False,
+) -> None:
+    """Show the results of several reports side by side, and where their pages are.
+
+    Example: unmask results artifacts/reports
+    """
+    from pipeline import stages
+
+    stages.show_results(reports, as_json=json_)
+
+
+@store_app.command()
+def inspect(
+    features: Annotated[Path, typer.Argument(help="Folder of features, or a store.")],
+    json_: JsonOption = False,
+) -> None:
+    """Show what a folder of features holds: recipe, backbone, videos, sizes, versions.
+
+    Example: unmask store inspect features
+    """
+    from pipeline import stages
+
+    stages.inspect_features(features, as_json=json_)
+
+
+@store_app.command()
+def verify(
+    features: Annotated[Path, typer.Argument(help="Folder of features, or a store.")],
+    json_: JsonOption = False,
+) -> None:
+    """Read every byte of a folder of features and report all damage; exit 5 if there is any.
+
+    Example: unmask store verify features
+    """
+    from pipeline import stages
+
+    stages.verify_features(features, as_json=json_)
+
+
+def load(params: Path | None, overrides: list[str] | None) -> Any:
+    """Reads the parameters of a command: the file, then each `--set`."""
+    from pipeline.config import load_params
+
+    return load_params(params, overrides or [])
+
+
+def main() -> None:
+    """Entry point of the command `unmask`."""
+    app(prog_name="unmask")
+
+
+if __name__ == "__main__":
+    main()
