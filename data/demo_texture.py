@@ -1,0 +1,78 @@
+"""Noise and soft shapes: the few strokes that every layer of the demo's portraits is painted with.
+
+Everything is drawn on small float32 grids with soft edges, so nothing has to be supersampled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Plane = NDArray[np.float32]
+"""One channel, (H, W)."""
+
+
+def clouds(
+    rng: np.random.Generator, height: int, width: int, octaves: tuple[tuple[float, float], ...]
+) -> Plane:
+    """Draws smooth noise as a sum of octaves.
+
+    Args:
+        rng: source of the draws.
+        height: rows of the result.
+        width: columns of the result.
+        octaves: pairs of (feature size in pixels, standard deviation).
+
+    Returns:
+        (height, width) float32 with mean about 0.
+    """
+    total = np.zeros((height, width), np.float32)
+    for size, deviation in octaves:
+        rows = max(2, round(height / size) + 1)
+        columns = max(2, round(width / size) + 1)
+        grid = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(deviation)
+        total += grid if grid.shape == total.shape else enlarge(grid, height, width)
+    return total
+
+
+def enlarge(plane: Plane, height: int, width: int) -> Plane:
+    """Resizes one channel with a cubic filter; (h, w) to (height, width) float32."""
+    resized = Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(resized, np.float32)
+
+
+def bump(u: Plane, v: Plane, at: tuple[float, float], size: tuple[float, float]) -> Plane:
+    """Draws a Gaussian hill of height 1 with standard deviations `size` around the point `at`."""
+    exponent = ((u - at[0]) / size[0]) ** 2 + ((v - at[1]) / size[1]) ** 2
+    return np.exp(-0.5 * exponent, dtype=np.float32)
+
+
+def pair(u: Plane, v: Plane, at: tuple[float, float], size: tuple[float, float]) -> Plane:
+    """Draws `bump` on both sides of the face."""
+    return bump(u, v, at, size) + bump(u, v, (-at[0], at[1]), size)
+
+
+def ramp(value: Plane, start: float | Plane, end: float | Plane) -> Plane:
+    """Rises smoothly from 0 at `start` to 1 at `end` (or falls, where end < start)."""
+    x = np.clip((value - start) / (end - start), 0.0, 1.0).astype(np.float32)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def mix(
+    below: NDArray[np.float32], above: NDArray[np.float32], weight: Plane
+) -> NDArray[np.float32]:
+    """Lays a colour or picture (…, 3) over the picture `below` (H, W, 3) with the given weight."""
+    return below + (above - below) * weight[..., None]
+
+
+def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Maps linear light 0..1 to display values 0..255 by a power of 1/2.2, softly clipped above."""
+    # A shoulder in place of hard clipping keeps the highlights of the skin from going flat white.
+    rolled = np.where(linear > 0.7, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3), linear)
+    return (np.clip(rolled, 0.0, 1.0) ** (1 / 2.2) * 255.0).astype(np.float32)
+
+
+def from_srgb(*colour: float) -> NDArray[np.float32]:
+    """Maps one display colour 0..255 to linear light, (3,) float32."""
+    return (np.asarray(colour, np.float32) / 255.0) ** np.float32(2.2)
