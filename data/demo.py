@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.demo_expression import Face
-from data.demo_face import Shot, render
+from data.demo_face import render
 from data.demo_forgery import METHODS, Method, draw_forgery, forge
 from data.demo_motion import perform
 from data.demo_person import Person, draw_person
 from data.demo_portrait import draw_light, paint_portrait
+from data.demo_scene import Shot
 from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
 from data.ffmpeg import encode
 

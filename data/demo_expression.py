@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.demo_portrait import CENTRE, SIZE, UNIT, Portrait, face_grid, mouth_line
-from data.demo_texture import Plane, bump, clouds, mix, ramp, to_srgb
+from data.demo_texture import Picture, Plane, bump, clouds, colour, mix, ramp, to_srgb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +40,8 @@ class Face:
         self._eyes = tuple(_Eye(portrait, side) for side in (-1.0, 1.0))
         self._mouth = _Mouth(portrait)
 
-    def show(self, expression: Expression) -> NDArray[np.float32]:
-        """Returns the picture (SIZE, SIZE, 3) float32 0..255 with the expression on it."""
+    def show(self, expression: Expression) -> Picture:
+        """Returns the picture (3, SIZE, SIZE) float32 0..255 with the expression on it."""
         picture = self.portrait.picture.copy()
         for eye in self._eyes:
             eye.paint(picture, expression)
@@ -75,11 +74,11 @@ class _Eye:
         self._fibres = clouds(rng, *u.shape, ((1.5, 0.25), (3, 0.2)))
         # The corner of the eye is pinker, and the lid casts a shadow from above.
         lit = light.key * np.float32(0.62) + light.ambient
-        white = np.asarray([0.62, 0.56, 0.53], np.float32) * lit
+        white = colour(0.62, 0.56, 0.53) * lit
         corner = np.clip(np.abs(self._x) / person.eye_width, 0, 1) ** 2
         self._white = mix(
-            np.broadcast_to(white, (*u.shape, 3)).astype(np.float32),
-            np.asarray([0.4, 0.2, 0.17], np.float32) * lit,
+            np.broadcast_to(white, (3, *u.shape)).astype(np.float32),
+            colour(0.4, 0.2, 0.17) * lit,
             0.5 * corner,
         )
         self._iris = person.iris * lit * np.float32(1.25)
@@ -90,7 +89,7 @@ class _Eye:
         self._sag = (1 - np.abs(across - 0.15 * (1 - across**2)) ** 2.2).astype(np.float32)
         self._highlight = (float(light.direction[0]) * side * 0.05, -0.045)
 
-    def paint(self, picture: NDArray[np.float32], expression: Expression) -> None:
+    def paint(self, picture: Picture, expression: Expression) -> None:
         person, x, y = self._person, self._x, self._y
         gaze = (expression.gaze[0] * 0.05 * self._side, expression.gaze[1] * 0.03)
         height = person.eye_open * (1 + 0.15 * expression.brow_raise)
@@ -107,25 +106,25 @@ class _Eye:
         shade = (0.75 + self._fibres + 2.2 * (radius - 0.05)) * ramp(
             radius, size + 0.02, size - 0.03
         )
-        ball = mix(self._white, self._iris * np.clip(shade, 0.12, 1.6)[..., None], ring)
+        ball = mix(self._white, self._iris * np.clip(shade, 0.12, 1.6), ring)
         ball = mix(ball, self._iris * np.float32(0.05), pupil)
         shadow = 1 - 0.6 * ramp(y, high + 0.06, high)
-        ball = ball * shadow[..., None]
+        ball = ball * shadow
         spot = bump(
             x, y, (gaze[0] + self._highlight[0], gaze[1] + self._highlight[1]), (0.018, 0.018)
         )
-        ball = mix(ball, np.ones(3, np.float32), 0.9 * spot)
-        skin = picture[self._where]
+        ball = mix(ball, colour(1, 1, 1), 0.9 * spot)
+        skin = picture[:, *self._where]
         # Lids: a crease above the open eye, a moist rim below, lashes along the upper edge.
         fold = high - 0.052 - 0.012 * self._arch
         open_wide = expression.eyes_open * self._inside
         crease = np.exp(-(((y - fold) / 0.013) ** 2)) * open_wide * (0.3 + 0.7 * self._arch)
         rim = np.exp(-(((y - low - 0.012) / 0.012) ** 2)) * self._inside
         lash = np.exp(-(((y - high + 0.004) / (0.013 + 0.006 * self._arch)) ** 2)) * self._inside
-        skin = skin * (1 - 0.42 * crease - 0.16 * rim)[..., None]
+        skin = skin * (1 - 0.42 * crease - 0.16 * rim)
         skin = mix(skin, to_srgb(ball), seen)
-        dark = np.asarray([28.0, 20.0, 18.0], np.float32)
-        picture[self._where] = mix(skin, dark, np.clip(0.85 * lash, 0, 0.9))
+        dark = colour(28, 20, 18)
+        picture[:, *self._where] = mix(skin, dark, np.clip(0.85 * lash, 0, 0.9))
 
 
 class _Mouth:
@@ -139,13 +138,13 @@ class _Mouth:
         self._line = mouth_line(person, self._u)
         self._cheek = bump(self._u, self._v, (0.0, person.mouth_height), (0.42, 9.0))
         lit = light.key * np.float32(0.5) + light.ambient
-        self._teeth = to_srgb(np.asarray([0.58, 0.52, 0.43], np.float32) * lit)
-        self._tongue = to_srgb(np.asarray([0.22, 0.065, 0.06], np.float32) * lit)
-        self._dark = to_srgb(np.asarray([0.022, 0.008, 0.008], np.float32) * lit)
+        self._teeth = to_srgb(colour(0.58, 0.52, 0.43) * lit)
+        self._tongue = to_srgb(colour(0.22, 0.065, 0.06) * lit)
+        self._dark = to_srgb(colour(0.022, 0.008, 0.008) * lit)
 
-    def paint(self, picture: NDArray[np.float32], expression: Expression) -> None:
+    def paint(self, picture: Picture, expression: Expression) -> None:
         person, u, v, line = self._person, self._u, self._v, self._line
-        source = picture[self._where]
+        source = picture[:, *self._where]
         rows, columns = u.shape
         opening = 0.21 * expression.mouth_open
         stretch = 1 + 0.1 * expression.mouth_wide - 0.06 * expression.mouth_open
@@ -176,18 +175,18 @@ class _Mouth:
         edge = upper + 0.065 + 0.012 * np.cos(u * 55) * arch
         teeth = ramp(v, edge + 0.012, edge - 0.012) * ramp(np.abs(u), 0.95 * width, 0.5 * width)
         gaps = 1 - 0.14 * np.exp(-((np.sin(u * 27.5) / 0.22) ** 2))
-        inside = mix(inside, self._teeth * (0.86 * gaps)[..., None], 0.92 * teeth)
+        inside = mix(inside, self._teeth * (0.86 * gaps), 0.92 * teeth)
         shadow = 1 - 0.55 * ramp(v, upper + 0.05, upper)
-        picture[self._where] = mix(moved, inside * shadow[..., None], gap)
+        picture[:, *self._where] = mix(moved, inside * shadow, gap)
 
 
-def _sample(source: NDArray[np.float32], y: Plane, x: Plane) -> NDArray[np.float32]:
-    """Reads `source` (H, W, 3) at fractional rows and columns, bilinear."""
+def _sample(source: Picture, y: Plane, x: Plane) -> Picture:
+    """Reads a picture at fractional rows and columns, bilinear."""
     top, left = y.astype(np.intp), x.astype(np.intp)
-    fy, fx = (y - top)[..., None], (x - left)[..., None]
-    flat = source.reshape(-1, 3)
-    index = top * source.shape[1] + left
-    above = flat[index] * (1 - fx) + flat[index + 1] * fx
-    below = flat[index + source.shape[1]] * (1 - fx) + flat[index + source.shape[1] + 1] * fx
-    sampled: NDArray[np.float32] = (above * (1 - fy) + below * fy).astype(np.float32)
-    return sampled
+    fy, fx = (y - top).astype(np.float32), (x - left).astype(np.float32)
+    stride = source.shape[2]
+    flat = source.reshape(3, -1)
+    index = top * stride + left
+    above = flat[:, index] * (1 - fx) + flat[:, index + 1] * fx
+    below = flat[:, index + stride] * (1 - fx) + flat[:, index + stride + 1] * fx
+    return above + (below - above) * fy

@@ -19,8 +19,8 @@ from PIL import Image
 from data.demo_expression import Face
 from data.demo_motion import Performance, blink, speak
 from data.demo_person import Person
-from data.demo_portrait import SIZE, Light, Portrait, face_grid, paint_portrait
-from data.demo_texture import Plane, clouds, ramp
+from data.demo_portrait import UNIT, Light, Portrait, face_grid, paint_portrait
+from data.demo_texture import Colour, Picture, Plane, clouds, colour, mix, ramp
 
 Method = Literal["swap", "reenactment", "synthesis", "eyes"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -36,7 +36,7 @@ class Forgery:
         method: see METHODS.
         strength: 0..1, drives the signs below.
         coarseness: factor by which the forged region was shrunk and enlarged again.
-        colour: (3,) offset of the forged region.
+        colour: offset of the forged region.
         contrast: factor on the forged region about its mean.
         softness: width of the blending border.
         jitter: standard deviation of the region's motion from frame to frame.
@@ -47,7 +47,7 @@ class Forgery:
     method: Method
     strength: float
     coarseness: float
-    colour: NDArray[np.float32]
+    colour: Colour
     contrast: float
     softness: float
     jitter: float
@@ -64,7 +64,7 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
         method=method,
         strength=strength,
         coarseness=float(1.15 + 1.5 * strength * rng.uniform(0.5, 1.0)),
-        colour=(direction * (2 + 9 * strength * rng.uniform(0.4, 1.0))).astype(np.float32),
+        colour=colour(*direction * (2 + 9 * strength * rng.uniform(0.4, 1.0))),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(4, 10) * (1.6 - strength)),
         jitter=float(0.9 * strength * rng.uniform(0.2, 1.0)),
@@ -81,7 +81,7 @@ def forge(
     donor: Person,
     performance: Performance,
     fps: float,
-) -> Callable[[int], NDArray[np.float32]]:
+) -> Callable[[int], Picture]:
     """Returns the forged face of each frame, for `demo_face.render`.
 
     Args:
@@ -100,7 +100,6 @@ def forge(
         pasted = Face(paint_portrait(donor, _other_light(rng, host.light, forgery.strength)))
     else:
         pasted = own
-    outside = performance
     if forgery.method == "reenactment":
         # The jaw around the forged mouth still follows the first words.
         acted = replace(performance, mouth_open=speak(rng, times))
@@ -112,37 +111,66 @@ def forge(
             gaze_right=gaze + performance.gaze_right[still],
             gaze_down=gaze + performance.gaze_down[still],
         )
-    mask = region(forgery.method, host.person, forgery.softness)
-    match = _colour_match(forgery, mask, host.picture, pasted.portrait.picture)
+    mask, window = _cut(region(forgery.method, host.person, forgery.softness))
+    height, width = mask.shape
+    match = _colour_match(
+        forgery, mask, host.picture[:, *window], pasted.portrait.picture[:, *window]
+    )
     shake = forgery.jitter * rng.standard_normal((frames, 2))
     pulse = forgery.flicker * rng.standard_normal(frames)
-    rough = clouds(rng, SIZE, SIZE, ((5, 1.0),)) * np.float32(1.5 * forgery.strength)
-    side = max(8, round(SIZE / forgery.coarseness))
+    rough = clouds(rng, height, width, ((5, 1.0),)) * np.float32(1.5 * forgery.strength)
+    small = (max(8, round(width / forgery.coarseness)), max(8, round(height / forgery.coarseness)))
 
-    def picture_at(index: int) -> NDArray[np.float32]:
-        below = own.show(outside.expression(index))
-        above = match(pasted.show(acted.expression(index))) + np.float32(pulse[index])
+    def picture_at(index: int) -> Picture:
+        picture = own.show(performance.expression(index))
+        above = match(pasted.show(acted.expression(index))[:, *window]) + np.float32(pulse[index])
         if forgery.method == "synthesis":
-            above = above + np.roll(rough, int(index * 7 % SIZE), axis=1)[..., None]
-        small = Image.fromarray(np.clip(above, 0, 255).astype(np.uint8))
-        small = small.resize((side, side), Image.Resampling.BILINEAR)
-        x, y = float(shake[index, 0]), float(shake[index, 1])
-        scale = side / SIZE
-        large = small.transform(
-            (SIZE, SIZE),
-            Image.Transform.AFFINE,
-            (scale, 0, scale * x, 0, scale, scale * y),
-            Image.Resampling.BICUBIC,
-        )
-        return below + (np.asarray(large, np.float32) - below) * mask[..., None]
+            above = above + np.roll(rough, index * 7, axis=1)
+        below = picture[:, *window]
+        picture[:, *window] = mix(below, _coarsen(above, small, shake[index]), mask)
+        return picture
 
     return picture_at
+
+
+def _coarsen(picture: Picture, small: tuple[int, int], by: NDArray[np.float64]) -> Picture:
+    """Shrinks a picture to (width, height) and enlarges it again, moved by (x, y) pixels."""
+    _, height, width = picture.shape
+    pixels = np.clip(picture, 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    shrunk = Image.fromarray(np.ascontiguousarray(pixels)).resize(small, Image.Resampling.BILINEAR)
+    box = (
+        float(np.clip(by[0], -1, 1)) + 1.0,
+        float(np.clip(by[1], -1, 1)) + 1.0,
+        0.0,
+        0.0,
+    )
+    # The box of the enlargement must stay inside: a rim of one pixel is given away for the motion.
+    x, y = box[0] * small[0] / width, box[1] * small[1] / height
+    rim = (2 * small[0] / width, 2 * small[1] / height)
+    moved = shrunk.resize(
+        (width - 2, height - 2),
+        Image.Resampling.BICUBIC,
+        box=(x, y, x + small[0] - rim[0], y + small[1] - rim[1]),
+    )
+    coarse = picture.copy()
+    coarse[:, 1:-1, 1:-1] = np.asarray(moved, np.float32).transpose(2, 0, 1)
+    return coarse
+
+
+def _cut(mask: Plane) -> tuple[Plane, tuple[slice, slice]]:
+    """Cuts a mask to its support, with a rim of two pixels, and returns where that lies."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    window = (
+        slice(max(0, int(rows[0]) - 2), int(rows[-1]) + 3),
+        slice(max(0, int(columns[0]) - 2), int(columns[-1]) + 3),
+    )
+    return mask[window], window
 
 
 def region(method: Method, person: Person, softness: float) -> Plane:
     """Returns the weight of the forged region on the painted face, (SIZE, SIZE) 0..1."""
     u, v = face_grid()
-    edge = softness / SIZE * 3.7  # pixels to face units
+    edge = softness / UNIT
     if method == "reenactment":
         shape = np.hypot(u / 0.62, (v - person.mouth_height - 0.08) / 0.42)
         return ramp(shape, 1.0, 1.0 - edge / 0.45)
@@ -177,17 +205,14 @@ def _other_light(rng: np.random.Generator, light: Light, strength: float) -> Lig
 
 
 def _colour_match(
-    forgery: Forgery,
-    mask: Plane,
-    host: NDArray[np.float32],
-    pasted: NDArray[np.float32],
-) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    forgery: Forgery, mask: Plane, host: Picture, pasted: Picture
+) -> Callable[[Picture], Picture]:
     """Colour transfer onto the host's mean, with the forgery's mismatch left in."""
-    weight = (mask / mask.sum())[..., None]
-    mean_host = (host * weight).sum((0, 1))
-    mean_pasted = (pasted * weight).sum((0, 1))
-    gain = np.float32(forgery.contrast) * mean_host / np.maximum(mean_pasted, 8)
+    weight = mask / mask.sum()
+    mean_host = (host * weight).sum((1, 2), keepdims=True)
+    mean_pasted = (pasted * weight).sum((1, 2), keepdims=True)
     # A gain keeps shadows dark; far beyond this range it would stretch noise as well.
+    gain = np.float32(forgery.contrast) * mean_host / np.maximum(mean_pasted, 8)
     gain = np.clip(gain, 0.4, 2.5)
     offset = mean_host + forgery.colour - mean_pasted * gain
     return lambda picture: picture * gain + offset

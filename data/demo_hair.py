@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.demo_person import Person
-from data.demo_texture import Plane, clouds, mix, ramp
+from data.demo_texture import Picture, Plane, clouds, mix, ramp
 
 if TYPE_CHECKING:
     from data.demo_portrait import Light
@@ -21,10 +20,10 @@ def paint_hair(
     u: Plane,
     v: Plane,
     distance: Plane,
-    picture: NDArray[np.float32],
+    picture: Picture,
     alpha: Plane,
     light: Light,
-) -> tuple[NDArray[np.float32], Plane]:
+) -> tuple[Picture, Plane]:
     """Lays hair around and over a painted face.
 
     Args:
@@ -33,7 +32,7 @@ def paint_hair(
         u: (H, W) face coordinate to the right.
         v: (H, W) face coordinate down.
         distance: (H, W) distance from the middle of the face, 1 on its outline.
-        picture: (H, W, 3) linear, the face and ears.
+        picture: (3, H, W) linear, the face and ears.
         alpha: (H, W) where `picture` holds something.
         light: what lights it.
 
@@ -47,16 +46,16 @@ def paint_hair(
     colour = _colour(person, strands, u, v, light)
 
     # Behind the face: what hangs down beside the neck, or only a rim around the skull.
-    hanging = {"long": 2.2, "bob": 0.85}.get(person.hair_style)
+    hanging = {"long": 1.55, "bob": 0.85}.get(person.hair_style)
     rim = 1 + person.hair_volume
     skull = ramp(distance + 0.6 * ragged, rim + 0.03, rim - 0.03) * ramp(v, 0.1, -0.15)
     behind = skull
     if hanging is not None:
-        width = 1.06 + person.hair_volume + 0.1 * np.sin(v * 1.6 + 0.4) + ragged
+        width = 0.97 + person.hair_volume + 0.14 * ramp(v, -0.2, 1.3) + ragged
         curtain = ramp(np.abs(u), width + 0.04, width - 0.04)
         neck = ramp(np.abs(u), 0.42, 0.62) + ramp(v, 0.75, 0.4)
         curtain = curtain * np.clip(neck, 0, 1) * ramp(v + ragged, hanging + 0.08, hanging - 0.08)
-        behind = np.maximum(behind, curtain * ramp(v, -0.6, -0.2))
+        behind = np.maximum(behind, curtain * ramp(v, -0.3, -0.05))
     picture = mix(colour * 0.6, picture, alpha)
     total = np.maximum(behind, alpha)
 
@@ -73,7 +72,7 @@ def paint_hair(
         front = np.maximum(front, side * behind)
     # Hair shades the skin just under it.
     shade = ramp(v, hairline + 0.2, hairline - 0.02) * alpha
-    picture = picture * (1 - 0.38 * shade * (1 - front))[..., None]
+    picture = picture * (1 - 0.38 * shade * (1 - front))
     return mix(picture, colour, front), np.maximum(total, front).astype(np.float32)
 
 
@@ -91,14 +90,12 @@ def _strands(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> Pl
     return grain[row, column]
 
 
-def _colour(
-    person: Person, strands: Plane, u: Plane, v: Plane, light: Light
-) -> NDArray[np.float32]:
+def _colour(person: Person, strands: Plane, u: Plane, v: Plane, light: Light) -> Picture:
     """Lights the hair: a broad band of gloss across the strands, darker away from the light."""
     toward = u * light.direction[0] + (v + 0.6) * light.direction[1]
     body = np.clip(0.85 + 0.35 * toward, 0.35, 1.4) * (1 + 0.2 * strands)
     sheen = np.exp(-(((toward - 0.55 + 0.12 * strands) / 0.22) ** 2))
-    base = person.hair * np.clip(body, 0.2, 2)[..., None] * (light.key + light.ambient)
+    base = person.hair * np.clip(body, 0.2, 2) * (light.key + light.ambient)
     shine = (0.35 * person.hair + 0.012) * light.key
-    lit: NDArray[np.float32] = (base + sheen[..., None] * shine).astype(np.float32)
+    lit: Picture = (base + sheen * shine).astype(np.float32)
     return lit

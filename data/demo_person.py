@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_texture import from_srgb
+from data.demo_texture import Colour, colour, from_srgb
 
 Hair = Literal["short", "long", "bob", "receding", "bald", "bun"]
 
@@ -42,14 +42,14 @@ _IRISES = ((62, 38, 24), (84, 54, 30), (96, 82, 48), (88, 112, 128), (92, 122, 9
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One rendered identity. Colours are linear light, (3,) float32; lengths in face units."""
+    """One rendered identity. Colours are linear light; lengths in face units."""
 
     seed: int  # of the skin's and hair's grain
     outline: NDArray[np.float32]  # (8,) radii at the angles of demo_portrait, from chin to crown
-    skin: NDArray[np.float32]
-    hair: NDArray[np.float32]
-    iris: NDArray[np.float32]
-    lips: NDArray[np.float32]
+    skin: Colour
+    hair: Colour
+    iris: Colour
+    lips: Colour
     hair_style: Hair
     hair_volume: float
     hairline: float  # v of the hairline in the middle
@@ -87,7 +87,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     tone = rng.uniform(0, len(_SKINS) - 1.001)
     lighter, darker = from_srgb(*_SKINS[int(tone)]), from_srgb(*_SKINS[int(tone) + 1])
     skin = lighter + (darker - lighter) * np.float32(tone % 1)
-    skin = skin * np.asarray([around(1, 0.03), 1, around(1, 0.04)], np.float32)
+    skin = skin * colour(around(1, 0.03), 1, around(1, 0.04))
     # Dark skin goes with dark hair and eyes here only because the opposite looks like a fault.
     dark = tone > 3.2
     hair = from_srgb(*_HAIRS[int(rng.integers(3 if dark else len(_HAIRS)))])
@@ -98,7 +98,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         if masculine
         else ("long", "bob", "bun", "long", "short")
     )
-    redness = np.asarray([around(0.86, 0.05), around(0.56, 0.06), around(0.58, 0.06)], np.float32)
+    redness = colour(around(0.88, 0.05), around(0.55, 0.06), around(0.57, 0.06))
     bearded = masculine and rng.random() < 0.55
     long_face = around(0, 0.04)
     jaw = around(0.05 if masculine else -0.03, 0.05)
@@ -109,8 +109,8 @@ def draw_person(rng: np.random.Generator) -> Person:
             1.0 + jaw,
             0.965 + 0.5 * jaw + around(0, 0.02),  # below the ear
             0.96 + around(0, 0.025),  # cheek
-            1.04 + around(0, 0.025),  # temple
-            1.28 + 0.5 * long_face + around(0, 0.02),
+            1.09 + around(0, 0.025),  # temple
+            1.32 + 0.5 * long_face + around(0, 0.02),
             1.38 + long_face,  # crown
         ],
         np.float32,
@@ -126,21 +126,21 @@ def draw_person(rng: np.random.Generator) -> Person:
         hair_volume=max(0.04, around(0.13, 0.05)),
         hairline=around(-0.86, 0.06),
         parting=around(0, 0.35),
-        eye_spacing=around(0.43, 0.02),
+        eye_spacing=around(0.415, 0.02),
         eye_height=around(-0.1, 0.025),
-        eye_width=around(0.225, 0.016),
-        eye_open=around(0.085, 0.012),
-        eye_slant=around(0.02, 0.03),
+        eye_width=around(0.215, 0.014),
+        eye_open=around(0.078, 0.01),
+        eye_slant=around(0.012, 0.014),
         brow_height=around(0.2, 0.02),
         brow_thickness=around(0.055 if masculine else 0.04, 0.01),
-        brow_tilt=around(0.03, 0.05),
-        nose_length=around(0.47, 0.04),
+        brow_tilt=around(0.02, 0.03),
+        nose_length=around(0.45, 0.035),
         nose_width=around(0.2, 0.022),
         nose_relief=around(1.0, 0.15),
         mouth_height=around(0.81, 0.03),
         mouth_width=around(0.385, 0.03),
-        lip_upper=around(0.075, 0.015),
-        lip_lower=around(0.1, 0.018),
+        lip_upper=around(0.085, 0.015),
+        lip_lower=around(0.115, 0.018),
         cheekbones=around(1.0, 0.3),
         wrinkles=max(0.0, around(0.45, 0.35)),
         freckles=float(rng.choice([0, 0, 0.3, 1.0])) if not dark else 0.0,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.demo_hair import paint_hair
 from data.demo_person import Person
-from data.demo_texture import Plane, bump, clouds, from_srgb, mix, pair, ramp, to_srgb
+from data.demo_texture import Colour, Picture, Plane, bump, clouds, colour, mix, pair, ramp, to_srgb
 
 SIZE = 272
 """Side of the picture in pixels."""
@@ -26,11 +26,11 @@ CENTRE = (136.0, 140.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """Where the light comes from and its colours, linear (3,) float32."""
+    """Where the light comes from and its colours, linear."""
 
     direction: NDArray[np.float32]  # (3,) unit vector towards the key light; z to the camera
-    key: NDArray[np.float32]
-    ambient: NDArray[np.float32]
+    key: Colour
+    ambient: Colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,14 @@ class Portrait:
     """A painted face.
 
     Attributes:
-        picture: (SIZE, SIZE, 3) float32, display values 0..255, eyes and mouth closed.
+        picture: (3, SIZE, SIZE) float32, display values 0..255, eyes and mouth closed.
         alpha: (SIZE, SIZE) float32 0..1, where there is head or hair.
         relief: (SIZE, SIZE) float32, how far the surface comes forward, in face units.
         light: the light that it was painted under.
         person: who it is.
     """
 
-    picture: NDArray[np.float32]
+    picture: Picture
     alpha: Plane
     relief: Plane
     light: Light
@@ -65,8 +65,8 @@ def draw_light(rng: np.random.Generator) -> Light:
         [rng.uniform(0.25, 0.8) * rng.choice([-1, 1]), -rng.uniform(0.2, 0.75), 1.0], np.float32
     )
     warmth = rng.uniform(-1, 1)
-    key = np.asarray([1 + 0.07 * warmth, 1.0, 1 - 0.1 * warmth], np.float32)
-    ambient = np.asarray([1 - 0.05 * warmth, 1.0, 1 + 0.08 * warmth], np.float32)
+    key = colour(1 + 0.07 * warmth, 1.0, 1 - 0.1 * warmth)
+    ambient = colour(1 - 0.05 * warmth, 1.0, 1 + 0.08 * warmth)
     contrast = rng.uniform(0.62, 0.9)
     level = rng.uniform(0.88, 1.08)
     return Light(
@@ -150,8 +150,8 @@ def _relief(person: Person, u: Plane, v: Plane, distance: Plane) -> Plane:
     return z.astype(np.float32)
 
 
-def _skin(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> NDArray[np.float32]:
-    """Paints the colour of the skin before light, (SIZE, SIZE, 3) linear."""
+def _skin(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> Picture:
+    """Paints the colour of the skin before light, linear."""
     melanin = clouds(rng, SIZE, SIZE, ((2.5, 0.025), (6, 0.03), (18, 0.03), (60, 0.03)))
     blood = clouds(rng, SIZE, SIZE, ((4, 0.03), (11, 0.04), (32, 0.05))) * person.blotches
     tip = person.nose_length
@@ -173,18 +173,16 @@ def _skin(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> NDArr
     shadow = np.minimum(shadow, 1.0)
     stubble = np.clip(1 + clouds(rng, SIZE, SIZE, ((1.1, 0.5), (2.4, 0.3))), 0, 2.2)
     shadow = shadow * stubble * (1 - bump(u, v, (0, person.mouth_height), (0.27, 0.07)))
-    absorbed = melanin[..., None] * np.asarray([0.9, 1.2, 1.5], np.float32)
-    absorbed = absorbed + blood[..., None] * np.asarray([0.1, 0.85, 0.75], np.float32)
-    colour = person.skin * np.exp(-absorbed, dtype=np.float32)
-    colour = mix(
-        colour, 0.5 * person.hair + 0.12 * person.skin, 0.75 * person.beard * np.clip(shadow, 0, 1)
+    absorbed = melanin * colour(0.9, 1.2, 1.5)
+    absorbed = absorbed + blood * colour(0.1, 0.85, 0.75)
+    bare = person.skin * np.exp(-absorbed, dtype=np.float32)
+    bare = mix(
+        bare, 0.5 * person.hair + 0.12 * person.skin, 0.75 * person.beard * np.clip(shadow, 0, 1)
     )
-    return _lips(person, rng, colour, u, v)
+    return _lips(person, rng, bare, u, v)
 
 
-def _lips(
-    person: Person, rng: np.random.Generator, colour: NDArray[np.float32], u: Plane, v: Plane
-) -> NDArray[np.float32]:
+def _lips(person: Person, rng: np.random.Generator, skin: Picture, u: Plane, v: Plane) -> Picture:
     """Paints lips and the line between them over the skin."""
     beyond = np.abs(u) / person.mouth_width
     across = np.clip(beyond, 0, 1)
@@ -197,7 +195,7 @@ def _lips(
     lip = lip * ramp(beyond, 1.0, 0.93)
     grain = clouds(rng, SIZE, SIZE, ((2, 0.05), (6, 0.05)))
     ridges = 0.05 * np.sin(u * 190 + 6 * grain)
-    painted = mix(colour, person.lips, 0.85 * lip) * (1 + lip * (ridges + grain))[..., None]
+    painted = mix(skin, person.lips, 0.9 * lip) * (1 + lip * (ridges + grain))
     seam = np.exp(-(((v - line) / 0.014) ** 2)) * ramp(beyond, 1.08, 0.9)
     corners = pair(u, v, (person.mouth_width, person.mouth_height + 0.01), (0.03, 0.025))
     return mix(painted, 0.16 * person.lips, np.clip(0.8 * seam + 0.5 * corners, 0, 0.9))
@@ -211,23 +209,23 @@ def mouth_line(person: Person, u: Plane) -> Plane:
 
 
 def _shade(
-    albedo: NDArray[np.float32],
+    albedo: Picture,
     relief: Plane,
     pores: Plane,
     light: Light,
     person: Person,
     u: Plane,
     v: Plane,
-) -> NDArray[np.float32]:
+) -> Picture:
     """Lights the skin: diffuse light, which goes further in red, gloss, and soft shadows."""
     normal = _normals(relief + pores)
-    facing = normal @ light.direction  # (SIZE, SIZE)
+    facing = np.tensordot(light.direction, normal, 1)  # (SIZE, SIZE)
     # Red light travels furthest under skin, so the border of the shadow is red.
-    wrap = np.asarray([0.36, 0.22, 0.18], np.float32)
-    diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, None)
+    wrap = colour(0.36, 0.22, 0.18)
+    diffuse = np.clip((facing + wrap) / (1 + wrap), 0, None)
     half = light.direction + np.asarray([0, 0, 1], np.float32)
     half = half / np.linalg.norm(half)
-    glint = np.clip(normal @ half, 0, 1)
+    glint = np.clip(np.tensordot(half, normal, 1), 0, 1)
     oily = 0.5 + bump(u, v, (0, 0.1), (0.16, 0.5)) + 0.8 * bump(u, v, (0, -0.6), (0.4, 0.16))
     gloss = person.oiliness * (0.045 * glint**14 + 0.09 * glint**55) * oily
     side = float(np.sign(light.direction[0]))
@@ -239,21 +237,19 @@ def _shade(
         u, v, (person.eye_spacing - 0.16, person.eye_height - 0.03), (0.08, 0.08)
     ) + 0.16 * bump(u, v, (0, person.mouth_height + 0.17), (0.15, 0.03))
     reach = np.clip(1 - cast * abs(float(light.direction[0])) * 1.5, 0, 1)
-    lit = diffuse * light.key * reach[..., None] + light.ambient * (0.62 + 0.38 * normal[..., 2:])
-    shaded = albedo * lit * (1 - hollow)[..., None] + (gloss * reach)[..., None] * light.key
+    lit = diffuse * light.key * reach + light.ambient * (0.62 + 0.38 * normal[2])
+    shaded = albedo * lit * (1 - hollow) + gloss * reach * light.key
     return mix(shaded, 0.1 * person.skin, np.clip(0.85 * nostrils, 0, 1))
 
 
 def _normals(relief: Plane) -> NDArray[np.float32]:
-    """Surface normals (H, W, 3) of a relief in face units."""
+    """Surface normals (3, H, W) of a relief in face units."""
     dv, du = np.gradient(relief * np.float32(UNIT))
     length = np.sqrt(du * du + dv * dv + 1)
-    return np.stack([-du / length, -dv / length, 1 / length], axis=-1).astype(np.float32)
+    return np.stack([-du / length, -dv / length, 1 / length]).astype(np.float32)
 
 
-def _brows(
-    person: Person, rng: np.random.Generator, skin: NDArray[np.float32], u: Plane, v: Plane
-) -> None:
+def _brows(person: Person, rng: np.random.Generator, skin: Picture, u: Plane, v: Plane) -> None:
     """Paints both eyebrows in place, hair by hair as slanted noise."""
     across = (np.abs(u) - 0.16) / 0.52  # 0 at the inner end, 1 at the outer
     middle = (
@@ -272,9 +268,9 @@ def _brows(
 
 
 def _ears(
-    person: Person, albedo: NDArray[np.float32], light: Light, u: Plane, v: Plane
-) -> tuple[NDArray[np.float32], Plane]:
-    """Paints the ears, to lie behind the face: picture (SIZE, SIZE, 3) linear and alpha."""
+    person: Person, albedo: Picture, light: Light, u: Plane, v: Plane
+) -> tuple[Picture, Plane]:
+    """Paints the ears, to lie behind the face: linear picture and alpha."""
     at = float(person.outline[4]) + 0.02
     radius = np.hypot((np.abs(u) - at) / 0.13, (v - 0.12 - 0.15 * (np.abs(u) - at)) / 0.29)
     alpha = ramp(radius, 1.06, 0.94)
@@ -282,21 +278,6 @@ def _ears(
         0.8 + 0.35 * np.exp(-(((radius - 0.8) / 0.14) ** 2)) - 0.4 * np.exp(-((radius / 0.45) ** 2))
     )
     lit = 0.75 + 0.35 * np.sign(u) * light.direction[0]
-    flush = np.asarray([1.0, 0.82, 0.8], np.float32)
-    colour = albedo * flush * (rim * lit)[..., None] * (0.55 * light.key + light.ambient)
-    return colour.astype(np.float32), alpha
-
-
-__all__ = [
-    "CENTRE",
-    "SIZE",
-    "UNIT",
-    "Light",
-    "Portrait",
-    "draw_light",
-    "face_grid",
-    "from_srgb",
-    "mouth_line",
-    "outline_distance",
-    "paint_portrait",
-]
+    flush = colour(1.0, 0.82, 0.8)
+    ears = albedo * flush * (rim * lit) * (0.55 * light.key + light.ambient)
+    return ears.astype(np.float32), alpha

@@ -1,4 +1,4 @@
-"""Everything around the head: background, shoulders, and the camera with its noise."""
+"""Everything around the head: a room out of focus, neck and shoulders, and the camera."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from PIL import Image, ImageFilter
 
 from data.demo_person import Person
 from data.demo_portrait import Light
-from data.demo_texture import Plane, clouds, enlarge, mix, ramp, to_srgb
+from data.demo_texture import Colour, Picture, Plane, clouds, colour, enlarge, mix, ramp, to_srgb
 
 MARGIN = 24
 """Pixels that background and shoulders reach beyond the frame, for the motion of the camera."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """The frame that a take is rendered into."""
+
+    width: int
+    height: int
+
+    @property
+    def unit(self) -> float:
+        """Pixels to one face unit when the head rests: face and hair fill most of the height."""
+        return self.height * 0.272
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Where the head rests, in pixels."""
+        return (self.width * 0.5, self.height * 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +40,15 @@ class Camera:
 
     Attributes:
         noise: standard deviation of the sensor's noise, display values.
-        blur: radius of the lens's blur in pixels.
-        gain: (3,) white balance.
+        blur: weight of each neighbour in the lens's blur, 0 (sharp) to 0.33.
+        gain: white balance.
         flicker: relative change of exposure from frame to frame.
         shake: pixels of hand motion.
     """
 
     noise: float
     blur: float
-    gain: NDArray[np.float32]
+    gain: Colour
     flicker: float
     shake: float
 
@@ -38,63 +56,49 @@ class Camera:
 def draw_camera(rng: np.random.Generator) -> Camera:
     """Draws a camera."""
     return Camera(
-        noise=float(np.exp(rng.uniform(np.log(1.5), np.log(8.0)))),
-        blur=float(rng.uniform(0.0, 0.8)),
-        gain=(1 + 0.04 * rng.standard_normal(3)).astype(np.float32),
+        noise=float(np.exp(rng.uniform(np.log(1.5), np.log(7.0)))),
+        blur=float(rng.uniform(0.0, 0.2)),
+        gain=colour(*(1 + 0.03 * rng.standard_normal(3))),
         flicker=float(rng.uniform(0.0, 0.008)),
         shake=float(rng.uniform(0.0, 1.2)),
     )
 
 
-def paint_background(rng: np.random.Generator, *, width: int, height: int) -> NDArray[np.uint8]:
-    """Paints a room out of focus, (height + 2 MARGIN, width + 2 MARGIN, 3) uint8."""
-    rows, columns = height // 2 + MARGIN, width // 2 + MARGIN  # half size: it is blurred anyway
-    colour = rng.uniform(0.03, 0.45) * (1 + 0.22 * rng.standard_normal((1, 1, 3)))
-    light = 1 + clouds(rng, rows, columns, ((80, 0.3), (40, 0.12)))
-    room = np.clip(colour * light[..., None], 0.01, 0.9).astype(np.float32)
-    x = np.arange(columns, dtype=np.float32)[None] + np.zeros((rows, 1), np.float32)
-    y = np.arange(rows, dtype=np.float32)[:, None] + np.zeros((1, columns), np.float32)
+def paint_background(rng: np.random.Generator, shot: Shot) -> Picture:
+    """Paints a room, (3, height + 2 MARGIN, width + 2 MARGIN), display values."""
+    # At half size, since it is out of focus anyway.
+    rows, columns = shot.height // 2 + MARGIN, shot.width // 2 + MARGIN
+    wall = rng.uniform(0.05, 0.5) * colour(*(1 + 0.1 * rng.standard_normal(3)))
+    light = 1 + clouds(rng, rows, columns, ((90, 0.25), (40, 0.1)))
+    room = np.clip(wall * light, 0.01, 0.9).astype(np.float32)
+    x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
     for _ in range(int(rng.integers(3, 9))):  # shelves, windows, door frames
         left, top = rng.uniform(-20, columns), rng.uniform(-20, rows)
         wide, tall = rng.uniform(8, columns / 2), rng.uniform(8, rows * 0.8)
-        tint = (rng.uniform(0.02, 0.7) * (1 + 0.3 * rng.standard_normal(3))).astype(np.float32)
+        tint = rng.uniform(0.03, 0.6) * colour(*(1 + 0.18 * rng.standard_normal(3)))
         inside = ramp(x, left, left + 1) * ramp(x, left + wide, left + wide - 1)
         inside = inside * ramp(y, top, top + 1) * ramp(y, top + tall, top + tall - 1)
-        room = mix(room, np.clip(tint, 0.01, 0.95), 0.75 * inside)
-    room = room * (1 + clouds(rng, rows, columns, ((2, 0.1), (7, 0.1))))[..., None]
-    picture = Image.fromarray(to_srgb(np.clip(room, 0, 1)).astype(np.uint8))
-    picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.8, 3.0))))
-    size = (width + 2 * MARGIN, height + 2 * MARGIN)
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+        room = mix(room, np.clip(tint, 0.01, 0.95), 0.7 * inside)
+    room = room * (1 + clouds(rng, rows, columns, ((2, 0.05), (7, 0.07))))
+    # Blurred before it is enlarged: cheap, and no blocks remain.
+    pixels = to_srgb(np.clip(room, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    focus = ImageFilter.GaussianBlur(float(rng.uniform(1.2, 4.0)))
+    picture = Image.fromarray(np.ascontiguousarray(pixels)).filter(focus)
+    size = (shot.width + 2 * MARGIN, shot.height + 2 * MARGIN)
+    large = np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float32)
+    return np.ascontiguousarray(large.transpose(2, 0, 1))
 
 
 def paint_body(
-    rng: np.random.Generator,
-    person: Person,
-    light: Light,
-    *,
-    width: int,
-    height: int,
-    unit: float,
-    centre: tuple[float, float],
-) -> NDArray[np.uint8]:
-    """Paints neck and shoulders, (height + 2 MARGIN, width + 2 MARGIN, 4) premultiplied uint8.
-
-    Args:
-        rng: source of the clothes.
-        person: whose neck.
-        light: what lights them.
-        width: of the frame in pixels.
-        height: of the frame in pixels.
-        unit: pixels to one face unit.
-        centre: where the head rests in the frame, in pixels.
-    """
-    rows, columns = height + 2 * MARGIN, width + 2 * MARGIN
-    x = (np.arange(columns, dtype=np.float32) - MARGIN - centre[0]) / unit
-    y = (np.arange(rows, dtype=np.float32) - MARGIN - centre[1]) / unit
+    rng: np.random.Generator, person: Person, light: Light, shot: Shot
+) -> tuple[Picture, Plane]:
+    """Paints neck and shoulders: picture, as large as the background, and alpha."""
+    rows, columns = shot.height + 2 * MARGIN, shot.width + 2 * MARGIN
+    x = (np.arange(columns, dtype=np.float32) - MARGIN - shot.centre[0]) / shot.unit
+    y = (np.arange(rows, dtype=np.float32) - MARGIN - shot.centre[1]) / shot.unit
     u, v = (plane.astype(np.float32) for plane in np.meshgrid(x, y))
-    edge = 1.3 / unit
-    lit = light.key * 0.75 + light.ambient
+    edge = 1.3 / shot.unit
+    lit = light.key * np.float32(0.75) + light.ambient
     side = light.direction[0]
     # The neck is a column, darkest right under the chin.
     girth = 0.52 + 0.1 * ramp(v, 1.3, 1.7)
@@ -103,67 +107,79 @@ def paint_body(
     shade = np.clip(0.4 + 0.5 * turn + 0.35 * side * across, 0.1, 1.3)
     shade = shade * (1 - 0.55 * ramp(v, 1.75, 1.1))
     grain = 1 + clouds(rng, rows, columns, ((2, 0.03), (7, 0.04), (20, 0.05)))
-    neck = person.skin * (shade * grain)[..., None] * lit
+    neck = person.skin * (shade * grain) * lit
     neck_alpha = ramp(np.abs(u), girth + edge, girth - edge) * ramp(v, 0.2, 0.4)
     # Shoulders slope away from the collar.
-    slope = 1.62 + 0.1 * np.abs(u) ** 1.5 + 0.16 * ramp(np.abs(u), 1.5, 2.3)
-    collar = 1.95 - 0.5 * ramp(np.abs(u), 0.1, 0.75) * rng.uniform(0.5, 1.0)
+    slope = 1.52 + 0.1 * np.abs(u) ** 1.5 + 0.16 * ramp(np.abs(u), 1.5, 2.3)
+    collar = 1.85 - 0.5 * ramp(np.abs(u), 0.1, 0.75) * rng.uniform(0.5, 1.0)
     top = np.maximum(slope, collar).astype(np.float32)
-    cloth_colour = rng.uniform(0.02, 0.4) * np.clip(1 + 0.35 * rng.standard_normal(3), 0.2, 2)
+    dye = rng.uniform(0.02, 0.4) * colour(*np.clip(1 + 0.3 * rng.standard_normal(3), 0.2, 2))
     folds = clouds(rng, rows, columns, ((30, 0.12), (9, 0.05)))
     weave = clouds(rng, rows, columns, ((1.1, 0.06), (2.2, 0.04)))
-    if rng.random() < 0.4:
-        weave = weave + 0.25 * np.sign(np.sin(v * rng.uniform(12, 40)))
+    if rng.random() < 0.3:
+        weave = weave + 0.2 * np.sign(np.sin(v * rng.uniform(12, 40)))
     form = 0.75 + 0.25 * side * np.clip(u, -1.5, 1.5) - 0.25 * ramp(v, top + 0.15, top)
-    cloth = (
-        cloth_colour.astype(np.float32) * np.clip(form * (1 + folds + weave), 0.05, 2)[..., None]
-    )
+    cloth = dye * np.clip(form * (1 + folds + weave), 0.05, 2)
     cloth_alpha = ramp(v, top - edge, top + edge)
     picture = mix(neck, cloth * lit, cloth_alpha)
-    alpha = np.maximum(neck_alpha, cloth_alpha)
-    return premultiply(to_srgb(np.clip(picture, 0, None)), alpha)
+    alpha = np.maximum(neck_alpha, cloth_alpha).astype(np.float32)
+    return to_srgb(np.clip(picture, 0, None)).astype(np.float32), alpha
 
 
-def premultiply(picture: NDArray[np.float32], alpha: Plane) -> NDArray[np.uint8]:
-    """Joins a picture (H, W, 3) 0..255 and its alpha (H, W) 0..1 into (H, W, 4) uint8.
+class Backdrop:
+    """A still layer that slides behind the frame in steps of a quarter of a pixel."""
 
-    Colours are multiplied by alpha, so that filters do not pull in colours from outside.
-    """
-    joined = np.empty((*alpha.shape, 4), np.uint8)
-    joined[..., :3] = np.clip(picture, 0, 255) * alpha[..., None] + 0.5
-    joined[..., 3] = alpha * 255 + 0.5
-    return joined
+    def __init__(self, layer: NDArray[np.float32], shot: Shot) -> None:
+        self._layer, self._shot = layer, shot
+        self._phases: dict[tuple[int, int], NDArray[np.float32]] = {}
+
+    def at(self, x: float, y: float) -> NDArray[np.float32]:
+        """Returns the part behind the frame, (C, height, width), with the layer moved by x, y."""
+        column, row = (
+            int(np.clip(round(4 * (MARGIN - value)), 0, 8 * MARGIN - 4)) for value in (x, y)
+        )
+        phase = (row % 4, column % 4)
+        if phase not in self._phases:
+            # Only sixteen of them exist; each is made when it is first needed.
+            fy, fx = np.float32(phase[0] / 4), np.float32(phase[1] / 4)
+            down = self._layer[:, :-1] * (1 - fy) + self._layer[:, 1:] * fy
+            self._phases[phase] = down[:, :, :-1] * (1 - fx) + down[:, :, 1:] * fx
+        top, left = row // 4, column // 4
+        return self._phases[phase][:, top : top + self._shot.height, left : left + self._shot.width]
 
 
 class Sensor:
     """Turns clean frames into what the camera records."""
 
-    def __init__(
-        self, rng: np.random.Generator, camera: Camera, *, width: int, height: int
-    ) -> None:
-        self._rng, self._camera = rng, camera
-        self._size = (height, width)
+    def __init__(self, rng: np.random.Generator, camera: Camera, shot: Shot) -> None:
+        self._rng, self._camera, self._shot = rng, camera, shot
         # One plate of noise, shifted at random for each frame: new Gaussians for every frame
         # would cost as much as all the rest of the picture.
-        rows, columns = height + 64, width + 64
-        plate = rng.standard_normal((rows, columns, 3), dtype=np.float32)
+        rows, columns = shot.height + 64, shot.width + 64
+        plate = rng.standard_normal((3, rows, columns), dtype=np.float32)
         coarse = rng.standard_normal((rows // 2, columns // 2), dtype=np.float32)
-        plate += 0.7 * enlarge(coarse, rows, columns)[..., None]
+        plate += np.float32(0.7) * enlarge(coarse, rows, columns)
         self._plate = plate * np.float32(camera.noise / 1.2)
 
-    def record(self, frame: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Returns the frame (H, W, 3), values 0..255, with blur, exposure and noise as uint8."""
+    def record(self, frame: Picture) -> NDArray[np.uint8]:
+        """Returns the clean frame with blur, exposure and noise, (height, width, 3) uint8."""
         camera, rng = self._camera, self._rng
-        height, width = self._size
-        if camera.blur > 0.15:
-            blurred = Image.fromarray(np.clip(frame, 0, 255).astype(np.uint8))
-            frame = np.asarray(blurred.filter(ImageFilter.GaussianBlur(camera.blur)), np.float32)
-        gain = camera.gain * np.float32(1 + camera.flicker * rng.standard_normal())
+        side, middle = np.float32(camera.blur), np.float32(1 - 2 * camera.blur)
+        blurred = frame * middle
+        blurred[:, 1:-1] += side * (frame[:, :-2] + frame[:, 2:])
+        blurred[:, [0, -1]] += 2 * side * frame[:, [0, -1]]
+        across = blurred * middle
+        across[:, :, 1:-1] += side * (blurred[:, :, :-2] + blurred[:, :, 2:])
+        across[:, :, [0, -1]] += 2 * side * blurred[:, :, [0, -1]]
+        across *= camera.gain * np.float32(1 + camera.flicker * rng.standard_normal())
         top, left = (int(value) for value in rng.integers(0, 64, 2))
-        noise = self._plate[top : top + height, left : left + width]
+        noise = self._plate[:, top : top + self._shot.height, left : left + self._shot.width]
         if rng.random() < 0.5:
-            noise = noise[:, ::-1]
+            noise = noise[:, :, ::-1]
         # Display values are compressed light, so shadows show more of the noise than highlights.
-        exposed = frame * gain
-        exposed = exposed + noise * (1.2 - exposed * np.float32(0.4 / 255))
-        return np.clip(exposed + 0.5, 0, 255).astype(np.uint8)
+        strength = across * np.float32(-0.4 / 255)
+        strength += np.float32(1.2)
+        strength *= noise
+        across += strength
+        np.clip(across, 0, 255, out=across)
+        return np.ascontiguousarray(across.astype(np.uint8).transpose(1, 2, 0))

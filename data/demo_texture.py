@@ -1,6 +1,8 @@
 """Noise and soft shapes: the few strokes that every layer of the demo's portraits is painted with.
 
 Everything is drawn on small float32 grids with soft edges, so nothing has to be supersampled.
+Pictures are planar, (3, H, W), and colours (3, 1, 1), so that planes, pictures and colours multiply
+as they stand; numpy is several times faster at that than with channels last.
 """
 
 from __future__ import annotations
@@ -11,6 +13,10 @@ from PIL import Image
 
 Plane = NDArray[np.float32]
 """One channel, (H, W)."""
+Picture = NDArray[np.float32]
+"""Red, green and blue, (3, H, W)."""
+Colour = NDArray[np.float32]
+"""One colour, (3, 1, 1)."""
 
 
 def clouds(
@@ -59,20 +65,23 @@ def ramp(value: Plane, start: float | Plane, end: float | Plane) -> Plane:
     return x * x * (3.0 - 2.0 * x)
 
 
-def mix(
-    below: NDArray[np.float32], above: NDArray[np.float32], weight: Plane
-) -> NDArray[np.float32]:
-    """Lays a colour or picture (…, 3) over the picture `below` (H, W, 3) with the given weight."""
-    return below + (above - below) * weight[..., None]
+def mix(below: Picture, above: Picture | Colour, weight: Plane) -> Picture:
+    """Lays a colour or picture over the picture `below` with the given weight."""
+    return below + (above - below) * weight
 
 
-def to_srgb(linear: NDArray[np.float32]) -> NDArray[np.float32]:
+def colour(red: float, green: float, blue: float) -> Colour:
+    """Makes a colour of three values."""
+    return np.asarray([red, green, blue], np.float32).reshape(3, 1, 1)
+
+
+def to_srgb(linear: Picture | Colour) -> Picture | Colour:
     """Maps linear light 0..1 to display values 0..255 by a power of 1/2.2, softly clipped above."""
     # A shoulder in place of hard clipping keeps the highlights of the skin from going flat white.
     rolled = np.where(linear > 0.7, 0.7 + 0.3 * np.tanh((linear - 0.7) / 0.3), linear)
     return (np.clip(rolled, 0.0, 1.0) ** (1 / 2.2) * 255.0).astype(np.float32)
 
 
-def from_srgb(*colour: float) -> NDArray[np.float32]:
-    """Maps one display colour 0..255 to linear light, (3,) float32."""
-    return (np.asarray(colour, np.float32) / 255.0) ** np.float32(2.2)
+def from_srgb(red: float, green: float, blue: float) -> Colour:
+    """Maps one display colour 0..255 to linear light."""
+    return (colour(red, green, blue) / np.float32(255)) ** np.float32(2.2)
