@@ -1,0 +1,119 @@
+"""Folders of weights and bundles: written whole or not at all, read with their format checked.
+
+A new folder grows beside the old one and takes its place by a rename; a failure on the way leaves
+the old one as it was (the habit of borg's `platform/base.py`, for a folder).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError, OutputError, StoreError
+
+
+@contextmanager
+def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
+    """Gives a temporary folder to fill, which becomes `folder` when the block ends well.
+
+    Args:
+        folder: where the result goes. An older one is replaced only if it holds `marker`
+            or nothing at all: a mistyped path must not cost a user's files.
+        marker: name of the file that tells such a folder from any other.
+
+    Raises:
+        OutputError: the path is taken by something else, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; choose another place to write to")
+    if folder.is_dir() and not (folder / marker).exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+        new.mkdir()
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
+    try:
+        yield new
+        for path in sorted(new.iterdir()):
+            _sync(path)
+        _sync(new)
+        _swap(new, folder)
+        _sync(folder.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write {folder}: {reason}; free some space or choose another"
+        ) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    """Puts `new` where `folder` is; POSIX cannot rename onto a folder that is not empty."""
+    old = new.with_name(new.name + ".old")
+    had_one = folder.exists()
+    if had_one:
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        if had_one:
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Forces a file or folder to disk; some file systems refuse it for folders."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, facts: dict[str, Any]) -> None:
+    """Writes plain facts, sorted, one newline at the end; a NaN is our bug and raises."""
+    path.write_text(json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
+
+
+def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
+    """Reads facts and refuses what is not of this format or of a later version.
+
+    Args:
+        path: the JSON file.
+        wanted: name of the format that it must declare.
+        version: the latest version that this program reads.
+
+    Raises:
+        InputError: there is no such file.
+        StoreError: damaged, foreign or later.
+    """
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} holds no {path.name}; is it the right folder?") from error
+    except NotADirectoryError as error:
+        raise InputError(f"{path.parent} is not a folder") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged or unreadable; write it anew") from error
+    if not isinstance(facts, dict) or facts.get("format") != wanted:
+        raise StoreError(f"{path} is not of the format {wanted}")
+    if not isinstance(facts.get("version"), int) or facts["version"] < 1:
+        raise StoreError(f"{path} has no valid version; write it anew")
+    if facts["version"] > version:
+        raise StoreError(
+            f"{path} is of version {facts['version']}, this unmask reads up to {version}; "
+            "use a later unmask"
+        )
+    return facts

@@ -1,0 +1,62 @@
+"""TensorFlow and Keras, imported without their chatter: `from models.quiet import keras, tf`.
+
+The only place that imports them, so that what must be set before the import is set once. TensorFlow
+2.21 writes a dozen lines to stderr while it loads, before it reads TF_CPP_MIN_LOG_LEVEL; so the
+file descriptor itself is turned away for those seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# What a user set by hand stays.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# One process must not take all of a GPU's memory at its start.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+# A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Holds back what C++ writes to file descriptor 2; shows it after all if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _silent_stderr():
+    import keras
+    import tensorflow as tf
+
+tf.get_logger().setLevel("ERROR")
+
+
+def seed_everything(seed: int) -> None:
+    """Makes a run repeatable: the same input, parameters and machine, the same bytes.
+
+    Seeds Python, NumPy and TensorFlow, and asks TensorFlow for deterministic kernels.
+
+    Args:
+        seed: any integer from 0 to 2**32 - 1.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+__all__ = ["keras", "seed_everything", "tf"]
