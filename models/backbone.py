@@ -149,9 +149,10 @@ def build_resnet50(size: int, weights: str | None = None) -> Any:
     """
     inputs = keras.Input((size, size, 3), name="frames")
     prepared = CaffeInput(mean_bgr=MEAN_BGR, name="preprocess")(inputs)
-    return keras.applications.ResNet50(
+    plain = keras.applications.ResNet50(
         include_top=False, pooling="avg", weights=weights, input_tensor=prepared
     )
+    return keras.Model(inputs, plain.output, name="resnet50")
 
 
 def weights_digest(architecture: str, model: Any) -> str:
@@ -163,7 +164,7 @@ def weights_digest(architecture: str, model: Any) -> str:
     if architecture == "custom":
         digest.update(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
     for weight in model.weights:
-        value = np.ascontiguousarray(weight.numpy())
+        value = np.ascontiguousarray(weight.value.numpy())
         shape = ",".join(map(str, value.shape))
         digest.update(f"\n{weight.path} {value.dtype.str} {shape}\n".encode())
         digest.update(value.tobytes())

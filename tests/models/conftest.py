@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,3 +27,24 @@ def crops() -> NDArray[np.uint8]:
     draw = np.random.default_rng(0)
     coarse = draw.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)
     return np.kron(coarse, np.ones((1, 8, 8, 1), np.uint8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeUp:
+    """What a head reads of `features.sequences.Sequences`."""
+
+    features: NDArray[np.floating]  # (N, T, D)
+    mask: NDArray[np.bool_]  # (N, T)
+    labels: NDArray[np.int8]  # (N,)
+
+
+def made_up(count: int, *, signal: float = 1.0, steps: int = 6, dim: int = 8, seed: int = 0) -> Any:
+    """Videos of 3 to `steps` frames, alternately real and fake; fakes differ in one dimension."""
+    draw = np.random.default_rng(seed)
+    labels = (np.arange(count) % 2).astype(np.int8)
+    lengths = draw.integers(3, steps + 1, count)
+    mask = np.arange(steps) < lengths[:, None]
+    features = draw.standard_normal((count, steps, dim)) * 3 + 5
+    features[..., 0] += 3 * signal * labels[:, None]
+    features[~mask] = 0
+    return MadeUp(features=features.astype(np.float16), mask=mask, labels=labels)

@@ -1,0 +1,329 @@
+"""The bundle: a folder with a trained head and everything needed to use it on a new video.
+
+    head.keras       the LSTM head, normaliser inside
+    baseline.keras   the mean-pool baseline trained on the same features, where there is one
+    bundle.json      recipe, backbone, thresholds, versions, what it was trained on
+    backbone/        the weights, where no wheel and no download has them: fine-tuned or your own
+
+The same head gives the same bytes, so that DVC sees no change where there is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import ConfigError, InputError, MismatchError, StoreError
+from models.backbone import Backbone, load_backbone, save_backbone
+from models.folder import read_json, replace_folder, write_json
+from models.head import HeadConfig
+from models.quiet import keras
+from models.train import Trained, score
+
+if TYPE_CHECKING:
+    from features.sequences import Sequences
+
+FORMAT = "unmask-bundle"
+VERSION = 1
+
+PUBLIC = ("resnet50-imagenet", "resnet50-thin")
+"""Backbones that any machine can get again, so that a bundle need not carry them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundledHead:
+    """One trained head.
+
+    Attributes:
+        model: {"features", "mask"} -> P(fake).
+        config: its shape.
+        threshold: at or above it a video is called fake; chosen on validation.
+        history: one row per epoch, as in `models.train.Trained`.
+        best_epoch: the epoch whose weights it has.
+        stop_reason: why training ended.
+    """
+
+    model: Any
+    config: HeadConfig
+    threshold: float
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+    stop_reason: str
+
+    @classmethod
+    def of(cls, trained: Trained, *, threshold: float) -> BundledHead:
+        """A head as `train_head` gave it, with its threshold."""
+        return cls(
+            model=trained.model,
+            config=trained.config,
+            threshold=threshold,
+            history=trained.history,
+            best_epoch=trained.best_epoch,
+            stop_reason=trained.stop_reason,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A head, its baseline, and what ties them to features.
+
+    Attributes:
+        head: the head that gives verdicts.
+        baseline: the mean-pool baseline, to compare with; or None.
+        recipe: plain JSON of the features' recipe; holds "backbone" and "backbone_digest".
+        dim: D, length of one embedding.
+        trained_on: {"train": {"sha256s": […], "groups": […]}, "val": {…}}, for the leak guard.
+        provenance: of the features: what a fine-tuned backbone saw. Empty for a public one.
+        backbone: where the weights are: a public name, or a folder that `save_backbone` wrote.
+        versions: of unmask and of what it stands on, when it was trained; filled by `save`.
+    """
+
+    head: BundledHead
+    baseline: BundledHead | None
+    recipe: dict[str, Any]
+    dim: int
+    trained_on: dict[str, Any]
+    provenance: dict[str, Any]
+    backbone: str | Path
+    versions: dict[str, str] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Writes the bundle, whole or not at all; an older one is replaced.
+
+        Raises:
+            MismatchError: `backbone` is not the one that made the features.
+            OutputError: the folder cannot be written.
+        """
+        carried = None
+        if str(self.backbone) not in PUBLIC:
+            carried = self.load_backbone()
+            # An exported public backbone is the public one, and needs no copy.
+            if carried.name in PUBLIC and not carried.provenance:
+                carried = None
+        heads = {"head": self.head} | ({"baseline": self.baseline} if self.baseline else {})
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "recipe": self.recipe,
+            "dim": self.dim,
+            "backbone": {
+                "name": self.recipe["backbone"],
+                "digest": self.recipe["backbone_digest"],
+                "folder": "backbone" if carried else None,
+            },
+            "trained_on": self.trained_on,
+            "provenance": self.provenance,
+            "versions": self.versions or _versions(),
+        }
+        with replace_folder(folder, marker="bundle.json") as new:
+            for name, head in heads.items():
+                _save_model(head.model, new / f"{name}.keras")
+                facts[name] = {
+                    "sha256": _sha256(new / f"{name}.keras"),
+                    "config": asdict(head.config),
+                    "threshold": head.threshold,
+                    "history": list(head.history),
+                    "best_epoch": head.best_epoch,
+                    "stop_reason": head.stop_reason,
+                }
+            if carried:
+                save_backbone(carried, new / "backbone")
+            write_json(new / "bundle.json", facts)
+
+    @classmethod
+    def load(cls, folder: Path) -> Bundle:
+        """Reads a bundle back.
+
+        Raises:
+            InputError: there is no bundle at that path.
+            StoreError: it is damaged, foreign or of a later version.
+        """
+        facts = read_json(folder / "bundle.json", FORMAT, VERSION)
+        try:
+            public = facts["backbone"]["folder"] is None
+            return cls(
+                head=_load_head(folder, "head", facts["head"]),
+                baseline=_load_head(folder, "baseline", facts["baseline"])
+                if "baseline" in facts
+                else None,
+                recipe=facts["recipe"],
+                dim=facts["dim"],
+                trained_on=facts["trained_on"],
+                provenance=facts["provenance"],
+                backbone=facts["backbone"]["name"] if public else folder / "backbone",
+                versions=facts["versions"],
+            )
+        except (KeyError, TypeError, ConfigError) as error:
+            raise StoreError(
+                f"{folder / 'bundle.json'} is damaged ({error}); train the bundle anew"
+            ) from error
+
+    def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
+        """P(fake) of each video, (N,) float64, the same in any order and company.
+
+        Args:
+            sequences: of the same recipe; `check_recipe` first.
+            baseline: score with the baseline in place of the head.
+
+        Raises:
+            MismatchError: the embeddings have another length.
+            InputError: the baseline is asked for and there is none.
+        """
+        if sequences.features.shape[-1] != self.dim:
+            raise MismatchError(
+                f"the bundle needs embeddings of length {self.dim}, "
+                f"got {sequences.features.shape[-1]}; extract with the bundle's backbone"
+            )
+        head = self.baseline if baseline else self.head
+        if head is None:
+            raise InputError("this bundle has no baseline; train it anew")
+        return score(head.model, sequences)
+
+    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
+        """Refuses features of another backbone or of other frames, naming both.
+
+        Args:
+            recipe: plain JSON of the features' recipe.
+
+        Raises:
+            MismatchError: it is not the bundle's.
+        """
+        remedy = "extract the videos with `unmask extract --bundle BUNDLE`, or train a new bundle"
+        ours, theirs = _backbone_words(self.recipe), _backbone_words(recipe)
+        if self.recipe["backbone_digest"] != recipe.get("backbone_digest"):
+            raise MismatchError(
+                f"the bundle was trained on features of {ours}, these are of {theirs}; {remedy}"
+            )
+        mine, other = _flat(self.recipe), _flat(recipe)
+        # A backbone may have been renamed; its digest says what it is.
+        differ = sorted(
+            key
+            for key in mine.keys() | other.keys()
+            if mine.get(key) != other.get(key) and key != "backbone"
+        )
+        if differ:
+            told = ", ".join(
+                f"{key} (bundle {mine.get(key)}, features {other.get(key)})" for key in differ
+            )
+            raise MismatchError(
+                f"the bundle and the features come from different recipes: {told}; {remedy}"
+            )
+
+    def load_backbone(self) -> Backbone:
+        """The backbone that makes the features which this bundle reads.
+
+        Raises:
+            MismatchError: what is found under its name has other weights.
+            StoreError: the bundle's copy is damaged.
+            ToolError: public weights are missing.
+        """
+        size = self.recipe["frames"]["size"]
+        try:
+            found = load_backbone(self.backbone, size=size)
+        except InputError as error:
+            raise StoreError(f"the backbone of this bundle is missing: {error}") from error
+        if found.digest != self.recipe["backbone_digest"]:
+            raise MismatchError(
+                f"the bundle was trained on features of {_backbone_words(self.recipe)}, but "
+                f"{self.backbone} holds {found.name} ({found.digest[:12]})"
+            )
+        return found
+
+
+def _backbone_words(recipe: Mapping[str, Any]) -> str:
+    """A backbone's name and the start of its digest."""
+    digest = str(recipe.get("backbone_digest"))
+    return f"{recipe.get('backbone')} ({digest[:12]})"
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:
+    """One `.keras` file, its digest verified, with its entry of bundle.json."""
+    path = folder / f"{name}.keras"
+    if not path.is_file():
+        raise StoreError(f"the bundle lacks {path}; train it anew")
+    if _sha256(path) != facts["sha256"]:
+        raise StoreError(f"{path} is damaged: its sha256 is not the one in bundle.json; train anew")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises what its parts happen to raise
+        reason = " ".join(str(error).split())[:200]
+        raise StoreError(
+            f"this version of Keras cannot read {path} ({reason}); train the bundle anew"
+        ) from error
+    return BundledHead(
+        model=model,
+        config=HeadConfig(**facts["config"]),
+        threshold=float(facts["threshold"]),
+        history=tuple(facts["history"]),
+        best_epoch=facts["best_epoch"],
+        stop_reason=facts["stop_reason"],
+    )
+
+
+def _save_model(model: Any, path: Path) -> None:
+    """Saves a model so that the same weights give the same bytes.
+
+    Keras writes the time of day into a `.keras` file, and memory addresses as identities.
+    """
+    hasty = path.with_suffix(".hasty.keras")
+    model.save(hasty)
+    with zipfile.ZipFile(hasty) as source, zipfile.ZipFile(path, "w") as target:
+        for name in sorted(source.namelist()):
+            content = source.read(name)
+            if name == "metadata.json":
+                metadata = json.loads(content)
+                metadata.pop("date_saved", None)
+                content = json.dumps(metadata, sort_keys=True).encode()
+            elif name == "config.json":
+                content = _renumber(content.decode()).encode()
+            target.writestr(zipfile.ZipInfo(name), content)  # dated 1980
+    hasty.unlink()
+
+
+def _renumber(config: str) -> str:
+    """Numbers Keras's shared objects by their first mention: 1, 2, 3."""
+    numbers: dict[str, int] = {}
+    return re.sub(
+        r'(?<="shared_object_id": )\d+',
+        lambda match: str(numbers.setdefault(match.group(), len(numbers) + 1)),
+        config,
+    )
+
+
+def _sha256(path: Path) -> str:
+    """Digest of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    """Versions of unmask and of what shapes its numbers."""
+    versions = {"python": platform.python_version()}
+    for package in ("unmask", "tensorflow", "keras", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout
+            versions[package] = "not installed"
+    return versions

@@ -1,0 +1,326 @@
+"""Training a head on cached sequences: class weights, early stopping, the best weights kept.
+
+The loop is our own, compiled once: `Model.fit` computes AUC in bins, and its bookkeeping takes
+longer than a step on the few hundred videos that people have.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, roc_auc_score
+from tqdm import tqdm
+
+from data.errors import ConfigError, DatasetError
+from models.head import HeadConfig, build_head
+from models.quiet import keras, seed_everything, tf
+
+if TYPE_CHECKING:
+    from features.sequences import Sequences
+
+CLASSES = ("real", "fake")
+"""Name of label 0 and of label 1."""
+
+FEWEST_VIDEOS = 10
+"""Below this nothing that is learnt means anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a head is trained.
+
+    Attributes:
+        epochs: at most this many.
+        batch_size: videos per step.
+        learning_rate: of Adam.
+        weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam.
+        patience: epochs without a higher validation AUC before training stops.
+        class_weight: weight of each class in the loss, {"real": …, "fake": …}; "balanced" weighs
+            by frequency; None weighs all videos alike.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int = 10
+    class_weight: dict[str, float] | str | None = field(
+        default_factory=lambda: {"real": 1.15, "fake": 1.05}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(
+                f"train.learning_rate must be above 0 and below 1, got {self.learning_rate}"
+            )
+        if not 0 <= self.weight_decay < 1:
+            raise ConfigError(
+                f"train.weight_decay must be at least 0 and below 1, got {self.weight_decay}"
+            )
+        check_class_weight("train.class_weight", self.class_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained head and how it got there.
+
+    Attributes:
+        model: the head with the best epoch's weights.
+        config: its shape.
+        history: one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two
+            are those of the training steps themselves, with dropout and class weights.
+        best_epoch: the epoch whose weights the model has.
+        stop_reason: one line for the reader.
+    """
+
+    model: Any
+    config: HeadConfig
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+    stop_reason: str
+
+
+def train_head(
+    train: Sequences,
+    val: Sequences,
+    *,
+    head: HeadConfig,
+    config: TrainConfig,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Trained:
+    """Trains a head and restores the epoch with the highest validation AUC.
+
+    Of epochs with equal AUC the one with the lower validation loss counts as better: with few
+    validation videos AUC moves in steps.
+
+    Args:
+        train: training split; features (N, T, D), mask (N, T), labels (N,).
+        val: validation split, the same T or another.
+        head: shape of the head.
+        config: how to train it.
+        seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        DatasetError: a split lacks a class, or there are too few videos, or training diverged.
+    """
+    check_splits(train.labels, val.labels)
+    seed_everything(seed)
+    mean, variance = frame_statistics(train.features, train.mask)
+    model = build_head(head, dim=train.features.shape[-1], mean=mean, variance=variance)
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    step = _train_step(model, optimizer, train.features)
+    weights = video_weights(train.labels, config.class_weight)  # (N,)
+    shuffle = np.random.default_rng(seed)
+    stopping = BestSoFar(patience=config.patience)
+    history: list[dict[str, float]] = []
+    shown = sys.stderr.isatty() if progress is None else progress
+    with tqdm(range(1, config.epochs + 1), desc="train", unit="epoch", disable=not shown) as bar:
+        for epoch in bar:
+            order = shuffle.permutation(len(train.labels))
+            losses, scores = np.zeros(len(order)), np.zeros(len(order))
+            for start in range(0, len(order), config.batch_size):
+                rows = np.sort(order[start : start + config.batch_size])
+                batch_losses, batch_scores = step(
+                    tf.constant(train.features[rows]),
+                    tf.constant(train.mask[rows]),
+                    tf.constant(train.labels[rows], tf.float32),
+                    tf.constant(weights[rows]),
+                )
+                losses[rows], scores[rows] = batch_losses.numpy(), batch_scores.numpy()
+            row = {
+                "epoch": epoch,
+                "loss": check_loss(losses.mean(), epoch, config.learning_rate),
+                "auc": float(roc_auc_score(train.labels, scores)),
+            }
+            val_scores = score(model, val)
+            row |= {
+                "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
+                "val_auc": float(roc_auc_score(val.labels, val_scores)),
+            }
+            history.append(row)
+            bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
+            if stopping.done(epoch, row["val_auc"], row["val_loss"], model.get_weights):
+                break
+    model.set_weights(stopping.weights)
+    return Trained(
+        model=model,
+        config=head,
+        history=tuple(history),
+        best_epoch=stopping.epoch,
+        stop_reason=stopping.reason(len(history)),
+    )
+
+
+def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray[np.float64]:
+    """P(fake) of each video, (N,) float64; the same in any company, so in any batch.
+
+    The last batch is filled up with empty videos: one shape, one traced graph, the same sums.
+    """
+    forward = getattr(model, "_unmask_forward", None)
+    if forward is None:
+        forward = tf.function(
+            lambda features, mask: model({"features": features, "mask": mask}, training=False)
+        )
+        model._unmask_forward = forward
+    count, steps, dim = sequences.features.shape
+    scores = np.zeros(count, np.float64)
+    for start in range(0, count, batch_size):
+        rows = slice(start, min(start + batch_size, count))
+        held = rows.stop - rows.start
+        features = np.zeros((batch_size, steps, dim), sequences.features.dtype)
+        mask = np.zeros((batch_size, steps), bool)
+        features[:held], mask[:held] = sequences.features[rows], sequences.mask[rows]
+        scores[rows] = forward(tf.constant(features), tf.constant(mask)).numpy()[:held]
+    return scores
+
+
+def frame_statistics(
+    features: NDArray[np.floating[Any]], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance, each (D,) float64, over all frames that exist; one video at a time.
+
+    Args:
+        features: (N, T, D), may be a memory map larger than memory.
+        mask: (N, T).
+    """
+    count = max(int(mask.sum()), 1)
+    total = np.zeros(features.shape[-1])
+    squares = np.zeros(features.shape[-1])
+    shift = np.asarray(features[0][mask[0]], np.float64).mean(axis=0)  # against cancellation
+    for frames, exists in zip(features, mask, strict=True):
+        centred = np.asarray(frames[exists], np.float64) - shift
+        total += centred.sum(axis=0)
+        squares += np.square(centred).sum(axis=0)
+    mean = total / count
+    return mean + shift, np.maximum(squares / count - np.square(mean), 0)
+
+
+def check_class_weight(name: str, weight: dict[str, float] | str | None) -> None:
+    """Refuses class weights that are not {"real": …, "fake": …}, "balanced" or None."""
+    if weight is None or weight == "balanced":
+        return
+    if not isinstance(weight, dict) or set(weight) != set(CLASSES):
+        raise ConfigError(f"{name} must be {{real: …, fake: …}}, balanced or null, got {weight!r}")
+    if not all(isinstance(value, int | float) and value > 0 for value in weight.values()):
+        raise ConfigError(f"{name} must be above 0 for both classes, got {weight!r}")
+
+
+def video_weights(
+    labels: NDArray[Any], class_weight: dict[str, float] | str | None
+) -> NDArray[np.float32]:
+    """The weight of each video in the loss, (N,) float32."""
+    if class_weight is None:
+        return np.ones(len(labels), np.float32)
+    if isinstance(class_weight, str):  # "balanced", as scikit-learn has it
+        each = len(labels) / (2 * np.bincount(labels, minlength=2))
+    else:
+        each = np.array([class_weight[name] for name in CLASSES])
+    return np.asarray(each[labels], np.float32)
+
+
+def check_splits(train: NDArray[Any], val: NDArray[Any]) -> None:
+    """Refuses labels that nothing can be learnt from, saying which and what to do.
+
+    Raises:
+        DatasetError: a split is empty or lacks a class, or both have too few videos together.
+    """
+    if len(train) + len(val) < FEWEST_VIDEOS:
+        raise DatasetError(
+            f"training and validation need at least {FEWEST_VIDEOS} videos with features, "
+            f"got {len(train) + len(val)}; add videos and index them anew"
+        )
+    for name, labels in (("training", train), ("validation", val)):
+        if len(labels) == 0:
+            raise DatasetError(
+                f"the {name} split has no videos; index anew with a larger share or other groups"
+            )
+        for label, word in enumerate(CLASSES):
+            if not np.any(np.asarray(labels) == label):
+                raise DatasetError(
+                    f"the {name} split has no {word} video among {len(labels)}; "
+                    f"add {word} videos, or index anew with another split"
+                )
+
+
+def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
+    """The loss, if it is a number.
+
+    Raises:
+        DatasetError: it is not; training has diverged.
+    """
+    if not np.isfinite(loss):
+        raise DatasetError(
+            f"the loss is {loss} in epoch {epoch}: training diverged; lower the learning rate "
+            f"(now {learning_rate:g}) and check the features with `unmask store verify`"
+        )
+    return float(loss)
+
+
+class BestSoFar:
+    """Early stopping: remembers the best epoch's weights and says when to give up.
+
+    Among epochs of the highest AUC the best is the one of the lowest loss; patience looks at AUC
+    alone, or a loss that creeps down for ever would never let training end.
+
+    Args:
+        patience: epochs without a higher AUC before giving up.
+    """
+
+    def __init__(self, *, patience: int) -> None:
+        self.patience = patience
+        self.epoch = 0
+        self.weights: list[NDArray[Any]] = []
+        self._best = (-np.inf, -np.inf)
+        self._risen = 0  # the epoch in which AUC last rose
+        self._gave_up = False
+
+    def done(self, epoch: int, auc: float, loss: float, weights: Any) -> bool:
+        """Takes an epoch in; `weights` is called only if it is the best. True means stop."""
+        if auc > self._best[0]:
+            self._risen = epoch
+        if (auc, -loss) > self._best:
+            self._best = (auc, -loss)
+            self.epoch, self.weights = epoch, weights()
+        self._gave_up = epoch - self._risen >= self.patience
+        return self._gave_up
+
+    def reason(self, epochs: int) -> str:
+        """Why training ended and what was restored, in one line."""
+        restored = f"restored epoch {self.epoch} (validation AUC {self._best[0]:.3f})"
+        if self._gave_up:
+            return f"no higher validation AUC for {self.patience} epochs; {restored}"
+        return f"reached the limit of {epochs} epochs; {restored}"
+
+
+def _train_step(model: Any, optimizer: Any, like: NDArray[Any]) -> Any:
+    """One compiled step of gradient descent, for any number of videos and frames `like` these."""
+    variables = model.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[
+            tf.TensorSpec((None, None, like.shape[-1]), like.dtype),
+            tf.TensorSpec((None, None), tf.bool),
+            tf.TensorSpec((None,), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
+        ]
+    )
+    def step(features: Any, mask: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            scores = model({"features": features, "mask": mask}, training=True)  # (B,)
+            losses = weights * keras.losses.binary_crossentropy(labels[:, None], scores[:, None])
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, variables)
+        optimizer.apply(gradients, variables)
+        return losses, scores
+
+    return step

@@ -1,0 +1,181 @@
+"""Bundles: what comes back is what went in, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from data.errors import InputError, MismatchError, OutputError, StoreError
+from models.backbone import Backbone, load_backbone, save_backbone
+from models.bundle import Bundle, BundledHead
+from models.head import HeadConfig
+from models.train import TrainConfig, train_head
+from tests.models.conftest import SIZE, made_up
+
+
+def recipe_of(backbone: Backbone) -> dict[str, Any]:
+    return {
+        "backbone": backbone.name,
+        "backbone_digest": backbone.digest,
+        "frames": {"size": SIZE, "count": 6},
+        "dtype": "float16",
+    }
+
+
+def train_bundle(backbone: Backbone) -> Bundle:
+    heads = [
+        train_head(
+            made_up(20),
+            made_up(10, seed=1),
+            head=HeadConfig(kind=kind, units=4),
+            config=TrainConfig(epochs=2),
+        )
+        for kind in ("lstm", "mean")
+    ]
+    return Bundle(
+        head=BundledHead.of(heads[0], threshold=0.4),
+        baseline=BundledHead.of(heads[1], threshold=0.6),
+        recipe=recipe_of(backbone),
+        dim=8,
+        trained_on={"train": {"sha256s": ["a"], "groups": ["g"]}, "val": {}},
+        provenance={},
+        backbone=backbone.name,
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(thin: Backbone) -> Bundle:
+    return train_bundle(thin)
+
+
+def test_comes_back_whole(bundle: Bundle, thin: Backbone, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
+    assert names == ["baseline.keras", "bundle.json", "head.keras"]
+    again, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
+    np.testing.assert_array_equal(again.score(videos), bundle.score(videos))
+    np.testing.assert_array_equal(
+        again.score(videos, baseline=True), bundle.score(videos, baseline=True)
+    )
+    assert np.any(again.score(videos, baseline=True) != again.score(videos))
+    for one, two in ((again.head, bundle.head), (again.baseline, bundle.baseline)):
+        assert one is not None
+        assert two is not None
+        assert replace(one, model=None) == replace(two, model=None)
+    assert again.recipe == bundle.recipe
+    assert again.trained_on == bundle.trained_on
+    assert again.versions is not None
+    assert again.versions["tensorflow"].startswith("2.")
+    assert again.load_backbone().digest == thin.digest
+
+
+def test_same_training_same_bytes(thin: Backbone, tmp_path: Path) -> None:
+    train_bundle(thin).save(tmp_path / "one")
+    train_bundle(thin).save(tmp_path / "two")
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_carries_weights_that_nobody_else_has(bundle: Bundle, tmp_path: Path) -> None:
+    own = load_backbone("resnet50-thin", size=SIZE)
+    own.model.weights[-1].assign_add(own.model.weights[-1] + 1.0)
+    own.model.save_weights(tmp_path / "own.weights.h5")
+    own = load_backbone(tmp_path / "own.weights.h5", size=SIZE)
+    save_backbone(replace(own, provenance={"train": {"groups": ["g"]}}), tmp_path / "weights")
+    carrying = replace(bundle, recipe=recipe_of(own), backbone=tmp_path / "weights")
+    carrying.save(tmp_path / "bundle")
+    for path in (tmp_path / "weights").iterdir():
+        path.unlink()
+    found = Bundle.load(tmp_path / "bundle").load_backbone()
+    assert found.digest == own.digest
+    assert found.provenance == {"train": {"groups": ["g"]}}
+
+
+def test_an_exported_public_backbone_is_not_copied(
+    bundle: Bundle, thin: Backbone, tmp_path: Path
+) -> None:
+    save_backbone(thin, tmp_path / "weights")
+    replace(bundle, backbone=tmp_path / "weights").save(tmp_path / "bundle")
+    assert not (tmp_path / "bundle" / "backbone").exists()
+    assert Bundle.load(tmp_path / "bundle").backbone == "resnet50-thin"
+
+
+def test_refuses_features_of_another_backbone(bundle: Bundle) -> None:
+    bundle.check_recipe({**bundle.recipe, "backbone": "renamed"})
+    other = {**bundle.recipe, "backbone": "resnet50-imagenet", "backbone_digest": "f" * 64}
+    with pytest.raises(
+        MismatchError, match=r"resnet50-thin \(.*resnet50-imagenet \(ffffffffffff\)"
+    ):
+        bundle.check_recipe(other)
+    with pytest.raises(MismatchError, match="length 8, got 9"):
+        bundle.score(made_up(4, dim=9))
+
+
+def test_refuses_features_of_other_frames(bundle: Bundle) -> None:
+    other = {**bundle.recipe, "frames": {"size": SIZE, "count": 32}}
+    with pytest.raises(MismatchError, match=r"frames\.count \(bundle 6, features 32\)"):
+        bundle.check_recipe(other)
+
+
+def test_refuses_a_wrong_backbone(bundle: Bundle, tmp_path: Path) -> None:
+    save_backbone(load_backbone("resnet50-random", size=SIZE), tmp_path / "weights")
+    with pytest.raises(MismatchError, match=r"resnet50-thin .* holds resnet50-random"):
+        replace(bundle, backbone=tmp_path / "weights").save(tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_damage_is_told(bundle: Bundle, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    bundle.save(folder)
+    facts = json.loads((folder / "bundle.json").read_text())
+
+    def with_facts(**changed: Any) -> None:
+        (folder / "bundle.json").write_text(json.dumps({**facts, **changed}))
+
+    with_facts(version=2)
+    with pytest.raises(StoreError, match="later unmask"):
+        Bundle.load(folder)
+    with_facts(format="unmask-backbone")
+    with pytest.raises(StoreError, match="not of the format"):
+        Bundle.load(folder)
+    with_facts(head={})
+    with pytest.raises(StoreError, match="damaged"):
+        Bundle.load(folder)
+    (folder / "bundle.json").write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        Bundle.load(folder)
+    with_facts()
+    with (folder / "head.keras").open("r+b") as file:
+        file.seek(500)
+        file.write(b"\xff")
+    with pytest.raises(StoreError, match="sha256"):
+        Bundle.load(folder)
+    (folder / "head.keras").unlink()
+    with pytest.raises(StoreError, match="lacks"):
+        Bundle.load(folder)
+    with pytest.raises(InputError, match=r"no bundle\.json"):
+        Bundle.load(tmp_path)
+    with pytest.raises(InputError, match=r"no bundle\.json"):
+        Bundle.load(tmp_path / "nowhere")
+
+
+def test_a_failed_save_keeps_the_old_bundle(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bundle"
+    bundle.save(folder)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("models.bundle.write_json", full)
+    with pytest.raises(OutputError, match="No space left"):
+        bundle.save(folder)
+    monkeypatch.undo()
+    assert Bundle.load(folder).head.threshold == 0.4
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
