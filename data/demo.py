@@ -31,7 +31,7 @@ from data.demo_forgery import METHODS, Method, draw_forgery, forge
 from data.demo_motion import perform
 from data.demo_person import Person, draw_person
 from data.demo_portrait import draw_light, paint_portrait
-from data.demo_scene import Shot
+from data.demo_scene import Shot, draw_camera
 from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
 from data.ffmpeg import encode
 
@@ -175,9 +175,14 @@ def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
     Yields:
         frames, (height, width, 3) uint8 RGB; at least 2.
     """
-    person = draw_person(np.random.default_rng((config.seed, 1, take.person)))
+    # Both takes of a person are as long as each other and come from the same camera, whose noise
+    # decides the bit rate: within any set of people the labels then share one distribution of
+    # sizes. All else is drawn anew for each take.
+    shared = np.random.default_rng((config.seed, 1, take.person))
+    person = draw_person(shared)
+    camera = draw_camera(shared)
+    frames = max(2, round(config.seconds * config.fps * shared.uniform(0.8, 1.2)))
     rng = np.random.default_rng((config.seed, 2, take.person, 0 if take.method is None else 1))
-    frames = max(2, round(config.seconds * config.fps * rng.uniform(0.8, 1.2)))
     portrait = paint_portrait(person, draw_light(rng))
     performance = perform(rng, frames=frames, fps=config.fps)
     shot = Shot(width=config.width, height=config.height)
@@ -188,6 +193,7 @@ def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
             portrait,
             performance,
             lambda index: face.show(performance.expression(index)),
+            camera,
             shot,
             scene,
         )
@@ -199,7 +205,7 @@ def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
         performance=performance,
         fps=config.fps,
     )
-    return render(portrait, performance, forged, shot, scene)
+    return render(portrait, performance, forged, camera, shot, scene)
 
 
 def _donor(rng: np.random.Generator, host: Person) -> Person:

@@ -172,9 +172,9 @@ class _Mouth:
         inside = np.broadcast_to(self._dark, source.shape).astype(np.float32)
         tongue = ramp(v, lower - 0.09, lower - 0.01) * (0.3 + 0.7 * arch)
         inside = mix(inside, self._tongue, 0.85 * tongue)
-        edge = upper + 0.065 + 0.012 * np.cos(u * 55) * arch
+        edge = upper + 0.07 * arch
         teeth = ramp(v, edge + 0.012, edge - 0.012) * ramp(np.abs(u), 0.95 * width, 0.5 * width)
-        gaps = 1 - 0.14 * np.exp(-((np.sin(u * 27.5) / 0.22) ** 2))
+        gaps = 1 - 0.07 * np.exp(-((np.sin(u * 27.5) / 0.22) ** 2))
         inside = mix(inside, self._teeth * (0.86 * gaps), 0.92 * teeth)
         shadow = 1 - 0.55 * ramp(v, upper + 0.05, upper)
         picture[:, *self._where] = mix(moved, inside * shadow, gap)

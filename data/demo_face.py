@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from data.demo_motion import Performance
 from data.demo_portrait import CENTRE, SIZE, UNIT, Portrait
-from data.demo_scene import Backdrop, Sensor, Shot, draw_camera, paint_background, paint_body
+from data.demo_scene import (
+    Backdrop,
+    Camera,
+    Sensor,
+    Shot,
+    paint_background,
+    paint_body,
+)
 from data.demo_texture import Picture, Plane, enlarge
 
 STEP = 8
@@ -20,6 +27,7 @@ def render(
     portrait: Portrait,
     performance: Performance,
     picture_at: Callable[[int], Picture],
+    camera: Camera,
     shot: Shot,
     rng: np.random.Generator,
 ) -> Iterator[NDArray[np.uint8]]:
@@ -30,8 +38,9 @@ def render(
         performance: what it does, T frames.
         picture_at: gives the painted face (3, SIZE, SIZE) of a frame: the person's own, or a
             rendered forgery of it.
+        camera: what films it.
         shot: size of the frames.
-        rng: source of scene and camera.
+        rng: source of room, clothes and noise.
 
     Yields:
         T frames (height, width, 3) uint8 RGB.
@@ -39,7 +48,6 @@ def render(
     room = Backdrop(paint_background(rng, shot), shot)
     clothes, cover = paint_body(rng, portrait.person, portrait.light, shot)
     body = Backdrop(np.concatenate([clothes * cover, cover[None]]), shot)
-    camera = draw_camera(rng)
     sensor = Sensor(rng, camera, shot)
     turn = _Turn(portrait, shot)
     length = len(performance.yaw)

@@ -53,7 +53,7 @@ def paint_hair(
     if hanging is not None:
         width = 0.97 + person.hair_volume + 0.14 * ramp(v, -0.2, 1.3) + ragged
         curtain = ramp(np.abs(u), width + 0.04, width - 0.04)
-        neck = ramp(np.abs(u), 0.42, 0.62) + ramp(v, 0.75, 0.4)
+        neck = ramp(np.abs(u), 0.36, 0.5) + ramp(v, 0.75, 0.4)
         curtain = curtain * np.clip(neck, 0, 1) * ramp(v + ragged, hanging + 0.08, hanging - 0.08)
         behind = np.maximum(behind, curtain * ramp(v, -0.3, -0.05))
     picture = mix(colour * 0.6, picture, alpha)
@@ -68,7 +68,7 @@ def paint_hair(
     front = ramp(v, hairline + 0.035, hairline - 0.035) * skull
     if hanging is not None:
         # Strands that frame the face and cover the ears.
-        side = ramp(np.abs(u), 0.88 - 0.05 * v + ragged, 0.98 - 0.05 * v + ragged)
+        side = ramp(np.abs(u), 0.8 + 0.04 * v + ragged, 0.92 + 0.04 * v + ragged)
         front = np.maximum(front, side * behind)
     # Hair shades the skin just under it.
     shade = ramp(v, hairline + 0.2, hairline - 0.02) * alpha

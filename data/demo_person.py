@@ -67,6 +67,7 @@ class Person:
     nose_relief: float
     mouth_height: float
     mouth_width: float
+    smile: float  # how far the corners of the mouth lie above its middle
     lip_upper: float
     lip_lower: float
     cheekbones: float
@@ -139,6 +140,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         nose_relief=around(1.0, 0.15),
         mouth_height=around(0.81, 0.03),
         mouth_width=around(0.385, 0.03),
+        smile=around(0.042, 0.022),
         lip_upper=around(0.085, 0.015),
         lip_lower=around(0.115, 0.018),
         cheekbones=around(1.0, 0.3),

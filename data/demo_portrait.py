@@ -98,7 +98,7 @@ def paint_portrait(person: Person, light: Light) -> Portrait:
     leaning = u + person.asymmetry * (1 + v)
     distance = outline_distance(person, u, v)
     relief = _relief(person, leaning, v, distance)
-    pores = clouds(rng, SIZE, SIZE, ((1.2, 0.0012), (2.2, 0.0012), (5, 0.0012), (14, 0.003)))
+    pores = clouds(rng, SIZE, SIZE, ((1.2, 0.0012), (2.2, 0.0012), (5, 0.0012), (14, 0.0015)))
     albedo = _skin(person, rng, leaning, v)
     skin = _shade(albedo, relief, pores, light, person, leaning, v)
     _brows(person, rng, skin, leaning, v)
@@ -127,11 +127,13 @@ def _relief(person: Person, u: Plane, v: Plane, distance: Plane) -> Plane:
     z += 0.045 * pair(u, v, (0.36, eye[1] - person.brow_height), (0.24, 0.06))
     z += 0.05 * person.cheekbones * pair(u, v, (0.6, 0.3), (0.17, 0.13))
     slope = ramp(v, -0.3, tip)
-    width = 0.075 + 0.055 * slope
-    below = np.where(v > tip, np.exp(-(((v - tip) / 0.055) ** 2)), 1.0)
+    width = 0.07 + 0.055 * slope
+    # The nose ends in a ball: its lower edge rises to both sides.
+    end = tip - 2.2 * u * u
+    below = np.where(v > end, np.exp(-(((v - end) / 0.075) ** 2)), 1.0)
     z += nose * (0.05 + 0.2 * slope) * np.exp(-0.5 * (u / width) ** 2) * below * ramp(v, -0.4, 0.0)
-    z += 0.07 * nose * bump(u, v, (0, tip - 0.03), (0.085, 0.075))
-    z += 0.075 * pair(u, v, (person.nose_width * 0.8, tip + 0.01), (0.055, 0.055))
+    z += 0.08 * nose * bump(u, v, (0, tip - 0.03), (0.085, 0.08))
+    z += 0.075 * pair(u, v, (person.nose_width * 0.8, tip - 0.005), (0.05, 0.055))
     mouth = person.mouth_height
     z += 0.07 * bump(u, v, (0, mouth), (0.33, 0.17))  # the arch of the teeth
     z += 0.035 * bump(u, v, (0, mouth - 0.05), (0.2, 0.032))
@@ -204,7 +206,7 @@ def _lips(person: Person, rng: np.random.Generator, skin: Picture, u: Plane, v: 
 def mouth_line(person: Person, u: Plane) -> Plane:
     """Returns v of the line between the closed lips at each u."""
     across = np.clip(np.abs(u) / person.mouth_width, 0, 1.1)
-    dip = 0.012 * np.exp(-((u / 0.06) ** 2)) - 0.012 * across**2
+    dip = 0.012 * np.exp(-((u / 0.06) ** 2)) - person.smile * across**2
     return (person.mouth_height + dip).astype(np.float32)
 
 
@@ -232,7 +234,7 @@ def _shade(
     tip = person.nose_length
     cast = 0.4 * bump(u, v, (-side * 0.2, tip - 0.05), (0.08, 0.13))
     cast += 0.28 * bump(u, v, (-side * 0.06, tip + 0.1), (0.14, 0.05))
-    nostrils = pair(u, v, (person.nose_width * 0.5, tip + 0.055), (0.04, 0.02))
+    nostrils = pair(u, v, (person.nose_width * 0.5, tip + 0.05), (0.036, 0.016))
     hollow = 0.22 * pair(
         u, v, (person.eye_spacing - 0.16, person.eye_height - 0.03), (0.08, 0.08)
     ) + 0.16 * bump(u, v, (0, person.mouth_height + 0.17), (0.15, 0.03))
@@ -271,8 +273,8 @@ def _ears(
     person: Person, albedo: Picture, light: Light, u: Plane, v: Plane
 ) -> tuple[Picture, Plane]:
     """Paints the ears, to lie behind the face: linear picture and alpha."""
-    at = float(person.outline[4]) + 0.02
-    radius = np.hypot((np.abs(u) - at) / 0.13, (v - 0.12 - 0.15 * (np.abs(u) - at)) / 0.29)
+    at = float(person.outline[4])
+    radius = np.hypot((np.abs(u) - at) / 0.115, (v - 0.1 + 0.3 * (np.abs(u) - at)) / 0.26)
     alpha = ramp(radius, 1.06, 0.94)
     rim = (
         0.8 + 0.35 * np.exp(-(((radius - 0.8) / 0.14) ** 2)) - 0.4 * np.exp(-((radius / 0.45) ** 2))

@@ -36,7 +36,7 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """How the camera sees: drawn for every take alike, so it says nothing about the label.
+    """How the camera sees: the same one for both takes of a person.
 
     Attributes:
         noise: standard deviation of the sensor's noise, display values.
