@@ -37,6 +37,8 @@ class VideoInfo:
         fps: average frames per second; 0 where the file does not say.
         duration_seconds: as declared; 0 where the file does not say.
         frame_count: as declared, or None; never to be trusted.
+        promised_seconds: how long the video stream itself should last; 0 where only the whole
+            file has a duration and holds more than this stream.
         bit_rate: of the whole file in bits per second; 0 where unknown.
         size_bytes: of the file.
     """
@@ -50,6 +52,7 @@ class VideoInfo:
     fps: float
     duration_seconds: float
     frame_count: int | None
+    promised_seconds: float
     bit_rate: int
     size_bytes: int
 
@@ -62,11 +65,13 @@ class Packets:
         timestamps_seconds: (N,) float64, ascending; NaN-free; empty where packets carry no time.
         keyframes: (N,) bool, where a decoder can start.
         count: N, also where packets carry no time.
+        discarded: packets on top that are never shown, by an edit list for one.
     """
 
     timestamps_seconds: NDArray[np.float64]
     keyframes: NDArray[np.bool_]
     count: int
+    discarded: int
 
 
 def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
@@ -107,11 +112,12 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
     ]
     if not streams:
         raise VideoError("no_video_stream", "there is no video stream in it", stderr_tail=tail)
-    return _info(streams[0], told.get("format", {}), size_bytes, tail)
+    alone = len(told["streams"]) == 1
+    return _info(streams[0], told.get("format", {}), size_bytes, tail, alone=alone)
 
 
 def _info(
-    stream: dict[str, Any], container: dict[str, Any], size_bytes: int, tail: str
+    stream: dict[str, Any], container: dict[str, Any], size_bytes: int, tail: str, *, alone: bool
 ) -> VideoInfo:
     """Turns ffprobe's strings into numbers, defaults where they are missing."""
     width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
@@ -127,7 +133,8 @@ def _info(
         rotation = round(float(side.get("rotation", 0)) / 90) * 90 % 360
     if rotation in (90, 270):
         width, height = height, width
-    duration = _number(stream.get("duration")) or _number(container.get("duration"))
+    own = _number(stream.get("duration"))
+    duration = own or _number(container.get("duration"))
     frames = stream.get("nb_frames", "")
     return VideoInfo(
         stream_index=int(stream["index"]),
@@ -139,6 +146,7 @@ def _info(
         fps=_ratio(stream.get("avg_frame_rate", "")) or _ratio(stream.get("r_frame_rate", "")),
         duration_seconds=max(0.0, duration),
         frame_count=int(frames) if frames.isdigit() else None,
+        promised_seconds=max(0.0, duration if alone else own),
         bit_rate=int(_number(container.get("bit_rate"))),
         size_bytes=size_bytes,
     )
@@ -169,12 +177,15 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
     arguments += ["-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"]
     times: list[float] = []
     keys: list[bool] = []
-    count = 0
+    count = discarded = 0
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         for line in child.stdout:
             fields = line.decode("ascii", "replace").strip().split(",")
-            if len(fields) < 2 or "D" in fields[1]:
-                continue  # marked to be discarded, by an edit list for one
+            if len(fields) < 2:
+                continue
+            if "D" in fields[1]:
+                discarded += 1
+                continue
             count += 1
             if count > MAX_PACKETS:
                 raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
@@ -196,4 +207,5 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
         timestamps_seconds=np.asarray(times, np.float64)[order],
         keyframes=np.asarray(keys, bool)[order],
         count=count,
+        discarded=discarded,
     )
