@@ -71,7 +71,7 @@ class _Eye:
         self._x = ((u - at) * side).astype(np.float32)  # grows towards the temple
         self._y = (v - person.eye_height + person.eye_slant * self._x / 0.2).astype(np.float32)
         rng = np.random.default_rng((person.seed, 7, int(side > 0)))
-        self._fibres = clouds(rng, *u.shape, ((1.5, 0.25), (3, 0.2)))
+        self._fibres = clouds(rng, u.shape[0], u.shape[1], ((1.5, 0.25), (3, 0.2)))
         # The corner of the eye is pinker, and the lid casts a shadow from above.
         lit = light.key * np.float32(0.62) + light.ambient
         white = colour(0.62, 0.56, 0.53) * lit

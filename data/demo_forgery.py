@@ -26,6 +26,8 @@ Method = Literal["swap", "reenactment", "synthesis", "eyes"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """swap: another identity's inner face; reenactment: a mouth that says something else; synthesis:
 the inner face through a bottleneck of low resolution; eyes: an eye region that never blinks."""
+RIM = 3
+"""Pixels around the forged region, as far as jitter can move it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +59,22 @@ class Forgery:
 
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
-    strength = float(rng.uniform(0.2, 1.0))
+    strength = float(rng.uniform(0.25, 1.0))
+    # A small region shows its signs on few pixels; they are drawn stronger there, or the two local
+    # methods could not be learned from a few dozen people.
+    local = method in ("reenactment", "eyes")
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
+    mismatch = (4 if local else 2) + 9 * strength * rng.uniform(0.4, 1.0)
     return Forgery(
         method=method,
         strength=strength,
-        coarseness=float(1.15 + 1.5 * strength * rng.uniform(0.5, 1.0)),
-        colour=colour(*direction * (2 + 9 * strength * rng.uniform(0.4, 1.0))),
+        coarseness=float((1.5 if local else 1.15) + 1.5 * strength * rng.uniform(0.5, 1.0)),
+        colour=colour(*direction * mismatch),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
-        softness=float(rng.uniform(4, 10) * (1.6 - strength)),
-        jitter=float(0.9 * strength * rng.uniform(0.2, 1.0)),
-        flicker=float(2.2 * strength * rng.uniform(0.0, 1.0)),
+        softness=float(rng.uniform(2, 6) if local else rng.uniform(4, 10) * (1.6 - strength)),
+        jitter=float(1.2 * strength * rng.uniform(0.2, 1.0)),
+        flicker=float(2.5 * strength * rng.uniform(0.0, 1.0)),
         blinks_per_minute=0.0 if method == "eyes" else float(rng.choice([0.0, 4.0, 70.0])),
     )
 
@@ -138,31 +144,30 @@ def _coarsen(picture: Picture, small: tuple[int, int], by: NDArray[np.float64]) 
     _, height, width = picture.shape
     pixels = np.clip(picture, 0, 255).astype(np.uint8).transpose(1, 2, 0)
     shrunk = Image.fromarray(np.ascontiguousarray(pixels)).resize(small, Image.Resampling.BILINEAR)
-    box = (
-        float(np.clip(by[0], -1, 1)) + 1.0,
-        float(np.clip(by[1], -1, 1)) + 1.0,
-        0.0,
-        0.0,
-    )
-    # The box of the enlargement must stay inside: a rim of one pixel is given away for the motion.
-    x, y = box[0] * small[0] / width, box[1] * small[1] / height
-    rim = (2 * small[0] / width, 2 * small[1] / height)
+    # What is enlarged is a box that has moved; a rim as wide as the motion keeps it inside.
+    x, y = (float(np.clip(value, -RIM, RIM)) for value in by)
+    across, down = small[0] / width, small[1] / height
     moved = shrunk.resize(
-        (width - 2, height - 2),
+        (width - 2 * RIM, height - 2 * RIM),
         Image.Resampling.BICUBIC,
-        box=(x, y, x + small[0] - rim[0], y + small[1] - rim[1]),
+        box=(
+            (RIM + x) * across,
+            (RIM + y) * down,
+            (width - RIM + x) * across,
+            (height - RIM + y) * down,
+        ),
     )
     coarse = picture.copy()
-    coarse[:, 1:-1, 1:-1] = np.asarray(moved, np.float32).transpose(2, 0, 1)
+    coarse[:, RIM:-RIM, RIM:-RIM] = np.asarray(moved, np.float32).transpose(2, 0, 1)
     return coarse
 
 
 def _cut(mask: Plane) -> tuple[Plane, tuple[slice, slice]]:
-    """Cuts a mask to its support, with a rim of two pixels, and returns where that lies."""
+    """Cuts a mask to its support and a rim, and returns where that lies."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     window = (
-        slice(max(0, int(rows[0]) - 2), int(rows[-1]) + 3),
-        slice(max(0, int(columns[0]) - 2), int(columns[-1]) + 3),
+        slice(max(0, int(rows[0]) - RIM), int(rows[-1]) + RIM + 1),
+        slice(max(0, int(columns[0]) - RIM), int(columns[-1]) + RIM + 1),
     )
     return mask[window], window
 
@@ -172,11 +177,11 @@ def region(method: Method, person: Person, softness: float) -> Plane:
     u, v = face_grid()
     edge = softness / UNIT
     if method == "reenactment":
-        shape = np.hypot(u / 0.62, (v - person.mouth_height - 0.08) / 0.42)
-        return ramp(shape, 1.0, 1.0 - edge / 0.45)
+        shape = np.hypot(u / 0.68, (v - person.mouth_height - 0.1) / 0.46)
+        return ramp(shape, 1.0, 1.0 - edge / 0.5)
     if method == "eyes":
         shape = (
-            (np.abs(u) / 0.78) ** 4 + (np.abs(v - person.eye_height + 0.03) / 0.3) ** 4
+            (np.abs(u) / 0.8) ** 4 + (np.abs(v - person.eye_height + 0.04) / 0.34) ** 4
         ) ** 0.25
         return ramp(shape.astype(np.float32), 1.0, 1.0 - edge / 0.35)
     tall = np.where(v > 0.3, 0.86, 0.95)
@@ -214,5 +219,7 @@ def _colour_match(
     # A gain keeps shadows dark; far beyond this range it would stretch noise as well.
     gain = np.float32(forgery.contrast) * mean_host / np.maximum(mean_pasted, 8)
     gain = np.clip(gain, 0.4, 2.5)
-    offset = mean_host + forgery.colour - mean_pasted * gain
+    # Dark skin shows the same offset more, so it shrinks with the brightness.
+    mismatch = forgery.colour * (mean_host.mean() / 140)
+    offset = mean_host + mismatch - mean_pasted * gain
     return lambda picture: picture * gain + offset

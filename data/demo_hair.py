@@ -87,7 +87,8 @@ def _strands(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> Pl
     across = (1 - falling) * angle * 0.95 + falling * (u + 0.04 * np.sin(v * 5 + 3 * u)) * 1.1
     column = np.clip(360 + across * 200, 0, 719).astype(np.intp)
     row = np.clip(along * 26, 0, 95).astype(np.intp)
-    return grain[row, column]
+    strands: Plane = grain[row, column]
+    return strands
 
 
 def _colour(person: Person, strands: Plane, u: Plane, v: Plane, light: Light) -> Picture:

@@ -107,7 +107,9 @@ def speak(rng: np.random.Generator, times: NDArray[np.float64]) -> Series:
     syllables = np.clip(0.5 + 0.5 * np.sin(phase + rng.uniform(0, 6.3)), 0, 1)
     stress = 0.55 + _sway(rng, times, 0.45, slow=0.8, fast=2.5)
     phrase = 1 / (1 + np.exp(-9 * (_sway(rng, times, 1.0, slow=0.2, fast=0.7) + 0.45)))
-    return np.clip(syllables * stress * phrase * rng.uniform(0.55, 1.0), 0, 1).astype(np.float32)
+    opening = np.clip(syllables * stress * phrase * rng.uniform(0.55, 1.0), 0, 1)
+    speech: Series = opening.astype(np.float32)
+    return speech
 
 
 def _sway(

@@ -149,7 +149,8 @@ def _relief(person: Person, u: Plane, v: Plane, distance: Plane) -> Plane:
     )
     lines = np.cos((v + 0.05 * u * u) * 2 * np.pi / 0.13)
     z += 0.0025 * person.wrinkles * lines * bump(u, v, (0, -0.62), (0.4, 0.12))
-    return z.astype(np.float32)
+    relief: Plane = z.astype(np.float32)
+    return relief
 
 
 def _skin(person: Person, rng: np.random.Generator, u: Plane, v: Plane) -> Picture:
@@ -207,7 +208,8 @@ def mouth_line(person: Person, u: Plane) -> Plane:
     """Returns v of the line between the closed lips at each u."""
     across = np.clip(np.abs(u) / person.mouth_width, 0, 1.1)
     dip = 0.012 * np.exp(-((u / 0.06) ** 2)) - person.smile * across**2
-    return (person.mouth_height + dip).astype(np.float32)
+    line: Plane = (person.mouth_height + dip).astype(np.float32)
+    return line
 
 
 def _shade(

@@ -70,7 +70,7 @@ def paint_background(rng: np.random.Generator, shot: Shot) -> Picture:
     rows, columns = shot.height // 2 + MARGIN, shot.width // 2 + MARGIN
     wall = rng.uniform(0.05, 0.5) * colour(*(1 + 0.1 * rng.standard_normal(3)))
     light = 1 + clouds(rng, rows, columns, ((90, 0.25), (40, 0.1)))
-    room = np.clip(wall * light, 0.01, 0.9).astype(np.float32)
+    room: Picture = np.clip(wall * light, 0.01, 0.9).astype(np.float32)
     x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
     for _ in range(int(rng.integers(3, 9))):  # shelves, windows, door frames
         left, top = rng.uniform(-20, columns), rng.uniform(-20, rows)
@@ -143,7 +143,8 @@ class Backdrop:
             # Only sixteen of them exist; each is made when it is first needed.
             fy, fx = np.float32(phase[0] / 4), np.float32(phase[1] / 4)
             down = self._layer[:, :-1] * (1 - fy) + self._layer[:, 1:] * fy
-            self._phases[phase] = down[:, :, :-1] * (1 - fx) + down[:, :, 1:] * fx
+            across = down[:, :, :-1] * (1 - fx) + down[:, :, 1:] * fx
+            self._phases[phase] = across.astype(np.float32, copy=False)
         top, left = row // 4, column // 4
         return self._phases[phase][:, top : top + self._shot.height, left : left + self._shot.width]
 

@@ -7,16 +7,18 @@ as they stand; numpy is several times faster at that than with channels last.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Plane = NDArray[np.float32]
-"""One channel, (H, W)."""
-Picture = NDArray[np.float32]
-"""Red, green and blue, (3, H, W)."""
-Colour = NDArray[np.float32]
-"""One colour, (3, 1, 1)."""
+Plane = NDArray[np.floating[Any]]
+"""One channel, (H, W) float32."""
+Picture = NDArray[np.floating[Any]]
+"""Red, green and blue, (3, H, W) float32."""
+Colour = NDArray[np.floating[Any]]
+"""One colour, (3, 1, 1) float32."""
 
 
 def clouds(

@@ -1,0 +1,141 @@
+"""Plans the takes of the demo data set and renders one: settings in, frames out.
+
+Apart from writing them, so that a take can be rendered and looked at without any file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.demo_expression import Face
+from data.demo_face import render
+from data.demo_forgery import METHODS, Method, draw_forgery, forge
+from data.demo_motion import perform
+from data.demo_person import Person, draw_person
+from data.demo_portrait import draw_light, paint_portrait
+from data.demo_scene import Shot, draw_camera
+from data.demo_texture import Picture
+from data.errors import ConfigError
+
+DONORS = 12
+"""People among whom a swap looks for a donor of similar skin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """What the demo data set holds.
+
+    Attributes:
+        people: number of people; each gives one real video and one fake.
+        seed: of everything that is drawn; equal settings give equal bytes on one machine.
+        seconds: mean length of a video; single ones vary by 20 % either way.
+        fps: frames per second.
+        width: of the frames in pixels, even.
+        height: of the frames in pixels, even; head and hair fill most of it.
+        crf: quality of the H.264 encoder, the same for every video; lower is better.
+
+    Raises:
+        ConfigError: if a value is out of range.
+    """
+
+    people: int = 60
+    seed: int = 0
+    seconds: float = 2.6
+    fps: float = 25.0
+    width: int = 320
+    height: int = 240
+    crf: int = 23
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("people", 1, 10_000),
+            ("seed", 0, 2**32 - 1),
+            ("seconds", 0.2, 600),
+            ("fps", 1, 120),
+            ("width", 96, 4096),
+            ("height", 96, 2160),
+            ("crf", 0, 51),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(f"demo {name} must be from {least} to {most}, got {value}")
+        for name in ("width", "height"):
+            if getattr(self, name) % 2:
+                raise ConfigError(f"demo {name} must be even, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """One video: whose, and by which forgery (None: real)."""
+
+    person: int
+    method: Method | None
+
+    @property
+    def group(self) -> str:
+        return f"person_{self.person:03d}"
+
+    @property
+    def label(self) -> str:
+        return "real" if self.method is None else "fake"
+
+    @property
+    def path(self) -> str:
+        """Relative to the data set's folder, POSIX."""
+        return f"{self.label}/{self.group}.mp4"
+
+
+def plan(config: DemoConfig) -> list[Take]:
+    """Lists every video, reals first; forgeries are dealt out evenly, in a drawn order."""
+    rng = np.random.default_rng((config.seed, 0))
+    dealt = [METHODS[index % len(METHODS)] for index in range(config.people)]
+    methods = [dealt[int(index)] for index in rng.permutation(config.people)]
+    reals = [Take(person=person, method=None) for person in range(config.people)]
+    fakes = [Take(person=person, method=method) for person, method in enumerate(methods)]
+    return reals + fakes
+
+
+def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
+    """Renders one video.
+
+    Yields:
+        frames, (height, width, 3) uint8 RGB; at least 2.
+    """
+    # Both takes of a person are as long as each other and come from the same camera, whose noise
+    # decides the bit rate: within any set of people the labels then share one distribution of
+    # sizes. All else is drawn anew for each take.
+    shared = np.random.default_rng((config.seed, 1, take.person))
+    person = draw_person(shared)
+    camera = draw_camera(shared)
+    frames = max(2, round(config.seconds * config.fps * shared.uniform(0.8, 1.2)))
+    rng = np.random.default_rng((config.seed, 2, take.person, 0 if take.method is None else 1))
+    portrait = paint_portrait(person, draw_light(rng))
+    performance = perform(rng, frames=frames, fps=config.fps)
+    scene, forging = rng.spawn(2)
+    picture_at: Callable[[int], Picture]
+    if take.method is None:
+        face = Face(portrait)
+
+        def picture_at(index: int) -> Picture:
+            return face.show(performance.expression(index))
+    else:
+        picture_at = forge(
+            forging,
+            draw_forgery(forging, take.method),
+            host=portrait,
+            donor=_donor(forging, person),
+            performance=performance,
+            fps=config.fps,
+        )
+    shot = Shot(width=config.width, height=config.height)
+    return render(portrait, performance, picture_at, camera, shot, scene)
+
+
+def _donor(rng: np.random.Generator, host: Person) -> Person:
+    """Draws the person whose skin is nearest to the host's: nobody swaps very unlike faces."""
+    candidates = [draw_person(rng) for _ in range(DONORS)]
+    return min(candidates, key=lambda other: float(np.abs(np.log(other.skin / host.skin)).sum()))
