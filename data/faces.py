@@ -120,12 +120,12 @@ class FaceFinder:
     def _look_near(
         self, image: Image.Image, box: NDArray[np.float32]
     ) -> NDArray[np.float32] | None:
-        """Looks for the face around its expected box, then in the whole scene; (4,) or None."""
+        """Looks around the expected box, by the finer model too, then everywhere; (4,) or None."""
         centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
         low = np.clip(centre - side * NEARBY / 2, 0, (image.width - 1, image.height - 1))
         high = np.clip(centre + side * NEARBY / 2, low + 1, (image.width, image.height))
         near = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        for detector, part in ((self._near, near), (self._far, None)):
+        for detector, part in ((self._near, near), (self._far, near), (self._far, None)):
             found = detector.detect(image, part)
             fitting = found[[fits(box, face[:4]) for face in found]]
             if len(fitting):
