@@ -65,14 +65,14 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     local = method in ("reenactment", "eyes")
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
-    mismatch = (4 if local else 2) + 9 * strength * rng.uniform(0.4, 1.0)
+    mismatch = (5 if local else 2) + 9 * strength * rng.uniform(0.4, 1.0)
     return Forgery(
         method=method,
         strength=strength,
-        coarseness=float((1.5 if local else 1.15) + 1.5 * strength * rng.uniform(0.5, 1.0)),
+        coarseness=float((1.6 if local else 1.15) + 1.5 * strength * rng.uniform(0.5, 1.0)),
         colour=colour(*direction * mismatch),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
-        softness=float(rng.uniform(2, 6) if local else rng.uniform(4, 10) * (1.6 - strength)),
+        softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
         jitter=float(1.2 * strength * rng.uniform(0.2, 1.0)),
         flicker=float(2.5 * strength * rng.uniform(0.0, 1.0)),
         blinks_per_minute=0.0 if method == "eyes" else float(rng.choice([0.0, 4.0, 70.0])),
