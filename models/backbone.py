@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import ConfigError, InputError, StoreError, ToolError
-from models.folder import read_json, replace_folder, write_json
+from data.folders import read_json, replace_folder, write_json
 from models.preprocessing import CaffeInput
 from models.quiet import keras
 from models.thin import build_thin, load_thin
@@ -100,13 +100,20 @@ def load_backbone(name_or_path: str | Path, *, size: int = 224, seed: int = 0) -
     raise ConfigError(f"the backbone must be one of {', '.join(NAMES)} or a path, got {name!r}")
 
 
-def save_backbone(backbone: Backbone, folder: Path, *, base: Backbone | None = None) -> None:
+def save_backbone(
+    backbone: Backbone,
+    folder: Path,
+    *,
+    base: Backbone | None = None,
+    finetuning: dict[str, Any] | None = None,
+) -> None:
     """Writes weights and `backbone.json`; whole or not at all, an older folder is replaced.
 
     Args:
         backbone: what to write; `load_backbone(folder)` gives it back, digest and all.
         folder: where to.
         base: what it was fine-tuned from.
+        finetuning: how, as plain JSON, for the reader: configuration and history.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -120,6 +127,7 @@ def save_backbone(backbone: Backbone, folder: Path, *, base: Backbone | None = N
         "dim": backbone.dim,
         "size": backbone.size,
         "base": {"name": base.name, "digest": base.digest} if base else None,
+        "finetuning": finetuning,
         "provenance": backbone.provenance,
     }
     with replace_folder(folder, marker="backbone.json") as new:

@@ -1,4 +1,4 @@
-"""Folders of weights and bundles: written whole or not at all, read with their format checked.
+"""Folders of results: written whole or not at all, read with their format checked.
 
 A new folder grows beside the old one and takes its place by a rename; a failure on the way leaves
 the old one as it was (the habit of borg's `platform/base.py`, for a folder).
@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,12 +32,8 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; choose another place to write to")
-    if folder.is_dir() and not (folder / marker).exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
+    check_replaceable(folder, marker=marker)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         new = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
         new.mkdir()
     except OSError as error:
@@ -55,6 +52,24 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, *, marker: str) -> None:
+    """Refuses early what `replace_folder` would refuse after hours of work; makes the parent.
+
+    Raises:
+        OutputError: the path is taken by something else, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; choose another place to write to")
+    if folder.is_dir() and not (folder / marker).exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
 
 
 def _swap(new: Path, folder: Path) -> None:

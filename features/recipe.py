@@ -1,0 +1,71 @@
+"""What decides the bytes of a sequence, hence its key: the video, the frames, the backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from data.errors import ConfigError, StoreError
+
+DType = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything but the video that decides what its features are.
+
+    Attributes:
+        frames: plain JSON of `data.frames.FrameRecipe`.
+        face_detector: digest of the face finder, or None where none is used.
+        backbone: the backbone's name, for people; it does not count.
+        backbone_digest: sha256 over its weights.
+        dtype: of the stored features.
+
+    Raises:
+        ConfigError: an unknown dtype.
+    """
+
+    frames: dict[str, Any]
+    face_detector: str | None
+    backbone: str
+    backbone_digest: str
+    dtype: DType = "float16"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32"):
+            raise ConfigError(f"extract.dtype must be float16 or float32, got {self.dtype!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Any) -> Recipe:
+        """Reads what `to_json` gave.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        try:
+            return cls(**facts)
+        except (TypeError, ConfigError) as error:
+            raise StoreError(f"not a recipe of this version of unmask: {error}") from error
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all that counts, hex."""
+        facts = self.to_json()
+        del facts["backbone"]
+        return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def sequence_key(video_sha256: str, recipe: Recipe) -> str:
+    """The key of one video's features under one recipe: sha256 over both digests, hex."""
+    return hashlib.sha256(f"{video_sha256} {recipe.digest}".encode()).hexdigest()
+
+
+def canonical(facts: Any) -> str:
+    """JSON in its one form: sorted, no spaces, ASCII."""
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
