@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
-from models.backbone import Backbone, load_backbone, save_backbone
 from data.folders import read_json, replace_folder, write_json
+from models.backbone import Backbone, load_backbone, save_backbone
 from models.head import HeadConfig
 from models.quiet import keras
 from models.train import Trained, score

@@ -1,0 +1,235 @@
+"""Fine-tuning the backbone on face crops of the training split.
+
+Two phases, as the literature and a prototype have it. First the frozen phase: a logistic regression
+on the frozen backbone's embeddings, trained until it has converged; it becomes the dense layer.
+Only then the last residual blocks learn too, slowly: behind an untrained layer their first
+gradients would be noise, and unlearn what ImageNet taught.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import ConfigError
+from data.folders import check_replaceable
+from models.backbone import Backbone, save_backbone, weights_digest
+from models.clips import Clips, V, cached_clips
+from models.finetune_net import FinetuneNet
+from models.quiet import seed_everything
+from models.train import BestSoFar, check_class_weight, check_splits
+
+if TYPE_CHECKING:
+    from data.frames import Frames
+
+BLOCKS = 16
+"""Residual blocks of a ResNet50."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """How the backbone is fine-tuned.
+
+    Attributes:
+        unfreeze: how many of the 16 residual blocks learn, counted from the last; or "all", which
+            includes the first convolution.
+        epochs: at most this many after the frozen phase; each shows every clip of the larger
+            class once, and as many of the other.
+        frames_per_video: crops kept for each video; validation looks at all of them.
+        frames_per_clip: crops of a clip in one step.
+        pairs_per_batch: pairs of a real and a fake clip in one step.
+        learning_rate: Adam's, for the backbone.
+        head_learning_rate: Adam's, for the dense layer.
+        patience: epochs without a higher validation AUC before training stops.
+        class_weight: as in `TrainConfig`; batches are balanced already, so "balanced" is None.
+        flip: mirror half of the clips.
+        rotate_degrees: turn a clip by up to this much either way.
+        zoom: enlarge or shrink a clip by up to this share.
+    """
+
+    unfreeze: int | str = 9
+    epochs: int = 6
+    frames_per_video: int = 8
+    frames_per_clip: int = 4
+    pairs_per_batch: int = 4
+    learning_rate: float = 5e-6
+    head_learning_rate: float = 1e-4
+    patience: int = 10
+    class_weight: dict[str, float] | str | None = field(
+        default_factory=lambda: {"real": 1.15, "fake": 1.05}
+    )
+    flip: bool = True
+    rotate_degrees: float = 8.0
+    zoom: float = 0.08
+
+    def __post_init__(self) -> None:
+        if self.unfreeze != "all" and not (
+            isinstance(self.unfreeze, int) and 1 <= self.unfreeze <= BLOCKS
+        ):
+            raise ConfigError(
+                f"finetune.unfreeze must be 1 to {BLOCKS} or all, got {self.unfreeze!r}"
+            )
+        for name in (
+            "epochs", "frames_per_video", "frames_per_clip", "pairs_per_batch", "patience",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ConfigError(f"finetune.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "head_learning_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(
+                    f"finetune.{name} must be above 0 and below 1, got {getattr(self, name)}"
+                )
+        if not 0 <= self.rotate_degrees <= 180:
+            raise ConfigError(
+                f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
+            )
+        if not 0 <= self.zoom < 1:
+            raise ConfigError(f"finetune.zoom must be at least 0 and below 1, got {self.zoom}")
+        check_class_weight("finetune.class_weight", self.class_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuned:
+    """A fine-tuned backbone and how it got there.
+
+    Attributes:
+        backbone: with the best epoch's weights, as written.
+        history: a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase;
+            loss and auc are those of the training steps, augmented and weighted.
+        best_epoch: the epoch whose weights it has; 0 means that fine-tuning did not help.
+        stop_reason: one line for the reader.
+        failures: path and reason of each video that could not be read.
+    """
+
+    backbone: Backbone
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+    stop_reason: str
+    failures: tuple[tuple[str, str], ...]
+
+
+def finetune(
+    train: Sequence[V],
+    val: Sequence[V],
+    *,
+    read: Callable[[V], Frames],
+    backbone: Backbone,
+    config: FinetuneConfig,
+    out: Path,
+    seed: int = 0,
+    workers: int = 2,
+    progress: bool | None = None,
+) -> Finetuned:
+    """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
+
+    Args:
+        train: videos to learn from.
+        val: videos that decide when to stop.
+        read: gives a video's face crops, of the backbone's size; called from several threads.
+        backbone: where to start; its model is changed in place.
+        config: how.
+        out: folder to write; whole or not at all.
+        seed: of order, frames and augmentation.
+        workers: videos that are read at once.
+        progress: show bars; None shows them on a terminal.
+
+    Raises:
+        ConfigError: the backbone is a custom model, whose blocks nobody knows.
+        DatasetError: a split lacks a class, or there are too few videos, or training diverged.
+        OutputError: the folder cannot be written.
+    """
+    if backbone.architecture == "custom":
+        raise ConfigError(
+            f"{backbone.name} is a model of its own; fine-tuning needs a ResNet50 or resnet50-thin"
+        )
+    check_replaceable(out, marker="backbone.json")
+    shown = sys.stderr.isatty() if progress is None else progress
+    cached = partial(
+        cached_clips,
+        read=read,
+        frames=config.frames_per_video,
+        size=backbone.size,
+        beside=out.parent,
+        workers=workers,
+        progress=shown,
+    )
+    with (
+        cached(train, name="read training") as learn,
+        cached(val, name="read validation") as check,
+    ):
+        check_splits(learn.labels, check.labels)
+        seed_everything(seed)
+        net = FinetuneNet(backbone, config)
+        history, stopping = _run(net, learn, check, config, seed=seed, progress=shown)
+        net.set_weights(stopping.weights)
+    base = replace(backbone, model=None)
+    model = net.backbone.model
+    model.trainable = False
+    tuned = replace(
+        backbone,
+        name=f"{base.name.removesuffix('-finetuned')}-finetuned",
+        digest=weights_digest(backbone.architecture, model),
+        provenance={"trained_on": _trained_on(base, learn, check)},
+    )
+    details = {
+        "config": asdict(config),
+        "seed": seed,
+        "history": history,
+        "best_epoch": stopping.epoch,
+        "stop_reason": stopping.reason(len(history) - 1),
+    }
+    save_backbone(tuned, out, base=base, finetuning=details)
+    return Finetuned(
+        backbone=tuned,
+        history=tuple(history),
+        best_epoch=stopping.epoch,
+        stop_reason=stopping.reason(len(history) - 1),
+        failures=learn.failures + check.failures,
+    )
+
+
+def _run(
+    net: FinetuneNet,
+    learn: Clips,
+    check: Clips,
+    config: FinetuneConfig,
+    *,
+    seed: int,
+    progress: bool,
+) -> tuple[list[dict[str, float]], BestSoFar]:
+    """Both phases. All that an epoch draws depends on (seed, epoch) alone, not on those before."""
+    stopping = BestSoFar(patience=config.patience)
+    history: list[dict[str, float]] = []
+    row = net.fit_head(learn, check, config)
+    with tqdm(total=config.epochs, desc="finetune", unit="epoch", disable=not progress) as bar:
+        for epoch in range(config.epochs + 1):
+            if epoch:
+                row = {"epoch": epoch}
+                row |= net.train_epoch(learn, config, np.random.default_rng((seed, epoch)), epoch)
+                row |= net.validate(check, epoch)
+                bar.update()
+            history.append(row)
+            bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
+            if stopping.done(epoch, row["val_auc"], row["val_loss"], net.get_weights):
+                break
+    return history, stopping
+
+
+def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[str, list[str]]]:
+    """Digests and groups that the weights have seen, those of an earlier fine-tuning included."""
+    earlier = base.provenance.get("trained_on", {})
+    seen = {}
+    for name, clips in (("train", learn), ("val", check)):
+        before = earlier.get(name, {})
+        seen[name] = {
+            "sha256s": sorted({*clips.sha256s, *before.get("sha256s", [])}),
+            "groups": sorted({*clips.groups, *before.get("groups", [])}),
+        }
+    return seen

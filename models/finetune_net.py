@@ -1,0 +1,210 @@
+"""What fine-tuning trains: a backbone cut in two, and a dense layer that judges single frames.
+
+The lower part stays as it is and runs outside the gradient tape; the upper part learns. A clip's
+score is the mean of its frames' logits.
+
+Batch normalisation stays in inference mode, its scale and shift frozen: its statistics come from a
+million pictures and were taken under that scale; ours, of some frames of eight faces, are worse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+
+from models.augment import draw_transforms, transform_clips
+from models.backbone import Backbone, residual_blocks
+from models.clips import Clips, balanced_batches
+from models.encoder import TensorFlowEncoder
+from models.quiet import keras, tf
+from models.train import check_loss, video_weights
+
+if TYPE_CHECKING:
+    from models.finetune import FinetuneConfig
+
+
+class FinetuneNet:
+    """A backbone and a dense layer, and the two phases that train them.
+
+    Args:
+        backbone: a ResNet50 of ours; its model is changed in place.
+        config: how deep, and how fast.
+    """
+
+    def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
+        self.backbone = backbone
+        self._lower, self._upper = cut(backbone.model, config.unfreeze)
+        self._learning = [
+            weight
+            for layer in self._upper.layers
+            if not isinstance(layer, keras.layers.BatchNormalization)
+            for weight in layer.trainable_weights
+        ]
+        dense = keras.layers.Dense(1, name="frame_logit")
+        dense.build((None, backbone.dim))
+        self._dense = dense
+        self._slow = keras.optimizers.Adam(config.learning_rate)
+        self._fast = keras.optimizers.Adam(config.head_learning_rate)
+        self._slow.build(self._learning)
+        self._fast.build(dense.trainable_weights)
+        self._step = tf.function(self._take_step)
+        self._forward = tf.function(self._logits)
+
+    def get_weights(self) -> list[NDArray[np.float32]]:
+        """Copies of all that learns."""
+        return [weight.numpy() for weight in (*self._learning, *self._dense.trainable_weights)]
+
+    def set_weights(self, values: list[NDArray[np.float32]]) -> None:
+        """Puts such copies back."""
+        weights = (*self._learning, *self._dense.trainable_weights)
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
+
+    def fit_head(self, learn: Clips, check: Clips, config: FinetuneConfig) -> dict[str, float]:
+        """The frozen phase: a logistic regression on frames, folded into the dense layer.
+
+        How strongly it is regularised is decided by validation AUC, then loss.
+
+        Returns:
+            row 0 of the history.
+        """
+        encoder = TensorFlowEncoder(self.backbone)
+        embedded, val_embedded = _embed(learn, encoder), _embed(check, encoder)  # (N, F, D)
+        exists = _exists(learn)
+        frames = embedded[exists]  # (sum of counts, D)
+        mean, spread = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-4)
+        labels = np.repeat(learn.labels, learn.counts)
+        # Each video weighs the same, however many frames it has.
+        weights = np.repeat(video_weights(learn.labels, "balanced") / learn.counts, learn.counts)
+        weights *= video_weights(labels, _beyond_balance(config))
+        best: tuple[tuple[float, float], dict[str, float], Any] | None = None
+        for strength in (1e-4, 1e-3, 1e-2, 1e-1):
+            probe = LogisticRegression(C=strength, max_iter=1000)
+            probe.fit((frames - mean) / spread, labels, weights * len(weights) / weights.sum())
+            kernel = probe.coef_[0] / spread
+            bias = probe.intercept_[0] - mean @ kernel
+            row = {"epoch": 0.0}
+            row |= _measure("", learn, embedded @ kernel + bias)
+            row |= _measure("val_", check, val_embedded @ kernel + bias)
+            quality = (row["val_auc"], -row["val_loss"])
+            if best is None or quality > best[0]:
+                best = (quality, row, [kernel[:, None], np.array([bias])])
+        assert best is not None  # noqa: S101
+        self._dense.set_weights(best[2])
+        return best[1]
+
+    def train_epoch(
+        self, learn: Clips, config: FinetuneConfig, draw: np.random.Generator, epoch: int
+    ) -> dict[str, float]:
+        """One pass over the training clips; loss and AUC of its steps."""
+        weights = video_weights(learn.labels, _beyond_balance(config))
+        losses, labels, logits = [], [], []
+        for videos in balanced_batches(learn, config.pairs_per_batch, draw):
+            chosen = [learn.some(video, config.frames_per_clip, draw) for video in videos]
+            clips = np.stack(
+                [learn.pixels[video, rows] for video, rows in zip(videos, chosen, strict=True)]
+            )  # (B, F, S, S, 3)
+            transforms = draw_transforms(
+                draw,
+                len(videos),
+                size=self.backbone.size,
+                flip=config.flip,
+                rotate_degrees=config.rotate_degrees,
+                zoom=config.zoom,
+            )
+            loss, clip_logits = self._step(
+                tf.constant(clips),
+                tf.constant(transforms),
+                tf.constant(learn.labels[videos], tf.float32),
+                tf.constant(weights[videos]),
+            )
+            losses.append(check_loss(float(loss), epoch, config.learning_rate))
+            labels.append(learn.labels[videos])
+            logits.append(clip_logits.numpy())
+        auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
+        return {"loss": float(np.mean(losses)), "auc": float(auc)}
+
+    def validate(self, check: Clips, epoch: int) -> dict[str, float]:
+        """Loss and AUC of clip scores on frames without augmentation."""
+        logits = np.stack([self._forward(tf.constant(clip)).numpy() for clip in check.pixels])
+        row = _measure("val_", check, logits)
+        check_loss(row["val_loss"], epoch, 0)
+        return row
+
+    def _logits(self, frames: Any) -> Any:
+        """(B, S, S, 3) -> (B,) frame logits."""
+        embedded = self._upper(self._lower(frames, training=False), training=False)
+        return self._dense(embedded)[:, 0]
+
+    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any) -> Any:
+        """One step; the lower part runs outside the tape and costs no gradient.
+
+        Returns:
+            the loss, and (B,) clip logits: each the mean of its frames' logits.
+        """
+        frames = transform_clips(clips, transforms)  # (B * F, S, S, 3)
+        lower = self._lower(frames, training=False)
+        with tf.GradientTape() as tape:
+            logits = self._dense(self._upper(lower, training=False))
+            logits = tf.reshape(logits, (-1, clips.shape[1]))  # (B, F)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(
+                tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
+            )
+            loss = tf.reduce_mean(weights[:, None] * losses)
+        head = self._dense.trainable_weights
+        slow, fast = tape.gradient(loss, [self._learning, head])
+        self._slow.apply(slow, self._learning)
+        self._fast.apply(fast, head)
+        return loss, tf.reduce_mean(logits, axis=1)
+
+
+def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:
+    """The class weights that remain once classes are balanced."""
+    return None if isinstance(config.class_weight, str) else config.class_weight
+
+
+def cut(model: Any, unfreeze: int | str) -> tuple[Any, Any]:
+    """Cuts a ResNet50 below the blocks that learn; both parts share its weights."""
+    if unfreeze == "all":
+        boundary = model.get_layer("preprocess").output
+    else:
+        boundary = residual_blocks(model)[-int(unfreeze)][0].input
+    upper = keras.Model(boundary, model.output)
+    for layer in upper.layers:  # a backbone is loaded frozen
+        layer.trainable = True
+    return keras.Model(model.input, boundary), upper
+
+
+def _exists(clips: Clips) -> NDArray[np.bool_]:
+    """(N, F): which frames a video has."""
+    return np.arange(clips.pixels.shape[1]) < clips.counts[:, None]
+
+
+def _embed(clips: Clips, encoder: TensorFlowEncoder) -> NDArray[np.float32]:
+    """(N, F, D) embeddings of every crop; those past a video's end mean nothing."""
+    flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
+    embedded = np.zeros((len(flat), encoder.dim), np.float32)
+    batch = np.zeros((encoder.batch_size, *flat.shape[1:]), np.uint8)
+    for start in range(0, len(flat), encoder.batch_size):
+        count = min(encoder.batch_size, len(flat) - start)
+        batch[:count] = flat[start : start + count]
+        embedded[start : start + count] = encoder(batch)[:count]
+    return embedded.reshape(*clips.pixels.shape[:2], encoder.dim)
+
+
+def _measure(prefix: str, clips: Clips, logits: NDArray[Any]) -> dict[str, float]:
+    """Loss and AUC of clip scores, each the mean of its frames' logits, (N, F)."""
+    exists = _exists(clips)
+    means = np.where(exists, logits, 0).sum(axis=1) / clips.counts
+    # Where a logit is NaN so is the loss, and the caller stops.
+    scores = 1 / (1 + np.exp(-np.clip(means, -500, 500)))
+    if not np.all(np.isfinite(scores)):
+        return {f"{prefix}loss": float("nan"), f"{prefix}auc": 0.5}
+    return {
+        f"{prefix}loss": float(log_loss(clips.labels, scores)),
+        f"{prefix}auc": float(roc_auc_score(clips.labels, means)),
+    }

@@ -1,0 +1,302 @@
+"""Fine-tuning: it moves what it may, remembers what it saw, and breaks nothing when it fails."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data.errors import ConfigError, DatasetError, OutputError, VideoError
+from models.augment import draw_transforms, transform_clips
+from models.backbone import Backbone, load_backbone
+from models.clips import Clips, balanced_batches, cached_clips
+from models.finetune import FinetuneConfig, Finetuned, finetune
+from models.finetune_net import FinetuneNet, cut
+
+SIZE = 32
+QUICK = FinetuneConfig(
+    unfreeze=1,
+    epochs=1,
+    frames_per_video=2,
+    frames_per_clip=2,
+    learning_rate=1e-3,
+    head_learning_rate=1e-2,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    path: str
+    label: int
+    group: str
+    sha256: str
+
+
+def videos(people: int, start: int = 0) -> list[Video]:
+    """One real and one fake video of each person."""
+    return [
+        Video(
+            path=f"{person}-{label}.mp4",
+            label=label,
+            group=f"p{person}",
+            sha256=f"{2 * person + label:064d}",
+        )
+        for person in range(start, start + people)
+        for label in (0, 1)
+    ]
+
+
+def read(video: Video) -> Any:
+    """3 crops; the fakes have a bright square."""
+    draw = np.random.default_rng(int(video.sha256))
+    pixels = draw.integers(0, 120, (3, SIZE, SIZE, 3)).astype(np.uint8)
+    if video.label:
+        pixels[:, 8:16, 8:16] += 60
+    return SimpleNamespace(pixels=pixels)
+
+
+def run(out: Path, config: FinetuneConfig = QUICK, **changed: Any) -> Finetuned:
+    backbone = load_backbone("resnet50-thin", size=SIZE)
+    settings = {"read": read, "out": out, "progress": False, **changed}
+    return finetune(videos(6), videos(3, 10), backbone=backbone, config=config, **settings)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finetuned, Path]:
+    out = tmp_path_factory.mktemp("tuned") / "weights"
+    return run(out), out
+
+
+def test_writes_a_backbone_that_remembers(tuned: tuple[Finetuned, Path]) -> None:
+    result, out = tuned
+    again = load_backbone(out, size=SIZE)
+    assert again.name == "resnet50-thin-finetuned"
+    assert again.digest == result.backbone.digest
+    assert again.provenance == result.backbone.provenance
+    seen = again.provenance["trained_on"]
+    assert seen["train"]["groups"] == [f"p{person}" for person in range(6)]
+    assert seen["val"]["sha256s"] == sorted(video.sha256 for video in videos(3, 10))
+    facts = json.loads((out / "backbone.json").read_text())
+    assert facts["base"]["name"] == "resnet50-thin"
+    assert facts["base"]["digest"] == load_backbone("resnet50-thin", size=SIZE).digest
+    assert facts["finetuning"]["config"]["unfreeze"] == 1
+    assert [row["epoch"] for row in facts["finetuning"]["history"]] == [0, 1]
+    assert [path.name for path in out.parent.iterdir()] == ["weights"]  # no scratch left
+
+
+def test_only_the_last_blocks_convolutions_learn() -> None:
+    backbone = load_backbone("resnet50-random", size=SIZE)
+    before = {weight.path: weight.numpy() for weight in backbone.model.weights}
+    net = FinetuneNet(backbone, QUICK)
+    with_signal = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
+    with_signal.pixels[1::2, :, 8:16] = 200
+    net.train_epoch(with_signal, QUICK, np.random.default_rng(0), 1)
+    moved = {
+        weight.path
+        for weight in backbone.model.weights
+        if not np.array_equal(weight.numpy(), before[weight.path])
+    }
+    assert moved == {
+        f"conv5_block3_{number}_conv/{kind}" for number in (1, 2, 3) for kind in ("kernel", "bias")
+    }
+
+
+def test_same_seed_same_weights(tuned: tuple[Finetuned, Path], tmp_path: Path) -> None:
+    result, out = tuned
+    again = run(tmp_path / "weights")
+    assert again.history == result.history
+    assert again.backbone.digest == result.backbone.digest
+    name = "backbone.json"
+    assert (tmp_path / "weights" / name).read_bytes() == (out / name).read_bytes()
+
+
+def test_a_bad_video_is_left_out_and_told(tmp_path: Path) -> None:
+    def sometimes(video: Video) -> Any:
+        if video.path == "2-1.mp4":
+            raise VideoError("no_face", "no face in it")
+        return read(video)
+
+    result = run(tmp_path / "weights", read=sometimes)
+    assert result.failures == (("2-1.mp4", "no face in it"),)
+    digests = result.backbone.provenance["trained_on"]["train"]["sha256s"]
+    assert len(digests) == 11
+
+
+def test_hopeless_data_is_refused(tmp_path: Path) -> None:
+    def reals_only(video: Video) -> Any:
+        if video.label:
+            raise VideoError("no_face", "no face in it")
+        return read(video)
+
+    with pytest.raises(DatasetError, match="training and validation need at least 10"):
+        run(tmp_path / "weights", read=reals_only)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_place_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+
+    def never(video: Video) -> Any:
+        raise AssertionError("must not read a video")
+
+    with pytest.raises(OutputError, match="other files"):
+        run(tmp_path, read=never)
+
+
+def test_a_bug_in_reading_is_not_swallowed(tmp_path: Path) -> None:
+    def broken(video: Video) -> Any:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(tmp_path / "weights", read=broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_tuning_remembers_the_first(tuned: tuple[Finetuned, Path], tmp_path: Path) -> None:
+    start = load_backbone(tuned[1], size=SIZE)
+    result = finetune(
+        videos(4, 20),
+        videos(2, 30),
+        read=read,
+        backbone=start,
+        config=QUICK,
+        out=tmp_path / "weights",
+        progress=False,
+    )
+    groups = result.backbone.provenance["trained_on"]["train"]["groups"]
+    assert {"p0", "p20"} <= set(groups)
+    assert result.backbone.name == "resnet50-thin-finetuned"
+
+
+@pytest.mark.parametrize("unfreeze", [1, 9, "all"])
+def test_both_parts_make_the_whole(unfreeze: int | str, crops: NDArray[np.uint8]) -> None:
+    backbone = load_backbone("resnet50-random", size=64)
+    lower, upper = cut(backbone.model, unfreeze)
+    np.testing.assert_array_equal(
+        upper(lower(crops, training=False), training=False), backbone.model(crops, training=False)
+    )
+
+
+def clips_of(labels: list[int], groups: list[str], size: int = 2) -> Clips:
+    count = len(labels)
+    return Clips(
+        pixels=np.zeros((count, 4, size, size, 3), np.uint8),
+        counts=np.full(count, 4),
+        labels=np.array(labels, np.int8),
+        groups=tuple(groups),
+        sha256s=tuple(map(str, range(count))),
+        failures=(),
+    )
+
+
+def test_batches_pair_a_real_with_its_forgery() -> None:
+    clips = clips_of([0, 1] * 5, [f"p{video // 2}" for video in range(10)])
+    batches = list(balanced_batches(clips, 2, np.random.default_rng(0)))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert sorted(np.concatenate(batches)) == list(range(10))
+    for batch in batches:
+        assert [clips.labels[video] for video in batch] == [0, 1] * (len(batch) // 2)
+        assert all(batch[row + 1] == batch[row] + 1 for row in range(0, len(batch), 2))
+
+
+def test_batches_are_balanced_whatever_the_classes() -> None:
+    # One person with a real and three fakes, one with fakes only, one with a real only.
+    clips = clips_of([0, 1, 1, 1, 1, 1, 0], ["a", "a", "a", "a", "b", "b", "c"])
+    drawn = np.concatenate(list(balanced_batches(clips, 2, np.random.default_rng(0))))
+    assert sorted(video for video in drawn if clips.labels[video]) == [1, 2, 3, 4, 5]
+    assert [clips.labels[video] for video in drawn] == [0, 1] * 5
+    partners = {int(fake): int(real) for real, fake in drawn.reshape(-1, 2)}
+    assert [partners[fake] for fake in (1, 2, 3)] == [0, 0, 0]
+    assert [partners[fake] for fake in (4, 5)] == [6, 6]
+
+
+def test_drawn_frames_exist() -> None:
+    clips, draw = clips_of([0, 1], ["a", "b"]), np.random.default_rng(0)
+    clips.counts[1] = 2
+    for _ in range(50):
+        assert clips.some(1, 4, draw).max() <= 1
+        assert np.all(np.diff(clips.some(0, 4, draw)) == 1)  # one from each part
+
+
+def test_crops_are_read_once_and_in_order(tmp_path: Path) -> None:
+    calls: list[str] = []
+    lock = threading.Lock()
+
+    def counted(video: Video) -> Any:
+        with lock:
+            calls.append(video.path)
+        return read(video)
+
+    wanted = videos(3)
+    with cached_clips(
+        wanted, counted, frames=8, size=SIZE, beside=tmp_path, workers=4, progress=False, name="x"
+    ) as clips:
+        assert clips.counts.tolist() == [3] * 6  # never more than there are
+        for row, video in enumerate(wanted):
+            np.testing.assert_array_equal(clips.pixels[row, :3], read(video).pixels)
+        assert not clips.pixels[:, 3:].any()
+    assert sorted(calls) == sorted(video.path for video in wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OutputError, match="no room for"):
+        run(tmp_path / "weights")
+
+
+def test_augmentation_is_the_same_for_all_frames_of_a_clip() -> None:
+    draw = np.random.default_rng(1)
+    frame = draw.integers(0, 256, (1, 1, SIZE, SIZE, 3)).astype(np.uint8)
+    clips = np.repeat(np.repeat(frame, 2, axis=0), 3, axis=1)  # (2, 3, S, S, 3), all alike
+    transforms = draw_transforms(draw, 2, size=SIZE, flip=True, rotate_degrees=10, zoom=0.1)
+    got = np.asarray(transform_clips(clips, transforms)).reshape(clips.shape)
+    for clip in got:
+        np.testing.assert_array_equal(clip[0], clip[1])
+        np.testing.assert_array_equal(clip[0], clip[2])
+    assert np.any(got[0] != got[1])
+
+
+def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
+    draw = np.random.default_rng(0)
+    clips = draw.integers(0, 256, (8, 1, SIZE, SIZE, 3)).astype(np.uint8)
+    still = draw_transforms(draw, 8, size=SIZE, flip=False, rotate_degrees=0, zoom=0)
+    np.testing.assert_array_equal(transform_clips(clips, still), clips[:, 0])
+    flips = draw_transforms(draw, 8, size=SIZE, flip=True, rotate_degrees=0, zoom=0)
+    mirrored = flips[:, 0] < 0
+    assert 0 < mirrored.sum() < 8
+    wanted = np.where(mirrored[:, None, None, None], clips[:, 0, :, ::-1], clips[:, 0])
+    np.testing.assert_array_equal(transform_clips(clips, flips), wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"unfreeze": 17}, "finetune.unfreeze must be 1 to 16 or all, got 17"),
+        ({"unfreeze": "most"}, "or all, got 'most'"),
+        ({"learning_rate": 2.0}, "finetune.learning_rate must be above 0"),
+        ({"pairs_per_batch": 0}, "finetune.pairs_per_batch must be at least 1, got 0"),
+        ({"zoom": 1.0}, "finetune.zoom must be at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FinetuneConfig(**settings)
+
+
+def test_a_custom_model_is_refused(thin: Backbone, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    own = replace(thin, architecture="custom", name="own.keras")
+    with pytest.raises(ConfigError, match=r"own\.keras is a model of its own"):
+        finetune([], [], read=read, backbone=own, config=QUICK, out=tmp_path / "weights")
