@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
 from models.backbone import Backbone, load_backbone, save_backbone
-from models.head import HeadConfig
 from models.quiet import keras
+from models.settings import HeadConfig
 from models.train import Trained, score
 
 if TYPE_CHECKING:

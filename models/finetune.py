@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,75 +24,11 @@ from models.backbone import Backbone, save_backbone, weights_digest
 from models.clips import Clips, V, cached_clips
 from models.finetune_net import FinetuneNet
 from models.quiet import seed_everything
-from models.train import BestSoFar, check_class_weight, check_splits
+from models.settings import FinetuneConfig
+from models.train import BestSoFar, check_splits
 
 if TYPE_CHECKING:
     from data.frames import Frames
-
-BLOCKS = 16
-"""Residual blocks of a ResNet50."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
-    """How the backbone is fine-tuned.
-
-    Attributes:
-        unfreeze: how many of the 16 residual blocks learn, counted from the last; or "all", which
-            includes the first convolution.
-        epochs: at most this many after the frozen phase; each shows every clip of the larger
-            class once, and as many of the other.
-        frames_per_video: crops kept for each video; validation looks at all of them.
-        frames_per_clip: crops of a clip in one step.
-        pairs_per_batch: pairs of a real and a fake clip in one step.
-        learning_rate: Adam's, for the backbone.
-        head_learning_rate: Adam's, for the dense layer.
-        patience: epochs without a higher validation AUC before training stops.
-        class_weight: as in `TrainConfig`; batches are balanced already, so "balanced" is None.
-        flip: mirror half of the clips.
-        rotate_degrees: turn a clip by up to this much either way.
-        zoom: enlarge or shrink a clip by up to this share.
-    """
-
-    unfreeze: int | str = 9
-    epochs: int = 6
-    frames_per_video: int = 8
-    frames_per_clip: int = 4
-    pairs_per_batch: int = 4
-    learning_rate: float = 5e-6
-    head_learning_rate: float = 1e-4
-    patience: int = 10
-    class_weight: dict[str, float] | str | None = field(
-        default_factory=lambda: {"real": 1.15, "fake": 1.05}
-    )
-    flip: bool = True
-    rotate_degrees: float = 8.0
-    zoom: float = 0.08
-
-    def __post_init__(self) -> None:
-        if self.unfreeze != "all" and not (
-            isinstance(self.unfreeze, int) and 1 <= self.unfreeze <= BLOCKS
-        ):
-            raise ConfigError(
-                f"finetune.unfreeze must be 1 to {BLOCKS} or all, got {self.unfreeze!r}"
-            )
-        for name in (
-            "epochs", "frames_per_video", "frames_per_clip", "pairs_per_batch", "patience",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ConfigError(f"finetune.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "head_learning_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(
-                    f"finetune.{name} must be above 0 and below 1, got {getattr(self, name)}"
-                )
-        if not 0 <= self.rotate_degrees <= 180:
-            raise ConfigError(
-                f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
-            )
-        if not 0 <= self.zoom < 1:
-            raise ConfigError(f"finetune.zoom must be at least 0 and below 1, got {self.zoom}")
-        check_class_weight("finetune.class_weight", self.class_weight)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from models.quiet import keras, tf
 from models.train import check_loss, video_weights
 
 if TYPE_CHECKING:
-    from models.finetune import FinetuneConfig
+    from models.settings import FinetuneConfig
 
 
 class FinetuneNet:

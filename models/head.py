@@ -9,41 +9,13 @@ a video's end are zeros with a false mask and must never change its score.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError
 from models.quiet import keras
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadConfig:
-    """The shape of a head.
-
-    Attributes:
-        kind: one of KINDS; "lstm", or "mean", the baseline that forgets the order of frames.
-        units: size of the LSTM's state.
-        dropout: share of the state that is dropped before the classifier.
-        input_dropout: share of the embedding's dimensions dropped for a whole clip.
-    """
-
-    kind: str = "lstm"
-    units: int = 128
-    dropout: float = 0.6
-    input_dropout: float = 0.3
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(f"head.kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
-        if not 1 <= self.units <= 8192:
-            raise ConfigError(f"head.units must be 1 to 8192, got {self.units}")
-        for name in ("dropout", "input_dropout"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise ConfigError(f"head.{name} must be at least 0 and below 1, got {share}")
+from models.settings import HeadConfig
 
 
 @keras.saving.register_keras_serializable(package="unmask")

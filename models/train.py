@@ -7,7 +7,7 @@ longer than a step on the few hundred videos that people have.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,56 +15,16 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 from tqdm import tqdm
 
-from data.errors import ConfigError, DatasetError
-from models.head import HeadConfig, build_head
+from data.errors import DatasetError
+from models.head import build_head
 from models.quiet import keras, seed_everything, tf
+from models.settings import CLASSES, HeadConfig, TrainConfig
 
 if TYPE_CHECKING:
     from features.sequences import Sequences
 
-CLASSES = ("real", "fake")
-"""Name of label 0 and of label 1."""
-
 FEWEST_VIDEOS = 10
 """Below this nothing that is learnt means anything."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How a head is trained.
-
-    Attributes:
-        epochs: at most this many.
-        batch_size: videos per step.
-        learning_rate: of Adam.
-        weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam.
-        patience: epochs without a higher validation AUC before training stops.
-        class_weight: weight of each class in the loss, {"real": …, "fake": …}; "balanced" weighs
-            by frequency; None weighs all videos alike.
-    """
-
-    epochs: int = 100
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    patience: int = 10
-    class_weight: dict[str, float] | str | None = field(
-        default_factory=lambda: {"real": 1.15, "fake": 1.05}
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.learning_rate < 1:
-            raise ConfigError(
-                f"train.learning_rate must be above 0 and below 1, got {self.learning_rate}"
-            )
-        if not 0 <= self.weight_decay < 1:
-            raise ConfigError(
-                f"train.weight_decay must be at least 0 and below 1, got {self.weight_decay}"
-            )
-        check_class_weight("train.class_weight", self.class_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,16 +162,6 @@ def frame_statistics(
         squares += np.square(centred).sum(axis=0)
     mean = total / count
     return mean + shift, np.maximum(squares / count - np.square(mean), 0)
-
-
-def check_class_weight(name: str, weight: dict[str, float] | str | None) -> None:
-    """Refuses class weights that are not {"real": …, "fake": …}, "balanced" or None."""
-    if weight is None or weight == "balanced":
-        return
-    if not isinstance(weight, dict) or set(weight) != set(CLASSES):
-        raise ConfigError(f"{name} must be {{real: …, fake: …}}, balanced or null, got {weight!r}")
-    if not all(isinstance(value, int | float) and value > 0 for value in weight.values()):
-        raise ConfigError(f"{name} must be above 0 for both classes, got {weight!r}")
 
 
 def video_weights(

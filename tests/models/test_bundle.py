@@ -13,8 +13,8 @@ import pytest
 from data.errors import InputError, MismatchError, OutputError, StoreError
 from models.backbone import Backbone, load_backbone, save_backbone
 from models.bundle import Bundle, BundledHead
-from models.head import HeadConfig
-from models.train import TrainConfig, train_head
+from models.settings import HeadConfig, TrainConfig
+from models.train import train_head
 from tests.models.conftest import SIZE, made_up
 
 

@@ -1,0 +1,156 @@
+"""The settings of heads, training and fine-tuning: plain values, checked when they are made.
+
+Apart from the code that obeys them, so that reading parameters never loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from data.errors import ConfigError
+
+CLASSES = ("real", "fake")
+"""Name of label 0 and of label 1."""
+
+HEADS = ("lstm", "mean")
+"""Kinds of heads; `models.head.KINDS` builds each."""
+
+BLOCKS = 16
+"""Residual blocks of a ResNet50."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """The shape of a head.
+
+    Attributes:
+        kind: one of HEADS; "lstm", or "mean", the baseline that forgets the order of frames.
+        units: size of the LSTM's state.
+        dropout: share of the state that is dropped before the classifier.
+        input_dropout: share of the embedding's dimensions dropped for a whole clip.
+    """
+
+    kind: str = "lstm"
+    units: int = 128
+    dropout: float = 0.6
+    input_dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.kind not in HEADS:
+            raise ConfigError(f"head.kind must be one of {', '.join(HEADS)}, got {self.kind!r}")
+        if not 1 <= self.units <= 8192:
+            raise ConfigError(f"head.units must be 1 to 8192, got {self.units}")
+        for name in ("dropout", "input_dropout"):
+            share = getattr(self, name)
+            if not 0 <= share < 1:
+                raise ConfigError(f"head.{name} must be at least 0 and below 1, got {share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a head is trained.
+
+    Attributes:
+        epochs: at most this many.
+        batch_size: videos per step.
+        learning_rate: of Adam.
+        weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam.
+        patience: epochs without a higher validation AUC before training stops.
+        class_weight: weight of each class in the loss, {"real": …, "fake": …}; "balanced" weighs
+            by frequency; None weighs all videos alike.
+    """
+
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    patience: int = 10
+    class_weight: dict[str, float] | str | None = field(
+        default_factory=lambda: {"real": 1.15, "fake": 1.05}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(
+                f"train.learning_rate must be above 0 and below 1, got {self.learning_rate}"
+            )
+        if not 0 <= self.weight_decay < 1:
+            raise ConfigError(
+                f"train.weight_decay must be at least 0 and below 1, got {self.weight_decay}"
+            )
+        check_class_weight("train.class_weight", self.class_weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """How the backbone is fine-tuned.
+
+    Attributes:
+        unfreeze: how many of the 16 residual blocks learn, counted from the last; or "all", which
+            includes the first convolution.
+        epochs: at most this many after the frozen phase; each shows every clip of the larger
+            class once, and as many of the other.
+        frames_per_video: crops kept for each video; validation looks at all of them.
+        frames_per_clip: crops of a clip in one step.
+        pairs_per_batch: pairs of a real and a fake clip in one step.
+        learning_rate: Adam's, for the backbone.
+        head_learning_rate: Adam's, for the dense layer.
+        patience: epochs without a higher validation AUC before training stops.
+        class_weight: as in `TrainConfig`; batches are balanced already, so "balanced" is None.
+        flip: mirror half of the clips.
+        rotate_degrees: turn a clip by up to this much either way.
+        zoom: enlarge or shrink a clip by up to this share.
+    """
+
+    unfreeze: int | str = 9
+    epochs: int = 6
+    frames_per_video: int = 8
+    frames_per_clip: int = 4
+    pairs_per_batch: int = 4
+    learning_rate: float = 5e-6
+    head_learning_rate: float = 1e-4
+    patience: int = 10
+    class_weight: dict[str, float] | str | None = field(
+        default_factory=lambda: {"real": 1.15, "fake": 1.05}
+    )
+    flip: bool = True
+    rotate_degrees: float = 8.0
+    zoom: float = 0.08
+
+    def __post_init__(self) -> None:
+        if self.unfreeze != "all" and not (
+            isinstance(self.unfreeze, int) and 1 <= self.unfreeze <= BLOCKS
+        ):
+            raise ConfigError(
+                f"finetune.unfreeze must be 1 to {BLOCKS} or all, got {self.unfreeze!r}"
+            )
+        for name in (
+            "epochs", "frames_per_video", "frames_per_clip", "pairs_per_batch", "patience",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ConfigError(f"finetune.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "head_learning_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(
+                    f"finetune.{name} must be above 0 and below 1, got {getattr(self, name)}"
+                )
+        if not 0 <= self.rotate_degrees <= 180:
+            raise ConfigError(
+                f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
+            )
+        if not 0 <= self.zoom < 1:
+            raise ConfigError(f"finetune.zoom must be at least 0 and below 1, got {self.zoom}")
+        check_class_weight("finetune.class_weight", self.class_weight)
+
+
+def check_class_weight(name: str, weight: dict[str, float] | str | None) -> None:
+    """Refuses class weights that are not {"real": …, "fake": …}, "balanced" or None."""
+    if weight is None or weight == "balanced":
+        return
+    if not isinstance(weight, dict) or set(weight) != set(CLASSES):
+        raise ConfigError(f"{name} must be {{real: …, fake: …}}, balanced or null, got {weight!r}")
+    if not all(isinstance(value, int | float) and value > 0 for value in weight.values()):
+        raise ConfigError(f"{name} must be above 0 for both classes, got {weight!r}")

@@ -1,0 +1,257 @@
+"""Parameters: params.yaml and `--set` become frozen dataclasses; whatever does not fit is an error.
+
+Each room owns its dataclass and its defaults. Here they are put together, read and checked: an
+unknown key names itself and its nearest neighbour, an ill-typed value names its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.demo import DemoConfig
+from data.errors import ConfigError, InputError
+from data.frames import FrameRecipe
+from data.split import SplitConfig
+from features.recipe import DType
+from models.settings import FinetuneConfig, HeadConfig, TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Which backbone to start from.
+
+    Attributes:
+        name: resnet50-imagenet, resnet50-thin, resnet50-random, or a path.
+    """
+
+    name: str = "resnet50-thin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig:
+    """How features are extracted; none of it but dtype changes them.
+
+    Attributes:
+        dtype: of the stored features, float16 or float32.
+        batch_size: frames of one call of the backbone.
+        max_failures: share of videos that may fail before the command does.
+    """
+
+    dtype: DType = "float16"
+    batch_size: int = 32
+    max_failures: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= 4096:
+            raise ConfigError(f"extract.batch_size must be 1 to 4096, got {self.batch_size}")
+        if not 0 <= self.max_failures <= 1:
+            raise ConfigError(f"extract.max_failures must be 0 to 1, got {self.max_failures}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How a bundle is measured.
+
+    Attributes:
+        rounds: bootstrap samples behind each interval.
+        confidence: of each interval.
+    """
+
+    rounds: int = 1000
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 10 <= self.rounds <= 1_000_000:
+            raise ConfigError(f"evaluate.rounds must be 10 to 1000000, got {self.rounds}")
+        if not 0.5 <= self.confidence < 1:
+            raise ConfigError(f"evaluate.confidence must be 0.5 to below 1, got {self.confidence}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """All parameters.
+
+    Attributes:
+        videos: folder of the videos, for dvc.yaml; the commands take theirs as an argument.
+        seed: of everything that is drawn in training and evaluation.
+    """
+
+    videos: str = "artifacts/demo"
+    seed: int = 0
+    demo: DemoConfig = field(default_factory=DemoConfig)
+    index: SplitConfig = field(default_factory=SplitConfig)
+    frames: FrameRecipe = field(default_factory=FrameRecipe)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed must be from 0 to 4294967295, got {self.seed}")
+
+
+def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
+    """Reads parameters.
+
+    Args:
+        path: a YAML file; None takes the defaults.
+        overrides: "section.key=value", applied last.
+
+    Raises:
+        InputError: the file does not exist or is no YAML.
+        ConfigError: a key is unknown, or a value does not fit.
+    """
+    tree: dict[str, Any] = {}
+    where = "--set"
+    if path is not None:
+        where = str(path)
+        tree = _read_yaml(path)
+    for override in overrides:
+        _override(tree, override)
+    return typing.cast(Params, _build(Params, tree, "", where))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, but a key that stands twice is an error, as in any sane file."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuses a second key of the same name."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a word", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """The file's tree; an empty file is an empty tree."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except FileNotFoundError as error:
+        raise InputError(f"the parameters {path} do not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the parameters {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold sections of keys, got {type(tree).__name__}")
+    return tree
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    """Applies one "a.b=c" to the tree."""
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError(f"--set must be KEY=VALUE, as in head.units=64, got {override!r}")
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is no value") from error
+    for name in names[:-1]:
+        branch = tree.setdefault(name, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"--set {key}: {name} has no keys of its own")
+        tree = branch
+    tree[names[-1]] = value
+
+
+def _build(kind: type, tree: Mapping[str, Any], place: str, where: str) -> Any:
+    """A dataclass out of a mapping; what is missing takes the class's own default."""
+    hints = typing.get_type_hints(kind)
+    names = [one.name for one in dataclasses.fields(kind)]
+    values = {}
+    for key, value in tree.items():
+        path = f"{place}{key}"
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.4)
+            advice = f"did you mean {place}{near[0]}?" if near else f"known: {', '.join(names)}"
+            raise ConfigError(f"{where}: unknown key {path}; {advice}")
+        values[key] = _convert(hints[key], value, path, where)
+    return kind(**values)
+
+
+WORDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _convert(hint: Any, value: Any, path: str, where: str) -> Any:
+    """A value of the hinted type, or an error that says what it must be."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if value is None:
+            value = {}
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: {path} must be a section of keys, got {value!r}")
+        return _build(hint, value, f"{path}.", where)
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _convert_union(hint, value, path, where)
+    if origin is typing.Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(
+                f"{where}: {path} must be {' or '.join(map(str, choices))}, got {value!r}"
+            )
+        return value
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: {path} must be a section of keys, got {value!r}")
+        _, inner = typing.get_args(hint)
+        return {
+            str(key): _convert(inner, one, f"{path}.{key}", where) for key, one in value.items()
+        }
+    if hint is float:
+        # PyYAML reads 5e-6 as a text, since YAML 1.1 wants a point in it.
+        number = value if isinstance(value, int | float) else _number(value)
+        if number is not None and not isinstance(value, bool):
+            return float(number)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is type(None):
+        if value is None or value == "none":
+            return None
+    elif isinstance(value, hint):
+        return value
+    raise ConfigError(f"{where}: {path} must be {WORDS.get(hint, hint)}, got {value!r}")
+
+
+def _convert_union(hint: Any, value: Any, path: str, where: str) -> Any:
+    """The first alternative that fits; None before text, so that `none` means none."""
+    kinds = sorted(typing.get_args(hint), key=lambda kind: kind is not type(None))
+    problems = []
+    for kind in kinds:
+        try:
+            return _convert(kind, value, path, where)
+        except ConfigError as error:
+            problems.append(error)
+    raise problems[-1]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
