@@ -1,0 +1,198 @@
+"""The page for people: report.html, one file, no network, light and dark, printable.
+
+It opens with the answer and how sure it is, then shows what it rests on. Everything that comes from
+files or people is escaped; the same report gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from string import Template
+
+from data.manifest import LABEL_NAMES
+from models.evaluate import Estimate
+from pipeline.plots import figures
+from pipeline.results import NAMES, SHOWN, Report
+
+MISTAKES = 12
+"""Rows of the table of worst mistakes."""
+
+
+def render_page(report: Report) -> str:
+    """Writes the page as text."""
+    from plotly.offline import get_plotlyjs
+
+    template = Template(files("pipeline").joinpath("report.html.template").read_text("utf-8"))
+    return template.substitute(
+        title=escape(report.title),
+        answer="".join(f"<p>{line}</p>" for line in answer(report)),
+        warning=f'<p class="warning">{escape(report.seen)}</p>' if report.seen else "",
+        results=results_table(report),
+        confusions="".join(
+            f"<figure><figcaption>{escape(NAMES.get(name, name))}</figcaption>"
+            f'<div class="plot" id="confusion-{escape(name)}"></div></figure>'
+            for name in report.models
+        ),
+        curves="".join(
+            f"<figure><figcaption>{escape(NAMES.get(name, name))}: "
+            f"{escape(result.stop_reason)}; epoch {result.best_epoch} kept</figcaption>"
+            f'<div class="plot" id="curve-{escape(name)}"></div></figure>'
+            for name, result in report.models.items()
+            if result.history
+        ),
+        methods=methods_table(report),
+        mistakes=mistakes_table(report),
+        dataset=f"<pre>{escape(chr(10).join(report.dataset))}</pre>",
+        failures=failures_table(report),
+        cards="".join(card(heading, facts) for heading, facts in report.cards.items()),
+        figures=inline_json(figures(report)),
+        plotly=get_plotlyjs(),
+    )
+
+
+def escape(text: object) -> str:
+    """Text for HTML; what UTF-8 cannot hold is shown escaped."""
+    return html.escape(str(text).encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def inline_json(value: object) -> str:
+    """JSON that cannot end the script it stands in."""
+    text = json.dumps(value, sort_keys=True, allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def percent(estimate: Estimate) -> str:
+    """A share with its interval."""
+    return f"{estimate.value:.1%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def answer(report: Report) -> list[str]:
+    """How good, on what, how sure, and what it was not tested on; lines of HTML."""
+    name, result = next(iter(report.models.items()))
+    evaluation = result.evaluation
+    metrics = evaluation.metrics
+    fakes = sum(row.label for row in report.predictions)
+    kind = "rendered forgeries" if report.rendered else "fakes"
+    auc = metrics["auc"]
+    lines = [
+        f"On {evaluation.videos} videos of the {escape(report.split)} split "
+        f"({evaluation.videos - fakes} real, {fakes} {kind}, {evaluation.groups} groups that "
+        f"share no person with training), the {escape(NAMES.get(name, name))} reaches an AUC of "
+        f"<strong>{auc.value:.3f}</strong> ({evaluation.confidence:.0%} interval {auc.low:.3f} to "
+        f"{auc.high:.3f}). At the threshold {evaluation.threshold:.3f}, chosen on validation "
+        f"videos, it catches <strong>{percent(metrics['recall_fake'])}</strong> of the {kind} and "
+        f"clears <strong>{percent(metrics['recall_real'])}</strong> of the real videos; balanced "
+        f"accuracy {percent(metrics['balanced_accuracy'])}."
+    ]
+    if report.gain is not None:
+        gain = report.gain
+        if gain.low > 0:
+            verdict = "the LSTM earns its place over the mean of the frames"
+        elif gain.high < 0:
+            verdict = "the mean of the frames is better: the LSTM does not earn its place"
+        else:
+            verdict = "whether the order of frames helps is not settled by these videos"
+        lines.append(
+            f"Its AUC is {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) above that of "
+            f"the mean-pool baseline on the same features: {verdict}."
+        )
+    limits = (
+        "These are rendered forgeries of made-up people, not deepfakes: the numbers show that the "
+        "pipeline works, not how it does on real footage."
+        if report.rendered
+        else "It was tested on this data set alone: expect less on other forgery methods, cameras "
+        "and compressions."
+    )
+    lines.append(f"{limits} A score is no proof; intervals count people, not frames.")
+    return lines
+
+
+def cells(values: Iterable[object], tag: str = "td") -> str:
+    """A row of a table; values that are text already escaped."""
+    return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in values) + "</tr>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in a box that scrolls by itself."""
+    body = "".join(cells(row) for row in rows)
+    return f'<div class="wide"><table>{cells(head, "th")}{body}</table></div>'
+
+
+def results_table(report: Report) -> str:
+    """Metrics by model, with intervals."""
+    rows = [
+        [
+            escape(word),
+            *(
+                f"{e.value:.3f} <small>{e.low:.3f} to {e.high:.3f}</small>"
+                for e in (result.evaluation.metrics[key] for result in report.models.values())
+            ),
+        ]
+        for key, word in SHOWN.items()
+    ]
+    return table(["", *(escape(NAMES.get(name, name)) for name in report.models)], rows)
+
+
+def methods_table(report: Report) -> str:
+    """Recall of fakes by method."""
+    names = list(next(iter(report.models.values())).evaluation.methods)
+    counts = {name: sum(row.method == name for row in report.predictions) for name in names}
+    rows = [
+        [
+            escape(name),
+            counts[name],
+            *(percent(result.evaluation.methods[name]) for result in report.models.values()),
+        ]
+        for name in names
+    ]
+    head = ["method", "videos", *(escape(NAMES.get(n, n)) for n in report.models)]
+    return table(head, rows)
+
+
+def mistakes_table(report: Report) -> str:
+    """The videos that the first model is most wrong about."""
+    name, result = next(iter(report.models.items()))
+    threshold = result.evaluation.threshold
+    wrong = [
+        row for row in report.predictions if (row.scores[name] >= threshold) != bool(row.label)
+    ]
+    if not wrong:
+        return "<p>None.</p>"
+    wrong.sort(key=lambda row: (-abs(row.scores[name] - threshold), row.path))
+    rows = [
+        [
+            escape(row.path),
+            LABEL_NAMES[row.label],
+            escape(row.method),
+            escape(row.group),
+            f"{row.scores[name]:.3f}",
+        ]
+        for row in wrong[:MISTAKES]
+    ]
+    more = f"<p>{len(wrong)} in all.</p>" if len(wrong) > MISTAKES else ""
+    return table(["video", "truth", "method", "group", "P(fake)"], rows) + more
+
+
+def failures_table(report: Report) -> str:
+    """Videos that are not in the numbers, and why."""
+    rows = [
+        [escape(row.get("path", "")), escape(row.get("class", "")), escape(row.get("message", ""))]
+        for row in report.failures
+    ]
+    rows += [
+        [escape(path), "no features", "not in the folder of features"] for path in report.missing
+    ]
+    if not rows:
+        return "<p>None: every video gave features.</p>"
+    return "<p>These were not scored.</p>" + table(["video", "class", "why"], rows)
+
+
+def card(heading: str, facts: dict[str, str]) -> str:
+    """A card of facts."""
+    rows = "".join(
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()
+    )
+    return f"<section><h3>{escape(heading)}</h3><dl>{rows}</dl></section>"
