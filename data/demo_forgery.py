@@ -60,16 +60,19 @@ class Forgery:
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
     strength = float(rng.uniform(0.25, 1.0))
-    # A small region shows its signs on few pixels; they are drawn stronger there, or the two local
-    # methods could not be learned from a few dozen people.
+    # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
+    # higher there, or these methods could not be learned from a few dozen people.
     local = method in ("reenactment", "eyes")
+    least_coarse, least_mismatch = {"reenactment": (1.9, 7), "eyes": (1.6, 5)}.get(
+        method, (1.15, 2)
+    )
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
-    mismatch = (5 if local else 2) + 9 * strength * rng.uniform(0.4, 1.0)
+    mismatch = least_mismatch + 9 * strength * rng.uniform(0.4, 1.0)
     return Forgery(
         method=method,
         strength=strength,
-        coarseness=float((1.6 if local else 1.15) + 1.5 * strength * rng.uniform(0.5, 1.0)),
+        coarseness=float(least_coarse + 1.5 * strength * rng.uniform(0.5, 1.0)),
         colour=colour(*direction * mismatch),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
