@@ -180,7 +180,14 @@ def _labels(takes: list[Take]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "label", "group", "method"])
     for take in sorted(takes, key=lambda take: take.path):
-        writer.writerow([take.path, take.label, take.group, take.method or "real"])
+        writer.writerow(
+            [
+                take.path,
+                take.label,
+                take.group,
+                f"rendered-{take.method}" if take.method else "real",
+            ]
+        )
     return text.getvalue()
 
 

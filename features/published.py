@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,7 @@ def publish(
     dim: int,
     failures: Sequence[Failure],
     provenance: dict[str, Any],
+    attach: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a published folder, whole or not at all; an older one is replaced.
 
@@ -78,6 +79,7 @@ def publish(
         dim: D, length of one embedding.
         failures: of this run.
         provenance: what the backbone was trained on; it travels with its features.
+        attach: writes what else belongs there into the new folder: weights of one's own.
 
     Raises:
         OutputError: it cannot be written.
@@ -100,6 +102,8 @@ def publish(
                 }
             )
         write_failures(new / FAILURES, failures)
+        if attach is not None:
+            attach(new)
         write_json(
             new / INDEX,
             {

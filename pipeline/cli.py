@@ -26,7 +26,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM
 class Commands(TyperGroup):
     """Maps errors to one line on stderr and the exit code of the table in the README."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UnmaskError as error:
@@ -269,9 +269,9 @@ def evaluate(
 
     Example: unmask evaluate bundle features --manifest manifest.csv -o report
     """
-    from pipeline import stages
+    from pipeline.evaluation import evaluate_bundle
 
-    metrics = stages.evaluate_bundle(
+    metrics = evaluate_bundle(
         bundle,
         features,
         out,
@@ -296,9 +296,9 @@ def predict(
 
     Example: unmask predict bundle interview.mp4 --json
     """
-    from pipeline import stages
+    from pipeline.predict import predict_videos
 
-    if stages.predict_videos(bundle, videos, as_json=json_, workers=workers):
+    if predict_videos(bundle, videos, as_json=json_, workers=workers):
         raise typer.Exit(PARTLY_FAILED)
 
 
@@ -315,9 +315,9 @@ def results(
 
     Example: unmask results artifacts/reports
     """
-    from pipeline import stages
+    from pipeline.evaluation import show_results
 
-    stages.show_results(reports, as_json=json_)
+    show_results(reports, as_json=json_)
 
 
 @store_app.command()
@@ -329,9 +329,9 @@ def inspect(
 
     Example: unmask store inspect features
     """
-    from pipeline import stages
+    from pipeline.inspection import inspect_features
 
-    stages.inspect_features(features, as_json=json_)
+    inspect_features(features, as_json=json_)
 
 
 @store_app.command()
@@ -343,9 +343,9 @@ def verify(
 
     Example: unmask store verify features
     """
-    from pipeline import stages
+    from pipeline.inspection import verify_features
 
-    stages.verify_features(features, as_json=json_)
+    verify_features(features, as_json=json_)
 
 
 def load(params: Path | None, overrides: list[str] | None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,6 @@ class Report:
     cards: dict[str, dict[str, str]]
     seen: str = ""
     rendered: bool = False
-    notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -179,13 +178,18 @@ def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def is_model(facts: Any) -> bool:
+    """Whether an entry of metrics.json is a model's."""
+    return isinstance(facts, dict) and "auc_low" in facts
+
+
 def table(reports: dict[str, dict[str, Any]]) -> list[str]:
     """Lines of text: a column for each model of each report, a row for each metric."""
     columns = [
         (report, model, metrics[model])
         for report, metrics in reports.items()
         for model in metrics
-        if isinstance(metrics[model], dict) and "auc_low" in metrics[model]
+        if is_model(metrics[model])
     ]
     heads = [f"{report} {NAMES.get(model, model).split()[0]}" for report, model, _ in columns]
     widths = [max(len(head), 22) for head in heads]

@@ -1,0 +1,382 @@
+"""One function per command and DVC stage: wiring only.
+
+Each reads its inputs, calls the rooms below, writes its outputs and says in a few lines what came
+out and what to do next. TensorFlow is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.digests import DigestCache
+from data.errors import (
+    ConfigError,
+    DatasetError,
+    InputError,
+    MismatchError,
+    TooManyFailuresError,
+    VideoError,
+)
+from data.faces import FaceFinder
+from data.ffmpeg import find_tools
+from data.frames import FrameRecipe, read_frames
+from data.index import index
+from data.layouts.listing import is_video, walk
+from data.manifest import Manifest, Video
+from features.embed import ExtractSummary, Job, extract, where_time_went
+from features.published import Failure, Features, publish, write_failures
+from features.recipe import Recipe, sequence_key
+from features.sequences import Sequences, load_sequences
+from features.store import FeatureStore
+from pipeline.config import Params
+
+if TYPE_CHECKING:
+    from models.backbone import Backbone
+
+CARRIED = "backbone"
+"""Folder of weights inside a folder of features."""
+
+DIGESTS = Path(".unmask/digests.csv")
+
+
+def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
+    """`unmask demo`: renders the demo data set."""
+    from data.demo import write_demo
+
+    summary = write_demo(folder, params.demo, workers=workers or cores(), progress=True)
+    methods = ", ".join(f"{name} {count}" for name, count in sorted(summary.methods.items()))
+    print(
+        f"{folder}: {summary.videos} videos, {summary.rendered} rendered now, "
+        f"{summary.size_bytes / 1e6:.1f} MB; rendered forgeries: {methods}"
+    )
+    print(f"next: unmask index {folder}")
+
+
+def index_videos(
+    root: Path, out: Path | None, *, layout: str, params: Params, workers: int | None
+) -> None:
+    """`unmask index`: writes the manifest and, beside it, the failures."""
+    digests = DigestCache(DIGESTS)
+    result = index(
+        root, layout=layout, split=params.index, workers=workers or cores() * 2, digests=digests
+    )
+    folder = result.manifest.root
+    out = out or folder / "manifest.csv"
+    result.manifest.write(out)
+    failures = [failure_row(one.path, one.error) for one in result.failures]
+    write_failures(out.with_suffix(".failures.csv"), failures)
+    print("\n".join(result.manifest.summary()))
+    passed = [f"{result.not_videos} files that are no videos"] if result.not_videos else []
+    passed += [f"{len(result.unlabelled)} videos without a label"] if result.unlabelled else []
+    if passed:
+        print(f"passed over: {', '.join(passed)}")
+    for one in result.failures[:10]:
+        print(f"failed: {one.path}: {one.error.failure}: {one.error}")
+    if len(result.failures) > 10:
+        print(f"failed: {len(result.failures)} in all, see {out.with_suffix('.failures.csv')}")
+    for warning in result.warnings:
+        print(f"warning: {warning}")
+    rooted = "" if out.parent.resolve() == folder.resolve() else f" --root {folder}"
+    print(f"next: unmask extract {out}{rooted} -o features")
+
+
+def export_backbone(name: str, out: Path, *, params: Params) -> None:
+    """`unmask backbone`: writes a backbone's weights to a folder."""
+    from models.backbone import load_backbone, save_backbone
+
+    backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
+    save_backbone(backbone, out)
+    print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
+
+
+def extract_features(
+    source: Path,
+    out: Path,
+    *,
+    root: Path | None,
+    backbone: str | None,
+    bundle: Path | None,
+    params: Params,
+    store: Path,
+    max_failures: float | None,
+    workers: int | None,
+) -> None:
+    """`unmask extract`: embeds what the store does not hold and publishes it."""
+    if backbone is not None and bundle is not None:
+        raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
+    named = named_videos(source, root)
+    digests = DigestCache(store.parent / "digests.csv")
+    jobs, failures = make_jobs(named, digests)
+    network, frames, recipe = what_to_extract(params, backbone, bundle)
+    workers = workers or cores()
+    with FeatureStore(store, recipe, versions=versions()) as opened:
+        summary = run_extraction(jobs, network, frames, opened, params, workers)
+        summary.failures += failures
+        keys = {sequence_key(job.sha256, recipe) for job in jobs}
+        shards = {key: shard for key, shard in opened.shards.items() if key in keys}
+        publish(
+            out,
+            {shard.path: shard for shard in shards.values()}.values(),
+            recipe,
+            dim=network.dim,
+            failures=summary.failures,
+            provenance=network.provenance,
+            attach=carry(network),
+        )
+    tell_extraction(summary, out, source, workers)
+    allowed = params.extract.max_failures if max_failures is None else max_failures
+    failed = len(summary.failures)
+    if failed > allowed * len(named) or failed == len(named):
+        raise TooManyFailuresError(
+            f"{failed} of {len(named)} videos failed, more than --max-failures {allowed:g} allows; "
+            f"see {out / 'failures.csv'}; the rest is kept in {out}"
+        )
+
+
+def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
+    """The videos of a manifest, of a folder, or one: name, file, row of the manifest."""
+    if source.suffix.casefold() == ".csv":
+        manifest = Manifest.read(source, root=root)
+        return [(video.path, manifest.resolve(video), video) for video in manifest.videos]
+    if source.is_dir():
+        found = [path for path in walk(source) if is_video(path)]
+        if not found:
+            raise InputError(f"{source} holds no video")
+        return [(path.relative_to(source).as_posix(), path, None) for path in found]
+    if source.is_file():
+        return [(source.name, source, None)]
+    raise InputError(f"{source} does not exist; give a manifest, a folder or a video")
+
+
+def make_jobs(
+    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
+) -> tuple[list[Job], list[Failure]]:
+    """Digests each file; one that is gone, or not the one that was indexed, is a failure."""
+    jobs, failures = [], []
+    for name, path, video in named:
+        try:
+            sha256 = digests.sha256(path)
+        except OSError as error:
+            problem = VideoError("unreadable", f"cannot read the file: {error.strerror}")
+            failures.append(failure_row(name, problem))
+            continue
+        if video is not None and video.sha256 != sha256:
+            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
+            failures.append(failure_row(name, problem))
+            continue
+        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        jobs.append(Job(path=path, name=name, sha256=sha256, duration_seconds=max(seconds, 0.1)))
+    digests.save()
+    return jobs, failures
+
+
+def what_to_extract(
+    params: Params, backbone: str | None, bundle: Path | None
+) -> tuple[Backbone, FrameRecipe, Recipe]:
+    """The backbone, the frames and the recipe: a bundle's, or those of the parameters."""
+    from models.backbone import load_backbone
+
+    if bundle is not None:
+        from models.bundle import Bundle
+
+        opened = Bundle.load(bundle)
+        return (opened.load_backbone(), *bundle_recipe(opened.recipe))
+    frames = params.frames
+    network = load_backbone(backbone or params.backbone.name, size=frames.size, seed=params.seed)
+    recipe = Recipe(
+        frames=frames.to_json(),
+        face_detector=FaceFinder().digest if frames.crop == "face" else None,
+        backbone=network.name,
+        backbone_digest=network.digest,
+        dtype=params.extract.dtype,
+    )
+    return network, frames, recipe
+
+
+def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
+    """The frames and the recipe that a bundle asks for.
+
+    Raises:
+        MismatchError: this unmask finds faces in another way.
+    """
+    recipe = Recipe.from_json(facts)
+    if recipe.face_detector not in (None, FaceFinder().digest):
+        raise MismatchError(
+            f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
+            f"this unmask has {FaceFinder().digest[:12]}; train the bundle anew"
+        )
+    return FrameRecipe(**recipe.frames), recipe
+
+
+def run_extraction(
+    jobs: Sequence[Job],
+    network: Backbone,
+    frames: FrameRecipe,
+    store: FeatureStore,
+    params: Params,
+    workers: int,
+) -> ExtractSummary:
+    """Runs stage one's engine with the TensorFlow encoder."""
+    from models.encoder import TensorFlowEncoder
+
+    faces = FaceFinder() if frames.crop == "face" else None
+    return extract(
+        jobs,
+        read=partial(read_frames, recipe=frames, faces=faces),
+        encoder=TensorFlowEncoder(network, batch_size=params.extract.batch_size),
+        store=store,
+        workers=workers,
+    )
+
+
+def carry(network: Backbone) -> Callable[[Path], None] | None:
+    """Writes weights that no other machine can get into the features' folder; None for public ones.
+
+    So a folder of features is all that `train` needs for a bundle that can predict.
+    """
+    from models.backbone import save_backbone
+    from models.bundle import PUBLIC
+
+    if network.name in PUBLIC and not network.provenance:
+        return None
+    return lambda folder: save_backbone(network, folder / CARRIED)
+
+
+def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: int) -> None:
+    """What a run of `extract` did, where its time went, and what to type next."""
+    failed = ", ".join(f"{name} {count}" for name, count in summary.failed_by_class.items())
+    size = sum(path.stat().st_size for path in out.glob("*.h5"))
+    print(
+        f"{out}: {summary.done} videos done, {summary.reused} reused, "
+        f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
+    )
+    if summary.frames:
+        wall = max(summary.wall_seconds, 1e-9)
+        spent = where_time_went(summary, workers)
+        print(
+            f"{summary.frames / wall:.1f} frames/s, {summary.video_seconds / wall:.1f} x real time;"
+            f" reading {spent['read_seconds']:.1f} s in {workers} threads, backbone "
+            f"{spent['backbone_seconds']:.1f} s, writing {spent['write_seconds']:.1f} s; "
+            f"{spent['binding']} binds"
+        )
+    for failure in summary.failures[:10]:
+        print(f"failed: {failure.path}: {failure.failure}: {failure.message}")
+    if len(summary.failures) > 10:
+        print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
+    if source.suffix.casefold() == ".csv":
+        print(f"next: unmask train {out} --manifest {source} -o bundle")
+
+
+def finetune_backbone(
+    manifest: Path,
+    out: Path,
+    *,
+    root: Path | None,
+    backbone: str | None,
+    params: Params,
+    workers: int | None,
+) -> None:
+    """`unmask finetune`: fine-tunes the backbone on the training split's frames."""
+    from models.backbone import load_backbone
+    from models.finetune import finetune
+
+    opened = Manifest.read(manifest, root=root)
+    network = load_backbone(
+        backbone or params.backbone.name, size=params.frames.size, seed=params.seed
+    )
+    frames = params.frames
+    faces = FaceFinder() if frames.crop == "face" else None
+    result = finetune(
+        opened.split("train"),
+        opened.split("val"),
+        read=lambda video: read_frames(opened.resolve(video), frames, faces=faces),
+        backbone=network,
+        config=params.finetune,
+        out=out,
+        seed=params.seed,
+        workers=workers or cores(),
+    )
+    first, best = result.history[0], result.history[result.best_epoch]
+    print(
+        f"{out}: {result.backbone.name}, digest {result.backbone.digest[:12]}; validation AUC of "
+        f"frames' mean {first['val_auc']:.3f} frozen, {best['val_auc']:.3f} at epoch "
+        f"{result.best_epoch}; {result.stop_reason}"
+    )
+    for path, reason in result.failures[:10]:
+        print(f"failed: {path}: {reason}")
+    print(f"next: unmask extract {manifest} --backbone {out} -o features")
+
+
+def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -> None:
+    """`unmask train`: trains the head and its baseline on cached features."""
+    opened = Features(features)
+    videos = Manifest.read(manifest)
+    train = load_sequences(opened, videos.split("train"))
+    val = load_sequences(opened, videos.split("val"))
+    if not len(train):
+        raise DatasetError(
+            f"{features} has no features of the training videos of {manifest}; "
+            "extract from this manifest"
+        )
+    from models.bundle import Bundle, BundledHead
+    from models.evaluate import choose_threshold
+    from models.train import score, train_head
+
+    heads = {}
+    baseline = replace(params.head, kind="mean")
+    for name, head in {"head": params.head, "baseline": baseline}.items():
+        if name == "baseline" and params.head.kind == "mean":
+            continue
+        trained = train_head(train, val, head=head, config=params.train, seed=params.seed)
+        threshold = choose_threshold(val.labels, score(trained.model, val))
+        heads[name] = BundledHead.of(trained, threshold=threshold)
+        best = trained.history[trained.best_epoch - 1]
+        print(
+            f"{head.kind}: {trained.stop_reason}; epoch {trained.best_epoch} kept, "
+            f"validation AUC {best['val_auc']:.3f}"
+        )
+    Bundle(
+        head=heads["head"],
+        baseline=heads.get("baseline"),
+        recipe=opened.recipe.to_json(),
+        dim=opened.dim,
+        trained_on={name: who(part) for name, part in (("train", train), ("val", val))},
+        provenance=opened.provenance,
+        backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
+    ).save(out)
+    for path in (*train.missing, *val.missing)[:10]:
+        print(f"left out, no features: {path}")
+    print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
+
+
+def who(sequences: Sequences) -> dict[str, list[str]]:
+    """Digests and groups of these videos, for the leak guard."""
+    return {
+        "sha256s": sorted(set(sequences.sha256s)),
+        "groups": sorted(set(sequences.groups)),
+    }
+
+
+def failure_row(path: str, error: VideoError) -> Failure:
+    """An error as a row of failures.csv."""
+    return Failure(
+        path=path, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
+    )
+
+
+def versions() -> dict[str, str]:
+    """What made the features, for the shards' headers."""
+    from importlib.metadata import version
+
+    names = ("unmask", "tensorflow", "h5py", "numpy", "pillow")
+    return {name: version(name) for name in names} | {"ffmpeg": find_tools().version}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
