@@ -20,7 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import ToolError
+from data.hush import hushed_stderr
 
+LOADING = threading.Lock()
+"""One thread at a time turns stderr away."""
 OVERLAP = 0.3
 """Detections that share more than this (IoU) are one face."""
 
@@ -169,10 +172,11 @@ def _anchors(model: Model) -> NDArray[np.float32]:
 
 def _interpreter(model: bytes) -> Any:
     """One thread: videos run side by side already."""
-    from ai_edge_litert.interpreter import Interpreter
+    with LOADING, hushed_stderr():  # it announces its delegate each time
+        from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
     return interpreter
 
 

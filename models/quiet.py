@@ -8,10 +8,8 @@ file descriptor itself is turned away for those seconds.
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from data.hush import hushed_stderr
 
 # What a user set by hand stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,26 +19,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Holds back what C++ writes to file descriptor 2; shows it after all if the block fails."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-with _silent_stderr():
+with hushed_stderr():
     import keras
     import tensorflow as tf
 
