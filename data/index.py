@@ -14,9 +14,9 @@ from data.digests import DigestCache
 from data.errors import DatasetError, InputError, VideoError
 from data.groups import assign_groups
 from data.layouts import read_layout
-from data.layouts.listing import Entry
+from data.layouts.listing import Entry, Listing
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
-from data.probe import VideoInfo, probe
+from data.probe import VideoInfo
 from data.split import SplitConfig, split_groups
 
 
@@ -35,6 +35,7 @@ class IndexResult:
     Attributes:
         manifest: all readable videos.
         layout: the layout that was read.
+        source: where the labels come from, in words: "labels.csv", "folder names".
         failures: labelled files that are no readable video.
         not_videos: number of other files.
         unlabelled: videos without a label.
@@ -43,6 +44,7 @@ class IndexResult:
 
     manifest: Manifest
     layout: str
+    source: str
     failures: tuple[BadVideo, ...]
     not_videos: int
     unlabelled: tuple[str, ...]
@@ -73,34 +75,13 @@ def index(
         InputError: nothing to index.
         DatasetError: one video under both labels, or a group in two given splits.
     """
-    name, listing = read_layout(root, layout)
-    digests = digests or DigestCache()
-
-    def look(entry: Entry) -> tuple[str, VideoInfo] | VideoError:
-        path = listing.root / entry.path
-        try:
-            return digests.sha256(path), probe(path)
-        except VideoError as error:
-            return error
-        except OSError as error:
-            return VideoError("unreadable", f"cannot read the file: {error.strerror}")
-
-    quiet = None if progress is None else not progress
-    with ThreadPoolExecutor(workers) as pool:
-        looked = list(
-            tqdm(
-                pool.map(look, listing.entries),
-                total=len(listing.entries),
-                desc="index",
-                unit="video",
-                disable=quiet,
-            )
-        )
-    digests.save()
+    chosen, listing = read_layout(root, layout)
+    looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
     entries, facts, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
         if isinstance(found, VideoError):
-            failures.append(BadVideo(path=entry.path, error=found))
+            path = entry.path.encode("utf-8", "backslashreplace").decode()
+            failures.append(BadVideo(path=path, error=found))
         else:
             entries.append(entry)
             facts.append(found)
@@ -108,7 +89,7 @@ def index(
         raise InputError(
             f"none of the {len(failures)} files below {root} is a readable video; "
             f"the first, {failures[0].path}: {failures[0].error}"
-        )
+        ) from failures[0].error
     sha256s = [sha256 for sha256, _ in facts]
     _refuse_two_labels(entries, sha256s)
     groups = assign_groups(entries, sha256s)
@@ -131,14 +112,46 @@ def index(
         )
         for entry, group, (sha256, info) in zip(entries, groups, facts, strict=True)
     ]
+    shares = {"train": 1.0, "val": split.validation, "test": split.test}
+    wanted = [name for name in shares if shares[name] or name in splits.values()]
     return IndexResult(
         manifest=Manifest(root=listing.root, videos=tuple(videos)),
-        layout=name,
+        layout=chosen,
+        source=listing.source,
         failures=tuple(failures),
         not_videos=listing.not_videos,
         unlabelled=tuple(listing.unlabelled),
-        warnings=tuple(problems(videos)),
+        warnings=tuple(problems(videos, wanted)),
     )
+
+
+def _look(
+    listing: Listing, digests: DigestCache, *, workers: int, progress: bool | None
+) -> list[tuple[str, VideoInfo] | VideoError]:
+    """Digests and probes every file, some at once: ffprobe is a process of its own."""
+
+    def look(entry: Entry) -> tuple[str, VideoInfo] | VideoError:
+        try:
+            entry.path.encode()
+        except UnicodeEncodeError:
+            return VideoError("unreadable", "the file's name is not UTF-8; rename it")
+        try:
+            return digests.probe(listing.root / entry.path)
+        except VideoError as error:
+            return error
+        except OSError as error:
+            return VideoError("unreadable", f"cannot read the file: {error.strerror}")
+
+    quiet = None if progress is None else not progress
+    pool = ThreadPoolExecutor(workers)
+    try:
+        found = pool.map(look, listing.entries)
+        total = len(listing.entries)
+        return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
+    finally:
+        # After Ctrl-C what is in flight ends, what waits does not start, what is known is kept.
+        pool.shutdown(cancel_futures=True)
+        digests.save()
 
 
 def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None:
@@ -156,9 +169,9 @@ def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None
 def _splits(entries: Sequence[Entry], groups: Sequence[str], config: SplitConfig) -> dict[str, str]:
     """The split of each group: the data set's own where it has one."""
     given: dict[str, Entry] = {}
-    kinds: defaultdict[str, set[str]] = defaultdict(set)
+    kinds: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
     for entry, group in zip(entries, groups, strict=True):
-        kinds[group].add(entry.method)
+        kinds[group].add((entry.label, entry.method))
         if entry.split:
             other = given.setdefault(group, entry)
             if other.split != entry.split:

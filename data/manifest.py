@@ -6,12 +6,14 @@ A plain CSV, sorted by path, so that a person can read it and a diff shows what 
 from __future__ import annotations
 
 import csv
-import io
+import math
 import os
+import re
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 
 from data.errors import InputError, OutputError
@@ -87,12 +89,10 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        lines = [",".join(COLUMNS)]
         for video in sorted(self.videos, key=lambda video: video.path):
-            writer.writerow([_cell(name, getattr(video, name)) for name in COLUMNS])
-        write_text(path, text.getvalue())
+            lines.append(",".join(_cell(name, getattr(video, name)) for name in COLUMNS))
+        write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
     def read(cls, path: Path, *, root: Path | None = None) -> Manifest:
@@ -105,13 +105,15 @@ class Manifest:
         Raises:
             InputError: no such file, or a row that cannot be meant; the line is named.
         """
-        if not path.is_file():
-            raise InputError(f"the manifest {path} does not exist; write it with `unmask index`")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the manifest that `unmask index` wrote")
         if root is not None and not root.is_dir():
             raise InputError(f"the folder of the videos, {root}, does not exist; see --root")
+        manifest = cls(root=path.parent if root is None else root, videos=())
+        lines: dict[str, int] = {}
         videos = []
         try:
-            with path.open(encoding="utf-8", newline="") as handle:
+            with path.open(encoding="utf-8-sig", newline="") as handle:
                 reader = csv.DictReader(handle)
                 lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
                 if lacking:
@@ -120,15 +122,29 @@ class Manifest:
                         "write it with `unmask index`"
                     )
                 for row in reader:
-                    videos.append(_video(row, f"{path}, line {reader.line_num}"))
+                    place = f"{path}, line {reader.line_num}"
+                    video = _video(row, place)
+                    try:
+                        manifest.resolve(video)
+                    except InputError as error:
+                        raise InputError(f"{place}: {error}") from error
+                    if video.path in lines:
+                        raise InputError(
+                            f"{place}: {video.path!r} stands in line {lines[video.path]} already"
+                        )
+                    lines[video.path] = reader.line_num
+                    videos.append(video)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"the manifest {path} does not exist; write it with `unmask index`"
+            ) from error
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"{path} is not a CSV in UTF-8: {error}") from error
+        except OSError as error:
+            raise InputError(f"cannot read the manifest {path}: {error.strerror}") from error
         if not videos:
-            raise InputError(f"the manifest {path} lists no video")
-        manifest = cls(root=root or path.parent, videos=tuple(videos))
-        for video in videos:
-            manifest.resolve(video)
-        return manifest
+            raise InputError(f"the manifest {path} lists no video; write it with `unmask index`")
+        return replace(manifest, videos=tuple(videos))
 
     def summary(self) -> list[str]:
         """A table of what is in it: videos by split and label, people, minutes."""
@@ -163,24 +179,48 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def problems(videos: Sequence[Video]) -> list[str]:
-    """What would keep these videos from training and evaluation, as lines of warning."""
+def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[str]:
+    """What would keep these videos from training and evaluation, as lines of warning.
+
+    Args:
+        videos: of all splits.
+        splits: those that are wanted.
+    """
+    lacking = [
+        name
+        for label, name in enumerate(LABEL_NAMES)
+        if not any(video.label == label for video in videos)
+    ]
+    if lacking:
+        return [f"there is no {name} video; training needs both labels" for name in lacking]
     lines = []
-    for split in SPLITS:
-        for label, name in enumerate(LABEL_NAMES):
-            if not any(video.split == split and video.label == label for video in videos):
-                lines.append(f"the split {split} has no {name} video")
+    for split in splits:
+        held = {video.label for video in videos if video.split == split}
+        if not held:
+            lines.append(f"the split {split} has no video")
+        elif len(held) == 1:
+            lines.append(f"the split {split} has no {LABEL_NAMES[1 - held.pop()]} video")
+    if lines:
+        groups = len({video.group for video in videos})
+        lines.append(
+            f"all {len(videos)} videos are in {groups} group{'s' * (groups > 1)}, and a group is "
+            "never split; add people, or tell groups or splits in a CSV"
+        )
     return lines
 
 
 def _cell(name: str, value: object) -> str:
-    """One cell, in the one form that it has."""
+    """One cell, in the one form that it has; Python's own quoting differs between versions."""
     if name == "label":
         return LABEL_NAMES[int(str(value))]
-    return repr(value) if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else str(value)
+    if set(text) & set(',"\r\n') or text != text.strip():
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _video(row: dict[str, str | None], place: str) -> Video:
@@ -193,10 +233,8 @@ def _video(row: dict[str, str | None], place: str) -> Video:
         try:
             if column.name == "label":
                 values["label"] = LABEL_NAMES.index(text)
-            elif column.type == "int":
-                values[column.name] = int(text)
-            elif column.type == "float":
-                values[column.name] = float(text)
+            elif column.type in ("int", "float"):
+                values[column.name] = _amount(text, whole=column.type == "int")
             else:
                 values[column.name] = text
         except ValueError as error:
@@ -207,3 +245,13 @@ def _video(row: dict[str, str | None], place: str) -> Video:
     if len(video.sha256) != 64 or not set(video.sha256) <= set("0123456789abcdef"):
         raise InputError(f"{place}: sha256 must be 64 hexadecimal digits, got {video.sha256!r}")
     return video
+
+
+def _amount(text: str, *, whole: bool) -> float:
+    """A number of 0 or more, as digits."""
+    if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d+)?([eE][+-]?\d+)?", text, re.ASCII):
+        raise ValueError("no number")
+    number = int(text) if whole else float(text)
+    if not math.isfinite(number):
+        raise ValueError("too large")
+    return number

@@ -1,17 +1,22 @@
 """Splits by group, so that no person is on two sides: stratified, seeded, and steady.
 
-Each group has a fixed place, the hash of its name and the seed; a split takes groups in the order
-of their places. So adding videos moves only the few groups near a border.
+Each group has a fixed place, the hash of its name and the seed. The test split takes the first
+groups in that order, validation the last ones. So adding videos moves only the few groups near a
+border, and none from the test split to validation or back.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Hashable, Mapping
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from data.errors import ConfigError
+
+Kind = tuple[tuple[int, str], ...]
+"""What a group holds: the labels and methods of its videos, sorted, each once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,37 +45,63 @@ class SplitConfig:
             )
 
 
-def split_groups(strata: Mapping[str, Hashable], config: SplitConfig) -> dict[str, str]:
+def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, str]:
     """Deals groups out to train, val and test.
 
     Args:
-        strata: group -> what kind of group it is (which labels and methods it holds); each kind is
-            dealt out in the same shares, what rounding leaves goes on to the next kind.
+        kinds: group -> its kind; each kind is dealt out in the same shares, what rounding leaves
+            goes on to the next kind.
         config: shares and seed.
 
     Returns:
-        group -> split.
+        group -> split. Each split of a share above 0 has both labels, where there are enough
+        groups for that; training comes first, then validation, then the test.
     """
-    kinds: defaultdict[Hashable, list[str]] = defaultdict(list)
-    for group in sorted(strata, key=lambda group: place(group, config.seed)):
-        kinds[strata[group]].append(group)
+    order = sorted(kinds, key=lambda group: place(group, config.seed))
+    alike: defaultdict[Kind, list[str]] = defaultdict(list)
+    for group in order:
+        alike[kinds[group]].append(group)
     splits: dict[str, str] = {}
     owed_test = owed_validation = 0.0
-    for kind in sorted(kinds, key=repr):
-        groups = kinds[kind]
+    for kind in sorted(alike):
+        groups = alike[kind]
         owed_test += config.test * len(groups)
         owed_validation += config.validation * len(groups)
-        test = min(len(groups), max(0, round(owed_test)))
-        validation = min(len(groups) - test, max(0, round(owed_validation)))
+        test = min(len(groups), max(0, math.floor(owed_test + 0.5)))
+        validation = min(len(groups) - test, max(0, math.floor(owed_validation + 0.5)))
         owed_test -= test
         owed_validation -= validation
-        for number, group in enumerate(groups):
-            splits[group] = (
-                "test" if number < test else "val" if number < test + validation else "train"
-            )
+        splits |= dict.fromkeys(groups, "train")
+        splits |= dict.fromkeys(groups[:test], "test")
+        splits |= dict.fromkeys(groups[len(groups) - validation :], "val")
+    wanted = ["train"] + ["val"] * (config.validation > 0) + ["test"] * (config.test > 0)
+    labels = {group: {label for label, _ in kinds[group]} for group in order}
+    for split in wanted:
+        for label in (0, 1):
+            _provide(split, label, splits, labels)
     return splits
 
 
 def place(group: str, seed: int) -> str:
     """A group's fixed place in the order."""
     return hashlib.sha256(f"{seed} {group}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _provide(
+    split: str, label: int, splits: dict[str, str], labels: Mapping[str, set[int]]
+) -> None:
+    """Gives a split that has no group of a label one, from where there are most of them.
+
+    The group is taken only if the split that gives it keeps one of each label. `labels` is in the
+    order of places.
+    """
+    held = Counter((splits[group], one) for group in labels for one in labels[group])
+    if held[split, label]:
+        return
+    spare = [
+        group
+        for group in labels
+        if label in labels[group] and all(held[splits[group], one] > 1 for one in labels[group])
+    ]
+    if spare:
+        splits[max(spare, key=lambda group: held[splits[group], label])] = split

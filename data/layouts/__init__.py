@@ -10,7 +10,7 @@ from types import ModuleType
 
 from data.errors import ConfigError, InputError
 from data.layouts import folders, table
-from data.layouts.listing import Listing
+from data.layouts.listing import Listing, is_video
 
 LAYOUTS: dict[str, ModuleType] = {"table": table, "folders": folders}
 """By name, in the order in which `auto` asks them."""
@@ -29,11 +29,14 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
     Raises:
         ConfigError: unknown layout.
         InputError: nothing is there, or it is laid out otherwise.
+        DatasetError: a video has both labels.
     """
     if layout not in ("auto", *LAYOUTS):
         raise ConfigError(f"the layout must be auto, {' or '.join(LAYOUTS)}, got {layout!r}")
     if not root.exists():
         raise InputError(f"{root} does not exist; give a folder with real/ and fake/, or a CSV")
+    if root.is_file() and is_video(root):
+        raise InputError(f"{root} is one video; give the folder of a data set, or a CSV")
     for name, module in LAYOUTS.items():
         if layout == name or (layout == "auto" and module.detect(root)):
             listing: Listing = module.read(root)

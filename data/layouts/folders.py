@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from data.errors import InputError
-from data.layouts.listing import FAKE, Entry, Listing, is_video, label_of, walk
+from data.errors import DatasetError, InputError
+from data.layouts.listing import FAKE, Entry, Listing, is_container, is_video, label_of, walk
 
 
 def detect(root: Path) -> bool:
@@ -14,37 +14,50 @@ def detect(root: Path) -> bool:
 
 
 def read(root: Path) -> Listing:
-    """Labels each video by its nearest folder that is named after a label.
+    """Labels each video by the folders above it, at any depth.
 
-    The method of a fake is the folder below the label's, or the label's own name.
+    The method of a fake is the first folder below the label's that says something ("videos" and
+    "c23" do not), or else "fake".
 
     Raises:
         InputError: there is no labelled video.
+        DatasetError: a video lies below a real and a fake folder.
     """
     if not root.is_dir():
         raise InputError(f"{root} must be a folder with real/ and fake/ in it")
-    listing = Listing(root=root)
+    listing = Listing(root=root, source="folder names")
     for path in walk(root):
+        relative = path.relative_to(root).as_posix()
         if not is_video(path):
             listing.not_videos += 1
-            continue
-        relative = path.relative_to(root)
-        folders = relative.parts[:-1]
-        labels = [label_of(folder) for folder in folders]
-        places = [place for place, label in enumerate(labels) if label is not None]
-        if not places:
-            listing.unlabelled.append(relative.as_posix())
-            continue
-        place = places[-1]
-        label = labels[place]
-        assert label is not None  # noqa: S101
-        below = folders[place + 1 :]
-        method = (below[0] if below else "fake") if label == FAKE else "real"
-        listing.entries.append(Entry(path=relative.as_posix(), label=label, method=method))
+        elif entry := _entry(relative):
+            listing.entries.append(entry)
+        else:
+            listing.unlabelled.append(relative)
     if not listing.entries:
         found = f"{len(listing.unlabelled)} videos, none" if listing.unlabelled else "no video"
         raise InputError(
             f"{root} holds {found} in a folder named real or fake; "
             "sort them so, or give a CSV with the columns path,label"
         )
+    listing.entries.sort(key=lambda entry: entry.path)
+    listing.unlabelled.sort()
     return listing
+
+
+def _entry(path: str) -> Entry | None:
+    """One video, if a folder above it has a label."""
+    folders = PurePosixPath(path).parts[:-1]
+    labels = {folder: label for folder in folders if (label := label_of(folder)) is not None}
+    if not labels:
+        return None
+    if len(set(labels.values())) > 1:
+        raise DatasetError(
+            f"{path} lies below folders of both labels, {' and '.join(labels)}; "
+            "move it, rename one, or give a CSV with the columns path,label"
+        )
+    first, label = next(iter(labels.items()))
+    below = folders[folders.index(first) + 1 :]
+    told = (folder for folder in below if not is_container(folder))
+    method = next(told, "fake") if label == FAKE else "real"
+    return Entry(path=path, label=label, method=method)

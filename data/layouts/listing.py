@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.errors import InputError
+
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in (
@@ -20,20 +22,36 @@ VIDEO_SUFFIXES = frozenset(
 REAL, FAKE = 0, 1
 
 SPELLINGS = {
-    REAL: "real reals original originals originalsequences pristine authentic genuine bonafide "
-    "live true celebreal youtubereal",
-    FAKE: "fake fakes forged forgery forgeries manipulated manipulatedsequences deepfake deepfakes "
-    "synthesis synthetic celebsynthesis tampered spoof false",
+    REAL: "real reals original originals pristine authentic genuine bonafide live "
+    "celebreal youtubereal",
+    FAKE: "fake fakes forged forgery forgeries manipulated manipulation manipulations deepfake "
+    "deepfakes synthesis synthetic synthesized celebsynthesis tampered spoof",
 }
 LABELS = {word: label for label, words in SPELLINGS.items() for word in words.split()}
+
+PLAIN = (
+    "video videos clip clips face faces sequence sequences frame frames data dataset image images "
+    "file files train training val valid validation dev test testing raw c lq hq"
+)
+CONTAINERS = frozenset(PLAIN.split())
+"""Folder names that tell no label, method or person; without digits, so that "c23" is "c"."""
+ENDINGS = "|".join(sorted((word for word in CONTAINERS if len(word) > 3), key=len, reverse=True))
 
 
 def label_of(word: str) -> int | None:
     """Reads a label: 1 = fake, 0 = real, None = neither.
 
-    Case, digits in front or behind, blanks, dashes and underscores do not count: "0_real", "Fakes".
+    Case, digits, blanks, dashes, underscores and words like videos or train do not count:
+    "0_real", "Fakes", "original_sequences", "train-real", "FakeVideos".
     """
-    return LABELS.get(re.sub(r"[^a-z]", "", word.casefold()))
+    words = re.findall(r"[a-z]+", word.casefold())
+    joined = "".join(word for word in words if word not in CONTAINERS)
+    return LABELS.get(joined, LABELS.get(re.sub(f"({ENDINGS})$", "", joined)))
+
+
+def is_container(folder: str) -> bool:
+    """Whether a folder's name, like videos, train or c23, says nothing of what is in it."""
+    return "".join(re.findall(r"[a-z]+", folder.casefold())) in CONTAINERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,33 +79,53 @@ class Listing:
 
     Attributes:
         root: what their paths are relative to.
+        source: where the labels come from, in words for the user.
         entries: sorted by path.
         not_videos: number of files that no video suffix marks.
         unlabelled: paths of videos without a label.
     """
 
     root: Path
+    source: str
     entries: list[Entry] = field(default_factory=list)
     not_videos: int = 0
     unlabelled: list[str] = field(default_factory=list)
 
 
 def walk(root: Path) -> Iterator[Path]:
-    """All files below a folder, sorted; hidden ones and hidden folders left out.
+    """All files below a folder; hidden ones and hidden folders left out.
 
-    Linked folders are entered, each real folder once, so that a loop of links ends.
+    Linked folders are entered after all others and each real folder once, so that a loop of links
+    ends and a folder keeps its own name where it has one. A link to a folder that holds the root
+    would lead anywhere and is left out.
+
+    Raises:
+        InputError: a folder cannot be read; its videos would be missing silently.
     """
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        facts = os.stat(folder)
-        if (facts.st_dev, facts.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(folder) / name
+    home = Path(os.path.realpath(root))
+    seen: set[str] = set()
+    links = [root]
+    while links:
+        start = links.pop(0)
+        for folder, names, files in os.walk(start, onerror=_refuse):
+            real = os.path.realpath(folder)
+            if real in seen:
+                names.clear()
+                continue
+            seen.add(real)
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            for name in names:
+                target = Path(folder, name)
+                if target.is_symlink() and not home.is_relative_to(os.path.realpath(target)):
+                    links.append(target)
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield Path(folder, name)
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed."""
+    raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
 
 def is_video(path: Path) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path, PurePosixPath
 
 from data.errors import InputError
 from data.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
 
 NAMES = ("labels.csv", "metadata.csv")
-"""Tables that are looked for in a folder, the first one found is read."""
+"""Tables that are looked for in a folder; the first one with a path and a label is read."""
 
 NUMBERS = {"0": REAL, "1": FAKE}
 SPLITS = {
@@ -38,9 +39,9 @@ def read(root: Path) -> Listing:
     """
     path = root if root.is_file() else _table_in(root)
     if path is None:
-        raise InputError(f"{root} holds no {' or '.join(NAMES)}")
-    listing = Listing(root=path.parent)
-    seen: dict[str, int] = {}
+        raise InputError(f"{root} holds no {' or '.join(NAMES)} with the columns path,label")
+    listing = Listing(root=path.parent, source=path.name)
+    lines: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
@@ -51,52 +52,76 @@ def read(root: Path) -> Listing:
                     f"got {', '.join(columns) or 'none'}"
                 )
             for row in reader:
+                place = f"{path}, line {reader.line_num}"
                 entry = _entry(
-                    {name: (row[column] or "").strip() for name, column in columns.items()},
-                    f"{path}, line {reader.line_num}",
+                    {name: row[column] or "" for name, column in columns.items()}, path, place
                 )
-                if entry.path in seen:
+                if entry.path in lines:
                     raise InputError(
-                        f"{path}, line {reader.line_num}: {entry.path!r} stands in line "
-                        f"{seen[entry.path]} already"
+                        f"{place}: {entry.path!r} stands in line {lines[entry.path]} already"
                     )
-                seen[entry.path] = reader.line_num
+                lines[entry.path] = reader.line_num
                 listing.entries.append(entry)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is not a CSV in UTF-8: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     if not listing.entries:
         raise InputError(f"{path} lists no video")
     listing.entries.sort(key=lambda entry: entry.path)
     for file in walk(path.parent):
         relative = file.relative_to(path.parent).as_posix()
         if not is_video(file):
-            listing.not_videos += 1
-        elif relative not in seen:
+            listing.not_videos += file != path
+        elif relative not in lines:
             listing.unlabelled.append(relative)
+    listing.unlabelled.sort()
     return listing
 
 
-def _entry(row: dict[str, str], place: str) -> Entry:
+def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
     """One row, checked."""
-    path = PurePosixPath(row["path"])
-    if not row["path"] or path.is_absolute() or ".." in path.parts or "\0" in row["path"]:
-        raise InputError(f"{place}: the path must lie in the table's folder, got {row['path']!r}")
-    label = NUMBERS.get(row["label"], label_of(row["label"]))
+    text = row["path"]
+    if not os.path.isfile(table.parent / text):  # False, not an error, for any text
+        # Blanks beside a comma are a habit of hand-written tables, a name may have them as well.
+        text = text.strip()
+    path = PurePosixPath(text)
+    if not path.name or path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise InputError(f"{place}: the path must lie in the table's folder, got {text!r}")
+    written = row["label"].strip()
+    label = NUMBERS.get(written, label_of(written))
     if label is None:
-        raise InputError(f"{place}: the label must be real or fake, got {row['label']!r}")
-    split = SPLITS.get(row.get("split", "").casefold())
+        raise InputError(f"{place}: the label must be real, fake, 0 or 1 (fake), got {written!r}")
+    split = SPLITS.get(row.get("split", "").strip().casefold())
     if split is None:
         raise InputError(f"{place}: the split must be train, val or test, got {row['split']!r}")
-    method = row.get("method", "") or "fake"
     return Entry(
         path=path.as_posix(),
         label=label,
-        group=row.get("group", ""),
-        method=method if label == FAKE else "real",
+        group=row.get("group", "").strip(),
+        method=(row.get("method", "").strip() or "fake") if label == FAKE else "real",
         split=split,
     )
 
 
 def _table_in(folder: Path) -> Path | None:
-    """The table of a folder, if it holds one."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    """The table of a folder, if it holds one.
+
+    A labels.csv is ours to read, whatever is wrong with it. A metadata.csv may be another
+    program's, about other things.
+    """
+    for name in NAMES:
+        path = folder / name
+        if path.is_file() and (name == NAMES[0] or _has_labels(path)):
+            return path
+    return None
+
+
+def _has_labels(path: Path) -> bool:
+    """Whether the first line names the columns path and label."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            columns = next(csv.reader(handle), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return {"path", "label"} <= {name.strip().casefold() for name in columns}
