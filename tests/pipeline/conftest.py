@@ -1,0 +1,73 @@
+"""A small data set and everything that the commands make of it, once a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from data.demo import DemoConfig, write_demo
+from pipeline.cli import app
+
+SMALL = ("--set", "frames.count=8", "--set", "frames.size=64", "--set", "train.epochs=12")
+
+
+@dataclass(frozen=True)
+class World:
+    """Paths of a finished small pipeline."""
+
+    folder: Path
+    demo: Path
+    manifest: Path
+    features: Path
+    bundle: Path
+    report: Path
+    store: Path
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Runs a command in this process: `run("index", root, "-o", out)`."""
+
+    def invoke(*arguments: object, code: int = 0) -> Result:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exit_code != code:
+            print(result.output, result.stderr)
+            if result.exception and not isinstance(result.exception, SystemExit):
+                raise result.exception
+        assert result.exit_code == code
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, run: Run) -> World:
+    """The demo of 12 people, indexed, extracted, trained and evaluated."""
+    folder = tmp_path_factory.mktemp("world")
+    os.chdir(folder)  # .unmask grows here
+    made = World(
+        folder=folder,
+        demo=folder / "demo",
+        manifest=folder / "manifest.csv",
+        features=folder / "features",
+        bundle=folder / "bundle",
+        report=folder / "report",
+        store=folder / "store",
+    )
+    config = DemoConfig(people=12, seconds=0.5, width=160, height=120)
+    write_demo(made.demo, config, workers=2, progress=False)
+    run("index", made.demo, "-o", made.manifest)
+    extract = ("extract", made.manifest, "--root", made.demo, "-o", made.features)
+    run(*extract, "--store", made.store, *SMALL)
+    run("train", made.features, "--manifest", made.manifest, "-o", made.bundle, *SMALL)
+    evaluate = ("evaluate", made.bundle, made.features, "--manifest", made.manifest)
+    run(*evaluate, "-o", made.report)
+    return made
