@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,15 +112,18 @@ def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
 
     Raises:
         InputError: the file does not exist or is no YAML.
-        ConfigError: a key is unknown, or a value does not fit.
+        ConfigError: a key is unknown, or a value does not fit; the file or option is named.
     """
-    tree: dict[str, Any] = {}
-    where = "--set"
-    if path is not None:
-        where = str(path)
-        tree = _read_yaml(path)
-    for override in overrides:
-        _override(tree, override)
+    tree = {} if path is None else _read_yaml(path)
+    sources = [(key, f"--set {key}") for key in (_override(tree, text) for text in overrides)]
+
+    def where(place: str) -> str:
+        """What the user wrote at a place: the option, or the file."""
+        for key, option in reversed(sources):
+            if place == key or place.startswith(f"{key}.") or key.startswith(f"{place}."):
+                return option
+        return str(path)
+
     return typing.cast(Params, _build(Params, tree, "", where))
 
 
@@ -152,7 +156,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"the parameters {path} do not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the parameters {path}: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a day like 2024-13-01
         raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}
@@ -161,25 +165,31 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
-    """Applies one "a.b=c" to the tree."""
+def _override(tree: dict[str, Any], override: str) -> str:
+    """Applies one "a.b=c" to the tree and returns "a.b"."""
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
         raise ConfigError(f"--set must be KEY=VALUE, as in head.units=64, got {override!r}")
     try:
         value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {key}: {text!r} is no value") from error
     for name in names[:-1]:
-        branch = tree.setdefault(name, {})
-        if not isinstance(branch, dict):
+        if tree.get(name) is None:
+            tree[name] = {}
+        tree = tree[name]
+        if not isinstance(tree, dict):
             raise ConfigError(f"--set {key}: {name} has no keys of its own")
-        tree = branch
     tree[names[-1]] = value
+    return ".".join(names)
 
 
-def _build(kind: type, tree: Mapping[str, Any], place: str, where: str) -> Any:
+Where = Callable[[str], str]
+"""Place of a key -> what the user wrote there, for the message."""
+
+
+def _build(kind: type, tree: Mapping[str, Any], place: str, where: Where) -> Any:
     """A dataclass out of a mapping; what is missing takes the class's own default."""
     hints = typing.get_type_hints(kind)
     names = [one.name for one in dataclasses.fields(kind)]
@@ -189,69 +199,73 @@ def _build(kind: type, tree: Mapping[str, Any], place: str, where: str) -> Any:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.4)
             advice = f"did you mean {place}{near[0]}?" if near else f"known: {', '.join(names)}"
-            raise ConfigError(f"{where}: unknown key {path}; {advice}")
+            raise ConfigError(f"{where(path)}: unknown key {path}; {advice}")
         values[key] = _convert(hints[key], value, path, where)
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where(place.removesuffix('.'))}: {error}") from error
 
 
-WORDS = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    dict: "a section of keys",
+    type(None): "none",
+}
 
 
-def _convert(hint: Any, value: Any, path: str, where: str) -> Any:
+def _convert(hint: Any, value: Any, path: str, where: Where) -> Any:
     """A value of the hinted type, or an error that says what it must be."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if value is None:
-            value = {}
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: {path} must be a section of keys, got {value!r}")
-        return _build(hint, value, f"{path}.", where)
-    origin = typing.get_origin(hint)
+        if isinstance(value, Mapping) or value is None:
+            return _build(hint, value or {}, f"{path}.", where)
+        raise ConfigError(f"{where(path)}: {path} must be a section of keys, got {value!r}")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _convert_union(hint, value, path, where)
-    if origin is typing.Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise ConfigError(
-                f"{where}: {path} must be {' or '.join(map(str, choices))}, got {value!r}"
-            )
-        return value
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: {path} must be a section of keys, got {value!r}")
-        _, inner = typing.get_args(hint)
+        for one in sorted(arguments, key=lambda one: one is not type(None)):
+            if _fits(one, value):
+                return _convert(one, value, path, where)
+    elif origin is dict and isinstance(value, Mapping):
         return {
-            str(key): _convert(inner, one, f"{path}.{key}", where) for key, one in value.items()
+            str(key): _convert(arguments[1], one, f"{path}.{key}", where)
+            for key, one in value.items()
         }
+    elif _fits(hint, value):
+        return None if hint is type(None) else float(value) if hint is float else value
+    raise ConfigError(f"{where(path)}: {path} must be {_wanted(hint)}, got {value!r}")
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value can stand for a simple type; of a section, only that it is one."""
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, Mapping)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is type(None):
+        return value is None or value == "none"
+    if isinstance(value, bool):
+        return hint is bool
     if hint is float:
         # PyYAML reads 5e-6 as a text, since YAML 1.1 wants a point in it.
-        number = value if isinstance(value, int | float) else _number(value)
-        if number is not None and not isinstance(value, bool):
-            return float(number)
-    elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif hint is type(None):
-        if value is None or value == "none":
-            return None
-    elif isinstance(value, hint):
-        return value
-    raise ConfigError(f"{where}: {path} must be {WORDS.get(hint, hint)}, got {value!r}")
+        return isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
+    return isinstance(value, hint)
 
 
-def _convert_union(hint: Any, value: Any, path: str, where: str) -> Any:
-    """The first alternative that fits; None before text, so that `none` means none."""
-    kinds = sorted(typing.get_args(hint), key=lambda kind: kind is not type(None))
-    problems = []
-    for kind in kinds:
-        try:
-            return _convert(kind, value, path, where)
-        except ConfigError as error:
-            problems.append(error)
-    raise problems[-1]
+def _wanted(hint: Any) -> str:
+    """What a value must be, in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_wanted(one) for one in arguments)
+    return WORDS[origin or hint]
 
 
-def _number(value: Any) -> float | None:
+def _is_number(text: str) -> bool:
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
