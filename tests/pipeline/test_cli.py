@@ -135,7 +135,7 @@ def test_extract_like_a_bundle_from_a_folder(world, run, tmp_path):
                "--store", world.store).output  # fmt: skip
     assert "12 reused" in told  # the same bytes, whatever they are called
     evaluate = ("evaluate", world.bundle, out, "--manifest", world.manifest)
-    run(*evaluate, "-o", tmp_path / "report", code=4)  # reals only
+    run(*evaluate, "-o", tmp_path / "report")
 
 
 def test_inspect_and_verify(world, run):
@@ -209,7 +209,7 @@ def test_an_unknown_parameter_names_its_neighbour(run, tmp_path, world):
 def test_one_class_only(run, tmp_path, world):
     shutil.copytree(world.demo / "real", tmp_path / "videos" / "real")
     told = run("index", tmp_path / "videos", "-o", tmp_path / "m.csv").output
-    assert "warning: the split train has no fake video" in told
+    assert re.search(r"^warning: .*no fake", told, flags=re.MULTILINE)
     run("extract", tmp_path / "m.csv", "--root", tmp_path / "videos", "-o", tmp_path / "f",
         "--store", world.store, *SMALL)  # fmt: skip
     result = run("train", tmp_path / "f", "--manifest", tmp_path / "m.csv", "-o", tmp_path / "b",

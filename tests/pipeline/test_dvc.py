@@ -1,0 +1,111 @@
+"""The pipeline under DVC: what runs when something changes, and what does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "demo": {"people": 10, "seconds": 0.5, "width": 160, "height": 120},
+    "frames": {"count": 8, "size": 64},
+    "finetune": {"epochs": 1, "frames_per_video": 4, "unfreeze": 1},
+    "train": {"epochs": 4},
+    "evaluate": {"rounds": 50},
+}
+
+
+class Project:
+    """A copy of the project with small parameters, in a git repository of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("data", "features", "models", "pipeline", ".dvc"):
+            ignored = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+            shutil.copy(ROOT / name, folder / name)
+        self.set(SMALL)
+        self.call("git", "init", "--quiet")
+        self.commit()
+
+    def set(self, changes: dict[str, dict[str, object]]) -> None:
+        """Changes parameters in params.yaml."""
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load((path if path.exists() else ROOT / "params.yaml").read_text())
+        for section, values in changes.items():
+            params[section] = params.get(section, {}) | values
+        path.write_text(yaml.safe_dump(params))
+
+    def commit(self) -> None:
+        """Commits all that git does not ignore."""
+        self.call("git", "add", "--all")
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        self.call("git", *who, "commit", "--quiet", "--message", "a state")
+
+    def call(self, *command: str) -> str:
+        """Runs a program of this environment; returns what it printed."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout
+        return result.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The whole pipeline, run once."""
+    made = Project(tmp_path_factory.mktemp("project"))
+    made.call("dvc", "repro")
+    made.commit()
+    return made
+
+
+def test_a_second_run_runs_nothing(project):
+    assert "Running stage" not in project.call("dvc", "repro")
+    assert "up to date" in project.call("dvc", "status")
+
+
+def test_every_stage_left_what_it_says(project):
+    artifacts = project.folder / "artifacts"
+    for weights in ("frozen", "finetuned"):
+        assert (artifacts / "bundles" / weights / "head.keras").is_file()
+        assert (artifacts / "reports" / weights / "report.html").is_file()
+        index = json.loads((artifacts / "features" / weights / "features.json").read_text())
+        assert bool(index["provenance"]) == (weights == "finetuned")
+    metrics = json.loads(project.call("dvc", "metrics", "show", "--json"))
+    assert "auc" in json.dumps(metrics)
+    plots = project.call("dvc", "plots", "show", "--out", str(project.folder / "plots"))
+    assert "index.html" in plots
+
+
+def test_the_store_and_the_features_are_one_file_on_disk(project):
+    shard = next((project.folder / "artifacts" / "features" / "frozen").glob("*.h5"))
+    assert shard.stat().st_nlink >= 2
+
+
+def test_a_head_parameter_reruns_train_and_evaluate_alone(project):
+    told = project.call("dvc", "exp", "run", "--set-param", "head.units=16")
+    ran = {line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")}
+    expected = {f"{stage}@{w}" for stage in ("train", "evaluate") for w in ("frozen", "finetuned")}
+    assert ran == expected
+    project.call("git", "checkout", "--quiet", "--", "params.yaml")
+
+
+def test_added_videos_are_extracted_alone(project):
+    project.set({"demo": {"people": 12}})
+    told = project.call("dvc", "repro", "extract@frozen")
+    assert "4 videos done, 20 reused, 0 failed" in told

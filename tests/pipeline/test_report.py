@@ -1,0 +1,176 @@
+"""The report: right numbers, hostile names, no network, the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from models.evaluate import difference, evaluate
+from pipeline.report import render_page
+from pipeline.results import ModelResult, Prediction, Report, table, write_report
+
+HOSTILE = '<script>alert("x")</script>&.mp4'
+
+
+def made_up(seed: int = 0, rendered: bool = True) -> Report:
+    """A report on 40 made-up videos, one of them with a hostile name."""
+    draw = np.random.default_rng(seed)
+    labels = np.arange(40) % 2
+    groups = tuple(f"g{n // 2}" for n in range(40))
+    methods = tuple("rendered-swap" if label else "real" for label in labels)
+    scores = {
+        name: np.clip(labels * gap + draw.normal(0.3, 0.2, 40), 0, 1)
+        for name, gap in (("lstm", 0.5), ("mean", 0.2))
+    }
+    history = [
+        {"epoch": e, "loss": 1 / e, "auc": 0.6, "val_loss": 0.7, "val_auc": 0.5 + e / 20}
+        for e in range(1, 6)
+    ]
+    models = {
+        name: ModelResult(
+            evaluation=evaluate(labels, values, groups, methods, threshold=0.5, rounds=100),
+            history=history,
+            best_epoch=5,
+            stop_reason="all epochs run",
+        )
+        for name, values in scores.items()
+    }
+    return Report(
+        title="A test",
+        models=models,
+        gain=difference(models["lstm"].evaluation, models["mean"].evaluation),
+        predictions=[
+            Prediction(
+                path=HOSTILE if n == 0 else f"video {n}.mp4",
+                label=int(labels[n]),
+                group=groups[n],
+                method=methods[n],
+                scores={name: float(values[n]) for name, values in scores.items()}
+                if n
+                else {"lstm": 0.99, "mean": 0.99},
+            )
+            for n in range(40)
+        ],
+        split="test",
+        dataset=("split real fake",),
+        failures=({"path": HOSTILE, "class": "no_face", "message": "no face"},),
+        missing=(),
+        cards={"Features": {"backbone": "resnet50-thin"}},
+        rendered=rendered,
+    )
+
+
+class Page(HTMLParser):
+    """What a browser would fetch and show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.shown = ""
+        self._silent = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._silent += tag in ("script", "style")
+        for name, value in attrs:
+            if name in ("src", "href", "action", "data"):
+                self.fetched.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.shown += data
+
+
+def test_the_page_fetches_nothing_and_shows_names_as_they_are():
+    page = Page(render_page(made_up()))
+    assert page.fetched == []
+    assert page.tags.count("script") == 2  # plotly and ours: the name made none
+    assert HOSTILE in page.shown
+
+
+def test_every_plot_has_its_place_and_data():
+    text = render_page(made_up())
+    page = Page(text)
+    found = re.search(r"const figures = (\{.*?\});\n", text)
+    assert found
+    figures = json.loads(found.group(1))
+    assert {"roc", "scores", "confusion-lstm", "confusion-mean", "curve-lstm"} <= figures.keys()
+    assert set(figures) <= set(page.ids)
+    for figure in figures.values():
+        assert any(len(trace.get("y", ())) for trace in figure["data"])
+    assert sum(map(sum, (trace["y"] for trace in figures["scores"]["data"]))) == 40
+
+
+def test_the_answer_says_how_good_how_sure_and_on_what():
+    report = made_up()
+    page = Page(render_page(report))
+    auc = report.models["lstm"].evaluation.metrics["auc"]
+    assert f"{auc.value:.3f} ({0.95:.0%} interval {auc.low:.3f} to {auc.high:.3f})" in page.shown
+    assert "20 real, 20 rendered forgeries, 20 groups" in page.shown
+    assert "not deepfakes" in page.shown
+    assert "not deepfakes" not in Page(render_page(made_up(rendered=False))).shown
+
+
+def test_equal_reports_give_equal_bytes(tmp_path):
+    for name in ("one", "two"):
+        report = made_up()
+        write_report(report, tmp_path / name, render_page(report))
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_the_files_for_dvc_hold_what_was_measured(tmp_path):
+    report = made_up()
+    write_report(report, tmp_path / "r", render_page(report))
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    evaluation = report.models["lstm"].evaluation
+    assert metrics["lstm"]["auc"] == evaluation.metrics["auc"].value
+    with (tmp_path / "r" / "confusion.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 40
+    with (tmp_path / "r" / "roc.csv").open() as handle:
+        points = [(float(row["fpr"]), float(row["tpr"])) for row in csv.DictReader(handle)]
+    assert points[0] == (0, 0)
+    assert points[-1] == (1, 1)
+    area = np.trapezoid([y for _, y in points], [x for x, _ in points])
+    assert area == pytest.approx(evaluation.metrics["auc"].value)
+
+
+def test_the_table_has_a_column_for_each_model():
+    lines = table({"frozen": made_up().metrics, "finetuned": made_up(1).metrics})
+    assert lines[0].split() == ["frozen", "LSTM", "frozen", "mean-pool", "finetuned", "LSTM",
+                                "finetuned", "mean-pool"]  # fmt: skip
+    assert lines[1].startswith("AUC")
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_browser_draws_it_without_errors(tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    page = tmp_path / "report.html"
+    page.write_text(render_page(made_up()), encoding="utf-8")
+    told = subprocess.run(
+        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--virtual-time-budget=8000", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/u",
+         "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert told.stdout.count('class="main-svg"') >= 6
+    assert "Uncaught" not in told.stderr
