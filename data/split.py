@@ -18,6 +18,9 @@ from data.errors import ConfigError
 Kind = tuple[tuple[int, str], ...]
 """What a group holds: the labels and methods of its videos, sorted, each once."""
 
+FIRST = ("train", "val", "test")
+"""The order in which splits get both labels: without training there is nothing to test."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
@@ -74,11 +77,12 @@ def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, st
         splits |= dict.fromkeys(groups, "train")
         splits |= dict.fromkeys(groups[:test], "test")
         splits |= dict.fromkeys(groups[len(groups) - validation :], "val")
-    wanted = ["train"] + ["val"] * (config.validation > 0) + ["test"] * (config.test > 0)
     labels = {group: {label for label, _ in kinds[group]} for group in order}
-    for split in wanted:
+    shares = {"train": 1.0, "val": config.validation, "test": config.test}
+    for split in FIRST:
         for label in (0, 1):
-            _provide(split, label, splits, labels)
+            if shares[split]:
+                _provide(split, label, splits, labels)
     return splits
 
 
@@ -92,16 +96,17 @@ def _provide(
 ) -> None:
     """Gives a split that has no group of a label one, from where there are most of them.
 
-    The group is taken only if the split that gives it keeps one of each label. `labels` is in the
-    order of places.
+    A split gives what it can spare, keeping one of each label, or else to one that comes before
+    it. `labels` is in the order of places.
     """
     held = Counter((splits[group], one) for group in labels for one in labels[group])
     if held[split, label]:
         return
-    spare = [
-        group
-        for group in labels
-        if label in labels[group] and all(held[splits[group], one] > 1 for one in labels[group])
-    ]
-    if spare:
-        splits[max(spare, key=lambda group: held[splits[group], label])] = split
+    offers = {}
+    for group in labels:
+        giver = splits[group]
+        spare = all(held[giver, one] > 1 for one in labels[group])
+        if label in labels[group] and (spare or FIRST.index(giver) > FIRST.index(split)):
+            offers[group] = (spare, held[giver, label])
+    if offers:
+        splits[max(offers, key=lambda group: offers[group])] = split
