@@ -22,6 +22,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from data.layouts.listing import FAKE, Entry, is_container, label_of
@@ -55,7 +56,8 @@ class Links:
         self._parent[high] = low
 
 
-def words(name: str) -> list[str]:
+@lru_cache(maxsize=65536)
+def words(name: str) -> tuple[str, ...]:
     """The words of a name but those that only say the label: "Fake07_person 03" is 7, person3."""
     text = unicodedata.normalize("NFC", name).casefold()
     text = re.sub(rf"({ROLE})[_\-. ]+(?=\d)", r"\1", text)
@@ -63,7 +65,7 @@ def words(name: str) -> list[str]:
     found = []
     for word in re.split(r"[_\-. ()]+", text):
         found.append(re.sub(r"\D", "", word) if label_of(word) is not None else word)
-    return [word for word in found if word]
+    return tuple(word for word in found if word)
 
 
 def runs(parts: Sequence[str]) -> Iterator[str]:
@@ -93,7 +95,7 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
         if not entry.group:
             person = next((folder for folder in _folders(entry) if _plain(folder) in people), "")
             stem = PurePosixPath(entry.path).stem
-            name = person or stem
+            name = person or (stem if words(stem) else entry.path)  # fake.mp4 says nothing
             node = f"name {_plain(person)}/{_plain(stem) or entry.path}"
             nameless.append((entry, node, words(stem)))
             if _plain(name) in people:
@@ -117,13 +119,13 @@ def person_folders(entries: Sequence[Entry]) -> set[str]:
     levels: defaultdict[int, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.label != FAKE and not entry.group:
-            for depth, name in enumerate(_folders(entry)):
-                levels[depth].add(_plain(name))
+            for depth, name in enumerate(filter(None, map(_plain, _folders(entry)))):
+                levels[depth].add(name)
     return next((levels[depth] for depth in sorted(levels) if len(levels[depth]) >= FOLDERS), set())
 
 
 def _link_names(
-    nameless: Sequence[tuple[Entry, str, list[str]]], people: set[str], links: Links
+    nameless: Sequence[tuple[Entry, str, tuple[str, ...]]], people: set[str], links: Links
 ) -> None:
     """Links fakes to reals, and whoever shares a person's word, by the words of their names."""
     reals: defaultdict[str, set[str]] = defaultdict(set)

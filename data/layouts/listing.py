@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from data.errors import InputError
@@ -38,6 +39,7 @@ CONTAINERS = frozenset(PLAIN.split())
 ENDINGS = "|".join(sorted((word for word in CONTAINERS if len(word) > 3), key=len, reverse=True))
 
 
+@lru_cache(maxsize=65536)  # the same few folders stand in a hundred thousand paths
 def label_of(word: str) -> int | None:
     """Reads a label: 1 = fake, 0 = real, None = neither.
 
@@ -49,6 +51,7 @@ def label_of(word: str) -> int | None:
     return LABELS.get(joined, LABELS.get(re.sub(f"({ENDINGS})$", "", joined)))
 
 
+@lru_cache(maxsize=65536)
 def is_container(folder: str) -> bool:
     """Whether a folder's name, like videos, train or c23, says nothing of what is in it."""
     return "".join(re.findall(r"[a-z]+", folder.casefold())) in CONTAINERS

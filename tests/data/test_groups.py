@@ -110,7 +110,9 @@ def test_the_data_sets_own_groups_are_taken_as_they_are() -> None:
     assert assign_groups(made, ["a", "b"]) == ["ann", "ann"]
 
 
-def test_groups_have_readable_names() -> None:
+def test_groups_have_readable_names_of_their_own() -> None:
+    made = [entry("fake/a/fake.mp4"), entry("fake/b/fake.mp4"), entry("real/real.mp4")]
+    assert assign_groups(made, ["a", "b", "c"]) == [one.path for one in made]
     made = [entry("real/000.mp4"), entry("fake/000_003.mp4"), entry("real/003.mp4")]
     assert assign_groups(made, ["a", "b", "c"]) == ["000"] * 3
 
