@@ -1,21 +1,19 @@
 """Stage one's engine: videos in, embedding sequences in the store.
 
-Threads read videos (ffmpeg is a child of each) while this thread runs the encoder. Frames of many
-videos fill one batch of fixed size, so that short videos do not starve it and so that a frame's
-embedding never depends on what shares its batch. TensorFlow is not known here: the encoder is
+Threads read videos (`features.readers`) while this thread runs the encoder on frames of many of
+them (`features.batches`) and keeps what is finished. TensorFlow is not known here: the encoder is
 handed in.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +21,12 @@ from tqdm import tqdm
 
 from data.errors import StoreError, VideoError
 from data.frames import Frames
+from features.batches import Batcher, Encoder
 from features.published import Failure
+from features.readers import Readers
 from features.recipe import sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
-
-
-class Encoder(Protocol):
-    """A backbone as a function of a full batch: (batch_size, S, S, 3) uint8 -> (batch_size, D)."""
-
-    digest: str
-    dim: int
-    batch_size: int
-
-    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +79,10 @@ class ExtractSummary:
 
     Attributes:
         done: videos embedded in this run.
-        reused: videos whose features were there.
-        failures: videos that gave none.
+        reused: videos whose features were there, or came with a file of the same bytes.
+        failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
+        size_bytes: rows written in this run.
         video_seconds: length of the videos embedded in this run.
         wall_seconds: of the run.
         phases: where the time went.
@@ -101,6 +92,7 @@ class ExtractSummary:
     reused: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
+    size_bytes: int = 0
     video_seconds: float = 0.0
     wall_seconds: float = 0.0
     phases: Phases = field(default_factory=Phases)
@@ -122,42 +114,57 @@ def extract(
 ) -> ExtractSummary:
     """Embeds every video that the store does not hold yet.
 
+    Whatever ends it early (Ctrl-C, a full disk, a bug), finished videos stay in the store's
+    staging, and the next run goes on from there to the same shards.
+
     Args:
         jobs: in the manifest's order; equal bytes under two names are embedded once.
-        read: turns a file into frames; raises VideoError.
-        encoder: the backbone.
-        store: of the right recipe.
+        read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
+        encoder: the backbone of the store's recipe.
+        store: open for writing.
         workers: threads that read.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
-        OutputError: the store cannot be written; what is finished is kept.
-        StoreError: the embeddings are not finite.
+        OutputError: the store cannot be written.
+        StoreError: embeddings are not finite, or too large for the dtype.
+        ValueError: the encoder is not of the store's recipe: our bug.
     """
+    if encoder.digest != store.recipe.backbone_digest:
+        raise ValueError(
+            f"encoder must be {store.recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
+        )
     begun = time.monotonic()
     summary = ExtractSummary()
-    by_key = {sequence_key(job.sha256, store.recipe): job for job in reversed(jobs)}
-    keys = list(dict.fromkeys(sequence_key(job.sha256, store.recipe) for job in jobs))
-    store.begin(keys)
-    missing = [by_key[key] for key in keys if not store.has(key)]
-    summary.reused = sum(store.has(sequence_key(job.sha256, store.recipe)) for job in jobs)
-    total = sum(job.duration_seconds for job in missing)
+    named: dict[str, list[Job]] = {}  # by key
+    for job in jobs:
+        named.setdefault(sequence_key(job.sha256, store.recipe), []).append(job)
+    store.begin(list(named))
+    missing = {key: same[0] for key, same in named.items() if not store.has(key)}
+    summary.reused = sum(len(same) for key, same in named.items() if key not in missing)
+    total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
-    quiet = None if progress is None else not progress
-    with tqdm(total=total, desc="extract", disable=quiet, bar_format=shape) as bar:
-        for result in embed_videos(
-            missing, read=read, encoder=encoder, workers=workers, phases=summary.phases
-        ):
+    quiet = True if not missing else None if progress is None else not progress
+    results = embed_videos(
+        list(missing.values()), read=read, encoder=encoder, workers=workers, phases=summary.phases
+    )
+    bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
+    with bar, closing(results):
+        for result in results:
             key = sequence_key(result.job.sha256, store.recipe)
             if result.failure is not None:
-                summary.failures.append(result.failure)
+                same = [replace(result.failure, path=job.name) for job in named[key]]
+                summary.failures += same
                 store.fail(key)
             else:
                 clock = time.monotonic()
-                store.stage(_stored(result, key, store))
+                sequence = _stored(result, key, store)
+                store.stage(sequence)
                 summary.phases.write += time.monotonic() - clock
                 summary.done += 1
-                summary.frames += len(result.features)  # type: ignore[arg-type]
+                summary.reused += len(named[key]) - 1
+                summary.frames += len(sequence.features)
+                summary.size_bytes += sequence.nbytes
                 summary.video_seconds += result.job.duration_seconds
             bar.update(result.job.duration_seconds)
     clock = time.monotonic()
@@ -201,7 +208,7 @@ def embed_videos(
     encoder: Encoder,
     workers: int,
     phases: Phases | None = None,
-) -> Iterator[Embedded]:
+) -> Generator[Embedded, None, None]:
     """Reads and embeds videos; results come as they are finished, in no fixed order.
 
     Args:
@@ -211,160 +218,42 @@ def embed_videos(
         workers: threads that read; each holds at most one video, and as many wait.
         phases: where the time went, counted up.
     """
-    phases = phases or Phases()
-    batcher = _Batcher(encoder, phases)
-    readers = _Readers(jobs, read, workers, phases)
+    batcher: Batcher[tuple[Job, Frames]] = Batcher(encoder)
+    readers = Readers(jobs, read, workers=workers)
     try:
-        for job, frames, problem in readers.results():
+        for job, frames, problem in readers.outcomes():
             if isinstance(problem, VideoError):
-                yield Embedded(
-                    job=job,
-                    failure=Failure(
-                        path=job.name,
-                        failure=problem.failure,
-                        message=str(problem),
-                        stderr_tail=problem.stderr_tail,
-                    ),
-                )
+                yield Embedded(job=job, failure=_failure(job, problem))
             elif problem is not None:
                 problem.add_note(f"while reading {job.name}")
                 raise problem
             elif frames is not None:
-                yield from batcher.add(job, frames)
-        yield from batcher.flush()
+                for tag, features in batcher.add((job, frames), frames.pixels):
+                    yield Embedded(job=tag[0], frames=tag[1], features=features)
+        for tag, features in batcher.flush():
+            yield Embedded(job=tag[0], frames=tag[1], features=features)
     finally:
         readers.stop()
+        if phases is not None:
+            phases.read += readers.read_seconds
+            phases.waiting += readers.waited_seconds
+            phases.backbone += batcher.seconds
 
 
-class _Readers:
-    """Threads that read videos ahead of the encoder, a few at a time."""
-
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        read: Callable[[Path], Frames],
-        workers: int,
-        phases: Phases,
-    ) -> None:
-        self._jobs = iter(jobs)
-        self._total = len(jobs)
-        self._read = read
-        self._phases = phases
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._queue: queue.Queue[tuple[Job, Frames | None, Exception | None]] = queue.Queue(workers)
-        # Daemons: after Ctrl-C nobody waits for the end of a long video.
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(workers)]
-        for thread in self._threads:
-            thread.start()
-
-    def results(self) -> Iterator[tuple[Job, Frames | None, Exception | None]]:
-        """Every job once, with its frames or with what went wrong."""
-        for _ in range(self._total):
-            clock = time.monotonic()
-            result = self._queue.get()
-            self._phases.waiting += time.monotonic() - clock
-            yield result
-
-    def stop(self) -> None:
-        """Lets no thread start another video; those in flight are left to end by themselves."""
-        self._stopped.set()
-        while any(thread.is_alive() for thread in self._threads):
-            try:
-                self._queue.get(timeout=0.02)
-            except queue.Empty:
-                break
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            with self._lock:
-                job = next(self._jobs, None)
-            if job is None:
-                return
-            clock = time.monotonic()
-            try:
-                result: tuple[Job, Frames | None, Exception | None] = (
-                    job,
-                    self._read(job.path),
-                    None,
-                )
-            except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
-                result = (job, None, error)
-            with self._lock:
-                self._phases.read += time.monotonic() - clock
-            while not self._stopped.is_set():
-                try:
-                    self._queue.put(result, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-
-
-@dataclass(kw_only=True)
-class _Open:
-    """A video some of whose frames are still waiting for their batch."""
-
-    job: Job
-    frames: Frames
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
-    missing: int = 0
-
-
-class _Batcher:
-    """Fills batches of fixed size with frames of many videos, and gives each video its rows."""
-
-    def __init__(self, encoder: Encoder, phases: Phases) -> None:
-        self._encoder = encoder
-        self._phases = phases
-        self._waiting: list[tuple[_Open, int, int]] = []  # video, first frame, end
-        self._count = 0
-
-    def add(self, job: Job, frames: Frames) -> Iterator[Embedded]:
-        """Takes a video; yields those that it completed."""
-        video = _Open(job=job, frames=frames, missing=len(frames.pixels))
-        self._waiting.append((video, 0, len(frames.pixels)))
-        self._count += len(frames.pixels)
-        while self._count >= self._encoder.batch_size:
-            yield from self._run()
-
-    def flush(self) -> Iterator[Embedded]:
-        """Embeds the rest, the last batch filled up with black frames."""
-        while self._count:
-            yield from self._run()
-
-    def _run(self) -> Iterator[Embedded]:
-        size = self._encoder.batch_size
-        parts: list[tuple[_Open, int, int]] = []
-        room = size
-        while room and self._waiting:
-            video, first, end = self._waiting.pop(0)
-            taken = min(room, end - first)
-            parts.append((video, first, first + taken))
-            if first + taken < end:
-                self._waiting.insert(0, (video, first + taken, end))
-            room -= taken
-        self._count -= size - room
-        batch = np.concatenate([video.frames.pixels[first:end] for video, first, end in parts])
-        if room:
-            batch = np.concatenate([batch, np.zeros((room, *batch.shape[1:]), np.uint8)])
-        clock = time.monotonic()
-        embeddings = self._encoder(batch)  # (B, D)
-        self._phases.backbone += time.monotonic() - clock
-        row = 0
-        for video, first, end in parts:
-            video.parts.append(embeddings[row : row + end - first].copy())
-            video.missing -= end - first
-            row += end - first
-            if not video.missing:
-                yield Embedded(
-                    job=video.job, frames=video.frames, features=np.concatenate(video.parts)
-                )
+def _failure(job: Job, error: VideoError) -> Failure:
+    return Failure(
+        path=job.name, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
+    )
 
 
 def where_time_went(summary: ExtractSummary, workers: int) -> dict[str, Any]:
-    """Seconds by phase and the phase that binds, for the summary line."""
+    """Seconds by phase and the phase that binds, for the summary line.
+
+    Waiting for readers, the backbone and writing share one thread: the longest of them binds.
+    """
     phases = summary.phases
-    binding = "reading" if phases.waiting > phases.backbone else "backbone"
+    shares = {"reading": phases.waiting, "backbone": phases.backbone, "writing": phases.write}
+    binding = max(shares, key=lambda name: shares[name])
     return {
         "read_seconds": phases.read,
         "backbone_seconds": phases.backbone,

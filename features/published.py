@@ -2,13 +2,14 @@
 
 It holds hard links to the store's shards (copies where links fail), `features.json` that lists
 them, and `failures.csv`. Publishing builds the new folder beside the old one and swaps them.
+docs/store-format.md is the specification; `verify` reads every byte of it.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import InputError, OutputError, StoreError
+from data.errors import InputError, StoreError
 from data.folders import read_json, replace_folder, write_json
-from features.recipe import Recipe
+from features.damage import Problem, shard_problems
+from features.recipe import Recipe, canonical
 from features.shard import Shard, StoredSequence, file_sha256
 
 FORMAT = "unmask-features"
@@ -92,10 +94,13 @@ def publish(
                 os.link(shard.path, target)
             except OSError:
                 shutil.copyfile(shard.path, target)
+                target.chmod(0o444)
             listed.append(
                 {
                     "file": target.name,
-                    "sha256": file_sha256(target),
+                    # Out of its name: what the bytes were when they were written, not what a
+                    # failing disk made of them since. And nothing is read again.
+                    "sha256": target.stem.removeprefix("shard-"),
                     "size_bytes": target.stat().st_size,
                     "videos": len(shard),
                     "frames": int(shard.offsets[-1]),
@@ -104,18 +109,35 @@ def publish(
         write_failures(new / FAILURES, failures)
         if attach is not None:
             attach(new)
-        write_json(
-            new / INDEX,
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "recipe": recipe.to_json(),
-                "recipe_digest": recipe.digest,
-                "dim": dim,
-                "shards": listed,
-                "provenance": provenance,
-            },
-        )
+        facts = {
+            "format": FORMAT,
+            "version": VERSION,
+            "recipe": recipe.to_json(),
+            "recipe_digest": recipe.digest,
+            "dim": dim,
+            "shards": listed,
+            "provenance": provenance,
+            "failures_sha256": file_sha256(new / FAILURES),
+        }
+        write_json(new / INDEX, facts | {"sha256": _facts_sha256(facts)})
+
+
+def _facts_sha256(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The facts of features.json.
+
+    Raises:
+        InputError: it is no folder of features.
+        StoreError: damaged, foreign, or of a later version.
+    """
+    facts = read_json(folder / INDEX, FORMAT, VERSION)
+    told = facts.pop("sha256", None)
+    if told != _facts_sha256(facts):
+        raise StoreError(f"{folder / INDEX} is damaged; extract again, finished videos are reused")
+    return facts
 
 
 class Features:
@@ -137,7 +159,7 @@ class Features:
             StoreError: damaged, foreign, or of a later version.
         """
         self.folder = folder
-        facts = read_json(folder / INDEX, FORMAT, VERSION)
+        facts = read_index(folder)
         try:
             self.recipe = Recipe.from_json(facts["recipe"])
             self.dim = int(facts["dim"])
@@ -200,79 +222,54 @@ class Features:
             return []
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """One damage that `verify` found.
-
-    Attributes:
-        file: the file that is damaged.
-        problem: "missing", "changed", "damaged", "foreign" or "sequence".
-        message: what is wrong, one line.
-    """
-
-    file: str
-    problem: str
-    message: str
-
-
 def verify(folder: Path) -> list[Problem]:
-    """Reads every byte of a published folder, or of a working store, and reports all damage.
+    """Reads every byte of a published folder, of a working store, or of one recipe's part of it.
+
+    Leftovers of a killed writer are no damage: the next writer drops them.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is none of them.
     """
     if (folder / INDEX).exists():
         return _verify_published(folder)
-    shards = sorted(folder.glob("**/shards/shard-*.h5"))
-    if not shards and not list(folder.glob("*/shards")):
+    parts = [folder, *sorted(folder.glob("*/"))]
+    parts = [part for part in parts if (part / "shards").is_dir()]
+    if not parts:
         raise InputError(f"{folder} is neither a folder of features nor a store")
     problems = []
-    for path in shards:
-        told = path.stem.removeprefix("shard-")
-        problems += _verify_shard(path, told, None)
+    for part in parts:
+        for path in sorted(part.glob("shards/shard-*.h5")):
+            sha256 = path.stem.removeprefix("shard-")
+            problems += shard_problems(
+                path, str(path.relative_to(folder)), sha256, part.resolve().name
+            )
+        for path in sorted(part.glob("staging/[0-9a-f]*.h5")):
+            problems += shard_problems(
+                path, str(path.relative_to(folder)), None, part.resolve().name
+            )
     return problems
 
 
 def _verify_published(folder: Path) -> list[Problem]:
     try:
-        facts = read_json(folder / INDEX, FORMAT, VERSION)
+        facts = read_index(folder)
         recipe = Recipe.from_json(facts["recipe"])
-        if recipe.digest != facts["recipe_digest"]:
-            raise StoreError("the recipe does not fit its digest")
-        listed = [(str(entry["file"]), str(entry["sha256"])) for entry in facts["shards"]]
-    except (StoreError, KeyError, TypeError, json.JSONDecodeError) as error:
+        listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
+        failures_sha256 = facts["failures_sha256"]
+    except (StoreError, KeyError, TypeError) as error:
         return [Problem(file=INDEX, problem="damaged", message=str(error))]
     problems = []
-    for name, sha256 in listed:
-        path = folder / Path(name).name
-        if path.is_file():
-            problems += _verify_shard(path, sha256, recipe)
+    for name, sha256 in listed.items():
+        if (folder / Path(name).name).is_file():
+            problems += shard_problems(folder / Path(name).name, name, sha256, recipe.digest)
         else:
-            problems.append(Problem(file=name, problem="missing", message="the shard is not there"))
-    return problems
-
-
-def _verify_shard(path: Path, sha256: str, recipe: Recipe | None) -> list[Problem]:
-    """All that is wrong with one shard, `sha256` being its digest or the start of it."""
-    problems = []
-    if not file_sha256(path).startswith(sha256):
-        problems.append(
-            Problem(file=path.name, problem="changed", message="its bytes do not fit their sha256")
-        )
-    try:
-        shard = Shard(path)
-        if recipe is not None and shard.recipe.digest != recipe.digest:
-            problems.append(
-                Problem(file=path.name, problem="foreign", message="it is of another recipe")
-            )
-        for number in shard.damaged():
-            problems.append(
-                Problem(
-                    file=path.name,
-                    problem="sequence",
-                    message=f"the features of {shard.paths[number]} are damaged",
-                )
-            )
-    except (StoreError, OutputError) as error:
-        problems.append(Problem(file=path.name, problem="damaged", message=str(error)))
+            problems.append(Problem(file=name, problem="missing", message="it is not there"))
+    for path in sorted(folder.glob("*.h5")):
+        if path.name not in listed:
+            message = f"{INDEX} does not list it"
+            problems.append(Problem(file=path.name, problem="unlisted", message=message))
+    if not (folder / FAILURES).is_file():
+        problems.append(Problem(file=FAILURES, problem="missing", message="it is not there"))
+    elif file_sha256(folder / FAILURES) != failures_sha256:
+        problems.append(Problem(file=FAILURES, problem="changed", message="not as it was written"))
     return problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from data.errors import ConfigError, StoreError
@@ -53,7 +54,7 @@ class Recipe:
         except (TypeError, ConfigError) as error:
             raise StoreError(f"not a recipe of this version of unmask: {error}") from error
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over all that counts, hex."""
         facts = self.to_json()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,17 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import OutputError, StoreError
+from features.preamble import FORMAT, SIZE_BYTES, VERSION, Preamble, header_sha256, read_preamble
 from features.recipe import Recipe, canonical
-
-FORMAT = "unmask-shard"
-VERSION = 1
-NAME_DIGITS = 32
-"""Hexadecimal digits of the file's sha256 in its name."""
+from features.sink import Sink
 
 ROWS = {"features": "<f2", "timestamps_seconds": "<f8", "boxes": "<f4", "face_found": "|u1"}
 """Data sets with a row for each frame, and their types; that of `features` is the recipe's."""
 VIDEOS = {"sha256": "S64", "key": "S64", "frame_count": "<i4", "crc32": "<u4"}
 """Data sets with an entry for each video; `path` is one, too, as wide as its longest."""
+ALIGNMENT_BYTES = 64
+"""Each object starts at a multiple of it: whole cache lines for whoever maps the file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +44,7 @@ class StoredSequence:
         sha256: of the video file, hex.
         key: of this sequence, hex.
         path: of the video when it was extracted; for people.
-        features: (T, D) float16 or float32.
+        features: (T, D) float16 or float32, T at least 1.
         timestamps_seconds: (T,) float64.
         boxes: (T, 4) float32, crops in pixels of the video as shown.
         face_found: (T,) bool.
@@ -60,95 +61,156 @@ class StoredSequence:
     @property
     def nbytes(self) -> int:
         """What its rows take in a shard."""
-        return sum(row.nbytes for row in _rows(self))
+        return sum(row.nbytes for row in self.rows().values())
+
+    def rows(self) -> dict[str, NDArray[Any]]:
+        """Its part of each data set of `ROWS`."""
+        return {
+            "features": self.features,
+            "timestamps_seconds": self.timestamps_seconds,
+            "boxes": self.boxes,
+            "face_found": self.face_found.view(np.uint8),
+        }
 
     def crc32(self) -> int:
         """CRC-32 over its rows, data set by data set."""
         crc = 0
-        for row in _rows(self):
+        for row in self.rows().values():
             crc = zlib.crc32(np.ascontiguousarray(row).data, crc)
         return crc
 
 
-def _rows(sequence: StoredSequence) -> list[NDArray[Any]]:
-    return [
-        sequence.features,
-        sequence.timestamps_seconds,
-        sequence.boxes,
-        sequence.face_found.view(np.uint8),
-    ]
-
-
 def write_shard(
-    path: Path, sequences: Sequence[StoredSequence], recipe: Recipe, versions: dict[str, str]
+    path: Path,
+    sequences: Iterable[StoredSequence],
+    recipe: Recipe,
+    versions: dict[str, str],
+    *,
+    frame_counts: Sequence[int],
 ) -> None:
     """Writes a shard and forces it to disk; the caller gives it its name afterwards.
 
     Args:
         path: a new file.
-        sequences: at least one, all of one D and of the recipe's dtype.
+        sequences: at least one, all of one D and of the recipe's dtype. They may come from an
+            iterator: one at a time is held.
         recipe: of all of them.
         versions: of the programs that made them.
+        frame_counts: T of each of them.
 
     Raises:
         OutputError: it cannot be written; nothing is left.
+        ValueError: the sequences are not as they must be: our bug.
     """
-    counts = np.asarray([len(sequence.features) for sequence in sequences], "<i4")
-    paths = [sequence.path.encode("utf-8", "backslashreplace") or b"?" for sequence in sequences]
-    rows = list(zip(*(_rows(sequence) for sequence in sequences), strict=True))
-    columns: dict[str, NDArray[Any]] = {
-        "offsets": np.concatenate([[0], np.cumsum(counts)]).astype("<i8"),
-        "sha256": np.asarray([sequence.sha256 for sequence in sequences], "S64"),
-        "key": np.asarray([sequence.key for sequence in sequences], "S64"),
-        "frame_count": counts,
-        "crc32": np.asarray([sequence.crc32() for sequence in sequences], "<u4"),
-        "path": np.asarray(paths, f"S{max(map(len, paths))}"),
-    }
-    attributes = {
-        "format": FORMAT,
-        "version": VERSION,
-        "recipe": canonical(recipe.to_json()),
-        "recipe_digest": recipe.digest,
-        "backbone_digest": recipe.backbone_digest,
-        "versions": canonical(versions),
-    }
     try:
-        # The oldest layout that holds this: readable by every HDF5, and without times of day.
-        with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-            for name, parts in zip(ROWS, rows, strict=True):
-                _write(file, name, np.concatenate(parts))
-            for name, column in columns.items():
-                _write(file, name, column)
-            for name, value in attributes.items():
-                file.attrs[name] = value
-            file.attrs["header_sha256"] = _header_digest(attributes, columns)
-        with path.open("rb") as handle:
+        with path.open("w+b", buffering=0) as handle:
+            sink = Sink(handle.fileno())
+            # In a thread of its own, since HDF5 calls back into Python: Ctrl-C is raised in the
+            # main thread alone, so it can never come up inside HDF5 and leave it half closed.
+            with ThreadPoolExecutor(1) as pool:
+                rows = pool.submit(
+                    _fill, sink, sequences, recipe, versions, np.asarray(frame_counts, "<i4")
+                ).result()
+            sink.check()
+            size_bytes = os.fstat(handle.fileno()).st_size
+            preamble = Preamble(
+                size_bytes=size_bytes,
+                rows=rows,
+                header_sha256=header_sha256(handle.fileno(), size_bytes, rows),
+            )
+            os.pwrite(handle.fileno(), preamble.to_bytes(), 0)
             os.fsync(handle.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
         raise OutputError(
-            f"cannot write {path.parent}: {error.strerror or error}; free some space and run again"
+            f"cannot write {path.parent}: {error.strerror or error}; free some space and run "
+            "again, finished videos are kept"
         ) from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-def _write(file: h5py.File, name: str, values: NDArray[Any]) -> None:
-    """One contiguous, uncompressed data set; text is marked as UTF-8."""
+def _fill(
+    sink: Sink,
+    sequences: Iterable[StoredSequence],
+    recipe: Recipe,
+    versions: dict[str, str],
+    counts: NDArray[np.int32],
+) -> dict[str, tuple[int, int]]:
+    """Writes all but the user block; returns where the rows lie."""
+    offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype("<i8")
+    types = _row_types(recipe)
+    others: dict[str, list[NDArray[Any]]] = {name: [] for name in ROWS if name != "features"}
+    videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}
+    # The oldest layout that holds this: readable by every HDF5, and without times of day.
+    with h5py.File(
+        sink,
+        "w",
+        libver=("earliest", "v110"),
+        userblock_size=SIZE_BYTES,
+        alignment_threshold=1,
+        alignment_interval=ALIGNMENT_BYTES,
+    ) as file:
+        for number, sequence in enumerate(sequences):
+            _check(sequence, types, int(counts[number]))
+            if not number:
+                shape = (int(offsets[-1]), sequence.features.shape[1])
+                file.create_dataset("features", shape, types["features"], track_times=False)
+            file["features"][offsets[number] : offsets[number + 1]] = sequence.features
+            sink.check()
+            for name, parts in others.items():
+                parts.append(sequence.rows()[name].copy())
+            videos["sha256"].append(sequence.sha256)
+            videos["key"].append(sequence.key)
+            videos["crc32"].append(sequence.crc32())
+            videos["path"].append(sequence.path.encode("utf-8", "backslashreplace") or b"?")
+        if len(videos["key"]) != len(counts):
+            raise ValueError(f"must have {len(counts)} sequences, got {len(videos['key'])}")
+        for name, parts in others.items():
+            file.create_dataset(name, data=np.concatenate(parts), track_times=False)
+        widest = max(map(len, videos["path"]))
+        _write_column(file, "offsets", offsets)
+        _write_column(file, "frame_count", counts)
+        _write_column(file, "sha256", np.asarray(videos["sha256"], VIDEOS["sha256"]))
+        _write_column(file, "key", np.asarray(videos["key"], VIDEOS["key"]))
+        _write_column(file, "crc32", np.asarray(videos["crc32"], VIDEOS["crc32"]))
+        _write_column(file, "path", np.asarray(videos["path"], f"S{widest}"))
+        file.attrs["format"] = FORMAT
+        file.attrs["version"] = VERSION
+        file.attrs["recipe"] = canonical(recipe.to_json())
+        file.attrs["recipe_digest"] = recipe.digest
+        file.attrs["backbone_digest"] = recipe.backbone_digest
+        file.attrs["versions"] = canonical(versions)
+        return {name: (file[name].id.get_offset(), file[name].nbytes) for name in ROWS}
+
+
+def _row_types(recipe: Recipe) -> dict[str, str]:
+    return ROWS | {"features": np.dtype(recipe.dtype).newbyteorder("<").str}
+
+
+def _check(sequence: StoredSequence, types: dict[str, str], count: int) -> None:
+    """Raises ValueError for what the format has no place for."""
+    rows = sequence.rows()
+    found = {name: row.dtype.newbyteorder("<").str for name, row in rows.items()}
+    if found != types:
+        raise ValueError(f"the rows of {sequence.path} must be {types}, got {found}")
+    shapes = (rows["timestamps_seconds"].shape, rows["boxes"].shape, rows["face_found"].shape)
+    if sequence.features.ndim != 2 or shapes != ((count,), (count, 4), (count,)) or count < 1:
+        raise ValueError(f"{sequence.path} must have {count} rows, at least one, got {shapes}")
+    if len(sequence.features) != count or not sequence.features.shape[1]:
+        raise ValueError(
+            f"the features of {sequence.path} must be ({count}, D), got {sequence.features.shape}"
+        )
+    if not np.isfinite(sequence.features).all():
+        raise ValueError(f"the features of {sequence.path} must be finite")
+
+
+def _write_column(file: Any, name: str, values: NDArray[Any]) -> None:
+    """A data set with an entry for each video; text is marked as UTF-8."""
     if values.dtype.kind == "S":
         values = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
     file.create_dataset(name, data=values, track_times=False)
-
-
-def _header_digest(attributes: dict[str, Any], columns: dict[str, NDArray[Any]]) -> str:
-    """sha256 over the attributes and the data sets that say where each video lies."""
-    digest = hashlib.sha256(canonical(attributes).encode())
-    for name in sorted(columns):
-        values = np.ascontiguousarray(columns[name])
-        digest.update(f"\n{name} {values.dtype.str} {values.shape}\n".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 class Shard:
@@ -168,48 +230,37 @@ class Shard:
         """Reads the header.
 
         Raises:
-            StoreError: damaged, foreign, or of a later version.
+            StoreError: damaged or foreign.
+            LaterVersionError: of a later version.
         """
         self.path = path
+        preamble = read_preamble(path)
         try:
-            with h5py.File(path, "r") as file:
-                self._read_header(file)
-        except (OSError, KeyError, ValueError, TypeError, UnicodeError) as error:
+            # Immutable, so there is nothing to lock; some network file systems cannot.
+            with h5py.File(path, "r", locking=False) as file:
+                self._read_header(file, preamble)
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise StoreError(f"{path} is damaged: {error}") from error
 
-    def _read_header(self, file: h5py.File) -> None:
-        attributes = {name: _plain(file.attrs[name]) for name in file.attrs}
-        if attributes.get("format") != FORMAT:
-            raise StoreError(f"{self.path} is not a shard of unmask")
-        version = attributes.get("version")
-        if not isinstance(version, int) or version > VERSION:
-            raise StoreError(
-                f"{self.path} is of version {version}, this unmask reads up to {VERSION}; "
-                "use a later unmask"
-            )
-        columns = {name: _column(file[name]) for name in ("offsets", *VIDEOS, "path")}
-        told = attributes.pop("header_sha256", None)
-        if told != _header_digest(attributes, columns):
-            raise StoreError(f"{self.path} is damaged: its header does not fit its checksum")
+    def _read_header(self, file: Any, preamble: Preamble) -> None:
+        attributes = dict(file.attrs)
         self.recipe = Recipe.from_json(json.loads(attributes["recipe"]))
         if self.recipe.digest != attributes["recipe_digest"]:
             raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest")
         self.versions: dict[str, str] = json.loads(attributes["versions"])
-        self.sha256s = tuple(value.decode("ascii") for value in columns["sha256"])
-        self.keys = tuple(value.decode("ascii") for value in columns["key"])
-        self.paths = tuple(value.decode("utf-8", "replace") for value in columns["path"])
-        self.offsets: NDArray[np.int64] = columns["offsets"]
-        self._crcs = columns["crc32"]
-        types: dict[str, str] = ROWS | {
-            "features": np.dtype(self.recipe.dtype).newbyteorder("<").str
-        }
-        self._places: dict[str, tuple[int, str, tuple[int, ...]]] = {}
-        for name, dtype in types.items():
+        self.sha256s = tuple(value.decode("ascii") for value in file["sha256"][()])
+        self.keys = tuple(value.decode("ascii") for value in file["key"][()])
+        self.paths = tuple(value.decode("utf-8", "replace") for value in file["path"][()])
+        self.offsets: NDArray[np.int64] = file["offsets"][()]
+        self._crcs = file["crc32"][()]
+        self._places: dict[str, tuple[str, tuple[int, ...], int]] = {}
+        for name, dtype in _row_types(self.recipe).items():
             data = file[name]
             place = data.id.get_offset()
-            if place is None or data.dtype.str != dtype or len(data) != self.offsets[-1]:
+            fits = data.dtype.str == dtype and len(data) == self.offsets[-1]
+            if not fits or preamble.rows[name] != (place, data.nbytes):
                 raise StoreError(f"{self.path} is damaged: {name} is not as the format says")
-            self._places[name] = (place, dtype, data.shape)
+            self._places[name] = (dtype, data.shape, place)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -217,21 +268,23 @@ class Shard:
     @property
     def dim(self) -> int:
         """D, length of one embedding."""
-        return int(self._places["features"][2][1])
+        return int(self._places["features"][1][1])
 
     @cached_property
     def rows(self) -> dict[str, NDArray[Any]]:
-        """The data sets with a row for each frame, as memory maps."""
+        """The data sets with a row for each frame, read-only, all in one memory map."""
         try:
+            with self.path.open("rb") as handle:
+                mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
             return {
-                name: np.memmap(self.path, dtype, "r", place, shape)
-                for name, (place, dtype, shape) in self._places.items()
+                name: np.ndarray(shape, dtype, mapped, offset)
+                for name, (dtype, shape, offset) in self._places.items()
             }
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StoreError(f"{self.path} is damaged: {error}") from error
 
     def sequence(self, number: int) -> StoredSequence:
-        """The sequence with this number; its arrays are views of the memory maps."""
+        """The sequence with this number; its arrays are views of the memory map."""
         part = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
         return StoredSequence(
             sha256=self.sha256s[number],
@@ -246,17 +299,6 @@ class Shard:
     def damaged(self) -> list[int]:
         """Numbers of the sequences whose rows do not fit their checksum; reads every byte."""
         return [n for n in range(len(self)) if self.sequence(n).crc32() != self._crcs[n]]
-
-
-def _column(data: Any) -> NDArray[Any]:
-    """A whole data set; text as fixed bytes again, without h5py's mark."""
-    values = np.asarray(data[()])
-    return values.astype(f"S{values.dtype.itemsize}") if values.dtype.kind == "S" else values
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as plain JSON value."""
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def file_sha256(path: Path) -> str:

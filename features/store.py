@@ -11,22 +11,40 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from data.errors import LockedError, OutputError, StoreError
-from features.recipe import Recipe
-from features.shard import NAME_DIGITS, Shard, StoredSequence, file_sha256, write_shard
+from features.preamble import LaterVersionError
+from features.recipe import Recipe, sequence_key
+from features.shard import Shard, StoredSequence, file_sha256, write_shard
 
 SHARD_BYTES = 256 << 20
 """A shard is closed when its rows reach this."""
+LOCK_BYTES = 4096
+"""No lock file says more than this of its holder."""
+_OURS = re.compile(r"\.?[0-9a-f]{64}(\.h5)?")  # staged files and leftovers; no other is touched
+
+
+class Staged(NamedTuple):
+    """A finished video's own file."""
+
+    path: Path
+    frames: int
+    nbytes: int
 
 
 class FeatureStore:
     """The sequences of one recipe, open for one writer. A context manager.
+
+    Attributes:
+        recipe: of all sequences.
+        folder: where they lie.
+        shards: the sealed shard of each key.
 
     Args:
         root: folder of all recipes, `.unmask/store`.
@@ -37,6 +55,7 @@ class FeatureStore:
     Raises:
         LockedError: another process writes to it.
         OutputError: the folder cannot be written.
+        LaterVersionError: a later unmask wrote to it.
     """
 
     def __init__(
@@ -49,26 +68,24 @@ class FeatureStore:
     ) -> None:
         self.recipe = recipe
         self.folder = root / recipe.digest[:16]
+        self.shards: dict[str, Shard] = {}
         self._versions = versions
         self._shard_bytes = shard_bytes
         self._staging = self.folder / "staging"
-        self._shards = self.folder / "shards"
+        self._sealed = self.folder / "shards"
+        self._staged: dict[str, Staged] = {}
         self._order: list[str] = []
         self._settled: set[str] = set()
-        self._failed: set[str] = set()
         self._cursor = 0
         self._pending: list[str] = []
         self._pending_bytes = 0
-        try:
-            for folder in (self._staging, self._shards):
-                folder.mkdir(parents=True, exist_ok=True)
+        with _writing(self.folder):
+            self._staging.mkdir(parents=True, exist_ok=True)
+            self._sealed.mkdir(exist_ok=True)
             self._lock = _lock(self.folder / "lock")
-        except OSError as error:
-            raise OutputError(
-                f"cannot write the store {root}: {error.strerror}; choose another by --store"
-            ) from error
         try:
-            self._adopt()
+            with _writing(self.folder):
+                self._adopt()
         except BaseException:
             self._lock.close()
             raise
@@ -81,39 +98,53 @@ class FeatureStore:
 
     def _adopt(self) -> None:
         """Takes over what earlier runs finished and drops what they left half done."""
-        self.shards: dict[str, Shard] = {}
-        for path in sorted(self._shards.iterdir()):
-            if path.suffix == ".h5" and not path.name.startswith("."):
-                with contextlib.suppress(StoreError):  # `store verify` tells; its videos come anew
+        for path in sorted(self._sealed.iterdir()):
+            if _OURS.fullmatch(path.name):
+                path.unlink()
+            elif path.match("shard-*.h5"):
+                try:
                     self._know(path)
-            elif path.name.startswith("."):
-                path.unlink()
-        self._staged: dict[str, Path] = {}
+                except LaterVersionError:
+                    raise
+                except StoreError:  # `store verify` tells of it; its videos are embedded anew
+                    continue
         for path in sorted(self._staging.iterdir()):
-            try:
-                shard = Shard(path)
-                whole = len(shard) == 1 and not shard.damaged() and shard.keys[0] == path.stem
-            except StoreError:
-                whole = False
-            if whole and shard.keys[0] not in self.shards:
-                self._staged[shard.keys[0]] = path
-            else:
+            if not _OURS.fullmatch(path.name):
+                continue
+            staged = self._whole(path) if path.suffix == ".h5" else None
+            if staged is None or path.stem in self.shards:
                 path.unlink()
+            else:
+                self._staged[path.stem] = staged
 
     def _know(self, path: Path) -> None:
         shard = Shard(path)
         if shard.recipe.digest == self.recipe.digest:
             self.shards |= dict.fromkeys(shard.keys, shard)
 
+    def _whole(self, path: Path) -> Staged | None:
+        """What a staged file holds, if every byte of it is as it was written."""
+        try:
+            shard = Shard(path)
+        except LaterVersionError:
+            raise
+        except StoreError:
+            return None
+        keys = tuple(sequence_key(sha256, self.recipe) for sha256 in shard.sha256s)
+        if keys != shard.keys or keys != (path.stem,) or shard.damaged():
+            return None
+        return Staged(path, int(shard.offsets[-1]), shard.sequence(0).nbytes)
+
     def has(self, key: str) -> bool:
         """Whether the store holds this sequence, sealed or staged."""
         return key in self.shards or key in self._staged
 
     def begin(self, keys: Sequence[str]) -> None:
-        """Says which sequences this run wants, in the manifest's order; each once."""
+        """Says which sequences this run wants, in the manifest's order."""
         self._order = [key for key in dict.fromkeys(keys) if key not in self.shards]
         self._settled = {key for key in self._order if key in self._staged}
         self._cursor = 0
+        self._pending, self._pending_bytes = [], 0
         self._advance()
 
     def stage(self, sequence: StoredSequence) -> None:
@@ -122,11 +153,13 @@ class FeatureStore:
         Raises:
             OutputError: it cannot be written.
         """
+        frames = len(sequence.features)
         path = self._staging / f"{sequence.key}.h5"
         temporary = self._staging / f".{sequence.key}"
-        write_shard(temporary, [sequence], self.recipe, self._versions)
-        _publish_file(temporary, path)
-        self._staged[sequence.key] = path
+        with _writing(self.folder):
+            write_shard(temporary, [sequence], self.recipe, self._versions, frame_counts=[frames])
+            _name(temporary, path)
+        self._staged[sequence.key] = Staged(path, frames, sequence.nbytes)
         self._settled.add(sequence.key)
         self._advance()
 
@@ -136,46 +169,79 @@ class FeatureStore:
         self._advance()
 
     def finish(self) -> None:
-        """Seals what is staged of this run into a last shard."""
+        """Seals what is staged of this run into a last shard.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         if self._pending:
             self._seal()
 
     def _advance(self) -> None:
-        """Closes a shard whenever the settled front of the order is large enough."""
+        """Closes a shard whenever the settled front of the order is large enough.
+
+        Where shards are cut depends on the order alone, never on which video was ready first.
+        """
         while self._cursor < len(self._order) and self._order[self._cursor] in self._settled:
             key = self._order[self._cursor]
             self._cursor += 1
             if key in self._staged:
                 self._pending.append(key)
-                self._pending_bytes += Shard(self._staged[key]).sequence(0).nbytes
+                self._pending_bytes += self._staged[key].nbytes
                 if self._pending_bytes >= self._shard_bytes:
                     self._seal()
 
     def _seal(self) -> None:
-        """Joins the pending sequences into one shard, then drops their staged files."""
-        sequences = [Shard(self._staged[key]).sequence(0) for key in self._pending]
-        temporary = self._shards / f".{self._pending[0]}"
-        write_shard(temporary, sequences, self.recipe, self._versions)
-        path = self._shards / f"shard-{file_sha256(temporary)[:NAME_DIGITS]}.h5"
-        temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
-        _publish_file(temporary, path)
-        self._know(path)
-        for key in self._pending:
-            self._staged.pop(key).unlink()
+        """Joins the pending sequences into one shard, then drops their staged files.
+
+        Raises:
+            OutputError: it cannot be written.
+            StoreError: a staged file was damaged behind our back.
+        """
+        staged = [self._staged[key] for key in self._pending]
+        temporary = self._sealed / f".{self._pending[0]}"
+        with _writing(self.folder):
+            write_shard(
+                temporary,
+                (_read_staged(one.path) for one in staged),
+                self.recipe,
+                self._versions,
+                frame_counts=[one.frames for one in staged],
+            )
+            path = self._sealed / f"shard-{file_sha256(temporary)}.h5"
+            temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
+            _name(temporary, path)
+            self._know(path)
+            for key in self._pending:
+                self._staged.pop(key).path.unlink()
         self._pending, self._pending_bytes = [], 0
 
 
-def _publish_file(temporary: Path, path: Path) -> None:
+def _read_staged(path: Path) -> StoredSequence:
+    shard = Shard(path)
+    if shard.damaged():
+        raise StoreError(f"{path} was damaged since it was written; run again, and check the disk")
+    return shard.sequence(0)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns what the system says against writing into one line with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the store {folder}: {error.strerror or error}; free some space or "
+            "choose another by --store, finished videos are kept"
+        ) from error
+
+
+def _name(temporary: Path, path: Path) -> None:
     """Gives a finished file its name, for good."""
     os.replace(temporary, path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Forces a folder's entries to disk; some file systems refuse, and then keep them anyway."""
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path.parent, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # some file systems refuse, and keep it anyway
             os.fsync(handle)
     finally:
         os.close(handle)
@@ -190,9 +256,13 @@ def _lock(path: Path) -> IO[str]:
     handle = path.open("a+", encoding="utf-8")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle.truncate(0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, handle)
+        handle.flush()
     except BlockingIOError as error:
         handle.seek(0)
-        holder = handle.read(4096)
+        holder = handle.read(LOCK_BYTES)
         handle.close()
         try:
             facts = json.loads(holder)
@@ -202,8 +272,7 @@ def _lock(path: Path) -> IO[str]:
         raise LockedError(
             f"{told} is writing to {path.parent}; wait for it, or choose another by --store"
         ) from error
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    handle.truncate(0)
-    json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, handle)
-    handle.flush()
+    except BaseException:
+        handle.close()
+        raise
     return handle
