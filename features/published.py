@@ -58,8 +58,8 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text that any CSV reader takes: what UTF-8 cannot hold is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that any CSV reader takes: what UTF-8 cannot hold, and what ends lines, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
 
 
 def publish(
