@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ FORMAT = "unmask-features"
 VERSION = 1
 INDEX = "features.json"
 FAILURES = "failures.csv"
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "message", "stderr"])
     for row in sorted(failures, key=lambda failure: failure.path):
-        cells = (row.path, row.failure, row.message, row.stderr_tail)
+        cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
         writer.writerow([_printable(cell) for cell in cells])
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
 

@@ -291,6 +291,15 @@ def test_a_carriage_return_stays_in_its_row(tmp_path: Path) -> None:
         assert [row["path"] for row in csv.DictReader(handle)] == ["a\\rb.mp4"]
 
 
+def test_the_same_failure_is_the_same_bytes(tmp_path: Path) -> None:
+    for address in ("0x7f8ec0162040", "0x55d0c0"):
+        tail = f"[mov,mp4 @ {address}] moov atom not found"
+        failure = Failure(path="a", failure="unreadable", message="m", stderr_tail=tail)
+        write_failures(tmp_path / address, [failure])
+    (text,) = {path.read_text() for path in tmp_path.iterdir()}
+    assert "[mov,mp4] moov atom not found" in text
+
+
 def test_opening_reads_no_rows(published: Path) -> None:
     """The rows of a large store are mapped when they are asked for, not before."""
     features = Features(published)
