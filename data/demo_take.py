@@ -90,12 +90,16 @@ class Take:
 
 
 def plan(config: DemoConfig) -> list[Take]:
-    """Lists every video, reals first; forgeries are dealt out evenly, in a drawn order."""
+    """Lists every video, reals first; forgeries are dealt out evenly, in a drawn order.
+
+    A plan of more people begins with that of fewer, so that a data set can grow.
+    """
     rng = np.random.default_rng((config.seed, 0))
-    dealt = [METHODS[index % len(METHODS)] for index in range(config.people)]
-    methods = [dealt[int(index)] for index in rng.permutation(config.people)]
+    methods: list[Method] = []
+    while len(methods) < config.people:
+        methods += [METHODS[int(index)] for index in rng.permutation(len(METHODS))]
     reals = [Take(person=person, method=None) for person in range(config.people)]
-    fakes = [Take(person=person, method=method) for person, method in enumerate(methods)]
+    fakes = [Take(person=person, method=methods[person]) for person in range(config.people)]
     return reals + fakes
 
 

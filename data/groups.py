@@ -96,7 +96,8 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
             person = next((folder for folder in _folders(entry) if _plain(folder) in people), "")
             stem = PurePosixPath(entry.path).stem
             name = person or (stem if words(stem) else entry.path)  # fake.mp4 says nothing
-            node = f"name {_plain(person)}/{_plain(stem) or entry.path}"
+            wordless = entry.path if any(map(str.isalnum, stem)) else stem  # "_" is a name
+            node = f"name {_plain(person)}/{_plain(stem) or wordless}"
             nameless.append((entry, node, words(stem)))
             if _plain(name) in people:
                 links.join(node, f"folder {_plain(name)}")
