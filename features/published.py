@@ -21,12 +21,21 @@ from typing import Any
 from data.errors import InputError, StoreError
 from data.folders import read_json, replace_folder, write_json
 from features.damage import Problem, shard_problems
+from features.layout import (
+    FEATURES_FORMAT,
+    INDEX,
+    SHARDS,
+    parts_of,
+    recipe_of,
+    sealed_in,
+    sha256_of,
+    staged_in,
+)
 from features.recipe import Recipe, canonical
 from features.shard import Shard, StoredSequence, file_sha256
 
-FORMAT = "unmask-features"
+FORMAT = FEATURES_FORMAT
 VERSION = 1
-INDEX = "features.json"
 FAILURES = "failures.csv"
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
 
@@ -91,23 +100,8 @@ def publish(
     with replace_folder(out, marker=INDEX) as new:
         listed = []
         for shard in sorted(shards, key=lambda shard: shard.path.name):
-            target = new / shard.path.name
-            try:
-                os.link(shard.path, target)
-            except OSError:
-                shutil.copyfile(shard.path, target)
-                target.chmod(0o444)
-            listed.append(
-                {
-                    "file": target.name,
-                    # Out of its name: what the bytes were when they were written, not what a
-                    # failing disk made of them since. And nothing is read again.
-                    "sha256": target.stem.removeprefix("shard-"),
-                    "size_bytes": target.stat().st_size,
-                    "videos": len(shard),
-                    "frames": int(shard.offsets[-1]),
-                }
-            )
+            target = link_or_copy(shard.path, new / shard.path.name)
+            listed.append(entry_of(target, shard))
         write_failures(new / FAILURES, failures)
         if attach is not None:
             attach(new)
@@ -121,7 +115,35 @@ def publish(
             "provenance": provenance,
             "failures_sha256": file_sha256(new / FAILURES),
         }
-        write_json(new / INDEX, facts | {"sha256": _facts_sha256(facts)})
+        write_index(new, facts)
+
+
+def link_or_copy(source: Path, target: Path) -> Path:
+    """Puts a shard into another folder; where links fail, a read-only copy. Returns `target`."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+    return target
+
+
+def entry_of(path: Path, shard: Shard) -> dict[str, Any]:
+    """How the index lists a shard that lies at this path."""
+    return {
+        "file": path.name,
+        # Out of its name: what the bytes were when they were written, not what a failing disk
+        # made of them since. And nothing is read again.
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+        "videos": len(shard),
+        "frames": int(shard.offsets[-1]),
+    }
+
+
+def write_index(folder: Path, facts: dict[str, Any]) -> None:
+    """Writes features.json with the checksum over it."""
+    write_json(folder / INDEX, facts | {"sha256": _facts_sha256(facts)})
 
 
 def _facts_sha256(facts: dict[str, Any]) -> str:
@@ -234,21 +256,12 @@ def verify(folder: Path) -> list[Problem]:
     """
     if (folder / INDEX).exists():
         return _verify_published(folder)
-    parts = [folder, *sorted(folder.glob("*/"))]
-    parts = [part for part in parts if (part / "shards").is_dir()]
-    if not parts:
-        raise InputError(f"{folder} is neither a folder of features nor a store")
     problems = []
-    for part in parts:
-        for path in sorted(part.glob("shards/shard-*.h5")):
-            sha256 = path.stem.removeprefix("shard-")
-            problems += shard_problems(
-                path, str(path.relative_to(folder)), sha256, part.resolve().name
-            )
-        for path in sorted(part.glob("staging/[0-9a-f]*.h5")):
-            problems += shard_problems(
-                path, str(path.relative_to(folder)), None, part.resolve().name
-            )
+    for part in parts_of(folder):
+        for path in (*sealed_in(part), *staged_in(part)):
+            sha256 = sha256_of(path) if path.parent.name == SHARDS else None
+            name = str(path.relative_to(folder))
+            problems += shard_problems(path, name, sha256, recipe_of(part))
     return problems
 
 

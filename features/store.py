@@ -7,27 +7,20 @@ was left alone. The habits are borg's: temporary file, fsync, rename, fsync of t
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-import re
-import socket
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from data.errors import LockedError, OutputError, StoreError
+from data.errors import StoreError
+from features.layout import OURS, SHARDS, STAGING
+from features.lock import hold_lock
 from features.preamble import LaterVersionError
 from features.recipe import Recipe, sequence_key
-from features.shard import Shard, StoredSequence, file_sha256, write_shard
+from features.sealing import name_file, seal_shard, writing
+from features.shard import Shard, StoredSequence, write_shard
 
 SHARD_BYTES = 256 << 20
 """A shard is closed when its rows reach this."""
-LOCK_BYTES = 4096
-"""No lock file says more than this of its holder."""
-_OURS = re.compile(r"\.?[0-9a-f]{64}(\.h5)?")  # staged files and leftovers; no other is touched
 
 
 class Staged(NamedTuple):
@@ -71,20 +64,20 @@ class FeatureStore:
         self.shards: dict[str, Shard] = {}
         self._versions = versions
         self._shard_bytes = shard_bytes
-        self._staging = self.folder / "staging"
-        self._sealed = self.folder / "shards"
+        self._staging = self.folder / STAGING
+        self._sealed = self.folder / SHARDS
         self._staged: dict[str, Staged] = {}
         self._order: list[str] = []
         self._settled: set[str] = set()
         self._cursor = 0
         self._pending: list[str] = []
         self._pending_bytes = 0
-        with _writing(self.folder):
+        with writing(self.folder):
             self._staging.mkdir(parents=True, exist_ok=True)
             self._sealed.mkdir(exist_ok=True)
-            self._lock = _lock(self.folder / "lock")
+            self._lock = hold_lock(self.folder)
         try:
-            with _writing(self.folder):
+            with writing(self.folder):
                 self._adopt()
         except BaseException:
             self._lock.close()
@@ -98,18 +91,23 @@ class FeatureStore:
 
     def _adopt(self) -> None:
         """Takes over what earlier runs finished and drops what they left half done."""
+        opened = []
         for path in sorted(self._sealed.iterdir()):
-            if _OURS.fullmatch(path.name):
+            if OURS.fullmatch(path.name):
                 path.unlink()
             elif path.match("shard-*.h5"):
                 try:
-                    self._know(path)
+                    opened.append(Shard(path))
                 except LaterVersionError:
                     raise
-                except StoreError:  # `store verify` tells of it; its videos are embedded anew
+                except StoreError:  # `store repair` mends it; its videos are embedded anew
                     continue
+        # A killed `compact` leaves videos in two shards: the larger one counts, so that what is
+        # published is never a mixture.
+        for shard in sorted(opened, key=lambda shard: (len(shard), shard.path.name)):
+            self._know(shard)
         for path in sorted(self._staging.iterdir()):
-            if not _OURS.fullmatch(path.name):
+            if not OURS.fullmatch(path.name):
                 continue
             staged = self._whole(path) if path.suffix == ".h5" else None
             if staged is None or path.stem in self.shards:
@@ -117,8 +115,7 @@ class FeatureStore:
             else:
                 self._staged[path.stem] = staged
 
-    def _know(self, path: Path) -> None:
-        shard = Shard(path)
+    def _know(self, shard: Shard) -> None:
         if shard.recipe.digest == self.recipe.digest:
             self.shards |= dict.fromkeys(shard.keys, shard)
 
@@ -156,9 +153,9 @@ class FeatureStore:
         frames = len(sequence.features)
         path = self._staging / f"{sequence.key}.h5"
         temporary = self._staging / f".{sequence.key}"
-        with _writing(self.folder):
+        with writing(self.folder):
             write_shard(temporary, [sequence], self.recipe, self._versions, frame_counts=[frames])
-            _name(temporary, path)
+            name_file(temporary, path)
         self._staged[sequence.key] = Staged(path, frames, sequence.nbytes)
         self._settled.add(sequence.key)
         self._advance()
@@ -199,19 +196,16 @@ class FeatureStore:
             StoreError: a staged file was damaged behind our back.
         """
         staged = [self._staged[key] for key in self._pending]
-        temporary = self._sealed / f".{self._pending[0]}"
-        with _writing(self.folder):
-            write_shard(
-                temporary,
+        with writing(self.folder):
+            path = seal_shard(
+                self._sealed,
                 (_read_staged(one.path) for one in staged),
                 self.recipe,
                 self._versions,
                 frame_counts=[one.frames for one in staged],
+                leftover=self._pending[0],
             )
-            path = self._sealed / f"shard-{file_sha256(temporary)}.h5"
-            temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
-            _name(temporary, path)
-            self._know(path)
+            self._know(Shard(path))
             for key in self._pending:
                 self._staged.pop(key).path.unlink()
         self._pending, self._pending_bytes = [], 0
@@ -222,57 +216,3 @@ def _read_staged(path: Path) -> StoredSequence:
     if shard.damaged():
         raise StoreError(f"{path} was damaged since it was written; run again, and check the disk")
     return shard.sequence(0)
-
-
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns what the system says against writing into one line with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the store {folder}: {error.strerror or error}; free some space or "
-            "choose another by --store, finished videos are kept"
-        ) from error
-
-
-def _name(temporary: Path, path: Path) -> None:
-    """Gives a finished file its name, for good."""
-    os.replace(temporary, path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems refuse, and keep it anyway
-            os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _lock(path: Path) -> IO[str]:
-    """Takes the writer's lock, which the system drops when its holder dies.
-
-    Raises:
-        LockedError: another process holds it.
-    """
-    handle = path.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        handle.truncate(0)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, handle)
-        handle.flush()
-    except BlockingIOError as error:
-        handle.seek(0)
-        holder = handle.read(LOCK_BYTES)
-        handle.close()
-        try:
-            facts = json.loads(holder)
-            told = f"process {facts['pid']} on {facts['host']} since {facts['since']}"
-        except (ValueError, KeyError, TypeError):
-            told = "another process"
-        raise LockedError(
-            f"{told} is writing to {path.parent}; wait for it, or choose another by --store"
-        ) from error
-    except BaseException:
-        handle.close()
-        raise
-    return handle
