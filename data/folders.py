@@ -1,7 +1,8 @@
 """Folders of results: written whole or not at all, read with their format checked.
 
-A new folder grows beside the old one and takes its place by a rename; a failure on the way leaves
-the old one as it was (the habit of borg's `platform/base.py`, for a folder).
+A new folder grows beside the old one and takes its place in one step; a failure on the way leaves
+the old one as it was (the habit of borg's `platform/base.py`, for a folder). `data.siblings` does
+the steps.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError, OutputError, StoreError
+from data.siblings import make_sibling, recover, swap
 
 
 @contextmanager
@@ -32,10 +33,11 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
+    folder = folder.resolve() if folder.is_symlink() else folder  # the link is the user's own
+    recover(folder)
     check_replaceable(folder, marker=marker)
     try:
-        new = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
-        new.mkdir()
+        new, lock = make_sibling(folder)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
     try:
@@ -43,7 +45,7 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
         for path in sorted(new.iterdir()):
             _sync(path)
         _sync(new)
-        _swap(new, folder)
+        swap(new, folder)
         _sync(folder.parent)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -51,7 +53,10 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
             f"cannot write {folder}: {reason}; free some space or choose another"
         ) from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        try:
+            shutil.rmtree(new, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def check_replaceable(folder: Path, *, marker: str) -> None:
@@ -70,21 +75,6 @@ def check_replaceable(folder: Path, *, marker: str) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Puts `new` where `folder` is; POSIX cannot rename onto a folder that is not empty."""
-    old = new.with_name(new.name + ".old")
-    had_one = folder.exists()
-    if had_one:
-        folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        if had_one:
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
