@@ -40,7 +40,7 @@ test: lint
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
-	  --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+	  --extra openvino --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

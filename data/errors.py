@@ -21,6 +21,11 @@ FailureClass = Literal[
 FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
 
 
+def plain(text: str) -> str:
+    """Text for a terminal: file names come from strangers and may hold its control sequences."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class UnmaskError(Exception):
     """Base of all errors that a user can cause and mend."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import socket
@@ -22,18 +21,13 @@ import numpy as np
 
 from data.errors import ConfigError, InputError, StoreError, ToolError
 from data.folders import read_json, replace_folder, write_json
+from models.identity import FORMAT, RECORD, VERSION, file_sha256, imagenet_path
 from models.preprocessing import CaffeInput
 from models.quiet import keras
 from models.thin import build_thin, load_thin
 
 NAMES = ("resnet50-imagenet", "resnet50-thin", "resnet50-random")
 """Backbones that need no path."""
-
-FORMAT = "unmask-backbone"
-VERSION = 1
-
-IMAGENET_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
-"""What keras.applications downloads for include_top=False."""
 
 MEAN_BGR = (103.939, 116.779, 123.68)
 """ImageNet's mean in `keras.applications.resnet50.preprocess_input` (mode "caffe")."""
@@ -130,12 +124,14 @@ def save_backbone(
         "finetuning": finetuning,
         "provenance": backbone.provenance,
     }
-    with replace_folder(folder, marker="backbone.json") as new:
+    with replace_folder(folder, marker=RECORD) as new:
         if backbone.source is not None:
-            shutil.copyfile(backbone.source, new / "backbone.keras")
+            path = new / "backbone.keras"
+            shutil.copyfile(backbone.source, path)
         else:
-            backbone.model.save_weights(new / "backbone.weights.h5")
-        write_json(new / "backbone.json", facts)
+            path = new / "backbone.weights.h5"
+            backbone.model.save_weights(path)
+        write_json(new / RECORD, facts | {"file": path.name, "sha256": file_sha256(path)})
 
 
 def residual_blocks(model: Any) -> list[list[Any]]:
@@ -200,13 +196,13 @@ def _load_imagenet(size: int) -> Any:
     try:
         return build_resnet50(size, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+        wanted = imagenet_path()
         raise ToolError(
             f"cannot fetch the ImageNet weights ({' '.join(str(error).split())}); put the file "
-            f"{IMAGENET_FILE} from "
+            f"{wanted.name} from "
             "https://storage.googleapis.com/tensorflow/keras-applications/resnet/ into the folder "
-            f"{cache}, or give its path as the backbone, or take resnet50-thin, which needs no "
-            "download"
+            f"{wanted.parent}, or give its path as the backbone, or take resnet50-thin, which "
+            "needs no download"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
@@ -282,7 +278,7 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
 
 def _load_folder(folder: Path, size: int) -> Backbone:
     """A folder that `save_backbone` wrote; the digest in it must fit the weights in it."""
-    facts = read_json(folder / "backbone.json", FORMAT, VERSION)
+    facts = read_json(folder / RECORD, FORMAT, VERSION)
     try:
         architecture, digest = facts["architecture"], facts["digest"]
         more = {"name": facts["name"], "provenance": facts["provenance"]}

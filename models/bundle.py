@@ -10,7 +10,6 @@ The same head gives the same bytes, so that DVC sees no change where there is no
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
 from models.backbone import Backbone, load_backbone, save_backbone
+from models.identity import PUBLIC, file_sha256
 from models.quiet import keras
 from models.settings import HeadConfig
 from models.train import Trained, score
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 FORMAT = "unmask-bundle"
 VERSION = 1
-
-PUBLIC = ("resnet50-imagenet", "resnet50-thin")
-"""Backbones that any machine can get again, so that a bundle need not carry them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +127,7 @@ class Bundle:
             for name, head in heads.items():
                 _save_model(head.model, new / f"{name}.keras")
                 facts[name] = {
-                    "sha256": _sha256(new / f"{name}.keras"),
+                    "sha256": file_sha256(new / f"{name}.keras"),
                     "config": asdict(head.config),
                     "threshold": head.threshold,
                     "history": list(head.history),
@@ -263,7 +260,7 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead
     path = folder / f"{name}.keras"
     if not path.is_file():
         raise StoreError(f"the bundle lacks {path}; train it anew")
-    if _sha256(path) != facts["sha256"]:
+    if file_sha256(path) != facts["sha256"]:
         raise StoreError(f"{path} is damaged: its sha256 is not the one in bundle.json; train anew")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -310,12 +307,6 @@ def _renumber(config: str) -> str:
         lambda match: str(numbers.setdefault(match.group(), len(numbers) + 1)),
         config,
     )
-
-
-def _sha256(path: Path) -> str:
-    """Digest of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -7,11 +7,58 @@ is fixed, so that the same frame gives the same bytes whatever videos share its 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.backbone import Backbone
 from models.quiet import tf
+
+if TYPE_CHECKING:
+    from models.openvino_encoder import OpenVinoEncoder
+
+
+def make_encoder(
+    backbone: Backbone, *, batch_size: int = 32, runtime: str = "auto"
+) -> TensorFlowEncoder | OpenVinoEncoder:
+    """The backbone on the runtime of choice; the features' keys are the same for all.
+
+    Args:
+        backbone: the network.
+        batch_size: rows of every call.
+        runtime: "tensorflow", "openvino", or "auto": OpenVINO where it is installed and there is
+            no GPU, else TensorFlow.
+
+    Raises:
+        ToolError: the runtime is not installed, or cannot run this network.
+    """
+    from models.openvino_encoder import OpenVinoEncoder, is_installed
+
+    if runtime == "auto":
+        on_cpu = not tf.config.list_physical_devices("GPU")
+        # A user's own layers may be anything; TensorFlow runs them all.
+        known = backbone.architecture != "custom"
+        runtime = "openvino" if on_cpu and known and is_installed() else "tensorflow"
+    kind = OpenVinoEncoder if runtime == "openvino" else TensorFlowEncoder
+    return kind(backbone, batch_size=batch_size)
+
+
+def frozen_graph(model: Any, shape: tuple[int, int, int, int]) -> Any:
+    """The model as one graph function of (B, S, S, 3) uint8, its weights constants."""
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    traced = tf.function(lambda frames: model(frames, training=False))
+    frames = tf.TensorSpec(shape, tf.uint8)
+    return convert_variables_to_constants_v2(traced.get_concrete_function(frames))
+
+
+def check_frames(frames: NDArray[np.uint8], shape: tuple[int, int, int, int]) -> None:
+    """Refuses what is no full batch; our bug, hence a ValueError."""
+    if frames.shape != shape or frames.dtype != np.uint8:
+        raise ValueError(f"frames must be uint8 {shape}, got {frames.dtype} {frames.shape}")
 
 
 class TensorFlowEncoder:
@@ -28,17 +75,11 @@ class TensorFlowEncoder:
     """
 
     def __init__(self, backbone: Backbone, *, batch_size: int = 32) -> None:
-        from tensorflow.python.framework.convert_to_constants import (
-            convert_variables_to_constants_v2,
-        )
-
         self.digest = backbone.digest
         self.dim = backbone.dim
         self.batch_size = batch_size
         self._shape = (batch_size, backbone.size, backbone.size, 3)
-        traced = tf.function(lambda frames: backbone.model(frames, training=False))
-        frames = tf.TensorSpec(self._shape, tf.uint8)
-        self._graph = convert_variables_to_constants_v2(traced.get_concrete_function(frames))
+        self._graph = frozen_graph(backbone.model, self._shape)
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeds one full batch.
@@ -49,9 +90,6 @@ class TensorFlowEncoder:
         Returns:
             (batch_size, D) float32.
         """
-        if frames.shape != self._shape or frames.dtype != np.uint8:
-            raise ValueError(
-                f"frames must be uint8 {self._shape}, got {frames.dtype} {frames.shape}"
-            )
+        check_frames(frames, self._shape)
         (embeddings,) = self._graph(tf.constant(frames))
         return np.asarray(embeddings.numpy(), dtype=np.float32)

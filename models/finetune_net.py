@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
+from features.batches import Encoder
 from models.augment import draw_transforms, transform_clips
 from models.backbone import Backbone, residual_blocks
 from models.clips import Clips, balanced_batches
-from models.encoder import TensorFlowEncoder
+from models.encoder import make_encoder
 from models.quiet import keras, tf
 from models.train import check_loss, video_weights
 
@@ -72,7 +73,7 @@ class FinetuneNet:
         Returns:
             row 0 of the history.
         """
-        encoder = TensorFlowEncoder(self.backbone)
+        encoder = make_encoder(self.backbone)
         embedded, val_embedded = _embed(learn, encoder), _embed(check, encoder)  # (N, F, D)
         exists = _exists(learn)
         frames = embedded[exists]  # (sum of counts, D)
@@ -184,7 +185,7 @@ def _exists(clips: Clips) -> NDArray[np.bool_]:
     return np.arange(clips.pixels.shape[1]) < clips.counts[:, None]
 
 
-def _embed(clips: Clips, encoder: TensorFlowEncoder) -> NDArray[np.float32]:
+def _embed(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
     """(N, F, D) embeddings of every crop; those past a video's end mean nothing."""
     flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
     embedded = np.zeros((len(flat), encoder.dim), np.float32)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from data.errors import OutputError, UnmaskError
+from data.errors import OutputError, UnmaskError, plain
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: finished work is kept."""
@@ -44,9 +44,9 @@ class Commands(TyperGroup):
 
 def complain(error: UnmaskError) -> None:
     """Writes the error and its notes to stderr, each on one line."""
-    typer.echo(f"unmask: {error}", err=True)
+    typer.echo(f"unmask: {plain(str(error))}", err=True)
     for note in getattr(error, "__notes__", []):
-        typer.echo(f"  {note}", err=True)
+        typer.echo(f"  {plain(note)}", err=True)
 
 
 def unwritable(error: OSError) -> str:
@@ -190,6 +190,10 @@ def extract(
         float | None,
         typer.Option(min=0, max=1, help="Share of videos that may fail; default in params."),
     ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="Of the backbone: auto, tensorflow, openvino; default in params."),
+    ] = None,
     workers: WorkersOption = None,
 ) -> None:
     """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
@@ -198,13 +202,14 @@ def extract(
     """
     from pipeline import stages
 
+    chosen = [f"extract.runtime={runtime}"] if runtime else []
     stages.extract_features(
         source,
         out,
         root=root,
         backbone=backbone,
         bundle=bundle,
-        params=load(params, set_),
+        params=load(params, [*(set_ or []), *chosen]),
         store=store,
         max_failures=max_failures,
         workers=workers,

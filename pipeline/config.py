@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -44,11 +44,13 @@ class ExtractConfig:
     Attributes:
         dtype: of the stored features, float16 or float32.
         batch_size: frames of one call of the backbone.
+        runtime: of the backbone, auto, tensorflow or openvino; they differ by rounding alone.
         max_failures: share of videos that may fail before the command does.
     """
 
     dtype: DType = "float16"
     batch_size: int = 32
+    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
     max_failures: float = 0.1
 
     def __post_init__(self) -> None:

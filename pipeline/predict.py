@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from data.digests import DigestCache
-from data.errors import InputError
+from data.errors import InputError, plain
 from data.faces import FaceFinder
 from data.frames import read_frames
 from features.embed import Embedded, embed_videos
 from features.sequences import Sequences
 from models.bundle import Bundle
-from models.encoder import TensorFlowEncoder
+from models.encoder import make_encoder
 from pipeline.stages import bundle_recipe, cores, make_jobs, named_videos
 
 
@@ -61,7 +61,7 @@ def predict_videos(
         print(json.dumps([asdict(one) for one in verdicts], indent=2))
     else:
         for one in verdicts:
-            print(told(one))
+            print(plain(told(one)))
     return sum(one.verdict is None for one in verdicts)
 
 
@@ -82,7 +82,7 @@ def judge(bundle: Bundle, videos: Sequence[Path], workers: int) -> Iterator[Verd
     for result in embed_videos(
         jobs,
         read=partial(read_frames, recipe=frames, faces=faces),
-        encoder=TensorFlowEncoder(network),
+        encoder=make_encoder(network),
         workers=workers,
     ):
         job = result.job

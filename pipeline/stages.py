@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from data.errors import (
     MismatchError,
     TooManyFailuresError,
     VideoError,
+    plain,
 )
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
@@ -28,11 +29,20 @@ from data.frames import FrameRecipe, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
+from features.batches import Encoder
 from features.embed import ExtractSummary, Job, extract, where_time_went
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
+from models.identity import (
+    Identity,
+    LazyEncoder,
+    copy_backbone,
+    identify,
+    identity_of,
+    remember,
+)
 from pipeline.config import Params
 
 if TYPE_CHECKING:
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
 CARRIED = "backbone"
 """Folder of weights inside a folder of features."""
 
-DIGESTS = Path(".unmask/digests.csv")
+DIGESTS = Path(".unmask/digests.json")
 
 
 def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
@@ -70,17 +80,18 @@ def index_videos(
     result.manifest.write(out)
     failures = [failure_row(one.path, one.error) for one in result.failures]
     write_failures(out.with_suffix(".failures.csv"), failures)
+    print(f"labels from {result.source}")
     print("\n".join(result.manifest.summary()))
     passed = [f"{result.not_videos} files that are no videos"] if result.not_videos else []
     passed += [f"{len(result.unlabelled)} videos without a label"] if result.unlabelled else []
     if passed:
         print(f"passed over: {', '.join(passed)}")
     for one in result.failures[:10]:
-        print(f"failed: {one.path}: {one.error.failure}: {one.error}")
+        print(plain(f"failed: {one.path}: {one.error.failure}: {one.error}"))
     if len(result.failures) > 10:
         print(f"failed: {len(result.failures)} in all, see {out.with_suffix('.failures.csv')}")
     for warning in result.warnings:
-        print(f"warning: {warning}")
+        print(plain(f"warning: {warning}"))
     rooted = "" if out.parent.resolve() == folder.resolve() else f" --root {folder}"
     print(f"next: unmask extract {out}{rooted} -o features")
 
@@ -110,12 +121,13 @@ def extract_features(
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     named = named_videos(source, root)
-    digests = DigestCache(store.parent / "digests.csv")
+    digests = DigestCache(store.parent / DIGESTS.name)
     jobs, failures = make_jobs(named, digests)
-    network, frames, recipe = what_to_extract(params, backbone, bundle)
+    wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
+    recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
-        summary = run_extraction(jobs, network, frames, opened, params, workers)
+        summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
         keys = {sequence_key(job.sha256, recipe) for job in jobs}
         shards = {key: shard for key, shard in opened.shards.items() if key in keys}
@@ -123,10 +135,10 @@ def extract_features(
             out,
             {shard.path: shard for shard in shards.values()}.values(),
             recipe,
-            dim=network.dim,
+            dim=wanted.identity.dim,
             failures=summary.failures,
-            provenance=network.provenance,
-            attach=carry(network),
+            provenance=wanted.identity.provenance,
+            attach=carry(wanted),
         )
     tell_extraction(summary, out, source, workers)
     allowed = params.extract.max_failures if max_failures is None else max_failures
@@ -175,27 +187,58 @@ def make_jobs(
     return jobs, failures
 
 
-def what_to_extract(
-    params: Params, backbone: str | None, bundle: Path | None
-) -> tuple[Backbone, FrameRecipe, Recipe]:
-    """The backbone, the frames and the recipe: a bundle's, or those of the parameters."""
-    from models.backbone import load_backbone
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be extracted: frames, recipe, and the backbone, which may never be needed.
 
+    Attributes:
+        frames: which frames, which crop.
+        recipe: of the features.
+        identity: the backbone's.
+        load: loads the backbone; takes seconds.
+    """
+
+    frames: FrameRecipe
+    recipe: Recipe
+    identity: Identity
+    load: Callable[[], Backbone]
+
+
+def what_to_extract(
+    params: Params, backbone: str | None, bundle: Path | None, *, memory: Path
+) -> Wanted:
+    """Frames, recipe and backbone: a bundle's, or those of the parameters."""
     if bundle is not None:
         from models.bundle import Bundle
 
         opened = Bundle.load(bundle)
-        return (opened.load_backbone(), *bundle_recipe(opened.recipe))
-    frames = params.frames
-    network = load_backbone(backbone or params.backbone.name, size=frames.size, seed=params.seed)
+        network = opened.load_backbone()
+        frames, recipe = bundle_recipe(opened.recipe)
+        identity = identity_of(network, opened.backbone)
+        return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
+    frames, name = params.frames, backbone or params.backbone.name
+    known = identify(name, size=frames.size, seed=params.seed, memory=memory)
+    load: Callable[[], Backbone] = partial(load_named, name, params)
+    if known is None:
+        network = load()
+        known = identity_of(network, name)
+        remember(known, name, size=frames.size, seed=params.seed, memory=memory)
+        load = lambda: network  # noqa: E731
     recipe = Recipe(
         frames=frames.to_json(),
         face_detector=FaceFinder().digest if frames.crop == "face" else None,
-        backbone=network.name,
-        backbone_digest=network.digest,
+        backbone=known.name,
+        backbone_digest=known.digest,
         dtype=params.extract.dtype,
     )
-    return network, frames, recipe
+    return Wanted(frames=frames, recipe=recipe, identity=known, load=load)
+
+
+def load_named(name: str, params: Params) -> Backbone:
+    """The backbone of a name or path."""
+    from models.backbone import load_backbone
+
+    return load_backbone(name, size=params.frames.size, seed=params.seed)
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
@@ -215,36 +258,46 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
 
 def run_extraction(
     jobs: Sequence[Job],
-    network: Backbone,
-    frames: FrameRecipe,
+    wanted: Wanted,
     store: FeatureStore,
     params: Params,
     workers: int,
 ) -> ExtractSummary:
-    """Runs stage one's engine with the TensorFlow encoder."""
-    from models.encoder import TensorFlowEncoder
+    """Runs stage one's engine; the backbone is loaded when the first frames are there."""
+    settings = params.extract
 
-    faces = FaceFinder() if frames.crop == "face" else None
+    def load() -> Encoder:
+        from models.encoder import make_encoder
+
+        return make_encoder(wanted.load(), batch_size=settings.batch_size, runtime=settings.runtime)
+
+    faces = FaceFinder() if wanted.frames.crop == "face" else None
     return extract(
         jobs,
-        read=partial(read_frames, recipe=frames, faces=faces),
-        encoder=TensorFlowEncoder(network, batch_size=params.extract.batch_size),
+        read=partial(read_frames, recipe=wanted.frames, faces=faces),
+        encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,
     )
 
 
-def carry(network: Backbone) -> Callable[[Path], None] | None:
+def carry(wanted: Wanted) -> Callable[[Path], None] | None:
     """Writes weights that no other machine can get into the features' folder; None for public ones.
 
     So a folder of features is all that `train` needs for a bundle that can predict.
     """
-    from models.backbone import save_backbone
-    from models.bundle import PUBLIC
-
-    if network.name in PUBLIC and not network.provenance:
+    folder = wanted.identity.folder
+    if wanted.identity.is_public:
         return None
-    return lambda folder: save_backbone(network, folder / CARRIED)
+    if folder is not None:
+        return lambda new: copy_backbone(folder, new / CARRIED)
+
+    def write(new: Path) -> None:
+        from models.backbone import save_backbone
+
+        save_backbone(wanted.load(), new / CARRIED)
+
+    return write
 
 
 def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: int) -> None:
@@ -265,7 +318,7 @@ def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: i
             f"{spent['binding']} binds"
         )
     for failure in summary.failures[:10]:
-        print(f"failed: {failure.path}: {failure.failure}: {failure.message}")
+        print(plain(f"failed: {failure.path}: {failure.failure}: {failure.message}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
     if source.suffix.casefold() == ".csv":
@@ -308,7 +361,7 @@ def finetune_backbone(
         f"{result.best_epoch}; {result.stop_reason}"
     )
     for path, reason in result.failures[:10]:
-        print(f"failed: {path}: {reason}")
+        print(plain(f"failed: {path}: {reason}"))
     print(f"next: unmask extract {manifest} --backbone {out} -o features")
 
 
@@ -350,7 +403,7 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
     ).save(out)
     for path in (*train.missing, *val.missing)[:10]:
-        print(f"left out, no features: {path}")
+        print(plain(f"left out, no features: {path}"))
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
 
 
@@ -371,10 +424,15 @@ def failure_row(path: str, error: VideoError) -> Failure:
 
 def versions() -> dict[str, str]:
     """What made the features, for the shards' headers."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    names = ("unmask", "tensorflow", "h5py", "numpy", "pillow")
-    return {name: version(name) for name in names} | {"ffmpeg": find_tools().version}
+    told = {"ffmpeg": find_tools().version}
+    for name in ("unmask", "tensorflow", "h5py", "numpy", "pillow"):
+        try:
+            told[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout
+            told[name] = "not installed"
+    return told
 
 
 def cores() -> int:
