@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import zlib
@@ -233,16 +234,36 @@ class Shard:
             StoreError: damaged or foreign.
             LaterVersionError: of a later version.
         """
-        self.path = path
         preamble = read_preamble(path)
+        self._open(path)
+        for name, (dtype, shape, place) in self._places.items():
+            nbytes = np.dtype(dtype).itemsize * math.prod(shape)
+            if preamble.rows.get(name) != (place, nbytes):
+                raise StoreError(f"{path} is damaged: {name} is not where its preamble says")
+
+    @classmethod
+    def unchecked(cls, path: Path) -> Shard:
+        """Opens a file whose header does not fit its checksum: for `features.salvage` alone.
+
+        HDF5 may end the process on it, or never come back, and what it reads may be wrong.
+
+        Raises:
+            StoreError: HDF5 saw the damage.
+        """
+        shard = cls.__new__(cls)
+        shard._open(path)
+        return shard
+
+    def _open(self, path: Path) -> None:
+        self.path = path
         try:
             # Immutable, so there is nothing to lock; some network file systems cannot.
             with h5py.File(path, "r", locking=False) as file:
-                self._read_header(file, preamble)
+                self._read_header(file)
         except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise StoreError(f"{path} is damaged: {error}") from error
 
-    def _read_header(self, file: Any, preamble: Preamble) -> None:
+    def _read_header(self, file: Any) -> None:
         attributes = dict(file.attrs)
         self.recipe = Recipe.from_json(json.loads(attributes["recipe"]))
         if self.recipe.digest != attributes["recipe_digest"]:
@@ -257,8 +278,7 @@ class Shard:
         for name, dtype in _row_types(self.recipe).items():
             data = file[name]
             place = data.id.get_offset()
-            fits = data.dtype.str == dtype and len(data) == self.offsets[-1]
-            if not fits or preamble.rows[name] != (place, data.nbytes):
+            if data.dtype.str != dtype or len(data) != self.offsets[-1]:
                 raise StoreError(f"{self.path} is damaged: {name} is not as the format says")
             self._places[name] = (dtype, data.shape, place)
 
@@ -296,9 +316,13 @@ class Shard:
             face_found=self.rows["face_found"][part].view(np.bool_),
         )
 
+    def intact(self, number: int) -> bool:
+        """Whether the rows of this sequence fit their checksum."""
+        return self.sequence(number).crc32() == int(self._crcs[number])
+
     def damaged(self) -> list[int]:
         """Numbers of the sequences whose rows do not fit their checksum; reads every byte."""
-        return [n for n in range(len(self)) if self.sequence(n).crc32() != self._crcs[n]]
+        return [number for number in range(len(self)) if not self.intact(number)]
 
 
 def file_sha256(path: Path) -> str:
