@@ -103,6 +103,8 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
                 links.join(node, f"folder {_plain(name)}")
             if name in given:
                 links.join(node, f"given {name}")
+        for other in entry.kin:
+            links.join(node, f"given {other}")
         links.join(node, f"sha256 {sha256}")
         nodes.append(node)
         names.append(name)

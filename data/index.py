@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from data.digests import DigestCache
 from data.errors import DatasetError, InputError, VideoError
 from data.groups import assign_groups
 from data.layouts import read_layout
+from data.layouts.choice import choose
 from data.layouts.listing import Entry, Listing
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.probe import VideoInfo
-from data.split import SplitConfig, split_groups
+from data.published import assign_splits, straddling
+from data.split import SplitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class IndexResult:
         failures: labelled files that are no readable video.
         not_videos: number of other files.
         unlabelled: videos without a label.
-        warnings: what will keep these videos from training.
+        warnings: what will keep these videos from training, and people on two sides.
+        missing: what a partial download lacks, in one line; "" for nothing.
     """
 
     manifest: Manifest
@@ -49,6 +51,7 @@ class IndexResult:
     not_videos: int
     unlabelled: tuple[str, ...]
     warnings: tuple[str, ...]
+    missing: str = ""
 
 
 def index(
@@ -59,6 +62,8 @@ def index(
     workers: int,
     digests: DigestCache | None = None,
     progress: bool | None = None,
+    compression: Sequence[str] = (),
+    methods: Sequence[str] = (),
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
 
@@ -69,13 +74,17 @@ def index(
         workers: files looked into at once.
         digests: of files that have not changed.
         progress: show a bar; None shows it on a terminal.
+        compression: only these, where the data set comes in several; all by default.
+        methods: only fakes of these; all by default.
 
     Raises:
-        ConfigError: unknown layout.
+        ConfigError: unknown layout, compression or method.
         InputError: nothing to index.
         DatasetError: one video under both labels, or a group in two given splits.
     """
     chosen, listing = read_layout(root, layout)
+    if compression or methods:
+        listing = choose(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
     entries, facts, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
@@ -93,14 +102,14 @@ def index(
     sha256s = [sha256 for sha256, _ in facts]
     _refuse_two_labels(entries, sha256s)
     groups = assign_groups(entries, sha256s)
-    splits = _splits(entries, groups, split)
+    splits = assign_splits(entries, groups, split, official=listing.official)
     videos = [
         Video(
             path=entry.path,
             label=entry.label,
             group=group,
             method=entry.method,
-            split=splits[group],
+            split=part,
             sha256=sha256,
             size_bytes=info.size_bytes,
             codec=info.codec,
@@ -109,11 +118,15 @@ def index(
             fps=info.fps,
             duration_seconds=info.duration_seconds,
             bit_rate=info.bit_rate,
+            target=entry.target,
+            source=entry.source,
+            original=entry.original,
+            compression=entry.compression,
         )
-        for entry, group, (sha256, info) in zip(entries, groups, facts, strict=True)
+        for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
     ]
     shares = {"train": 1.0, "val": split.validation, "test": split.test}
-    wanted = [name for name in shares if shares[name] or name in splits.values()]
+    wanted = [name for name in shares if shares[name] or name in splits]
     return IndexResult(
         manifest=Manifest(root=listing.root, videos=tuple(videos)),
         layout=chosen,
@@ -121,7 +134,8 @@ def index(
         failures=tuple(failures),
         not_videos=listing.not_videos,
         unlabelled=tuple(listing.unlabelled),
-        warnings=tuple(problems(videos, wanted)),
+        warnings=(*problems(videos, wanted), *straddling(entries, splits)),
+        missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),
     )
 
 
@@ -164,20 +178,3 @@ def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None
                 f"{other.path} ({LABEL_NAMES[other.label]}) and {entry.path} "
                 f"({LABEL_NAMES[entry.label]}) are the same file; remove one of them"
             )
-
-
-def _splits(entries: Sequence[Entry], groups: Sequence[str], config: SplitConfig) -> dict[str, str]:
-    """The split of each group: the data set's own where it has one."""
-    given: dict[str, Entry] = {}
-    kinds: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
-    for entry, group in zip(entries, groups, strict=True):
-        kinds[group].add((entry.label, entry.method))
-        if entry.split:
-            other = given.setdefault(group, entry)
-            if other.split != entry.split:
-                raise DatasetError(
-                    f"the group {group} is in two splits: {other.path} in {other.split}, "
-                    f"{entry.path} in {entry.split}; a person must be on one side only"
-                )
-    free = {group: tuple(sorted(kind)) for group, kind in kinds.items() if group not in given}
-    return split_groups(free, config) | {group: entry.split for group, entry in given.items()}

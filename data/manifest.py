@@ -41,6 +41,10 @@ class Video:
         fps: average frames per second.
         duration_seconds: as declared.
         bit_rate: of the whole file, bits per second.
+        target: the person who is seen, as the data set writes it; "" where it does not tell.
+        source: whose face or expression a fake took over; likewise.
+        original: path of the real video that a fake was made from, there or not; likewise.
+        compression: "raw", "c23" ... where the data set comes in several.
     """
 
     path: str
@@ -56,9 +60,15 @@ class Video:
     fps: float
     duration_seconds: float
     bit_rate: int
+    target: str = ""
+    source: str = ""
+    original: str = ""
+    compression: str = ""
 
 
-COLUMNS = tuple(column.name for column in fields(Video))
+TOLD = ("target", "source", "original", "compression")
+"""Columns that only data sets of the field fill; written where one does, else left out."""
+COLUMNS = tuple(column.name for column in fields(Video) if column.name not in TOLD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +99,11 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
-        lines = [",".join(COLUMNS)]
+        told = any(getattr(video, name) for video in self.videos for name in TOLD)
+        columns = COLUMNS + TOLD if told else COLUMNS
+        lines = [",".join(columns)]
         for video in sorted(self.videos, key=lambda video: video.path):
-            lines.append(",".join(_cell(name, getattr(video, name)) for name in COLUMNS))
+            lines.append(",".join(_cell(name, getattr(video, name)) for name in columns))
         write_text(path, "\n".join(lines) + "\n")
 
     @classmethod
@@ -227,6 +239,8 @@ def _video(row: dict[str, str | None], place: str) -> Video:
     """One row, checked."""
     values: dict[str, object] = {}
     for column in fields(Video):
+        if column.name in TOLD and column.name not in row:
+            continue  # an older manifest, or one of plain folders
         text = row.get(column.name)
         if text is None:
             raise InputError(f"{place}: the row is too short")

@@ -22,6 +22,9 @@ VIDEO_SUFFIXES = frozenset(
 
 REAL, FAKE = 0, 1
 
+NOT_TEST = "train/val"
+"""The split of a video that is not in a published test list: unmask deals out train and val."""
+
 SPELLINGS = {
     REAL: "real reals original originals pristine authentic genuine bonafide live "
     "celebreal youtubereal",
@@ -66,7 +69,14 @@ class Entry:
         label: 1 = fake, 0 = real.
         group: where the data set tells it; "" otherwise.
         method: how a fake was made; "real" for a real one.
-        split: "train", "val", "test", or "" where the data set does not tell.
+        split: "train", "val", "test"; NOT_TEST where the data set tells the test videos only; ""
+            where it tells nothing.
+        kin: further groups that this video joins to its own: of the source, of the original.
+        target: the person who is seen, as the data set writes it; "" where it does not tell.
+        source: whose face or expression a fake took over; likewise.
+        original: path of the real video that a fake was made from, there or not; likewise.
+        compression: "raw", "c23" ... where the data set comes in several.
+        collection: the part of the data set that a real video and its fakes share.
     """
 
     path: str
@@ -74,6 +84,29 @@ class Entry:
     group: str = ""
     method: str = ""
     split: str = ""
+    kin: tuple[str, ...] = ()
+    target: str = ""
+    source: str = ""
+    original: str = ""
+    compression: str = ""
+    collection: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Videos that belong to the data set and are not there.
+
+    Attributes:
+        count: how many.
+        what: which, for the user: "Deepfakes c23 videos".
+        method: where they are all of one.
+        compression: likewise.
+    """
+
+    count: int
+    what: str
+    method: str = ""
+    compression: str = ""
 
 
 @dataclass(kw_only=True)
@@ -86,6 +119,9 @@ class Listing:
         entries: sorted by path.
         not_videos: number of files that no video suffix marks.
         unlabelled: paths of videos without a label.
+        missing: what a partial download lacks.
+        official: the splits are published with the data set; they stand, even where a person is
+            on two sides, which is told. Splits of a user's table must not be so.
     """
 
     root: Path
@@ -93,6 +129,29 @@ class Listing:
     entries: list[Entry] = field(default_factory=list)
     not_videos: int = 0
     unlabelled: list[str] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    official: bool = False
+
+    def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
+        """Notes that so many videos are not there; nothing for 0."""
+        if count:
+            self.missing.append(
+                Missing(count=count, what=what, method=method, compression=compression)
+            )
+
+    def scan(self) -> list[str]:
+        """Paths of all videos below the root, relative, sorted; other files are counted.
+
+        Raises:
+            InputError: a folder cannot be read.
+        """
+        paths = []
+        for path in walk(self.root):
+            if is_video(path):
+                paths.append(path.relative_to(self.root).as_posix())
+            else:
+                self.not_videos += 1
+        return sorted(paths)
 
 
 def walk(root: Path) -> Iterator[Path]:

@@ -28,7 +28,9 @@ SPLITS = {
 
 def detect(root: Path) -> bool:
     """Whether the root is a table or holds one."""
-    return root.is_file() or _table_in(root) is not None
+    if root.is_file():
+        return root.suffix.casefold() != ".json"
+    return _table_in(root) is not None
 
 
 def read(root: Path) -> Listing:

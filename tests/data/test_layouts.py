@@ -122,7 +122,7 @@ def test_what_is_no_folder_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"")
     with pytest.raises(InputError, match=r"clip.mp4 is one video; give the folder"):
         read_layout(tmp_path / "clip.mp4")
-    with pytest.raises(ConfigError, match="the layout must be auto, table or folders, got 'x'"):
+    with pytest.raises(ConfigError, match=r"the layout must be auto, dfdc, .* or folders, got 'x'"):
         read_layout(tmp_path, "x")
     with pytest.raises(InputError, match=r"holds no labels.csv or metadata.csv"):
         read_layout(tmp_path, "table")

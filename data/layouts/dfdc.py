@@ -1,0 +1,192 @@
+"""The Deepfake Detection Challenge (DFDC): parts of the training set, and labelled test sets.
+
+    dfdc_train_part_0/metadata.json: {"a.mp4": {"label": "FAKE", "split": "train",
+        "original": "b.mp4"}, ...}, beside the videos; also a single part as the root
+    test/labels.csv: filename,label with 1 = fake, beside the videos
+
+A fake's group is its original's, which holds the people together as far as the data set tells
+them. Every training video says "split": "train", which parts nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from data.errors import InputError
+from data.layouts.listing import FAKE, Entry, Listing
+from data.layouts.metadata import (
+    folders_of,
+    inside,
+    kind,
+    label_in,
+    read_object,
+    read_text,
+    settled,
+    split_in,
+)
+
+PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
+RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{[^{}]*"label"\s*:\s*"(real|fake)"', re.IGNORECASE)
+COLUMNS = ["filename", "label"]
+HEAD_BYTES = 65536
+
+
+def detect(root: Path) -> bool:
+    """Whether such a metadata.json or labels.csv is there, at most two folders deep.
+
+    A labels.csv of another kind in the root is the user's own, for what is below it.
+    """
+    own = root / "labels.csv"
+    if not root.is_dir() or (own.is_file() and _columns(own) != COLUMNS):
+        return False
+    return next(_parts(root), None) is not None
+
+
+def read(root: Path) -> Listing:
+    """Reads every part and test set below the root.
+
+    Raises:
+        InputError: there is none, it names no video that is there, or a record cannot be meant.
+    """
+    listing = Listing(root=root, source="DFDC's metadata")
+    # The innermost folder with metadata owns a video.
+    parts = sorted(_parts(root), key=lambda path: -len(path.parts))
+    videos: dict[Path, dict[str, str]] = {path: {} for path in parts}
+    for path in listing.scan():
+        owner = next((part for part in parts if (root / path).is_relative_to(part.parent)), None)
+        if owner is None:
+            listing.unlabelled.append(path)
+        else:
+            below = (root / path).relative_to(owner.parent).as_posix()
+            videos[owner][_key(below)] = path
+    named: set[str] = set()
+    absent = 0
+    for part in sorted(parts):
+        records = _csv(part) if part.suffix == ".csv" else _json(part)
+        there = videos[part]
+        for entry in records:
+            named.add(entry.group)
+            video = there.pop(_key(entry.path), None)
+            if video is None:
+                absent += 1
+            elif entry.label < 0:
+                listing.unlabelled.append(video)
+            else:
+                listing.entries.append(replace(entry, path=video))
+        listing.unlabelled += there.values()
+    if not listing.entries:
+        raise InputError(
+            f"{root} holds no video that {parts[0].name if parts else 'a metadata.json'} labels; "
+            "put the videos of each part beside its metadata.json"
+        )
+    reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
+    listing.entries = [
+        replace(entry, original=reals.get(entry.kin[0], entry.original)) if entry.kin else entry
+        for entry in settled(sorted(listing.entries, key=lambda entry: entry.path))
+    ]
+    listing.official = any(entry.split for entry in listing.entries)
+    listing.unlabelled.sort()
+    listing.lack(absent, "videos named in the metadata")
+    originals = {name for entry in listing.entries for name in entry.kin}
+    listing.lack(len(originals - named), "originals of the fakes")
+    return listing
+
+
+def _parts(root: Path) -> Iterator[Path]:
+    """Metadata files, in the root and two folders deep; of one folder labels.csv comes first."""
+    level = [root]
+    for _ in range(3):
+        for folder in level:
+            table, records = folder / "labels.csv", folder / "metadata.json"
+            if table.is_file() and _columns(table) == COLUMNS:
+                yield table
+            elif records.is_file() and (
+                PART.fullmatch(folder.name) or RECORD.search(_head(records))
+            ):
+                yield records
+        level = [below for folder in level for below in folders_of(folder)]
+
+
+def _json(path: Path) -> Iterator[Entry]:
+    """The records of a part; label -1 where it tells none."""
+    for name, record in read_object(path).items():
+        place = f"{path}, {name[:60]!r}"
+        file = inside(name, place)
+        if record is None:
+            record = {}
+        if not isinstance(record, dict):
+            raise InputError(
+                f'{place}: it must be an object with "label", got {kind(record)}; '
+                "download the part again"
+            )
+        label = label_in(record.get("label"), place)
+        original = record.get("original")
+        # Tables turned into JSON write an absent original as NaN.
+        told = label == FAKE and isinstance(original, str) and bool(original.strip())
+        beside = inside(original, f"{place}, original") if told else ""
+        yield Entry(
+            path=file,
+            label=-1 if label is None else label,
+            group=_group(file),
+            kin=(_group(beside),) if beside else (),
+            method="DFDC" if label == FAKE else "real",
+            split=split_in(record.get("split"), place),
+            original=beside,
+            collection="dfdc",
+        )
+
+
+def _csv(path: Path) -> Iterator[Entry]:
+    """The rows of a test set; label -1 where one tells none."""
+    folder = path.parent.name.casefold()
+    split = "val" if "val" in folder else "train" if "train" in folder else "test"
+    try:
+        reader = csv.reader(io.StringIO(read_text(path), newline=""))
+        next(reader)
+        for row in reader:
+            place = f"{path}, line {reader.line_num}"
+            if not row:
+                continue
+            file = inside(row[0].strip(), place)
+            label = label_in(row[1] if len(row) > 1 else None, place)
+            yield Entry(
+                path=file,
+                label=-1 if label is None else label,
+                group=_group(file),
+                method="DFDC" if label == FAKE else "real",
+                split=split,
+                collection="dfdc",
+            )
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV: {error}; download it again") from error
+
+
+def _columns(path: Path) -> list[str]:
+    """The names in a table's first line."""
+    line = _head(path).partition("\n")[0].strip("\ufeff\r ")
+    return [name.strip().casefold() for name in line.split(",")]
+
+
+def _head(path: Path) -> str:
+    """The start of a file, whatever is in it."""
+    try:
+        with path.open("rb") as handle:
+            return handle.read(HEAD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _key(path: str) -> str:
+    """A path below a part as it is compared: in any case, and with or without videos/."""
+    parts = path.casefold().split("/")
+    return "/".join(part for part in parts if part not in ("videos", "test_videos"))
+
+
+def _group(path: str) -> str:
+    """The group that a file's name stands for; names are unique in the whole data set."""
+    return f"dfdc {PurePosixPath(path).stem.casefold()}"

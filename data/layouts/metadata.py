@@ -1,0 +1,161 @@
+"""Metadata files of data sets: from strangers, so bounded, checked, and no way out of the root."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from data.errors import InputError
+from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry
+
+MAX_BYTES = 256 << 20
+"""Largest file that is read, in bytes. The largest of the field lists frames and has tens of MB."""
+
+LABELS = {"real": REAL, "fake": FAKE, "0": REAL, "1": FAKE}
+SPLITS = {
+    "": "",
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def read_text(path: Path) -> str:
+    """A whole file as text.
+
+    Raises:
+        InputError: it is too large, not UTF-8, or cannot be read.
+    """
+    try:
+        with path.open("rb") as handle:
+            content = handle.read(MAX_BYTES + 1)  # of what it is, not what stat says: a pipe is 0
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise InputError(
+            f"{path} has more than {MAX_BYTES >> 20} MiB and is no list of videos; "
+            "download it again, or move it away"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error.reason}); download it again") from error
+
+
+def read_json(path: Path) -> object:
+    """A whole JSON file.
+
+    Raises:
+        InputError: as `read_text`, or it is ill-formed or nested too deep.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"{path} is not JSON: {reason}; download it again") from error
+
+
+def read_object(path: Path) -> dict[str, object]:
+    """A JSON file that holds an object.
+
+    Raises:
+        InputError: as `read_json`, or it holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} must hold a JSON object, got {kind(content)}; download it again")
+    return content
+
+
+def inside(text: object, place: str) -> str:
+    """A path that a metadata file gives, relative to a folder and inside it, POSIX.
+
+    Args:
+        text: as read.
+        place: file and key, for the message.
+
+    Raises:
+        InputError: it is no text, absolute, or leads out of the folder.
+    """
+    if isinstance(text, str) and "\0" not in text and text.isprintable():
+        path = PurePosixPath(text)
+        if path.name and not path.is_absolute() and ".." not in path.parts:
+            return path.as_posix()
+    shown = repr(text)[:80]
+    raise InputError(
+        f"{place}: a path must lie inside the data set, got {shown}; mend or remove it"
+    )
+
+
+def label_in(value: object, place: str) -> int | None:
+    """A label as JSON or CSV gives it: real or fake in any case, 0 or 1 (fake); None for nothing.
+
+    Raises:
+        InputError: it is something else.
+    """
+    text = str(value).strip().casefold()
+    if value is None or not text:
+        return None
+    if text in LABELS and not isinstance(value, bool):
+        return LABELS[text]
+    raise InputError(f"{place}: the label must be REAL or FAKE, got {repr(value)[:40]}; mend it")
+
+
+def split_in(value: object, place: str) -> str:
+    """A split as a data set writes it; "" for nothing.
+
+    Raises:
+        InputError: it is something else.
+    """
+    split = SPLITS.get("" if value is None else str(value).strip().casefold())
+    if split is None:
+        raise InputError(
+            f"{place}: the split must be train, val or test, got {repr(value)[:40]}; mend it"
+        )
+    return split
+
+
+def settled(entries: list[Entry]) -> list[Entry]:
+    """Splits as unmask uses them.
+
+    Where every video is in "train" they part nothing, so none is given. Where there are test
+    videos and no validation, it is taken from the training videos.
+    """
+    splits = {entry.split for entry in entries if entry.split}
+    if "train" not in splits or "val" in splits:
+        return entries
+    instead = "" if splits == {"train"} else NOT_TEST
+    return [replace(entry, split=instead) if entry.split == "train" else entry for entry in entries]
+
+
+def kind(value: object) -> str:
+    """What a JSON value is, in words."""
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false"}
+    return "nothing" if value is None else names.get(type(value), "a number")
+
+
+def find(folder: Path, name: str) -> Path | None:
+    """The file or folder of that name in a folder, in any case; its own case first."""
+    if (folder / name).exists():
+        return folder / name
+    wanted = name.casefold()
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name.casefold() == wanted)
+    except OSError:
+        return None
+    return found[0] if found else None
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted; hidden ones left out; none where it cannot be read."""
+    try:
+        found = [path for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    return sorted(path for path in found if not path.name.startswith("."))
