@@ -138,7 +138,17 @@ def index(
         Path | None,
         typer.Option("-o", "--out", help="Manifest; default ROOT/manifest.csv."),
     ] = None,
-    layout: Annotated[str, typer.Option(help="Layout of ROOT: auto, folders, table.")] = "auto",
+    layout: Annotated[
+        str, typer.Option(help="Layout of ROOT; auto finds it, docs/datasets.md lists them.")
+    ] = "auto",
+    compression: Annotated[
+        list[str] | None,
+        typer.Option("--compression", metavar="C23,...", help="Of FaceForensics++: only these."),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--methods", metavar="NAME,...", help="Only fakes of these methods."),
+    ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -149,7 +159,15 @@ def index(
     """
     from pipeline import stages
 
-    stages.index_videos(root, out, layout=layout, params=load(params, set_), workers=workers)
+    stages.index_videos(
+        root,
+        out,
+        layout=layout,
+        compression=compression or (),
+        methods=methods or (),
+        params=load(params, set_),
+        workers=workers,
+    )
 
 
 @app.command()

@@ -68,12 +68,25 @@ def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
 
 
 def index_videos(
-    root: Path, out: Path | None, *, layout: str, params: Params, workers: int | None
+    root: Path,
+    out: Path | None,
+    *,
+    layout: str,
+    params: Params,
+    workers: int | None,
+    compression: Sequence[str] = (),
+    methods: Sequence[str] = (),
 ) -> None:
     """`unmask index`: writes the manifest and, beside it, the failures."""
     digests = DigestCache(DIGESTS)
     result = index(
-        root, layout=layout, split=params.index, workers=workers or cores() * 2, digests=digests
+        root,
+        layout=layout,
+        split=params.index,
+        workers=workers or cores() * 2,
+        digests=digests,
+        compression=compression,
+        methods=methods,
     )
     folder = result.manifest.root
     out = out or folder / "manifest.csv"
@@ -86,6 +99,8 @@ def index_videos(
     passed += [f"{len(result.unlabelled)} videos without a label"] if result.unlabelled else []
     if passed:
         print(f"passed over: {', '.join(passed)}")
+    if result.missing:
+        print(plain(f"missing: {result.missing}"))
     for one in result.failures[:10]:
         print(plain(f"failed: {one.path}: {one.error.failure}: {one.error}"))
     if len(result.failures) > 10:
