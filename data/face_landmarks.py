@@ -121,7 +121,7 @@ class LandmarkFinder:
         small = image.resize(
             (int(size[0]), int(size[1])),
             Image.Resampling.BILINEAR,
-            (*map(float, low), *map(float, high)),
+            (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         )
         scale = size / (high - low)
         cosine, sine = math.cos(angle), math.sin(angle)
@@ -135,7 +135,7 @@ class LandmarkFinder:
             (matrix[0, 0], matrix[0, 1], origin[0], matrix[1, 0], matrix[1, 1], origin[1]),
             Image.Resampling.BILINEAR,
         )
-        raw, logit = self._run(np.asarray(upright, np.float32)[None] / 255)
+        raw, logit = self._run(np.asarray(upright, np.float32)[None] / np.float32(255))
         seen = raw.reshape(POINTS, 3)[:, :2] @ turn.T + start
         return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit))))
 
@@ -168,7 +168,7 @@ def _fill(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.f
     high = np.minimum(low + 1, len(known) - 1)
     share = (at - low)[:, None, None]
     mixed = (1 - share) * points[known[low]] + share * points[known[high]]
-    return np.where(found[:, None, None], points, mixed).astype(np.float32)
+    return np.asarray(np.where(found[:, None, None], points, mixed), np.float32)
 
 
 def _smooth(
@@ -178,4 +178,4 @@ def _smooth(
     gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
     kernel = np.exp(-0.5 * (gaps / SMOOTH_SECONDS) ** 2)  # (T, T)
     kernel /= kernel.sum(1, keepdims=True)
-    return np.einsum("ts,spc->tpc", kernel, points).astype(np.float32)
+    return np.asarray(np.einsum("ts,spc->tpc", kernel, points), np.float32)

@@ -310,7 +310,7 @@ class _Plan:
         centres = self._to[index][anchors]
         near = ((places[:, None] - centres[None]) ** 2).sum(-1) / (2 * (0.16 * size) ** 2)
         amount = self.parameters.elastic * self._elastic_move[index] * size
-        return (np.exp(-near) @ pushes * amount).astype(np.float32)
+        return np.asarray(np.exp(-near) @ pushes * amount, np.float32)
 
     def remember(
         self,

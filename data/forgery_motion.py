@@ -34,7 +34,7 @@ def face_sizes(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """The larger of a face's height and width, (T,) float32 pixels, of points (T, 468, 2)."""
     height = np.linalg.norm(points[:, 10] - points[:, 152], axis=1)
     width = np.linalg.norm(points[:, 234] - points[:, 454], axis=1)
-    return np.maximum(np.maximum(height, width), 4.0).astype(np.float32)
+    return np.asarray(np.maximum(np.maximum(height, width), 4.0), np.float32)
 
 
 def normalised(points: NDArray[np.float32], which: tuple[int, ...]) -> NDArray[np.float32]:
@@ -44,7 +44,7 @@ def normalised(points: NDArray[np.float32], which: tuple[int, ...]) -> NDArray[n
     cosine, sine = np.cos(angles), np.sin(angles)
     turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)
     sized = np.einsum("tkx,txy->tky", centred, turn) / face_sizes(points)[:, None, None]
-    return sized.astype(np.float32)
+    return np.asarray(sized, np.float32)
 
 
 def series(
@@ -62,9 +62,8 @@ def series(
     phases = rng.uniform(0, 2 * np.pi, (3, count))
     swing = np.sin(2 * np.pi * rates * times[:, None, None] + phases).sum(1) / np.sqrt(1.5)
     jump = np.clip(rng.standard_normal((len(times), count)), -2.5, 2.5)
-    if pace == "both":
-        return ((swing + jump) / np.sqrt(2)).astype(np.float32)
-    return (swing if pace == "smooth" else jump).astype(np.float32)
+    mixed = {"smooth": swing, "jittery": jump, "both": (swing + jump) / np.sqrt(2)}
+    return np.asarray(mixed[pace], np.float32)
 
 
 def late(times: NDArray[np.float64], lag: float, hold: float) -> NDArray[np.int64]:
@@ -81,17 +80,17 @@ def other_moments(points: NDArray[np.float32], times: NDArray[np.float64]) -> ND
     pose = normalised(points, RIGID).reshape(len(points), -1)
     gaps = np.abs(times[:, None] - times[None, :])
     apart = min(APART_SECONDS, (times[-1] - times[0]) / 3)
-    cost = _distances(pose, pose) + np.where(gaps < apart, 1.0, 0.0)
+    cost = root_mean_squares(pose, pose) + np.where(gaps < apart, 1.0, 0.0)
     return smooth_path(cost, 0.002)
 
 
 def like_moments(points: NDArray[np.float32], donor: NDArray[np.float32]) -> NDArray[np.int64]:
     """For each frame the moment of the donor's clip most like it in pose and face, (T,) int64."""
     weights = 0.4  # an open mouth that does not fit is seen less than a head that looks elsewhere
-    cost = _distances(
+    cost = root_mean_squares(
         normalised(points, RIGID).reshape(len(points), -1),
         normalised(donor, RIGID).reshape(len(donor), -1),
-    ) + weights * _distances(
+    ) + weights * root_mean_squares(
         normalised(points, LIPS).reshape(len(points), -1),
         normalised(donor, LIPS).reshape(len(donor), -1),
     )
@@ -135,7 +134,7 @@ def eye_moments(
     # Forwards and backwards, as a loop that must not jump.
     phase = np.abs((times - times[start] + length) % (2 * length) - length)
     found = np.searchsorted(times, times[start] + phase - 1e-6)
-    return np.clip(found, 0, len(times) - 1)
+    return np.asarray(np.clip(found, 0, len(times) - 1))
 
 
 def missing_frames(
@@ -150,7 +149,10 @@ def missing_frames(
     return missing
 
 
-def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+def root_mean_squares(
+    one: NDArray[np.floating], other: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """Root mean square distance of each pair of rows, (T, S)."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None, :] - 2 * one @ other.T
-    return np.sqrt(np.maximum(squares, 0) / one.shape[1]).astype(np.float64)
+    return np.asarray(np.sqrt(np.maximum(squares, 0) / one.shape[1]))

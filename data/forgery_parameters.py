@@ -8,11 +8,11 @@ looks alike in a small and in a large face.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 Method = Literal["blend", "swap", "reenact", "rebuild"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -153,9 +153,9 @@ def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameter
         method: None draws one that needs no second person.
     """
     rng = np.random.default_rng((seed, 11))
-    drawn = pick(rng, {"blend": 5.0, "reenact": 2.5, "rebuild": 2.5})
-    method = method or drawn  # type: ignore[assignment]
-    assert method is not None  # noqa: S101
+    alone: dict[Method, float] = {"blend": 5.0, "reenact": 2.5, "rebuild": 2.5}
+    drawn = pick(rng, alone)
+    method = method or drawn
     strength = round(float(rng.uniform(0.25, 1.0)), 3)
     region = pick(rng, REGIONS[method])
     # The smaller the region, the fewer pixels show a sign: it starts higher there.
@@ -187,7 +187,7 @@ def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameter
     return made
 
 
-def pick(rng: np.random.Generator, weights: dict[T, float]) -> T:  # type: ignore[type-var]
+def pick(rng: np.random.Generator, weights: dict[T, float]) -> T:
     """Draws a key by its weight."""
     keys = list(weights)
     shares = np.asarray(list(weights.values()), float)
@@ -203,12 +203,12 @@ def _either(rng: np.random.Generator, low: float, high: float) -> float:
     return round(float(rng.choice([-1, 1]) * rng.uniform(low, high)), 4)
 
 
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (round(float(value), 4) for value in values)
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = (round(value, 4) for value in values.tolist())
     return red, green, blue
 
 
-def _mask(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, object]:
+def _mask(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
     small = made.region in ("mouth", "eyes", "lower")
     swap = made.method == "swap"  # outside the donor's face there is the donor's hair
     return {
@@ -221,7 +221,7 @@ def _mask(rng: np.random.Generator, made: ForgeryParameters, power: float) -> di
     }
 
 
-def _colour(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, object]:
+def _colour(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
     tint = rng.standard_normal(3)
     tint /= np.linalg.norm(tint)
     return {
@@ -233,7 +233,7 @@ def _colour(rng: np.random.Generator, made: ForgeryParameters, power: float) -> 
     }
 
 
-def _detail(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, object]:
+def _detail(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
     if made.method == "rebuild":
         return {
             "shrink": _u(rng, 1.2, 1.5 + 1.3 * power),
@@ -246,7 +246,7 @@ def _detail(rng: np.random.Generator, made: ForgeryParameters, power: float) -> 
             "jpeg_quality": int(rng.integers(55, 92)) if rng.random() < 0.2 else 0,
         }
     kind = pick(rng, {"shrink": 3, "blur": 2, "sharpen": 2, "jpeg": 1.5, "skin": 1.5, "noise": 1})
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "filter": pick(rng, {"bicubic": 3, "bilinear": 3, "lanczos": 1.5, "box": 0.7}),
         "warp_bicubic": bool(rng.random() < 0.3),
     }
@@ -267,7 +267,7 @@ def _detail(rng: np.random.Generator, made: ForgeryParameters, power: float) -> 
     return found
 
 
-def _place(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, object]:
+def _place(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
     return {
         "shift_x": _either(rng, 0.004, 0.01 + 0.02 * power),
         "shift_y": _either(rng, 0.004, 0.01 + 0.02 * power),
@@ -278,7 +278,7 @@ def _place(rng: np.random.Generator, made: ForgeryParameters, power: float) -> d
     }
 
 
-def _time(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, object]:
+def _time(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
     """Signs over time; each clip shows some."""
 
     def maybe(chance: float, low: float, high: float) -> float:

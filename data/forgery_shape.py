@@ -124,7 +124,7 @@ def outline(points: Points, *, grow: float, waves: Points) -> Points:
     angles = np.arctan2(away[:, 1], away[:, 0])[:, None] * np.arange(1, waves.shape[1] + 1)
     push = grow + np.cos(angles) @ waves[0] + np.sin(angles) @ waves[1]
     push = np.maximum(push[:, None], -0.6 * distance)
-    return (centre + away * (1 + push / distance)).astype(np.float32)
+    return np.asarray(centre + away * (1 + push / distance), np.float32)
 
 
 def draw_mask(
@@ -144,7 +144,7 @@ def draw_mask(
         pen.polygon([(x - window.left, y - window.top) for x, y in line.tolist()], fill=255)
     mask = mask.filter(ImageFilter.GaussianBlur(max(softness, 0.7)))
     values = np.asarray(mask, np.float32) / 255
-    return np.clip(2 * values - 1, 0, 1) if inside else values
+    return np.asarray(np.clip(2 * values - 1, 0, 1) if inside else values, np.float32)
 
 
 class Warp:
@@ -182,7 +182,7 @@ class Warp:
 def _kernel(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
     """r^2 log r of each pair, (..., N, M)."""
     squares = ((one[..., :, None, :] - other[..., None, :, :]) ** 2).sum(-1).astype(np.float64)
-    return 0.5 * squares * np.log(np.maximum(squares, 1e-12))
+    return np.asarray(0.5 * squares * np.log(np.maximum(squares, 1e-12)))
 
 
 def mesh_places(window: Window) -> Points:
@@ -229,14 +229,13 @@ def draw_warped(
 def fit_affine(source: Points, target: Points) -> Points:
     """The affine map (3, 2) that takes points (N, 2) nearest to others: [x, y, 1] @ map."""
     ones = np.concatenate([source, np.ones((len(source), 1), np.float32)], 1)
-    return np.linalg.lstsq(ones.astype(np.float64), target.astype(np.float64), rcond=None)[
-        0
-    ].astype(np.float32)
+    found = np.linalg.lstsq(ones.astype(np.float64), target.astype(np.float64), rcond=None)[0]
+    return np.asarray(found, np.float32)
 
 
 def apply_affine(points: Points, matrix: Points) -> Points:
     """Points (N, 2) under an affine map (3, 2)."""
-    return (points @ matrix[:2] + matrix[2]).astype(np.float32)
+    return np.asarray(points @ matrix[:2] + matrix[2], np.float32)
 
 
 def bumps(rng: np.random.Generator, count: int = 6) -> tuple[NDArray[np.int64], Points]:
