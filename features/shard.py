@@ -286,6 +286,12 @@ class Shard:
         return len(self.keys)
 
     @property
+    def nbytes(self) -> int:
+        """What the rows of all its sequences take: the size at which a shard is closed."""
+        places = self._places.values()
+        return sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape, _ in places)
+
+    @property
     def dim(self) -> int:
         """D, length of one embedding."""
         return int(self._places["features"][1][1])

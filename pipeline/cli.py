@@ -69,7 +69,7 @@ app = typer.Typer(
 store_app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    help="Look into a folder of features.",
+    help="Look into folders of features and stores, and keep them in order.",
     rich_markup_mode=None,
 )
 app.add_typer(store_app, name="store")
@@ -369,6 +369,93 @@ def verify(
     from pipeline.inspection import verify_features
 
     verify_features(features, as_json=json_)
+
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show it and change nothing.")]
+StoreArgument = Annotated[Path, typer.Argument(help="The store that `extract` fills.")]
+
+
+@store_app.command()
+def repair(
+    features: Annotated[Path, typer.Argument(help="Folder of features, or a store.")],
+    copies: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FOLDER",
+            help="Where intact copies may be; default: the store, and all features below here.",
+        ),
+    ] = None,
+    dry_run: DryRunOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Rescue the intact videos of damaged shards and list those to extract again.
+
+    Example: unmask store repair features
+    """
+    from pipeline.upkeep import repair_features
+
+    repair_features(features, copies=copies, dry_run=dry_run, as_json=json_)
+
+
+@store_app.command()
+def gc(
+    store: StoreArgument = Path(".unmask/store"),
+    keep: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--keep",
+            metavar="FEATURES",
+            help="A folder of features that stays whole; default: all below the current folder.",
+        ),
+    ] = None,
+    drop_linked: Annotated[
+        bool, typer.Option("--drop-linked", help="Also remove what has hard links elsewhere.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Show which shards no folder of features uses, then remove them.
+
+    Example: unmask store gc --dry-run
+    """
+    from pipeline.upkeep import collect_garbage
+
+    collect_garbage(
+        store, keep=keep, drop_linked=drop_linked, dry_run=dry_run, yes=yes, as_json=json_
+    )
+
+
+@store_app.command()
+def compact(
+    store: StoreArgument = Path(".unmask/store"),
+    dry_run: DryRunOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Merge the small shards that many small runs left.
+
+    Example: unmask store compact
+    """
+    from pipeline.upkeep import compact_store
+
+    compact_store(store, dry_run=dry_run, as_json=json_)
+
+
+@store_app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of features.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    most: Annotated[int, typer.Option(min=0, help="How many videos to list.")] = 10,
+    json_: JsonOption = False,
+) -> None:
+    """Compare two folders of features of the same videos: frozen with fine-tuned, say.
+
+    Example: unmask store diff artifacts/features/frozen artifacts/features/finetuned
+    """
+    from pipeline.inspection import diff_features
+
+    diff_features(a, b, most=most, as_json=json_)
 
 
 def load(params: Path | None, overrides: list[str] | None) -> Any:

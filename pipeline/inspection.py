@@ -1,8 +1,11 @@
-"""`unmask store inspect` and `verify`: what a folder of features holds, and whether it is whole."""
+"""`unmask store inspect`, `diff`, `verify`: what folders of features hold, and if it is whole."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,57 +13,148 @@ from typing import Any
 import numpy as np
 
 from data.errors import StoreError
-from features.published import Features, verify
+from features.compare import compare
+from features.damage import Problem
+from features.layout import INDEX, parts_of, sealed_in, staged_in
+from features.published import FAILURES, Features, verify
+from features.recipe import Recipe
+from features.shard import Shard
+from features.statistics import statistics
 
 
 def inspect_features(folder: Path, *, as_json: bool) -> None:
-    """Prints what a folder of features holds."""
-    facts = describe(Features(folder))
+    """Prints what a folder of features holds, or each recipe of a working store."""
+    if (folder / INDEX).exists() or not folder.is_dir():
+        facts = describe(Features(folder))
+    else:
+        recipes = [describe_part(part) for part in parts_of(folder)]
+        facts = {
+            "folder": str(folder),
+            "videos": sum(one["videos"] for one in recipes),
+            "size_bytes": sum(one["size_bytes"] for one in recipes),
+            "recipes": recipes,
+        }
     if as_json:
         print(json.dumps(facts, indent=2, sort_keys=True))
-        return
+    else:
+        _tell(facts)
+
+
+def _tell(facts: dict[str, Any], indent: str = "") -> None:
+    """Prints facts as lines, what belongs to one of them below it."""
     for key, value in facts.items():
         if isinstance(value, dict):
-            print(f"{key}:")
-            for name, one in value.items():
-                print(f"  {name:<18}{one}")
+            print(f"{indent}{key}:")
+            _tell(value, indent + "  ")
+        elif isinstance(value, list):
+            for one in value:
+                print()
+                _tell(one, indent)
         else:
-            print(f"{key:<20}{value}")
+            shown = f"{value:.6g}" if isinstance(value, float) else value
+            print(f"{indent}{key:<{20 - len(indent)}}{shown}")
 
 
 def describe(features: Features) -> dict[str, Any]:
     """Recipe, backbone, counts, sizes, versions and statistics, as plain JSON."""
-    shards = features.shards
-    counts = np.concatenate([np.diff(shard.offsets) for shard in shards]) if shards else np.zeros(1)
-    recipe = features.recipe
-    values = [shard.rows["features"] for shard in shards]
-    total = sum(len(one) for one in values)
-    mean = sum(one.astype(np.float64).sum() for one in values) / max(total * features.dim, 1)
-    seen = sum(int(shard.rows["face_found"].sum()) for shard in shards)
-    return {
-        "folder": str(features.folder),
-        "videos": len(features),
-        "frames": int(total),
-        "frames per video": f"{counts.min():.0f} to {counts.max():.0f}",
-        "faces seen": f"{seen / max(total, 1):.1%} of frames",
+    facts = {"folder": str(features.folder)} | describe_shards(features.shards, features.recipe)
+    return facts | {
         "failures": len(features.failures()),
-        "shards": len(shards),
-        "size_bytes": sum(int(entry["size_bytes"]) for entry in features.listed),
         "dim": features.dim,
-        "mean": round(float(mean), 6),
-        "largest": max((float(one.max()) for one in values), default=0.0),
+        "trained on": {
+            name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
+            for name, part in features.provenance.get("trained_on", {}).items()
+        },
+    }
+
+
+def describe_part(part: Path) -> dict[str, Any]:
+    """The same of one recipe's part of a working store."""
+    shards = []
+    for path in sealed_in(part):
+        with contextlib.suppress(StoreError):  # `verify` tells of it
+            shards.append(Shard(path))
+    staged = staged_in(part)
+    unreadable = len(sealed_in(part)) - len(shards)
+    facts: dict[str, Any] = {"folder": str(part)}
+    if shards:
+        facts |= describe_shards(shards, shards[0].recipe)
+    else:
+        facts |= {"videos": 0, "size_bytes": 0}
+    return facts | {"staged videos": len(staged), "unreadable shards": unreadable}
+
+
+def describe_shards(shards: Sequence[Shard], recipe: Recipe) -> dict[str, Any]:
+    """Counts, sizes, statistics and recipe of shards of one recipe; videos count once."""
+    counts = np.concatenate([np.diff(shard.offsets) for shard in shards] or [np.zeros(1, int)])
+    frames = int(counts.sum())
+    seen = sum(int(shard.rows["face_found"].sum()) for shard in shards)
+    numbers = statistics(shard.rows["features"] for shard in shards)
+    return {
+        "videos": len({key for shard in shards for key in shard.keys}),
+        "frames": frames,
+        "frames per video": f"{counts.min():.0f} to {counts.max():.0f}",
+        "faces seen": f"{seen / max(frames, 1):.1%} of frames",
+        "shards": len(shards),
+        "size_bytes": sum(shard.path.stat().st_size for shard in shards),
+        "dim": shards[0].dim if shards else 0,
+        "mean": float(numbers.mean.mean()) if numbers else 0.0,
+        "largest": float(numbers.largest.max()) if numbers else 0.0,
+        "dimensions": numbers.to_json() if numbers else {},
         "dtype": recipe.dtype,
         "backbone": recipe.backbone,
         "backbone_digest": recipe.backbone_digest,
         "recipe_digest": recipe.digest,
         "face_detector": recipe.face_detector,
         "frames recipe": recipe.frames,
-        "versions": shards[0].versions if shards else {},
-        "trained on": {
-            name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
-            for name, part in features.provenance.get("trained_on", {}).items()
-        },
+        "versions": _all_versions(shards),
     }
+
+
+def _all_versions(shards: Sequence[Shard]) -> dict[str, str]:
+    """Of the programs that made them; several, where runs were by several."""
+    found: dict[str, set[str]] = {}
+    for shard in shards:
+        for name, version in shard.versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def diff_features(a: Path, b: Path, *, most: int, as_json: bool) -> None:
+    """`unmask store diff`: prints what two folders of features have in common, and what not."""
+    one, other = Features(a), Features(b)
+    told = compare(one, other)
+    if as_json:
+        facts = {"a": str(a), "b": str(b)} | asdict(told) | {"summary": told.summary()}
+        print(json.dumps(_without_nan(facts), indent=2))
+        return
+    print(f"{told.common} videos in both, {len(told.only_a)} only in {a}, ", end="")
+    print(f"{len(told.only_b)} only in {b}")
+    for mark, paths in (("a", told.only_a), ("b", told.only_b)):
+        for path in paths[:most]:
+            print(f"  only in {mark}: {path}")
+    for name, (left, right) in told.recipe.items():
+        print(f"recipe {name}: {left} | {right}")
+    if told.common and one.dim != other.dim:
+        print(f"embeddings of {one.dim} and of {other.dim} numbers cannot be compared")
+    for name, spread in told.summary().items():
+        numbers = ", ".join(f"{key} {value:.4f}" for key, value in spread.items())
+        print(f"{name.replace('_', ' '):<16}{numbers}")
+    for change in told.changes[:most]:
+        print(
+            f"  {change.path}: mean embedding: cosine {change.mean_cosine:.4f}, "
+            f"distance {change.mean_distance:.4f}; {change.frames} frames: "
+            f"cosine {change.frame_cosine:.4f}, distance {change.frame_distance:.4f}"
+        )
+
+
+def _without_nan(facts: Any) -> Any:
+    """JSON has no NaN: null says that there was nothing to measure."""
+    if isinstance(facts, dict):
+        return {key: _without_nan(value) for key, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [_without_nan(value) for value in facts]
+    return None if isinstance(facts, float) and math.isnan(facts) else facts
 
 
 def verify_features(folder: Path, *, as_json: bool) -> None:
@@ -77,8 +171,19 @@ def verify_features(folder: Path, *, as_json: bool) -> None:
             print(f"{problem.file}: {problem.problem}: {problem.message}")
     if problems:
         raise StoreError(
-            f"{folder} is damaged in {len(problems)} places; remove the damaged shards and extract "
-            "again: only their videos are embedded anew"
+            f"{folder} is damaged in {len(problems)} places; {_advice(folder, problems)}"
         )
     if not as_json:
         print(f"{folder}: whole")
+
+
+def _advice(folder: Path, problems: Sequence[Problem]) -> str:
+    """What to do about these problems."""
+    if all(problem.problem == "later" for problem in problems):
+        return "use a later unmask"
+    if any(problem.file in (INDEX, FAILURES) for problem in problems):
+        return "extract again: only what is missing is embedded anew"
+    return (
+        f"run `unmask store repair {folder}`: it keeps what is intact and lists what the next "
+        "`unmask extract` embeds anew"
+    )

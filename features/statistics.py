@@ -1,0 +1,95 @@
+"""What the numbers in shards look like, dimension by dimension, in one pass and little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_BYTES = 16 << 20
+"""Of rows as float64 at a time: what a pass costs in memory, however large the store."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Statistics:
+    """Of each dimension, over all frames.
+
+    Attributes:
+        frames: number of rows.
+        mean: (D,) float64.
+        std: (D,) float64, of the population.
+        smallest: (D,) float64.
+        largest: (D,) float64.
+    """
+
+    frames: int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    smallest: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+    @property
+    def dead(self) -> int:
+        """Number of dimensions that have one value in all frames: they tell a head nothing."""
+        return int((self.smallest == self.largest).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """The spread over dimensions, as plain values."""
+        return {
+            "mean": _spread(self.mean),
+            "std": _spread(self.std),
+            "smallest": float(self.smallest.min()),
+            "largest": float(self.largest.max()),
+            "dead_dimensions": self.dead,
+        }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}
+
+
+def statistics(
+    rows: Iterable[NDArray[np.floating[Any]]], *, chunk_bytes: int = CHUNK_BYTES
+) -> Statistics | None:
+    """Statistics of all rows of some arrays; None where there is no row.
+
+    Chan's update of mean and squared deviations (1979): exact where a sum of squares would not be.
+
+    Args:
+        rows: arrays (R, D) of one D; they may be memory maps.
+        chunk_bytes: of rows as float64 that are looked at in one go.
+    """
+    total: Statistics | None = None
+    for array in rows:
+        step = max(1, chunk_bytes // (8 * array.shape[1]))
+        for start in range(0, len(array), step):
+            chunk = _of_chunk(array[start : start + step].astype(np.float64))
+            total = chunk if total is None else _joined(total, chunk)
+    return total
+
+
+def _of_chunk(chunk: NDArray[np.float64]) -> Statistics:
+    return Statistics(
+        frames=len(chunk),
+        mean=chunk.mean(axis=0),
+        std=chunk.std(axis=0),
+        smallest=chunk.min(axis=0),
+        largest=chunk.max(axis=0),
+    )
+
+
+def _joined(one: Statistics, other: Statistics) -> Statistics:
+    frames = one.frames + other.frames
+    share = other.frames / frames
+    apart = other.mean - one.mean
+    variance = (1 - share) * one.std**2 + share * other.std**2 + share * (1 - share) * apart**2
+    return Statistics(
+        frames=frames,
+        mean=one.mean + share * apart,
+        std=np.sqrt(variance),
+        smallest=np.minimum(one.smallest, other.smallest),
+        largest=np.maximum(one.largest, other.largest),
+    )
