@@ -131,7 +131,8 @@ def _entry(path: str) -> Entry | None:
     if original:
         parts[place] = "Celeb-real"
         original = PurePosixPath(*parts[:-1], f"{original}{file.suffix}").as_posix()
-    alone = f"celeb-df {'youtube ' * (folder == 'youtubereal')}{file.stem.casefold()}"
+    # Odd names are left to assign_groups, which reads them with suspicion.
+    alone = f"celeb-df youtube {file.stem.casefold()}" if folder == "youtubereal" else ""
     return Entry(
         path=path,
         label=label,

@@ -134,7 +134,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         told = people_of(below[0]) if below and PERSON.fullmatch(below[0]) else told
     if (label == FAKE) != bool(told[1]):
         told = ("", "")
-    names = groups_of(*told) if told[0] else (f"deeperforensics {file.stem}",)
+    names = groups_of(*told) if told[0] else ("",)
     variant = below[0] if below and below[0].casefold() != "videos" else "DeeperForensics"
     return Entry(
         path=path,

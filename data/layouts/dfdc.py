@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from data.errors import InputError
 from data.layouts.listing import FAKE, Entry, Listing
 from data.layouts.metadata import (
+    find,
     folders_of,
     inside,
     kind,
@@ -67,7 +68,7 @@ def read(root: Path) -> Listing:
     named: set[str] = set()
     absent = 0
     for part in sorted(parts):
-        records = _csv(part) if part.suffix == ".csv" else _json(part)
+        records = _csv(part) if part.suffix.casefold() == ".csv" else _json(part)
         there = videos[part]
         for entry in records:
             named.add(entry.group)
@@ -102,11 +103,13 @@ def _parts(root: Path) -> Iterator[Path]:
     level = [root]
     for _ in range(3):
         for folder in level:
-            table, records = folder / "labels.csv", folder / "metadata.json"
-            if table.is_file() and _columns(table) == COLUMNS:
+            table, records = find(folder, "labels.csv"), find(folder, "metadata.json")
+            if table and table.is_file() and _columns(table) == COLUMNS:
                 yield table
-            elif records.is_file() and (
-                PART.fullmatch(folder.name) or RECORD.search(_head(records))
+            elif (
+                records
+                and records.is_file()
+                and (PART.fullmatch(folder.name) or RECORD.search(_head(records)))
             ):
                 yield records
         level = [below for folder in level for below in folders_of(folder)]

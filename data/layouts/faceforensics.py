@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
 from data.errors import DatasetError, InputError
-from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of
+from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of, walk
 from data.layouts.metadata import find, folders_of, kind, read_json
 
 METHODS = (
@@ -37,11 +38,13 @@ NO_VIDEOS_OF_FACES = {"masks", "mask", "models", "downloaded_videos"}
 COMPRESSION = re.compile(r"raw|c\d{1,2}")
 
 SPLITS = ("train", "val", "test")
+LOOKED_AT = 1000
+"""Files whose names are looked at before the folders are somebody else's."""
 VIDEOS = 1000
 """Originals, and fakes of each method but DeepFakeDetection."""
 
 PAIR = re.compile(r"(\d{1,6})_(\d{1,6})(?:[ (.-].*)?")  # a second download has " (1)"
-DFD_FAKE = re.compile(r"(\d{1,6})_(\d{1,6})__(.+)__([^_]+)")
+DFD_FAKE = re.compile(r"(\d{1,6})_(\d{1,6})__(.+?)(?:__([A-Za-z0-9]+))?")
 DFD_REAL = re.compile(r"(\d{1,6})__(.+)")
 
 
@@ -63,15 +66,19 @@ class People:
 
 
 def detect(root: Path) -> bool:
-    """Whether the root holds the folders at the top, or those of two or more parts.
+    """Whether the root holds the folders at the top, or those of parts with names like theirs.
 
     With folders real/ and fake/ beside them it is a collection of the user's own.
     """
     names = {path.name.casefold() for path in folders_of(root)}
     if names & TOPS.keys():
         return not any(label_of(name) is not None for name in names - TOPS.keys() - PROPER.keys())
-    methods = names & PROPER.keys()
-    return len(methods) > 1 or (bool(methods) and bool(names & REALS))
+    methods = [path for path in folders_of(root) if path.name.casefold() in PROPER]
+    if len(methods) < 2 and not names & REALS:
+        return False
+    # "Deepfakes" and "original" may be anybody's; pairs of numbers are this data set's.
+    files = islice(chain.from_iterable(walk(path) for path in methods), LOOKED_AT)
+    return any((told := people_of(file.stem)) and told.source for file in files)
 
 
 def read(root: Path) -> Listing:
@@ -192,7 +199,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
     return Entry(
         path=path,
         label=FAKE if fake else REAL,
-        group=told.groups[0] if told else f"ff++ {collection} {file.stem}",
+        group=told.groups[0] if told else "",  # assign_groups reads odd names with suspicion
         kin=told.groups[1:] if told else (),
         method=(PROPER.get(part, part) or "fake") if fake else "real",
         split=split,

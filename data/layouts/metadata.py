@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -146,16 +147,17 @@ def find(folder: Path, name: str) -> Path | None:
         return folder / name
     wanted = name.casefold()
     try:
-        found = sorted(path for path in folder.iterdir() if path.name.casefold() == wanted)
+        found = sorted(one for one in os.listdir(folder) if one.casefold() == wanted)
     except OSError:
         return None
-    return found[0] if found else None
+    return folder / found[0] if found else None
 
 
 def folders_of(folder: Path) -> list[Path]:
     """The folders in a folder, sorted; hidden ones left out; none where it cannot be read."""
     try:
-        found = [path for path in folder.iterdir() if path.is_dir()]
+        with os.scandir(folder) as found:
+            names = [one.name for one in found if one.is_dir() and not one.name.startswith(".")]
     except OSError:
         return []
-    return sorted(path for path in found if not path.name.startswith("."))
+    return [folder / name for name in sorted(names)]

@@ -9,7 +9,7 @@ import pytest
 
 from data.errors import DatasetError, InputError, UnmaskError
 from data.groups import assign_groups
-from data.layouts import metadata, read_layout
+from data.layouts import faceforensics, metadata, read_layout
 from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing
 
 
@@ -157,6 +157,40 @@ def test_folders_of_ones_own_beside_it_are_read_by_their_names(tmp_path: Path) -
     assert read_layout(root)[0] == "folders"
     put(root, "labels.csv", "path,label\nreal/a.mp4,fake\n")
     assert read_layout(root)[0] == "table"
+
+
+def test_folders_called_deepfakes_and_original_may_be_anybodys(tmp_path: Path) -> None:
+    root = tree(tmp_path, "Deepfakes/ann_fake.mp4", "original/ann.mp4")
+    name, listing = read_layout(root)
+    assert name == "folders"
+    assert labels(listing) == {"Deepfakes/ann_fake.mp4": FAKE, "original/ann.mp4": REAL}
+    assert len(groups(listing)) == 1
+
+
+def test_odd_names_in_a_data_set_are_grouped_with_suspicion(tmp_path: Path) -> None:
+    root = tree(tmp_path, "original_sequences/youtube/c23/videos/ann.mp4",
+                "manipulated_sequences/Deepfakes/c23/videos/ann_to_bob.mp4",
+                "manipulated_sequences/HeadSwap/c23/videos/000_001 (1).mp4")  # fmt: skip
+    _, listing = read_layout(root)
+    assert {entry.method for entry in listing.entries} == {"real", "Deepfakes", "HeadSwap"}
+    assert groups(listing) == [{"000_001 (1).mp4"}, {"ann.mp4", "ann_to_bob.mp4"}]
+
+
+@pytest.mark.parametrize(
+    ("stem", "target", "source", "original"),
+    [
+        ("000_003", "000", "003", "000"),
+        ("000", "000", "", ""),
+        ("01_02__walk_outside__A1B2", "01", "02", "01__walk_outside"),
+        ("01_02__walk__fast__A1B2", "01", "02", "01__walk__fast"),
+        ("01_02__walk", "01", "02", "01__walk"),
+        ("01__walk_outside", "01", "", ""),
+    ],
+)
+def test_names_of_faceforensics(stem: str, target: str, source: str, original: str) -> None:
+    told = faceforensics.people_of(stem)
+    assert told is not None
+    assert (told.target, told.source, told.original) == (target, source, original)
 
 
 def test_only_some_split_files_keep_the_rest_out_of_the_test(tmp_path: Path) -> None:
@@ -312,6 +346,12 @@ def test_dfdc_test_sets_tell_1_for_fake(tmp_path: Path) -> None:
     assert name == "dfdc"
     assert labels(alone) == {"x.mp4": FAKE, "y.mp4": REAL}
     assert splits(alone) == {"x.mp4": "test", "y.mp4": "test"}
+
+
+def test_dfdc_in_capitals(tmp_path: Path) -> None:
+    root = put(tree(tmp_path, "DFDC_TRAIN_PART_0/A.MP4"), "DFDC_TRAIN_PART_0/METADATA.JSON",
+               {"a.mp4": {"label": "Real", "split": "TRAIN"}})  # fmt: skip
+    assert labels(read_layout(root)[1]) == {"DFDC_TRAIN_PART_0/A.MP4": REAL}
 
 
 def test_dfdc_records_with_gaps(tmp_path: Path) -> None:
