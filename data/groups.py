@@ -87,7 +87,7 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
     """
     links = Links()
     people = person_folders(entries)
-    given = {entry.group for entry in entries if entry.group}
+    given = {name for entry in entries for name in (entry.group, *entry.kin) if name}
     nodes, names = [], []
     nameless = []  # entries whose partners are to be found by name, with node and words
     for entry, sha256 in zip(entries, sha256s, strict=True):
@@ -105,6 +105,8 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
                 links.join(node, f"given {name}")
         for other in entry.kin:
             links.join(node, f"given {other}")
+        # A group keeps its name where only a part of its videos is downloaded.
+        name = min(name, *entry.kin) if entry.kin else name
         links.join(node, f"sha256 {sha256}")
         nodes.append(node)
         names.append(name)

@@ -55,19 +55,20 @@ def read(root: Path) -> Listing:
         InputError: there is none, it names no video that is there, or a record cannot be meant.
     """
     listing = Listing(root=root, source="DFDC's metadata")
-    # The innermost folder with metadata owns a video.
-    parts = sorted(_parts(root), key=lambda path: -len(path.parts))
-    videos: dict[Path, dict[str, str]] = {path: {} for path in parts}
+    parts = sorted(_parts(root))
+    owners = {part.parent.relative_to(root).as_posix(): part for part in parts}
+    videos: dict[Path, dict[str, str]] = {part: {} for part in parts}
     for path in listing.scan():
-        owner = next((part for part in parts if (root / path).is_relative_to(part.parent)), None)
-        if owner is None:
+        # The innermost folder with metadata owns a video.
+        above = (parent.as_posix() for parent in PurePosixPath(path).parents)
+        home = next((folder for folder in above if folder in owners), None)
+        if home is None:
             listing.unlabelled.append(path)
         else:
-            below = (root / path).relative_to(owner.parent).as_posix()
-            videos[owner][_key(below)] = path
+            videos[owners[home]][_key(path if home == "." else path[len(home) + 1 :])] = path
     named: set[str] = set()
     absent = 0
-    for part in sorted(parts):
+    for part in parts:
         records = _csv(part) if part.suffix.casefold() == ".csv" else _json(part)
         there = videos[part]
         for entry in records:

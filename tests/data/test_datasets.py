@@ -152,6 +152,13 @@ def test_faceforensics_in_one_compression_finds_originals_of_it(tmp_path: Path) 
             )
 
 
+def test_a_group_has_one_name_whatever_part_is_downloaded(tmp_path: Path) -> None:
+    for number, name in enumerate(("000_003", "003_000")):
+        path = f"manipulated_sequences/Deepfakes/c23/videos/{name}.mp4"
+        _, listing = read_layout(tree(tmp_path / str(number), path))
+        assert assign_groups(listing.entries, ["a"]) == ["ff++ 000"]
+
+
 def test_folders_of_ones_own_beside_it_are_read_by_their_names(tmp_path: Path) -> None:
     root = tree(tmp_path, "manipulated_sequences/Deepfakes/c23/videos/000_003.mp4", "real/a.mp4")
     assert read_layout(root)[0] == "folders"
