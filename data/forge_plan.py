@@ -38,7 +38,8 @@ class ForgeConfig:
         crf: quality of the H.264 encoder, lower is better; the same for a pair.
         crf_spread: each pair's own quality differs from `crf` by at most this.
         methods: weight of each method; swaps are made where a similar face exists, else blends.
-        swap_distance: greatest difference of two faces that are swapped; 1 is alike.
+        swap_distance: greatest difference of two faces that are swapped; two clips of one person
+            in one light differ by about 0.4.
         max_failures: share of videos that may fail before the command does.
 
     Raises:
@@ -54,7 +55,7 @@ class ForgeConfig:
     methods: dict[str, float] = field(
         default_factory=lambda: {"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
     )
-    swap_distance: float = 2.5
+    swap_distance: float = 1.2
     max_failures: float = 0.2
 
     def __post_init__(self) -> None:
@@ -218,10 +219,20 @@ def _donors(
 
 
 def distances(facts: Sequence[Facts]) -> NDArray[np.float64]:
-    """How unlike two faces are, (N, N): shape and pose, skin, and a donor that is too small."""
-    shapes = np.asarray([one.shape for one in facts])
+    """How ill each face would be replaced by each other's, (N, N).
+
+    By pose and shape, where each moment of the one is compared with the other's nearest; by skin;
+    and by size: a donor's face that must be enlarged is a blur.
+    """
+    poses = [np.asarray(one.poses) for one in facts]
+    starts = np.cumsum([0, *map(len, poses)])[:-1]
+    every = np.concatenate(poses)
+    shape = np.empty((len(facts), len(facts)))
+    for place, own in enumerate(poses):
+        nearest = np.minimum.reduceat(root_mean_squares(own, every), starts, axis=1)
+        shape[place] = (nearest.mean(0) + nearest.max(0)) / 2
     skins = np.log(np.maximum(np.asarray([one.skin for one in facts]), 8.0))
+    skin = root_mean_squares(skins, skins)
     sizes = np.log2(np.asarray([one.face_size for one in facts]))
-    shape, skin = root_mean_squares(shapes, shapes), root_mean_squares(skins, skins)
     coarse = np.maximum(0, sizes[:, None] - sizes[None, :])
-    return np.asarray((shape / SHAPE_UNIT + skin / SKIN_UNIT + coarse) / 2)
+    return np.asarray((shape / SHAPE_UNIT + skin / SKIN_UNIT) / 2 + coarse)

@@ -33,6 +33,8 @@ CLIP_BYTES = 400 << 20
 FEWEST_FRAMES = 8
 SMALLEST_FACE = 36.0
 """Height of a face in pixels below which no forgery would be seen."""
+MOMENTS = 8
+"""At which two people's poses and faces are compared."""
 STEPS = 16.0
 """Points are kept in sixteenths of a pixel, which is finer than the model."""
 
@@ -48,8 +50,7 @@ class Facts:
         height: likewise.
         face_size: median height of the face in pixels.
         skin: mean colour of the face, (3,) of 255.
-        shape: mean of the face's normalised points, (2 K,).
-        spread: standard deviation of the same, one number: how much the face moves.
+        poses: the face's normalised points at some moments, one row (2 K,) for each.
     """
 
     fps: float
@@ -58,8 +59,7 @@ class Facts:
     height: int
     face_size: float
     skin: tuple[float, ...]
-    shape: tuple[float, ...]
-    spread: float
+    poses: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,8 @@ def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
         )
     span = float(times[-1] - times[0])
     fps = (len(times) - 1) / span if span > 0 else info.fps
-    shapes = normalised(found.points, CONTROL)
+    moments = np.unique(np.linspace(0, len(times) - 1, MOMENTS).round().astype(int))
+    shapes = normalised(found.points[moments], CONTROL).astype(np.float64)
     facts = Facts(
         fps=round(min(max(fps, 1.0), 240.0), 3),
         frames=len(times),
@@ -160,8 +161,7 @@ def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
         height=pixels.shape[1],
         face_size=round(size, 1),
         skin=_skin(pixels, found.points),
-        shape=tuple(round(float(value), 4) for value in shapes.mean(0).ravel()),
-        spread=round(float(shapes.std(0).mean()), 4),
+        poses=tuple(tuple(row) for row in shapes.reshape(len(shapes), -1).round(4).tolist()),
     )
     _save(keep, Survey(facts=facts, points=found.points, times=times))
     return facts
@@ -177,7 +177,7 @@ def load_survey(keep: Path) -> Survey:
         facts = json.loads(str(held["facts"]))
         points = held["points"].astype(np.float32) / STEPS
         times = held["times"].astype(np.float64)
-    facts |= {name: tuple(facts[name]) for name in ("skin", "shape")}
+    facts |= {"skin": tuple(facts["skin"]), "poses": tuple(map(tuple, facts["poses"]))}
     return Survey(facts=Facts(**facts), points=points, times=times)
 
 

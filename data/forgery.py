@@ -12,9 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from data.forgery_look import coarsen, grid_of, light_match, mean_match, recolour, refocus
+from data.forgery_look import (
+    coarsen,
+    fitting_blur,
+    grid_of,
+    light_match,
+    mean_match,
+    recolour,
+    refocus,
+)
 from data.forgery_motion import (
     CONTROL,
     RIGID,
@@ -92,6 +100,7 @@ def forge_clip(
     forged = frames.copy()
     before: tuple[NDArray[np.float32], Window] | None = None
     fit: NDArray[np.float32] | None = None
+    soft: float | None = None
     for index in range(count):
         window = plan.window(index, frames.shape[2], frames.shape[1])
         if window is None or plan.missing[index]:
@@ -100,17 +109,21 @@ def forge_clip(
         under = Image.fromarray(frames[index]).crop(window.box)
         face = plan.face(index, window, source)
         mask = plan.mask(index, window)
+        if donor is not None:
+            soft = fitting_blur(face, under, mask) if soft is None else soft
+            face = face.filter(ImageFilter.GaussianBlur(soft))
         face = refocus(face, parameters, float(plan.sizes[index]), float(plan.blur_more[index]))
         pixels = np.asarray(face, np.float32)
         below = np.asarray(under, np.float32)
-        if parameters.matching == "mean":
+        if parameters.matching == "mean" or donor is not None:
             now = mean_match(pixels, below, mask)
             # Slowly: a match made anew in each frame flickers by itself.
             fit = now if fit is None else 0.9 * fit + 0.1 * now
             pixels = pixels @ fit[:3] + fit[3]
-        elif parameters.matching == "light":
-            pixels = pixels + light_match(face, under, mask)
-        face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+        if parameters.matching == "light":
+            pixels = np.asarray(face, np.float32) + light_match(face, under, mask)
+            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
         pixels = np.asarray(recolour(face, parameters, plan.shade[index]), np.float32)
         if plan.memory and before is not None:
             pixels = plan.remember(index, window, pixels, *before)

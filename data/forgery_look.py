@@ -25,6 +25,8 @@ STANDARD_SIZE = 160.0
 """Size of the face in pixels at which blur and sharpening are meant."""
 SMALLEST_SIZE = 52.0
 """Pixels of a face below which a loss of resolution would leave a smear, not a face."""
+SHARPER = 1.2
+"""By this factor a donor's face may be sharper than the one it replaces."""
 LIGHT_CELLS = 24
 """Side of the small picture in which the light is compared."""
 
@@ -137,6 +139,30 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
     to_grey = np.outer(GREY, np.ones(3))
     matrix = light * to_grey + colour * (np.eye(3) - to_grey)
     return np.concatenate([matrix, (means[1] - means[0] @ matrix)[None]]).astype(np.float32)
+
+
+def fitting_blur(face: Image.Image, under: Image.Image, mask: Pixels) -> float:
+    """The blur that makes the face about as sharp as what is under it, pixels; 0 if it is not.
+
+    Somebody who swaps faces does so as well; what remains of the difference is the sign.
+    """
+    wanted = SHARPER * _sharpness(under, mask)
+    for blur in (0.0, 0.5, 0.8, 1.2, 1.7, 2.4, 3.4):
+        if _sharpness(face.filter(ImageFilter.GaussianBlur(blur)), mask) <= wanted:
+            break
+    return blur
+
+
+def _sharpness(picture: Image.Image, mask: Pixels) -> float:
+    """Mean difference of neighbouring pixels over their overall spread, inside the mask."""
+    grey = np.asarray(picture, np.float32) @ GREY
+    steps = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
+    weights = mask[:-1, :-1]
+    total = max(float(weights.sum()), 1e-6)
+    part = grey[:-1, :-1]
+    mean = float((part * weights).sum()) / total
+    spread = (float((weights * (part - mean) ** 2).sum()) / total) ** 0.5
+    return float(np.sum(steps * weights)) / total / max(spread, 1.0)
 
 
 def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:

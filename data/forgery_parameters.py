@@ -263,7 +263,7 @@ def _detail(rng: np.random.Generator, made: ForgeryParameters, power: float) -> 
     elif kind == "skin":
         found["smooth_skin"] = _u(rng, 0.4, 0.6 + 0.4 * power)
     else:
-        found["noise"] = _u(rng, 1.5, 2.5 + 4 * power)
+        found["noise"] = _u(rng, 1.2, 2.0 + 2.5 * power)
     return found
 
 

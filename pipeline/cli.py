@@ -132,6 +132,26 @@ def demo(
 
 
 @app.command()
+def forge(
+    reals: Annotated[
+        Path, typer.Argument(metavar="REAL_DIR", help="Folder of real videos, or a manifest.")
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write; new, empty or an older forge.")],
+    root: RootOption = None,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Make training data from real videos alone: copies and self-made forgeries of them.
+
+    Example: unmask forge reals forged --set forge.copies=2
+    """
+    from pipeline.forging import forge_videos
+
+    forge_videos(reals, out, root=root, params=load(params, set_), workers=workers)
+
+
+@app.command()
 def index(
     root: Annotated[Path, typer.Argument(help="Folder with real/ and fake/, or a CSV of labels.")],
     out: Annotated[

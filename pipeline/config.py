@@ -20,6 +20,7 @@ import yaml
 
 from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
+from data.forge_plan import ForgeConfig
 from data.frames import FrameRecipe
 from data.split import SplitConfig
 from features.recipe import DType
@@ -85,12 +86,15 @@ class Params:
 
     Attributes:
         videos: folder of the videos, for dvc.yaml; the commands take theirs as an argument.
+        reals: name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default.
         seed: of everything that is drawn in training and evaluation.
     """
 
     videos: str = "artifacts/demo"
     seed: int = 0
+    reals: dict[str, str] = field(default_factory=dict)
     demo: DemoConfig = field(default_factory=DemoConfig)
+    forge: ForgeConfig = field(default_factory=ForgeConfig)
     index: SplitConfig = field(default_factory=SplitConfig)
     frames: FrameRecipe = field(default_factory=FrameRecipe)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
