@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -84,7 +85,8 @@ def inside(text: object, place: str) -> str:
     Raises:
         InputError: it is no text, absolute, or leads out of the folder.
     """
-    if isinstance(text, str) and "\0" not in text and text.isprintable():
+    # Half a surrogate pair, which JSON can hold, is in no file's name.
+    if isinstance(text, str) and not re.search("[\x00-\x1f\ud800-\udfff]", text):
         path = PurePosixPath(text)
         if path.name and not path.is_absolute() and ".." not in path.parts:
             return path.as_posix()

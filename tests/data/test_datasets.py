@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import DatasetError, InputError, UnmaskError
 from data.groups import assign_groups
@@ -597,3 +599,40 @@ def test_deepfakebench_paths_are_compared_and_never_opened(tmp_path: Path) -> No
     _, listing = read_layout(root / "bench.json")
     assert labels(listing) == {"a/a.mp4": REAL}
     assert missing(listing) == {"videos named in bench.json": 1}
+
+
+NAMES = st.sampled_from(
+    ["a.mp4", "b.mp4", "x/a.mp4", "../a.mp4", "label", "frames", "train", "test", "c23", "set",
+     "FF-DF", "FF-real", "original", "split"]
+)  # fmt: skip
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), NAMES,
+    st.sampled_from(["REAL", "FAKE", "train", "000", "003"]),
+)  # fmt: skip
+JSONS = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4)
+)
+
+
+@given(content=JSONS)
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [("dfdc", "dfdc_train_part_0/metadata.json"), ("dfdc-preview", "dataset.json"),
+     ("deepfakebench", "bench.json"), ("faceforensics", "train.json")],
+)  # fmt: skip
+def test_whatever_a_metadata_file_holds_it_ends_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, layout: str, name: str, content: object
+) -> None:
+    root = tree(tmp_path_factory.mktemp("fuzz"), "a.mp4", "dfdc_train_part_0/a.mp4",
+                "original_sequences/youtube/c23/videos/000.mp4")  # fmt: skip
+    put(root, name, json.dumps(content))
+    given_root = root / name if layout == "deepfakebench" else root
+    told, entries = "one line", []
+    try:
+        entries = read_layout(given_root, layout)[1].entries
+    except UnmaskError as error:
+        told = str(error)
+    assert len(told.splitlines()) == 1
+    for entry in entries:
+        assert entry.label in (REAL, FAKE)
+        assert (root / entry.path).resolve().is_relative_to(root.resolve())
