@@ -79,7 +79,10 @@ def read(root: Path) -> Listing:
             elif entry.label < 0:
                 listing.unlabelled.append(video)
             else:
-                listing.entries.append(replace(entry, path=video))
+                # Beside the fake, until it is found among the reals of all parts.
+                folder = part.parent.relative_to(root)
+                original = (folder / entry.original).as_posix() if entry.original else ""
+                listing.entries.append(replace(entry, path=video, original=original))
         listing.unlabelled += there.values()
     if not listing.entries:
         raise InputError(

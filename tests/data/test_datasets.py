@@ -335,6 +335,7 @@ def test_dfdc_parts_and_one_part_as_the_root(tmp_path: Path, part: str) -> None:
         part + name: FAKE if PART[name]["label"] == "FAKE" else REAL for name in DFDC_FILES
     }
     assert by_path(listing)[f"{part}aaa.mp4"].original == f"{part}bbb.mp4"
+    assert by_path(listing)[f"{part}ddd.mp4"].original == f"{part}gone.mp4"
     assert by_path(listing)[f"{part}bbb.mp4"].method == "real"
     assert groups(listing) == DFDC_GROUPS
     assert {entry.split for entry in listing.entries} == {""}  # all train parts nothing
