@@ -18,13 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data.demo import DemoConfig, write_demo
-from data.demo_expression import Face
-from data.demo_forgery import METHODS, Forgery, draw_forgery, forge, region
-from data.demo_motion import blink, perform
-from data.demo_person import draw_person
-from data.demo_portrait import SIZE, Portrait, draw_light, outline_distance, paint_portrait
-from data.demo_portrait import face_grid as grid
-from data.demo_take import Take, render_take
+from data.demo.expression import Face
+from data.demo.forgery import METHODS, Forgery, draw_forgery, forge, region
+from data.demo.motion import blink, perform
+from data.demo.person import draw_person
+from data.demo.portrait import SIZE, Portrait, draw_light, outline_distance, paint_portrait
+from data.demo.portrait import face_grid as grid
+from data.demo.take import Take, render_take
 from data.errors import ConfigError, InputError, OutputError, ToolError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, read_frames

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_motion import Performance
-from data.demo_portrait import CENTRE, SIZE, UNIT, Portrait
-from data.demo_scene import (
+from data.demo.motion import Performance
+from data.demo.portrait import CENTRE, SIZE, UNIT, Portrait
+from data.demo.scene import (
     Backdrop,
     Camera,
     Sensor,
@@ -17,7 +17,7 @@ from data.demo_scene import (
     paint_background,
     paint_body,
 )
-from data.demo_texture import Picture, Plane, enlarge
+from data.demo.texture import Picture, Plane, enlarge
 
 STEP = 8
 """Pixels between the points at which the turn of the head is computed."""

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_texture import Colour, colour, from_srgb
+from data.demo.texture import Colour, colour, from_srgb
 
 Hair = Literal["short", "long", "bob", "receding", "bald", "bun"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.demo_person import Person
-from data.demo_texture import Picture, Plane, clouds, mix, ramp
+from data.demo.person import Person
+from data.demo.texture import Picture, Plane, clouds, mix, ramp
 
 if TYPE_CHECKING:
-    from data.demo_portrait import Light
+    from data.demo.portrait import Light
 
 
 def paint_hair(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_expression import Expression
+from data.demo.expression import Expression
 
 Series = NDArray[np.float32]
 """One value per frame, (T,)."""

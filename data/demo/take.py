@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_expression import Face
-from data.demo_face import render
-from data.demo_forgery import METHODS, Method, draw_forgery, forge
-from data.demo_motion import perform
-from data.demo_person import Person, draw_person
-from data.demo_portrait import draw_light, paint_portrait
-from data.demo_scene import Shot, draw_camera
-from data.demo_texture import Picture
+from data.demo.expression import Face
+from data.demo.face import render
+from data.demo.forgery import METHODS, Method, draw_forgery, forge
+from data.demo.motion import perform
+from data.demo.person import Person, draw_person
+from data.demo.portrait import draw_light, paint_portrait
+from data.demo.scene import Shot, draw_camera
+from data.demo.texture import Picture
 from data.errors import ConfigError
 
 DONORS = 12

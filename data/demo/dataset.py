@@ -2,7 +2,7 @@
 
 Nothing is downloaded and nobody real is shown. The set is made so that the files say nothing about
 the label: a fake is a second take of the same person with its own motion, light and background,
-filmed by the same camera and encoded by the same settings. `demo_take` and its siblings render;
+filmed by the same camera and encoded by the same settings. `take` and its siblings render;
 this module writes, labels, and keeps a folder from being mixed up.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.demo_take import DemoConfig, Take, plan, render_take
+from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
 from data.ffmpeg import encode
 

@@ -1,7 +1,7 @@
 """Paints a person's face once, lit from one side, as a picture that can then be moved.
 
-The picture is painted front on, with closed eyes and mouth; `demo_expression` opens them and
-`demo_face` turns the head. Skin is lit by a relief (a dome with nose, brows, lips and pores), so
+The picture is painted front on, with closed eyes and mouth; `expression` opens them and
+`face` turns the head. Skin is lit by a relief (a dome with nose, brows, lips and pores), so
 shading, gloss and pores agree with each other as they do on a photograph.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.demo_hair import paint_hair
-from data.demo_person import Person
-from data.demo_texture import Colour, Picture, Plane, bump, clouds, colour, mix, pair, ramp, to_srgb
+from data.demo.hair import paint_hair
+from data.demo.person import Person
+from data.demo.texture import Colour, Picture, Plane, bump, clouds, colour, mix, pair, ramp, to_srgb
 
 SIZE = 272
 """Side of the picture in pixels."""

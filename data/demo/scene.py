@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from data.demo_person import Person
-from data.demo_portrait import Light
-from data.demo_texture import Colour, Picture, Plane, clouds, colour, enlarge, mix, ramp, to_srgb
+from data.demo.person import Person
+from data.demo.portrait import Light
+from data.demo.texture import Colour, Picture, Plane, clouds, colour, enlarge, mix, ramp, to_srgb
 
 MARGIN = 24
 """Pixels that background and shoulders reach beyond the frame, for the motion of the camera."""

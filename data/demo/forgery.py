@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.demo_expression import Face
-from data.demo_motion import Performance, blink, speak
-from data.demo_person import Person
-from data.demo_portrait import UNIT, Light, Portrait, face_grid, paint_portrait
-from data.demo_texture import Colour, Picture, Plane, clouds, colour, mix, ramp
+from data.demo.expression import Face
+from data.demo.motion import Performance, blink, speak
+from data.demo.person import Person
+from data.demo.portrait import UNIT, Light, Portrait, face_grid, paint_portrait
+from data.demo.texture import Colour, Picture, Plane, clouds, colour, mix, ramp
 
 Method = Literal["swap", "reenactment", "synthesis", "eyes"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -91,7 +91,7 @@ def forge(
     performance: Performance,
     fps: float,
 ) -> Callable[[int], Picture]:
-    """Returns the forged face of each frame, for `demo_face.render`.
+    """Returns the forged face of each frame, for `face.render`.
 
     Args:
         rng: source of jitter and motion.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.demo_portrait import CENTRE, SIZE, UNIT, Portrait, face_grid, mouth_line
-from data.demo_texture import Picture, Plane, bump, clouds, colour, mix, ramp, to_srgb
+from data.demo.portrait import CENTRE, SIZE, UNIT, Portrait, face_grid, mouth_line
+from data.demo.texture import Picture, Plane, bump, clouds, colour, mix, ramp, to_srgb
 
 
 @dataclass(frozen=True, kw_only=True)
