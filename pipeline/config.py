@@ -20,7 +20,7 @@ import yaml
 
 from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
-from data.forge_plan import ForgeConfig
+from data.forge import ForgeConfig
 from data.frames import FrameRecipe
 from data.split import SplitConfig
 from features.recipe import DType

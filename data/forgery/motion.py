@@ -15,7 +15,7 @@ from data.face_landmarks import (
     RIGHT_EYE,
     roll,
 )
-from data.forgery_parameters import Eyes, Pace
+from data.forgery.parameters import Eyes, Pace
 
 CONTROL = (
     *(*OVAL[::2], *LIPS[:20:2], *LIPS[20::3], *LEFT_EYE[::3], *RIGHT_EYE[::3]),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.ffmpeg import encode
-from data.forge_plan import Item
-from data.forge_survey import load_survey, read_clip
+from data.forge.plan import Item
+from data.forge.survey import load_survey, read_clip
 from data.forgery import Donor, forge_clip
-from data.forgery_motion import face_sizes
+from data.forgery.motion import face_sizes
 
 WORK = ".forge"
 """Folder inside the output for surveys and notes; hidden, so that `index` passes it over."""

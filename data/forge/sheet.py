@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
-from data.forge_plan import Forgery, Item
+from data.forge.plan import Forgery, Item
 from data.frames import FrameRecipe, read_pixels, whole_picture
 from data.probe import probe
 

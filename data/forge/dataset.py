@@ -24,14 +24,12 @@ from tqdm import tqdm
 
 from data.digests import DigestCache
 from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
-from data.forge_plan import ForgeConfig, Item, make_plan
-from data.forge_sheet import write_sheet
-from data.forge_sources import Source, Sources, find_sources
-from data.forge_survey import Facts, survey, survey_key
-from data.forge_tables import FORGERIES, LABELS, write_tables
-from data.forge_work import WORK, ForgeWork, forge_item, ignore_interrupt, note_path
-
-__all__ = ["ForgeConfig", "ForgeSummary", "forge"]
+from data.forge.plan import ForgeConfig, Item, make_plan
+from data.forge.sheet import write_sheet
+from data.forge.sources import Source, Sources, find_sources
+from data.forge.survey import Facts, survey, survey_key
+from data.forge.tables import FORGERIES, LABELS, write_tables
+from data.forge.work import WORK, ForgeWork, forge_item, ignore_interrupt, note_path
 
 FORMAT = {"format": "unmask forge", "version": 1}
 RECORD = "forge.json"

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError
-from data.forge_sources import Source
-from data.forge_survey import Facts
-from data.forgery_motion import root_mean_squares
-from data.forgery_parameters import METHODS, ForgeryParameters, Method, draw_parameters, pick
+from data.forge.sources import Source
+from data.forge.survey import Facts
+from data.forgery.drawing import draw_parameters, pick
+from data.forgery.motion import root_mean_squares
+from data.forgery.parameters import METHODS, ForgeryParameters, Method
 
 SHAPE_UNIT = 0.03
 """Root mean square distance of two people's normalised points that counts 1."""

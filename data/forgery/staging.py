@@ -1,9 +1,6 @@
-"""Forges a face in a clip: frames and landmarks in, frames out. No files, no videos.
+"""What is known of a self-made forgery before its first pixel: moments, outlines, warps, jitter.
 
-Whatever the method, the face of each frame is some moment of a source, the same clip's or a similar
-person's, laid onto the face that is there by a warp, changed in look, and blended in by a mask
-whose edge and place vary. `forgery_parameters` says how, `forgery_motion` when, `forgery_shape`
-where, `forgery_look` in which colours.
+Apart from the loop over frames, which only asks.
 """
 
 from __future__ import annotations
@@ -12,18 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from data.forgery_look import (
-    coarsen,
-    fitting_blur,
-    grid_of,
-    light_match,
-    mean_match,
-    recolour,
-    refocus,
-)
-from data.forgery_motion import (
+from data.forgery.look import coarsen, grid_of
+from data.forgery.motion import (
     CONTROL,
     RIGID,
     SPARSE_SECONDS,
@@ -35,8 +24,8 @@ from data.forgery_motion import (
     other_moments,
     series,
 )
-from data.forgery_parameters import ForgeryParameters, draw_parameters
-from data.forgery_shape import (
+from data.forgery.parameters import ForgeryParameters
+from data.forgery.shape import (
     EYES,
     OUTLINES,
     Warp,
@@ -50,8 +39,6 @@ from data.forgery_shape import (
     outline,
     window_around,
 )
-
-__all__ = ["Donor", "ForgeryParameters", "draw_parameters", "forge_clip"]
 
 STILL = tuple(place for place, point in enumerate(CONTROL) if point in RIGID or place < 18)
 """Places in CONTROL of the oval and of rigid points, which expressions change little."""
@@ -70,73 +57,15 @@ class Donor:
     landmarks: NDArray[np.float32]
 
 
-def forge_clip(
-    frames: NDArray[np.uint8],
-    landmarks: NDArray[np.float32],
-    parameters: ForgeryParameters,
-    *,
-    timestamps_seconds: NDArray[np.float64] | None = None,
-    donor: Donor | None = None,
-) -> NDArray[np.uint8]:
-    """Forges the face of a clip; the same for the same arguments.
+class Staging:
+    """Where each frame's forged face comes from and where it goes.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB: face crops, or whole frames.
-        landmarks: (T, 468, 2) float32, in pixels of the frames; `data.face_landmarks` finds them.
-        parameters: how; `draw_parameters` draws them.
-        timestamps_seconds: (T,) ascending; 25 frames/s by default. Where frames are further apart
-            than SPARSE_SECONDS, nothing lags, stands still or averages over time.
-        donor: whose face a swap shows; needed there, and only there.
-
-    Returns:
-        (T, H, W, 3) uint8: the frames, with another face.
+        landmarks: (T, 468, 2) float32 of the frames.
+        times: (T,) seconds.
+        parameters: how.
+        donor: whose face a swap shows.
     """
-    if (donor is not None) != (parameters.method == "swap"):
-        raise ValueError("a swap, and only a swap, needs a donor")
-    count = len(frames)
-    times = np.arange(count) / 25 if timestamps_seconds is None else timestamps_seconds
-    plan = _Plan(landmarks, times, parameters, donor)
-    source = frames if donor is None else donor.frames
-    forged = frames.copy()
-    before: tuple[NDArray[np.float32], Window] | None = None
-    fit: NDArray[np.float32] | None = None
-    soft: float | None = None
-    for index in range(count):
-        window = plan.window(index, frames.shape[2], frames.shape[1])
-        if window is None or plan.missing[index]:
-            before = None
-            continue
-        under = Image.fromarray(frames[index]).crop(window.box)
-        face = plan.face(index, window, source)
-        mask = plan.mask(index, window)
-        if donor is not None:
-            soft = fitting_blur(face, under, mask) if soft is None else soft
-            face = face.filter(ImageFilter.GaussianBlur(soft))
-        face = refocus(face, parameters, float(plan.sizes[index]), float(plan.blur_more[index]))
-        pixels = np.asarray(face, np.float32)
-        below = np.asarray(under, np.float32)
-        if parameters.matching == "mean" or donor is not None:
-            now = mean_match(pixels, below, mask)
-            # Slowly: a match made anew in each frame flickers by itself.
-            fit = now if fit is None else 0.9 * fit + 0.1 * now
-            pixels = pixels @ fit[:3] + fit[3]
-            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
-        if parameters.matching == "light":
-            pixels = np.asarray(face, np.float32) + light_match(face, under, mask)
-            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
-        pixels = np.asarray(recolour(face, parameters, plan.shade[index]), np.float32)
-        if plan.memory and before is not None:
-            pixels = plan.remember(index, window, pixels, *before)
-        before = (pixels, window)
-        pixels = plan.texture(index, window, pixels)
-        share = (mask * np.float32(parameters.ratio))[..., None]
-        mixed = below + share * (pixels - below)
-        forged[index][window.where] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-    return forged
-
-
-class _Plan:
-    """All that is known before the first pixel: moments, warps, jitter."""
 
     def __init__(
         self,

@@ -21,8 +21,8 @@ from PIL import Image
 from data.errors import VideoError
 from data.face_landmarks import MESH, OVAL, LandmarkFinder
 from data.faces import FaceFinder
-from data.forgery_motion import CONTROL, face_sizes, normalised
-from data.forgery_shape import draw_mask, window_around
+from data.forgery.motion import CONTROL, face_sizes, normalised
+from data.forgery.shape import draw_mask, window_around
 from data.frames import SCALE_FLAGS, FrameRecipe, Picture, read_pixels
 from data.probe import VideoInfo, probe
 

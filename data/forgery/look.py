@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from data.forgery_parameters import ForgeryParameters
+from data.forgery.parameters import ForgeryParameters
 
 Pixels = NDArray[np.float32]
 
@@ -161,8 +162,8 @@ def _sharpness(picture: Image.Image, mask: Pixels) -> float:
     total = max(float(weights.sum()), 1e-6)
     part = grey[:-1, :-1]
     mean = float((part * weights).sum()) / total
-    spread = (float((weights * (part - mean) ** 2).sum()) / total) ** 0.5
-    return float(np.sum(steps * weights)) / total / max(spread, 1.0)
+    spread = math.sqrt(float((weights * (part - mean) ** 2).sum()) / total)
+    return float((steps * weights).sum()) / total / max(spread, 1.0)
 
 
 def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:

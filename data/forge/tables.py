@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.forge_plan import Item
+from data.forge.plan import Item
 from data.manifest import write_text
 
 LABELS = "labels.csv"

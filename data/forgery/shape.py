@@ -22,8 +22,8 @@ from data.face_landmarks import (
     RIGHT_BROW,
     RIGHT_EYE,
 )
-from data.forgery_motion import CONTROL
-from data.forgery_parameters import Region
+from data.forgery.motion import CONTROL
+from data.forgery.parameters import Region
 
 Points = NDArray[np.float32]
 
