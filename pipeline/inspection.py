@@ -179,10 +179,13 @@ def verify_features(folder: Path, *, as_json: bool) -> None:
 
 def _advice(folder: Path, problems: Sequence[Problem]) -> str:
     """What to do about these problems."""
-    if all(problem.problem == "later" for problem in problems):
-        return "use a later unmask"
+    strange = {one.file for one in problems if one.problem in ("later", "foreign", "unlisted")}
     if any(problem.file in (INDEX, FAILURES) for problem in problems):
         return "extract again: only what is missing is embedded anew"
+    if all(problem.file in strange for problem in problems):
+        if any(problem.problem == "later" for problem in problems):
+            return "use a later unmask"
+        return "move what does not belong there to where it does, or extract again"
     return (
         f"run `unmask store repair {folder}`: it keeps what is intact and lists what the next "
         "`unmask extract` embeds anew"

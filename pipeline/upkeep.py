@@ -90,7 +90,7 @@ def _tell_repair(
     folder: Path, mendings: list[Mending], others: list[str], *, dry_run: bool
 ) -> None:
     if not mendings:
-        print(f"{folder}: whole")
+        print(f"{folder}: nothing to repair")
         return
     for one in mendings:
         new = f" -> {one.new_file}" if one.new_file and one.new_file != one.file else ""
@@ -176,9 +176,13 @@ def _agreed(question: str) -> bool:
     Raises:
         OutputError: there is none.
     """
-    if not sys.stdin.isatty():
+    if not _on_terminal():
         raise OutputError("nobody is there to confirm; look with --dry-run, then give --yes")
     return input(f"{question} [y/N] ").strip().casefold() in {"y", "yes"}
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _tell_plans(plans: Sequence[Plan], usage: Usage) -> None:

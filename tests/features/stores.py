@@ -67,7 +67,7 @@ def held(root: Path, recipe: Recipe) -> set[str]:
             shard = Shard(path)
         except Exception:  # noqa: BLE001, S112 - damaged: what it holds does not count
             continue
-        for number in intact_videos(shard):
+        for number in intact_videos(shard) if shard.recipe == recipe else []:
             name = NAME_OF[shard.sha256s[number]]  # a path is under no checksum of its own
             wanted = make_sequence(name, recipe)
             assert shard.sequence(number).crc32() == wanted.crc32()
