@@ -53,7 +53,7 @@ class MaskedMean(keras.layers.Layer):  # type: ignore[misc]
 
 def _lstm(config: HeadConfig, features: Any, mask: Any) -> Any:
     """The state after a video's last frame. (B, T, D), (B, T) -> (B, units)."""
-    x = features
+    x = keras.layers.Rescaling(config.input_scale, name="input_scale")(features)
     if config.input_dropout:
         # The same dimensions for all frames of a clip: noise over time would be a false flicker.
         x = keras.layers.SpatialDropout1D(config.input_dropout, name="input_dropout")(x)

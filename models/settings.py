@@ -28,18 +28,25 @@ class HeadConfig:
         units: size of the LSTM's state.
         dropout: share of the state that is dropped before the classifier.
         input_dropout: share of the embedding's dimensions dropped for a whole clip.
+        input_scale: of the standardised embeddings before the LSTM. At 1 a thousand dimensions
+            saturate its gates from the first step and it learns the training people by heart.
     """
 
     kind: str = "lstm"
     units: int = 128
     dropout: float = 0.6
     input_dropout: float = 0.3
+    input_scale: float = 0.1
 
     def __post_init__(self) -> None:
         if self.kind not in HEADS:
             raise ConfigError(f"head.kind must be one of {', '.join(HEADS)}, got {self.kind!r}")
         if not 1 <= self.units <= 8192:
             raise ConfigError(f"head.units must be 1 to 8192, got {self.units}")
+        if not 0 < self.input_scale <= 100:
+            raise ConfigError(
+                f"head.input_scale must be above 0, at most 100, got {self.input_scale}"
+            )
         for name in ("dropout", "input_dropout"):
             share = getattr(self, name)
             if not 0 <= share < 1:
