@@ -167,7 +167,7 @@ def examine(path: Path, recipe_digest: str, copies: Iterable[Path] = ()) -> Find
             return Finding(path=path, message=str(error), ours_to_mend=False)
         message = "nothing in it can be read"
     except OSError as error:  # a disk that fails now may be read later: nothing is decided
-        message = f"it cannot be read: {error.strerror or error}"
+        message = f"it cannot be read: {error.strerror or error}; check the disk, then try again"
         return Finding(path=path, message=message, ours_to_mend=False)
     if shard is not None and not shard.recipe.digest.startswith(recipe_digest):
         message = f"it is of the recipe {shard.recipe.digest[:16]} and does not belong there"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -67,17 +68,25 @@ def _consistent(shard: Shard) -> bool:
 
 
 def _open_in_child(path: Path) -> Shard | None:
+    """What a child could read; None where it says that it cannot, or crashed over it.
+
+    Raises:
+        OSError: the child did not start, was ended by others, or did not come back.
+    """
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit threads and locks
     mine, theirs = spawn.Pipe(duplex=False)
     child = spawn.Process(target=_child, args=(theirs, path), daemon=True)
     child.start()
     theirs.close()
+    ready, got = False, None
     try:
-        if not mine.poll(TIMEOUT_SECONDS):
-            raise TimeoutError(f"HDF5 did not come back within {TIMEOUT_SECONDS:.0f} s")
-        got = mine.recv()
-    except EOFError:  # it crashed
-        got = None
+        ready = bool(_receive(mine))
+        got = _receive(mine)
+    except EOFError as error:
+        child.join(TIMEOUT_SECONDS)
+        # Only what the damage did to it may cost the shard, never a machine out of memory.
+        if not ready or child.exitcode in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
+            raise ChildProcessError("the process that looks into it was ended") from error
     finally:
         child.kill()
         child.join()
@@ -86,10 +95,17 @@ def _open_in_child(path: Path) -> Shard | None:
     return got if isinstance(got, Shard) else None
 
 
+def _receive(pipe: Connection) -> object:
+    if not pipe.poll(TIMEOUT_SECONDS):
+        raise TimeoutError(f"HDF5 did not come back within {TIMEOUT_SECONDS:.0f} s")
+    return pipe.recv()
+
+
 def _child(pipe: Connection, path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # HDF5's last words are no use to anyone
+    pipe.send(True)
     try:
         pipe.send(Shard.unchecked(path))
     except (StoreError, MemoryError):

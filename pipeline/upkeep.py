@@ -52,7 +52,7 @@ def repair_features(
     if as_json:
         print(json.dumps(_repair_facts(folder, named, others, dry_run), indent=2))
     else:
-        _tell_repair(folder, [one for _, one in named], others, dry_run=dry_run)
+        _tell_repair(folder, named, others, dry_run=dry_run)
     left = [str(path) for path, one in named if one.action == "left"]
     if left and not dry_run:
         raise StoreError(
@@ -87,20 +87,20 @@ def _repair_facts(
 
 
 def _tell_repair(
-    folder: Path, mendings: list[Mending], others: list[str], *, dry_run: bool
+    folder: Path, named: list[tuple[Path, Mending]], others: list[str], *, dry_run: bool
 ) -> None:
-    if not mendings:
+    if not named:
         print(f"{folder}: nothing to repair")
         return
-    for one in mendings:
+    for path, one in named:
         new = f" -> {one.new_file}" if one.new_file and one.new_file != one.file else ""
-        print(f"{one.file}: {one.message}: {one.action}, {one.kept} videos kept{new}")
-    lost = {video.sha256: video.path for one in mendings for video in one.lost}
-    for sha256, path in list(lost.items())[:LISTED]:
-        print(f"to extract: {path}  {sha256}")
+        print(f"{path}: {one.message}: {one.action}, {one.kept} videos kept{new}")
+    lost = {video.sha256: video.path for _, one in named for video in one.lost}
+    for sha256, video in list(lost.items())[:LISTED]:
+        print(f"to extract: {video}  {sha256}")
     if len(lost) > LISTED:
         print(f"to extract: {len(lost)} in all, see --json")
-    nameless = [one.file for one in mendings if one.unnamed is None or one.unnamed]
+    nameless = [path for path, one in named if one.unnamed is None or one.unnamed]
     if nameless:
         print(f"to extract: the videos of {len(nameless)} files that tell no names any more")
     for other in others:

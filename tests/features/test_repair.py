@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +244,30 @@ def test_a_disk_that_does_not_answer_decides_nothing(
     assert mended.action == "left"
     assert "did not come back" in mended.message
     assert largest.exists()
+
+
+def test_a_child_that_never_came_up_decides_nothing(
+    store: Path, largest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine out of memory or processes must not cost a shard that can be rescued."""
+    damage(largest, 600)
+    monkeypatch.setattr(salvage, "_child", exit)
+    (mended,) = repair(store)
+    assert (mended.action, largest.exists()) == ("left", True)
+
+
+def test_a_child_that_crashes_over_it_says_that_nothing_can_be_read(
+    store: Path, largest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(largest, 600)
+    monkeypatch.setattr(salvage, "_child", crash)
+    assert [one.action for one in repair(store)] == ["removed"]
+    assert verify(store) == []
+
+
+def crash(pipe: Connection, _: Path) -> None:
+    pipe.send(True)
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def test_damaged_staging_is_named_and_removed(tmp_path: Path, recipe: Recipe) -> None:
