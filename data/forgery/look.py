@@ -60,10 +60,11 @@ def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) ->
 def smooth_skin(picture: Image.Image, share: float) -> Image.Image:
     """Removes fine texture and keeps edges: what differs little from its surroundings goes."""
     soft = picture.filter(ImageFilter.BoxBlur(2))
-    sharp, flat = (np.asarray(one, np.float32) for one in (picture, soft))
-    detail = sharp - flat
-    keep = 1 - share * np.exp(-((detail / 9.0) ** 2))
-    return Image.fromarray(np.clip(flat + keep * detail + 0.5, 0, 255).astype(np.uint8))
+    sharp, flat = (np.asarray(one, np.int16) for one in (picture, soft))
+    steps = np.arange(-255, 256)
+    kept = np.rint(steps * (1 - share * np.exp(-((steps / 9.0) ** 2)))).astype(np.int16)
+    # What is kept of a detail is smaller than the detail, so that nothing leaves 0 to 255.
+    return Image.fromarray((flat + kept[sharp - flat + 255]).astype(np.uint8))
 
 
 def grid_of(rng: np.random.Generator, period: int, side: int = 64) -> Pixels:

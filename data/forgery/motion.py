@@ -145,7 +145,8 @@ def missing_frames(
     wanted = min(round(share * len(times)), len(times) // 5)
     while missing.sum() < wanted:
         start = int(rng.integers(len(times)))
-        missing[start : start + int(rng.integers(1, 4))] = True
+        rest = wanted - int(missing.sum())
+        missing[start : start + int(rng.integers(1, min(3, rest) + 1))] = True
     return missing
 
 

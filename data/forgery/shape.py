@@ -41,7 +41,7 @@ OUTLINES: dict[Region, tuple[tuple[int, ...], ...]] = {
 """Points whose convex hulls are the regions."""
 EYES = ((*LEFT_EYE, 25, 110, 24, 23, 190), (*RIGHT_EYE, 255, 339, 254, 253, 414))
 """Points whose convex hulls are the eyes with their lids."""
-CELLS = 12
+CELLS = 10
 """Cells of the warp's mesh along the longer side."""
 STIFFNESS = 2e-3
 """Of the spline: points that disagree by a hair must not crease the skin."""
