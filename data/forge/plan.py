@@ -8,6 +8,7 @@ split; elsewhere both people's groups become one, in pairs, so that no chain joi
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -126,9 +127,12 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
         facts: what their surveys found.
         config: settings.
     """
-    rngs = [_rng(source, config) for source in sources]
+    spreads: list[int] = []
     wanted: list[list[tuple[Method, int]]] = []
-    for rng in rngs:
+    for source in sources:
+        rng = _rng(source, config)
+        spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
+        # One after the other, so that one more copy leaves those before as they are.
         drawn = [
             (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
         ]
@@ -150,13 +154,12 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
                     donor="" if donor is None else sources[donor].name,
                 )
             )
-        spread = int(rngs[place].integers(-config.crf_spread, config.crf_spread + 1))
         items.append(
             Item(
                 source=source,
                 path=f"real/{stem}.mp4",
                 group=groups[place],
-                crf=min(51, max(0, config.crf + spread)),
+                crf=min(51, max(0, config.crf + spreads[place])),
                 forgeries=tuple(forgeries),
             )
         )
@@ -172,9 +175,9 @@ def _rng(source: Source, config: ForgeConfig) -> np.random.Generator:
 def _stems(sources: Sequence[Source]) -> list[str]:
     """Names without suffix; with it where two videos would have one name."""
     stems = [source.name.rpartition(".")[0] or source.name for source in sources]
-    folded = [stem.casefold() for stem in stems]
+    folded = Counter(stem.casefold() for stem in stems)
     return [
-        source.name.replace(".", "_") if folded.count(stem.casefold()) > 1 else stem
+        source.name.replace(".", "_") if folded[stem.casefold()] > 1 else stem
         for source, stem in zip(sources, stems, strict=True)
     ]
 
@@ -192,11 +195,12 @@ def _donors(
     cost[people[:, None] == people[None, :]] = np.inf
     cost[splits[:, None] != splits[None, :]] = np.inf
     cost[cost > limit] = np.inf
-    # Videos without a split: groups are paired, the most alike first.
+    # Videos without a split: groups are paired, the most alike first, whether they swap or not, so
+    # that one more copy leaves the pairs as they are.
     partner: dict[str, str] = {}
-    askers, others = np.nonzero(np.isfinite(cost) & (np.asarray(swaps) & (splits == ""))[:, None])
-    for place in np.argsort(cost[askers, others], kind="stable"):
-        one, other = int(askers[place]), int(others[place])
+    ones, others = np.nonzero(np.isfinite(cost) & (splits == "")[:, None])
+    for place in np.argsort(cost[ones, others], kind="stable"):
+        one, other = int(ones[place]), int(others[place])
         if groups[one] not in partner and groups[other] not in partner:
             partner |= {groups[one]: groups[other], groups[other]: groups[one]}
     for place, source in enumerate(sources):

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import os
 import secrets
+import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +36,8 @@ CLIP_BYTES = 400 << 20
 FEWEST_FRAMES = 8
 SMALLEST_FACE = 36.0
 """Height of a face in pixels below which no forgery would be seen."""
+DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged survey raises."""
 MOMENTS = 8
 """At which two people's poses and faces are compared."""
 STEPS = 16.0
@@ -139,7 +144,7 @@ def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
     Raises:
         VideoError: with the class of the failure; a face that is too small is no_face.
     """
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(*DAMAGE):
         return load_survey(keep).facts
     pixels, times, info = read_clip(path, seconds=seconds, max_side=max_side)
     track = _faces().follow(pixels, times)
@@ -171,9 +176,10 @@ def load_survey(keep: Path) -> Survey:
     """Reads a survey's file.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError: it is missing or damaged.
+        one of DAMAGE: it is missing or damaged.
     """
-    with np.load(keep, allow_pickle=False) as held:
+    # From memory: a damaged file leaves NumPy's own handle open.
+    with np.load(io.BytesIO(keep.read_bytes()), allow_pickle=False) as held:
         facts = json.loads(str(held["facts"]))
         points = held["points"].astype(np.float32) / STEPS
         times = held["times"].astype(np.float64)
