@@ -1,4 +1,7 @@
-"""A CSV with the columns path,label and, where known, group, method and split."""
+"""A CSV with the columns path,label and, where known, group, method and split.
+
+Also read are target, source and original, which `forge` writes: they link a fake to its real video.
+"""
 
 from __future__ import annotations
 
@@ -103,6 +106,9 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
         group=row.get("group", "").strip(),
         method=(row.get("method", "").strip() or "fake") if label == FAKE else "real",
         split=split,
+        target=row.get("target", "").strip(),
+        source=row.get("source", "").strip(),
+        original=row.get("original", "").strip(),
     )
 
 

@@ -102,6 +102,9 @@ def test_index_keeps_each_forgery_with_its_source(made: tuple[Path, ForgeSummary
     assert len(videos) == 8
     split = {video.path: video.split for video in videos}
     group = {video.path: video.group for video in videos}
+    assert {video.path: video.original for video in videos} == {
+        row["path"]: row["original"] for row in rows(out / "labels.csv")
+    }
     for row in rows(out / "labels.csv"):
         if row["original"]:
             assert split[row["path"]] == split[row["original"]]
