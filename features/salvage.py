@@ -104,6 +104,9 @@ def _receive(pipe: Connection) -> object:
 def _child(pipe: Connection, path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Should the parent be killed meanwhile, a child that HDF5 holds must not spin for ever.
+    seconds = int(2 * TIMEOUT_SECONDS)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # HDF5's last words are no use to anyone
     pipe.send(True)
     try:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,12 +20,14 @@ from features.compact import Compaction, compact_part
 from features.layout import parts_of
 from features.published import Features, verify
 from features.recipe import Recipe
+from features.repair import repair_part
 from features.shard import Shard
 from features.store import FeatureStore
 from tests.features.conftest import make_recipe, make_sequence
 from tests.features.crash import killed_at
 from tests.features.stores import NAMES, damage, fill_store, held, publish_to, sealed
 
+ROOT = Path(__file__).parents[2]
 SHARD_BYTES = 500
 """Twelve videos take a few shards of this size."""
 
@@ -102,6 +109,51 @@ def test_killed_at_any_step_nothing_is_lost_and_the_end_is_the_same(
         if not ended():
             break
     assert 10 < step < 99
+
+
+UPKEEP = """
+import sys
+from pathlib import Path
+from features.compact import compact_part
+from features.layout import parts_of
+from features.repair import repair_part
+(part,) = parts_of(Path(sys.argv[1]))
+print("begun", flush=True)
+repair_part(part)
+compact_part(part, shard_bytes=500)
+"""
+
+
+def test_kill_9_at_any_moment_loses_nothing_and_the_end_is_the_same(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    """The real thing: repair, then compact, in a process that is killed until it gets through."""
+    fill_in_runs(tmp_path / "work", recipe, [NAMES[n : n + 2] for n in range(0, 12, 2)])
+    damage(sealed(tmp_path / "work")[0], 100)  # of its preamble: every video can be rescued
+    shutil.copytree(tmp_path / "work", tmp_path / "plain")
+    assert len(repair_part(parts_of(tmp_path / "plain")[0])) == 1
+    compact(tmp_path / "plain")
+    draw = random.Random(7)
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", UPKEEP, str(tmp_path / "work")],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        ) as child:  # fmt: skip
+            assert child.stdout is not None
+            assert child.stdout.readline() == "begun\n"
+            time.sleep(draw.random() * 0.6)
+            child.send_signal(signal.SIGKILL)
+        damaged = {problem.file for problem in verify(tmp_path / "work")}
+        assert len(damaged) <= 1
+        assert len(held(tmp_path / "work", recipe)) >= len(NAMES) - 2 * len(damaged)
+        if child.returncode == 0:
+            break
+    repair_part(parts_of(tmp_path / "work")[0])
+    compact(tmp_path / "work")
+    assert [path.name for path in sealed(tmp_path / "work")] == [
+        path.name for path in sealed(tmp_path / "plain")
+    ]
+    assert held(tmp_path / "work", recipe) == set(NAMES)
 
 
 @given(

@@ -135,7 +135,7 @@ FRACTION = st.floats(0, 1, exclude_max=True)
         min_size=1,
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_whatever_is_flipped_the_rest_survives(
     tmp_path_factory: pytest.TempPathFactory, damages: dict[int, tuple[set[float], float | None]]
 ) -> None:
