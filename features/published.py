@@ -81,6 +81,7 @@ def publish(
     dim: int,
     failures: Sequence[Failure],
     provenance: dict[str, Any],
+    sha256s: Iterable[str] | None = None,
     attach: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a published folder, whole or not at all; an older one is replaced.
@@ -92,6 +93,8 @@ def publish(
         dim: D, length of one embedding.
         failures: of this run.
         provenance: what the backbone was trained on; it travels with its features.
+        sha256s: digests of the videos that were asked for; others in these shards are left from
+            other runs and are not shown. None shows all.
         attach: writes what else belongs there into the new folder: weights of one's own.
 
     Raises:
@@ -99,7 +102,10 @@ def publish(
     """
     with replace_folder(out, marker=INDEX) as new:
         listed = []
-        for shard in sorted(shards, key=lambda shard: shard.path.name):
+        shards = sorted(shards, key=lambda shard: shard.path.name)
+        held = {sha256 for shard in shards for sha256 in shard.sha256s}
+        shown = held if sha256s is None else held.intersection(sha256s)
+        for shard in shards:
             target = link_or_copy(shard.path, new / shard.path.name)
             listed.append(entry_of(target, shard))
         write_failures(new / FAILURES, failures)
@@ -115,6 +121,8 @@ def publish(
             "provenance": provenance,
             "failures_sha256": file_sha256(new / FAILURES),
         }
+        if shown != held:
+            facts["only"] = sorted(shown)
         write_index(new, facts)
 
 
@@ -190,12 +198,17 @@ class Features:
             self.provenance: dict[str, Any] = dict(facts["provenance"])
             self.listed: list[dict[str, Any]] = list(facts["shards"])
             names = [str(entry["file"]) for entry in self.listed]
+            only = None if facts.get("only") is None else set(facts["only"])
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
         self._places: dict[str, tuple[Shard, int]] = {}
         for name in names:
             shard = self._shard(name)
-            self._places |= {sha: (shard, n) for n, sha in enumerate(shard.sha256s)}
+            self._places |= {
+                sha: (shard, n)
+                for n, sha in enumerate(shard.sha256s)
+                if only is None or sha in only
+            }
 
     def _shard(self, name: str) -> Shard:
         path = self.folder / name

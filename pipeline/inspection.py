@@ -59,6 +59,7 @@ def describe(features: Features) -> dict[str, Any]:
     """Recipe, backbone, counts, sizes, versions and statistics, as plain JSON."""
     facts = {"folder": str(features.folder)} | describe_shards(features.shards, features.recipe)
     return facts | {
+        "videos": len(features),
         "failures": len(features.failures()),
         "dim": features.dim,
         "trained on": {

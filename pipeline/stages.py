@@ -153,6 +153,7 @@ def extract_features(
             dim=wanted.identity.dim,
             failures=summary.failures,
             provenance=wanted.identity.provenance,
+            sha256s=[job.sha256 for job in jobs],
             attach=carry(wanted),
         )
     tell_extraction(summary, out, source, workers)

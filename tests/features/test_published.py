@@ -66,6 +66,17 @@ def test_every_sequence_can_be_read_back(published: Path, recipe: Recipe) -> Non
     assert verify(published) == []
 
 
+def test_videos_of_other_runs_in_a_shared_shard_are_not_shown(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    asked = [digest_of(NAMES[0]), digest_of("failed")]
+    folder = publish_to(tmp_path / "some", fill(tmp_path / "store", recipe), sha256s=asked)
+    features = Features(folder)
+    assert features.sha256s == (digest_of(NAMES[0]),)
+    assert digest_of(NAMES[1]) not in features
+    assert verify(folder) == []
+
+
 def test_shards_are_linked_not_copied(published: Path, tmp_path: Path) -> None:
     for path in published.glob("*.h5"):
         (original,) = (tmp_path / "store").glob(f"*/shards/{path.name}")
