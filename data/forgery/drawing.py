@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 REGIONS: dict[Method, dict[Region, float]] = {
     "blend": {"face": 3, "no_forehead": 3, "inner": 2.5, "lower": 1, "mouth": 0.5, "eyes": 0.5},
-    "swap": {"face": 1.5, "no_forehead": 4, "inner": 4},
+    "swap": {"face": 0.7, "no_forehead": 4, "inner": 4},
     "reenact": {"lower": 4, "mouth": 2, "eyes": 0.7, "no_forehead": 2, "face": 1},
     "rebuild": {"face": 3, "no_forehead": 3, "inner": 3},
 }

@@ -26,6 +26,9 @@ RIGID = (*NOSE, 33, 133, 362, 263, 234, 454, 127, 356, 10, 151)
 """Points that expressions hardly move: they tell the head's pose."""
 SPARSE_SECONDS = 0.1
 """Frames further apart than this are single pictures: nothing lags, stands still or averages."""
+LIKE_POSE = 0.03
+"""Root mean square distance of normalised rigid points up to which two poses are alike. Measured:
+neighbouring poses of a clip are 0.001 to 0.02 apart, a profile and a face ahead 0.1 to 0.2."""
 APART_SECONDS = 0.35
 """A reenacted expression comes from a moment at least this far away, where the clip has one."""
 
@@ -82,6 +85,21 @@ def other_moments(points: NDArray[np.float32], times: NDArray[np.float64]) -> ND
     apart = min(APART_SECONDS, (times[-1] - times[0]) / 3)
     cost = root_mean_squares(pose, pose) + np.where(gaps < apart, 1.0, 0.0)
     return smooth_path(cost, 0.002)
+
+
+def fitting_moments(
+    points: NDArray[np.float32],
+    source: NDArray[np.float32],
+    moments: NDArray[np.int64],
+    instead: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Moments of a source (T,), but where its head is turned otherwise than the frame's `instead`.
+
+    A profile pulled over a face that looks ahead is no forgery that anybody would show.
+    """
+    pose, wanted = normalised(source, RIGID), normalised(points, RIGID)
+    gap = np.sqrt(((pose[moments] - wanted) ** 2).mean((1, 2)))
+    return np.asarray(np.where(gap <= LIKE_POSE, moments, instead))
 
 
 def like_moments(points: NDArray[np.float32], donor: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from data.forgery.motion import (
     SPARSE_SECONDS,
     eye_moments,
     face_sizes,
+    fitting_moments,
     late,
     like_moments,
     missing_frames,
@@ -110,6 +111,9 @@ class Staging:
             found = eye_moments(rngs[6], donor.landmarks, donor_times, parameters.eyes)
             assert found is not None  # noqa: S101
             self._eyes = found[np.arange(count) % len(found)]
+        if self._eyes is not None:
+            source = landmarks if donor is None else donor.landmarks
+            self._eyes = fitting_moments(landmarks, source, self._eyes, self._moments)
         self._turns = moving[:, 9] * parameters.turn_jitter_degrees + parameters.turn_degrees
         drift = rngs[7].standard_normal(2)
         drift *= parameters.drift / max(float(np.linalg.norm(drift)), 1e-6)
@@ -124,7 +128,8 @@ class Staging:
         if self._donor is not None:
             return like_moments(self.points, self._donor.landmarks)[late_by]
         if self.parameters.method == "reenact" and len(times) > 2:
-            return other_moments(self.points, times)[late_by]
+            found = other_moments(self.points, times)[late_by]
+            return fitting_moments(self.points, self.points, found, late_by)
         return late_by
 
     def _lines(self) -> None:
