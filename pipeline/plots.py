@@ -32,14 +32,14 @@ def figures(report: Report) -> dict[str, Figure]:
 def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
     """What all figures share; the page sets the colours of text and grid for light and dark."""
     return {
-        "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
-        "height": 340,
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 96},
+        "height": 380,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "xaxis": {"title": {"text": x}, "zeroline": False} | more.pop("xaxis", {}),
         "yaxis": {"title": {"text": y}, "zeroline": False} | more.pop("yaxis", {}),
-        "legend": {"orientation": "h", "y": 1.12},
+        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
     } | more
 
 
@@ -115,7 +115,7 @@ def scores(report: Report, name: str) -> Figure:
             xaxis={"range": [0, 1]},
             barmode="overlay",
             shapes=[line],
-            annotations=[note | {"xanchor": "left", "yanchor": "bottom"}],
+            annotations=[note | {"xanchor": "left", "yanchor": "top"}],
         ),
     }
 
@@ -139,7 +139,8 @@ def confusion(report: Report, name: str) -> Figure:
         "hovertemplate": "%{y} %{x}: %{text}<extra></extra>",
     }
     axes = {"yaxis": {"autorange": "reversed"}}
-    return {"data": [trace], "layout": layout("", "", **axes) | {"height": 240}}
+    tight = {"l": 56, "r": 16, "t": 12, "b": 48}
+    return {"data": [trace], "layout": layout("", "", **axes, height=240, margin=tight)}
 
 
 def curve(report: Report, name: str) -> Figure:
@@ -181,6 +182,6 @@ def curve(report: Report, name: str) -> Figure:
             "loss",
             yaxis2=second,
             shapes=[best],
-            margin={"l": 56, "r": 56, "t": 12, "b": 48},
+            margin={"l": 56, "r": 56, "t": 12, "b": 96},
         ),
     }
