@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-CLIP = 1e-7
+from models.metrics import BINS, CLIP, FALSE_ALARMS, bin_of
+
 BLOCK = 64
 """Draws computed together: 64 x 10,000 videos take 5 MB an array."""
 
@@ -72,6 +73,43 @@ def weighted_metrics(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def weighted_auc(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    videos: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """AUC alone for every draw, of far more rows than there are videos: frames.
+
+    Args:
+        labels: (F,) 1 = fake.
+        scores: (F,).
+        weights: (R, N) how often each video counts; each row has both classes.
+        videos: (F,) the column of `weights` that a row belongs to; None for F = N, in order.
+
+    Returns:
+        (R,).
+    """
+    column = np.arange(len(labels)) if videos is None else videos
+    order = np.argsort(scores, kind="stable")
+    fake, real = order[labels[order] == 1], order[labels[order] == 0]
+    # How many reals stand below each fake, and how many below or level.
+    below = np.searchsorted(scores[real], scores[fake], side="left")
+    level = np.searchsorted(scores[real], scores[fake], side="right")
+    ties = bool(np.any(below != level))
+    fake_column, real_column = column[fake], column[real]
+    passed = np.zeros(len(real) + 1)
+    found = np.zeros(len(weights))
+    for row, weight in enumerate(weights):  # one draw fills the cache already
+        drawn = weight[fake_column]
+        np.cumsum(weight[real_column], out=passed[1:])
+        won = drawn @ passed[below]
+        if ties:
+            won = (won + drawn @ passed[level]) / 2
+        found[row] = won / (drawn.sum() * passed[-1])
+    return found
+
+
 def _block(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
@@ -94,18 +132,24 @@ def _block(
     recall_fake = (fake @ called) / fakes[:, 0]
     recall_real = (real @ ~called) / reals[:, 0]
     total = fakes[:, 0] + reals[:, 0]
+    place = bin_of(scores)[:, None] == np.arange(BINS)  # (N, BINS)
     sure = np.clip(scores, CLIP, 1 - CLIP)
     losses = -np.where(labels == 1, np.log(sure), np.log1p(-sure))
     return {
         "auc": auc,
         "ap": ap,
         "eer": _crossings(false_rate, true_rate),
+        **{
+            name: np.where(false_rate <= most + 1e-12, true_rate, 0).max(1)
+            for name, most in FALSE_ALARMS.items()
+        },
         "accuracy": (fake @ called + real @ ~called) / total,
         "balanced_accuracy": (recall_fake + recall_real) / 2,
         "recall_fake": recall_fake,
         "recall_real": recall_real,
         "log_loss": weights @ losses / total,
         "brier": weights @ (scores - labels) ** 2 / total,
+        "ece": np.abs(weights @ ((scores - labels)[:, None] * place)).sum(1) / total,
     }
 
 

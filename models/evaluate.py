@@ -6,40 +6,18 @@ bootstrap that draws whole groups, since videos of one person are not independen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    balanced_accuracy_score,
-    brier_score_loss,
-    confusion_matrix,
-    log_loss,
-    recall_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from data.errors import DatasetError
-from models.bootstrap import group_weights, weighted_metrics
-
-METRICS = (
-    "auc",
-    "ap",
-    "eer",
-    "accuracy",
-    "balanced_accuracy",
-    "recall_fake",
-    "recall_real",
-    "log_loss",
-    "brier",
-)
-CLIP = 1e-7
-"""Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
+from models.bootstrap import group_weights, weighted_auc, weighted_metrics
+from models.metrics import METRICS, point_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +30,42 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slice:
+    """What one model is worth on a part of the videos.
+
+    Attributes:
+        reals: number of real videos.
+        fakes: number of fake videos.
+        auc: None where the part has one class only.
+        recall_fake: None where there is no fake.
+        recall_real: None where there is no real.
+    """
+
+    reals: int
+    fakes: int
+    auc: Estimate | None
+    recall_fake: Estimate | None
+    recall_real: Estimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat numbers; what is None is left out."""
+        flat: dict[str, Any] = {"reals": self.reals, "fakes": self.fakes}
+        for name in ("auc", "recall_fake", "recall_real"):
+            one = getattr(self, name)
+            if one is not None:
+                flat |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+        return flat
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What one model is worth on one set of videos.
 
     Attributes:
         metrics: one estimate for each of METRICS.
         methods: recall of fakes by method.
+        slices: kind ("method", "data set", "compression") -> name -> what holds for that part.
+        frame_auc: of single frames, each scored alone; None where frames were not scored.
         confusion: ((real as real, real as fake), (fake as real, fake as fake)).
         threshold: at or above it a video was called fake.
         videos: number of videos.
@@ -69,6 +77,8 @@ class Evaluation:
 
     metrics: dict[str, Estimate]
     methods: dict[str, Estimate]
+    slices: dict[str, dict[str, Slice]]
+    frame_auc: Estimate | None
     confusion: tuple[tuple[int, int], tuple[int, int]]
     threshold: float
     videos: int
@@ -83,6 +93,9 @@ class Evaluation:
         for name, estimate in self.metrics.items():
             flat |= {name: estimate.value, f"{name}_low": estimate.low}
             flat[f"{name}_high"] = estimate.high
+        if self.frame_auc is not None:
+            flat |= {"frame_auc": self.frame_auc.value, "frame_auc_low": self.frame_auc.low}
+            flat["frame_auc_high"] = self.frame_auc.high
         (true_real, false_fake), (false_real, true_fake) = self.confusion
         return flat | {
             "threshold": self.threshold,
@@ -93,6 +106,10 @@ class Evaluation:
             "fake_as_real": false_real,
             "fake_as_fake": true_fake,
             "recall_by_method": {name: one.value for name, one in self.methods.items()},
+            "by": {
+                kind: {name: part.to_json() for name, part in parts.items()}
+                for kind, parts in self.slices.items()
+            },
         }
 
 
@@ -132,6 +149,8 @@ def evaluate(
     rounds: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    kinds: Mapping[str, Sequence[str]] | None = None,
+    frame_scores: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """Measures scores against labels.
 
@@ -144,6 +163,8 @@ def evaluate(
         rounds: bootstrap draws; draws that lack a class are drawn again.
         confidence: of the intervals.
         seed: of the draws; equal seeds and groups give equal draws, so models can be compared.
+        kinds: further parts to measure: "data set" -> (N,) names; "" belongs to no part.
+        frame_scores: (N, T) P(fake) of each frame alone, NaN where there is no frame.
 
     Raises:
         DatasetError: one class only.
@@ -155,19 +176,32 @@ def evaluate(
     samples = weighted_metrics(truth, scores, weights, threshold=threshold)
     points = point_metrics(truth, scores, threshold=threshold)
     called = scores >= threshold
-    by_method = {}
-    for method in sorted({m for m, label in zip(methods, labels, strict=True) if label == 1}):
-        mine = (np.asarray(methods) == method) & (labels == 1)
-        count = weights[:, mine].sum(1)
-        drawn = weights[:, mine] @ called[mine] / np.maximum(count, 1)
-        by_method[method] = _estimate(float(called[mine].mean()), drawn[count > 0], confidence)
+    measure = partial(_slice, truth, scores, weights, called, confidence=confidence)
+    real = truth == 0
+    parts = {
+        method: measure((np.asarray(methods) == method) | real)
+        for method in sorted({m for m, label in zip(methods, labels, strict=True) if label == 1})
+    }
+    slices = {"method": parts}
+    for kind, names in (kinds or {}).items():
+        told = np.asarray(names)
+        slices[kind] = {str(name): measure(told == name) for name in np.unique(told) if name}
+    frames = None
+    if frame_scores is not None:
+        rows, columns = np.nonzero(~np.isnan(frame_scores))
+        alone = frame_scores[rows, columns]
+        each = np.ones((1, len(truth)))
+        value, drawn = (weighted_auc(truth[rows], alone, one, rows) for one in (each, weights))
+        frames = _estimate(float(value[0]), drawn, confidence)
     table = confusion_matrix(labels, called, labels=[0, 1])
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
     thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
     return Evaluation(
         metrics={name: _estimate(points[name], samples[name], confidence) for name in METRICS},
-        methods=by_method,
+        methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
+        slices=slices,
+        frame_auc=frames,
         confusion=(
             (int(table[0, 0]), int(table[0, 1])),
             (int(table[1, 0]), int(table[1, 1])),
@@ -181,48 +215,45 @@ def evaluate(
     )
 
 
+def _slice(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    called: NDArray[np.bool_],
+    keep: NDArray[np.bool_],
+    *,
+    confidence: float,
+) -> Slice:
+    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left."""
+    fake, real = keep & (labels == 1), keep & (labels == 0)
+    fakes, reals = weights[:, fake].sum(1), weights[:, real].sum(1)  # (R,)
+
+    def recall(side: NDArray[np.bool_], right: NDArray[np.bool_]) -> Estimate | None:
+        count = weights[:, side].sum(1)
+        drawn = weights[:, side] @ right[side] / np.maximum(count, 1)
+        if not side.any():
+            return None
+        return _estimate(float(right[side].mean()), drawn[count > 0], confidence)
+
+    auc = None
+    if fake.any() and real.any():
+        both = (fakes > 0) & (reals > 0)
+        drawn = weighted_auc(labels[keep], scores[keep], weights[both][:, keep])
+        auc = _estimate(float(roc_auc_score(labels[keep], scores[keep])), drawn, confidence)
+    return Slice(
+        reals=int(real.sum()),
+        fakes=int(fake.sum()),
+        auc=auc,
+        recall_fake=recall(fake, called),
+        recall_real=recall(real, ~called),
+    )
+
+
 def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Estimate:
     """How much higher a metric of one model is, on the same bootstrap draws of the same videos."""
     drawn = better.samples[metric] - worse.samples[metric]
     value = better.metrics[metric].value - worse.metrics[metric].value
     return _estimate(value, drawn, better.confidence)
-
-
-def point_metrics(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], *, threshold: float
-) -> dict[str, float]:
-    """All of METRICS by scikit-learn; the EER from its ROC curve."""
-    called = scores >= threshold
-    values = {
-        "auc": roc_auc_score(labels, scores),
-        "ap": average_precision_score(labels, scores),
-        "eer": equal_error_rate(labels, scores),
-        "accuracy": accuracy_score(labels, called),
-        "balanced_accuracy": balanced_accuracy_score(labels, called),
-        "recall_fake": recall_score(labels, called, pos_label=1),
-        "recall_real": recall_score(labels, called, pos_label=0),
-        "log_loss": log_loss(labels, np.clip(scores, CLIP, 1 - CLIP)),
-        "brier": brier_score_loss(labels, np.clip(scores, 0, 1)),
-    }
-    return {name: float(value) for name, value in values.items()}
-
-
-def equal_error_rate(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Where the ROC curve, drawn as straight lines, crosses the diagonal FPR = 1 - TPR."""
-    false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return crossing(false_positive, true_positive)
-
-
-def crossing(false_positive: NDArray[np.float64], true_positive: NDArray[np.float64]) -> float:
-    """The EER of a ROC curve given as points from (0, 0) to (1, 1)."""
-    gap = false_positive - (1 - true_positive)  # rises from -1 to 1
-    after = int(np.argmax(gap >= 0))
-    if gap[after] == 0:
-        return float(false_positive[after])
-    before = after - 1
-    share = -gap[before] / (gap[after] - gap[before])
-    step = false_positive[after] - false_positive[before]
-    return float(false_positive[before] + share * step)
 
 
 def check_classes(labels: NDArray[np.integer[Any]]) -> None:

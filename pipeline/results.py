@@ -19,6 +19,8 @@ from models.evaluate import Estimate, Evaluation
 SHOWN = {
     "auc": "AUC",
     "eer": "EER",
+    "tpr_at_fpr_1": "TPR at 1 % FPR",
+    "tpr_at_fpr_5": "TPR at 5 % FPR",
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
     "recall_fake": "fakes caught (recall)",
@@ -26,6 +28,7 @@ SHOWN = {
     "ap": "AP",
     "log_loss": "log loss",
     "brier": "Brier score",
+    "ece": "calibration error",
 }
 """Metrics in the order in which people see them, with the field's names."""
 
@@ -128,7 +131,7 @@ def write_report(report: Report, out: Path, page: str) -> None:
             ["path", "label", "group", "method", *report.models],
             (
                 [row.path, LABEL_NAMES[row.label], row.group, row.method]
-                + [f"{row.scores[name]:.6f}" for name in report.models]
+                + [f"{row.scores[name]:.9g}" for name in report.models]
                 for row in report.predictions
             ),
         )
@@ -196,7 +199,8 @@ def table(reports: dict[str, dict[str, Any]]) -> list[str]:
     label = max(len(word) for word in SHOWN.values())
     lines = [" " * label + "".join(f"{h:>{w + 2}}" for h, w in zip(heads, widths, strict=True))]
     for metric, word in SHOWN.items():
-        cells = [interval(facts, metric) for _, _, facts in columns]
+        # A report of an earlier unmask lacks what is measured since.
+        cells = [interval(facts, metric) if metric in facts else "-" for *_, facts in columns]
         lines.append(
             f"{word:<{label}}"
             + "".join(f"{c:>{w + 2}}" for c, w in zip(cells, widths, strict=True))

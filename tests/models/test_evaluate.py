@@ -8,18 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from sklearn.metrics import roc_curve
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from data.errors import DatasetError
-from models.bootstrap import group_weights, weighted_metrics
-from models.evaluate import (
-    METRICS,
-    choose_threshold,
-    difference,
-    equal_error_rate,
-    evaluate,
-    point_metrics,
-)
+from models.bootstrap import group_weights, weighted_auc, weighted_metrics
+from models.evaluate import choose_threshold, difference, evaluate
+from models.metrics import METRICS, equal_error_rate, point_metrics
 
 
 def drawn(
@@ -64,6 +59,76 @@ def test_eer_is_where_the_curve_meets_the_diagonal(seed: int, ties: bool) -> Non
     )
     expected = np.interp(meet, length, false_positive)
     assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), ties=st.booleans(), count=st.integers(4, 300))
+@settings(max_examples=40)
+def test_false_alarms_and_calibration_by_independent_ways(
+    seed: int, ties: bool, count: int
+) -> None:
+    labels, scores, _ = drawn(count, ties=ties, seed=seed)
+    found = point_metrics(labels, scores, threshold=0.5)
+    for name, most in (("tpr_at_fpr_1", 0.01), ("tpr_at_fpr_5", 0.05)):
+        thresholds = [np.inf, *scores]
+        allowed = [t for t in thresholds if np.mean(scores[labels == 0] >= t) <= most]
+        best = max(np.mean(scores[labels == 1] >= t) for t in allowed)
+        assert found[name] == pytest.approx(best, abs=1e-12)
+    true, said = calibration_curve(labels, scores, n_bins=10)
+    sizes = np.histogram(np.searchsorted(np.linspace(0, 1, 11)[1:-1], scores), range(11))[0]
+    sizes = sizes[sizes > 0]
+    expected = np.average(np.abs(true - said), weights=sizes)
+    assert found["ece"] == pytest.approx(expected, abs=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), ties=st.booleans())
+@settings(max_examples=30)
+def test_auc_of_frames_equals_scikit_learn_on_repeated_frames(seed: int, ties: bool) -> None:
+    labels, scores, groups = drawn(90, ties=ties, seed=seed)
+    videos = np.arange(90) // 3
+    labels = (videos % 2).astype(np.int64)
+    weights = group_weights(labels[::3], np.asarray(groups[:30]), rounds=4, seed=seed)
+    found = weighted_auc(labels, scores, weights, videos)
+    for value, weight in zip(found, weights.astype(int), strict=True):
+        again = np.repeat(np.arange(90), weight[videos])
+        assert value == pytest.approx(roc_auc_score(labels[again], scores[again]), abs=1e-12)
+
+
+def test_parts_hold_their_own_videos_alone() -> None:
+    labels, scores, groups = drawn(80)
+    methods = tuple(("real", "swap", "real", "eyes")[n % 4] for n in range(80))
+    sets = tuple("one" if n < 40 else "two" if n < 78 else "" for n in range(80))
+    frames = np.stack([scores, scores], 1)
+    frames[::3, 1] = np.nan
+    found = evaluate(
+        labels,
+        scores,
+        groups,
+        methods,
+        threshold=0.5,
+        rounds=50,
+        kinds={"data set": sets},
+        frame_scores=frames,
+    )
+    assert set(found.slices) == {"method", "data set"}
+    assert set(found.slices["data set"]) == {"one", "two"}
+    keep = np.isin(methods, ["real", "swap"])
+    swap = found.slices["method"]["swap"]
+    assert swap.auc is not None
+    assert swap.auc.value == roc_auc_score(labels[keep], scores[keep])
+    assert (swap.reals, swap.fakes) == (40, 20)
+    one = found.slices["data set"]["one"]
+    assert one.recall_real is not None
+    assert one.recall_real.value == np.mean(scores[:40][labels[:40] == 0] < 0.5)
+    there = ~np.isnan(frames)
+    expected = roc_auc_score(np.repeat(labels, there.sum(1)), frames[there])
+    assert found.frame_auc is not None
+    assert found.frame_auc.value == pytest.approx(expected, abs=1e-12)
+    alone = evaluate(
+        labels, scores, groups, methods, threshold=0.5, rounds=20, kinds={"label": methods}
+    )
+    assert alone.slices["label"]["swap"].auc is None
+    assert alone.slices["label"]["swap"].recall_real is None
+    assert alone.to_json()["by"]["label"]["swap"]["fakes"] == 20
 
 
 def test_perfect_reversed_and_constant_scores() -> None:
