@@ -131,11 +131,19 @@ def test_predict_goes_on_after_a_bad_video(world, run, tmp_path):
 
 def test_extract_like_a_bundle_from_a_folder(world, run, tmp_path):
     out = tmp_path / "features"
-    told = run("extract", world.demo / "real", "-o", out, "--bundle", world.bundle,
+    told = run("extract", world.demo, "-o", out, "--bundle", world.bundle,
                "--store", world.store).output  # fmt: skip
-    assert "12 reused" in told  # the same bytes, whatever they are called
+    assert "24 reused" in told  # the same bytes, whatever they are called
     evaluate = ("evaluate", world.bundle, out, "--manifest", world.manifest)
     run(*evaluate, "-o", tmp_path / "report")
+
+
+def test_features_of_a_part_show_that_part_alone(world, run, tmp_path):
+    run("extract", world.demo / "real", "-o", tmp_path / "features", "--bundle", world.bundle,
+        "--store", world.store)  # fmt: skip
+    told = run("evaluate", world.bundle, tmp_path / "features", "--manifest", world.manifest,
+               "-o", tmp_path / "report", code=4)  # fmt: skip
+    assert "no fake video" in told.stderr
 
 
 def test_inspect_and_verify(world, run):
@@ -162,7 +170,7 @@ def damaged(world, tmp_path) -> Path:
 def test_a_flipped_byte_is_found(world, run, tmp_path):
     result = run("store", "verify", damaged(world, tmp_path), code=5)
     assert "changed" in result.output
-    assert "extract again" in " ".join(result.stderr.split())
+    assert "unmask store repair" in " ".join(result.stderr.split())
 
 
 def one_line(result) -> str:
