@@ -69,7 +69,7 @@ class TrainConfig:
 
     epochs: int = 100
     batch_size: int = 32
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 0.0
     patience: int = 10
     class_weight: dict[str, float] | str | None = field(
