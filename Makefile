@@ -1,7 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint lock bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -14,6 +14,7 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@echo "make demo   render the demo data set, run every stage, print the results"
 	@echo "make test   ruff, mypy, import-linter and pytest"
+	@echo "make bench  every benchmark that needs nothing more; bench-peers: those against PyTorch"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
 	@echo "make clean  remove the environment and every result; the feature store too"
 
@@ -38,10 +39,23 @@ lint: .venv/installed
 test: lint
 	$(BIN)/pytest
 
+bench: .venv/installed
+	$(BIN)/python benchmarks/all.py docs/performance.md
+
+# What others use, in an environment of its own: unmask never imports it.
+.venv-peers/installed:
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  torch torchvision opencv-python-headless
+	@touch $@
+
+bench-peers: .venv/installed .venv-peers/installed
+	$(BIN)/python benchmarks/extract_peers.py
+
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
 	  --extra openvino --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
-	rm -rf .venv artifacts .unmask
+	rm -rf .venv .venv-peers artifacts .unmask

@@ -1,0 +1,103 @@
+"""Stage one beside PyTorch: the same clips, as many frames, the same network.
+
+    make bench-peers        # makes PyTorch's environment, then runs this
+
+Clips of several makes, from ../shared/clips, are embedded by `features.embed.extract` and by
+`peer_extract.py` (OpenCV, PyTorch and torchvision, one video at a time, as video_features does it),
+in turn, on all cores, without face crops, which the peer has not. Start-up and loading are not
+counted. The last line is one JSON object: extract_vs_torch, frames per second over the peer's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.extract import mixed_clips
+from data.frames import FrameRecipe, read_frames
+from features.embed import Job, extract
+from features.recipe import Recipe
+from features.store import FeatureStore
+from pipeline.stages import cores
+
+ROOT = Path(__file__).parents[1]
+
+
+def ours(clips: list[Path], frames: int, encoder: object, digest: str) -> tuple[int, float]:
+    """Frames and seconds of unmask."""
+    frame_recipe = FrameRecipe(count=frames, crop="full")
+    recipe = Recipe(
+        frames=frame_recipe.to_json(),
+        face_detector=None,
+        backbone="resnet50-random",
+        backbone_digest=digest,
+    )
+    jobs = [
+        Job(path=path, name=path.name, sha256=f"{number:064x}", duration_seconds=5)
+        for number, path in enumerate(clips)
+    ]
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        FeatureStore(Path(scratch), recipe, versions={}) as store,
+    ):
+        summary = extract(
+            jobs,
+            read=partial(read_frames, recipe=frame_recipe),
+            encoder=encoder,  # type: ignore[arg-type]
+            store=store,
+            workers=cores(),
+        )
+    assert not summary.failures, summary.failures
+    return summary.frames, summary.wall_seconds
+
+
+def theirs(clips: list[Path], frames: int) -> tuple[int, float]:
+    """Frames and seconds of the peer."""
+    python = ROOT / ".venv-peers" / "bin" / "python"
+    if not python.is_file():
+        sys.exit("there is no .venv-peers; run make bench-peers")
+    run = [str(python), str(ROOT / "benchmarks" / "peer_extract.py"), str(frames), *map(str, clips)]
+    told = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    facts = json.loads(told.splitlines()[-1])
+    return facts["frames"], facts["seconds"]
+
+
+def main() -> None:
+    """Prints a table and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=2)
+    args = parser.parse_args()
+    from models.backbone import load_backbone
+    from models.encoder import make_encoder
+
+    backbone = load_backbone("resnet50-random")
+    encoder = make_encoder(backbone)
+    encoder(np.zeros((32, 224, 224, 3), np.uint8))
+    rates: dict[str, list[float]] = {"unmask": [], "PyTorch": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        clips = mixed_clips(args.clips, Path(scratch), args.count)
+        for _ in range(args.rounds):
+            done, seconds = ours(clips, args.frames, encoder, backbone.digest)
+            rates["unmask"].append(done / seconds)
+            done, seconds = theirs(clips, args.frames)
+            rates["PyTorch"].append(done / seconds)
+    for name, found in rates.items():
+        print(f"{name:<10}{max(found):>8.1f} frames/s   {[round(rate, 1) for rate in found]}")
+    ratio = max(rates["unmask"]) / max(rates["PyTorch"])
+    print(json.dumps({"clips": len(clips), "extract_vs_torch": round(ratio, 2)}))
+
+
+if __name__ == "__main__":
+    main()
