@@ -30,8 +30,8 @@ RUNS = (
 HEAD = """# Performance
 
 Written by `make bench` (and `make bench-peers` for what needs PyTorch) on {cores} cores, {machine},
-Python {python}. Absolute times are this machine's; ratios were measured in one run. What each figure
-means stands at the top of its script.
+Python {python}. Absolute times are this machine's; ratios were measured in one run. What each
+figure means stands at the top of its script.
 """
 
 
