@@ -15,7 +15,7 @@ import platform
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
 from models.backbone import Backbone, load_backbone, save_backbone
+from models.calibration import Calibration
+from models.controls import Linear
 from models.identity import PUBLIC, file_sha256
 from models.quiet import keras
 from models.settings import HeadConfig
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from features.sequences import Sequences
 
 FORMAT = "unmask-bundle"
-VERSION = 1
+VERSION = 2
+"""2 has calibrations, on whose scale the thresholds are, and controls; 1 is still read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,12 @@ class BundledHead:
     Attributes:
         model: {"features", "mask"} -> P(fake).
         config: its shape.
-        threshold: at or above it a video is called fake; chosen on validation.
+        threshold: at or above it a video is called fake; chosen on validation, on the
+            calibrated scale.
         history: one row per epoch, as in `models.train.Trained`.
         best_epoch: the epoch whose weights it has.
         stop_reason: why training ended.
+        calibration: makes the score a probability and a verdict.
     """
 
     model: Any
@@ -57,9 +62,12 @@ class BundledHead:
     history: tuple[dict[str, float], ...]
     best_epoch: int
     stop_reason: str
+    calibration: Calibration = field(default_factory=Calibration)
 
     @classmethod
-    def of(cls, trained: Trained, *, threshold: float) -> BundledHead:
+    def of(
+        cls, trained: Trained, *, threshold: float, calibration: Calibration | None = None
+    ) -> BundledHead:
         """A head as `train_head` gave it, with its threshold."""
         return cls(
             model=trained.model,
@@ -68,6 +76,7 @@ class BundledHead:
             history=trained.history,
             best_epoch=trained.best_epoch,
             stop_reason=trained.stop_reason,
+            calibration=calibration or Calibration(),
         )
 
 
@@ -84,6 +93,7 @@ class Bundle:
         provenance: of the features: what a fine-tuned backbone saw. Empty for a public one.
         backbone: where the weights are: a public name, or a folder that `save_backbone` wrote.
         versions: of unmask and of what it stands on, when it was trained; filled by `save`.
+        controls: "metadata" and "logistic", fitted on the same videos; none in older bundles.
     """
 
     head: BundledHead
@@ -94,6 +104,7 @@ class Bundle:
     provenance: dict[str, Any]
     backbone: str | Path
     versions: dict[str, str] | None = None
+    controls: dict[str, Linear] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -122,6 +133,7 @@ class Bundle:
             "trained_on": self.trained_on,
             "provenance": self.provenance,
             "versions": self.versions or _versions(),
+            "controls": {name: one.to_json() for name, one in self.controls.items()},
         }
         with replace_folder(folder, marker="bundle.json") as new:
             for name, head in heads.items():
@@ -133,6 +145,7 @@ class Bundle:
                     "history": list(head.history),
                     "best_epoch": head.best_epoch,
                     "stop_reason": head.stop_reason,
+                    "calibration": head.calibration.to_json(),
                 }
             if carried:
                 save_backbone(carried, new / "backbone")
@@ -160,14 +173,17 @@ class Bundle:
                 provenance=facts["provenance"],
                 backbone=facts["backbone"]["name"] if public else folder / "backbone",
                 versions=facts["versions"],
+                controls={
+                    name: Linear.from_json(one) for name, one in facts.get("controls", {}).items()
+                },
             )
-        except (KeyError, TypeError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(
                 f"{folder / 'bundle.json'} is damaged ({error}); train the bundle anew"
             ) from error
 
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
-        """P(fake) of each video, (N,) float64, the same in any order and company.
+        """Calibrated P(fake) of each video, (N,) float64, the same in any order and company.
 
         Args:
             sequences: of the same recipe; `check_recipe` first.
@@ -185,7 +201,7 @@ class Bundle:
         head = self.baseline if baseline else self.head
         if head is None:
             raise InputError("this bundle has no baseline; train it anew")
-        return score(head.model, sequences)
+        return head.calibration.apply(score(head.model, sequences))
 
     def check_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Refuses features of another backbone or of other frames, naming both.
@@ -276,6 +292,9 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],
         stop_reason=facts["stop_reason"],
+        calibration=Calibration.from_json(facts["calibration"])
+        if "calibration" in facts
+        else Calibration(),
     )
 
 

@@ -161,3 +161,42 @@ def check_class_weight(name: str, weight: dict[str, float] | str | None) -> None
         raise ConfigError(f"{name} must be {{real: …, fake: …}}, balanced or null, got {weight!r}")
     if not all(isinstance(value, int | float) and value > 0 for value in weight.values()):
         raise ConfigError(f"{name} must be above 0 for both classes, got {weight!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationConfig:
+    """How scores become probabilities and verdicts; fitted on validation.
+
+    Attributes:
+        method: "temperature", "isotonic" (from some hundred validation videos on) or "none".
+        threshold: "balanced" for the best balanced accuracy, "fpr" for `target_fpr`, "cost" for
+            the least cost.
+        target_fpr: share of real validation videos that may be called fake.
+        false_alarm_cost: of a real video called fake.
+        miss_cost: of a fake called real.
+        unsure: share of validation videos, those nearest the threshold, that get no verdict.
+    """
+
+    method: str = "temperature"
+    threshold: str = "balanced"
+    target_fpr: float = 0.05
+    false_alarm_cost: float = 1.0
+    miss_cost: float = 1.0
+    unsure: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("method", ("temperature", "isotonic", "none")),
+            ("threshold", ("balanced", "fpr", "cost")),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"calibration.{name} must be {', '.join(known)}, got {getattr(self, name)!r}"
+                )
+        if not 0 <= self.target_fpr < 1:
+            raise ConfigError(f"calibration.target_fpr must be 0 to below 1, got {self.target_fpr}")
+        if not 0 <= self.unsure < 1:
+            raise ConfigError(f"calibration.unsure must be 0 to below 1, got {self.unsure}")
+        for name in ("false_alarm_cost", "miss_cost"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"calibration.{name} must be above 0, got {getattr(self, name)}")

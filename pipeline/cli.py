@@ -335,7 +335,7 @@ def predict(
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Say for each video: REAL or FAKE, how probable, from how many frames and faces.
+    """Say for each video: REAL, FAKE or UNSURE, how probable, from how many frames and faces.
 
     Example: unmask predict bundle interview.mp4 --json
     """
@@ -361,6 +361,38 @@ def results(
     from pipeline.evaluation import show_results
 
     show_results(reports, as_json=json_)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Report that `evaluate` wrote.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, on the same videos.")],
+    model: Annotated[
+        str | None, typer.Option(help="Column of predictions.csv; default: the first model.")
+    ] = None,
+    other: Annotated[
+        str | None, typer.Option(help="B's column, where it is not the same as A's.")
+    ] = None,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Test whether two models differ: AUC by DeLong's test, and by a bootstrap of groups.
+
+    Example: unmask compare reports/frozen reports/finetuned
+    """
+    from pipeline.comparison import compare_reports
+
+    settings = load(params, set_)
+    compare_reports(
+        a,
+        b,
+        model=model,
+        other=other,
+        rounds=settings.evaluate.rounds,
+        seed=settings.seed,
+        as_json=json_,
+    )
 
 
 @store_app.command()

@@ -24,7 +24,7 @@ from data.forge import ForgeConfig
 from data.frames import FrameRecipe
 from data.split import SplitConfig
 from features.recipe import DType
-from models.settings import FinetuneConfig, HeadConfig, TrainConfig
+from models.settings import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,7 @@ class Params:
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __post_init__(self) -> None:

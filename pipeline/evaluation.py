@@ -10,13 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.errors import ConfigError, DatasetError, InputError, LeakError
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
 from features.sequences import Sequences, load_sequences
-from models.bundle import Bundle
-from models.evaluate import difference, evaluate
+from models.bundle import Bundle, BundledHead
+from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
+from pipeline.controls import kinds_of, run_controls, score_frames
 from pipeline.report import render_page
 from pipeline.results import (
     ModelResult,
@@ -72,6 +76,7 @@ def evaluate_bundle(
     report = make_report(
         opened,
         sequences,
+        [video for video in videos if video.sha256 in stored],
         split=split,
         params=params,
         seen=seen,
@@ -112,6 +117,7 @@ def failures_among(videos: Iterable[Video], features: Features) -> list[dict[str
 def make_report(
     bundle: Bundle,
     sequences: Sequences,
+    videos: Sequence[Video],
     *,
     split: str,
     params: Params,
@@ -120,24 +126,38 @@ def make_report(
     failures: Sequence[dict[str, str]],
     command: str,
 ) -> Report:
-    """Scores the videos by the head and by the baseline, and measures both on the same draws."""
+    """Scores the videos by the head, the baseline and the controls, all on the same draws.
+
+    `videos` are the manifest's rows of the sequences, in their order.
+    """
     heads = {bundle.head.config.kind: (bundle.head, False)}
     if bundle.baseline is not None:
         heads[bundle.baseline.config.kind] = (bundle.baseline, True)
-    results, scores = {}, {}
+    kinds = kinds_of(videos)
+    results, scores, frames = {}, {}, {}
+
+    def measure(values: NDArray[np.float64], threshold: float, **more: Any) -> Evaluation:
+        """On the same draws of the same videos, whatever scored them."""
+        return evaluate(
+            sequences.labels,
+            values,
+            sequences.groups,
+            sequences.methods,
+            threshold=threshold,
+            rounds=params.evaluate.rounds,
+            confidence=params.evaluate.confidence,
+            seed=params.seed,
+            **more,
+        )
+
     for name, (head, is_baseline) in heads.items():
         scores[name] = bundle.score(sequences, baseline=is_baseline)
+        frames[name] = score_frames(bundle, sequences, baseline=is_baseline)
         results[name] = ModelResult(
-            evaluation=evaluate(
-                sequences.labels,
-                scores[name],
-                sequences.groups,
-                sequences.methods,
-                threshold=head.threshold,
-                rounds=params.evaluate.rounds,
-                confidence=params.evaluate.confidence,
-                seed=params.seed,
+            evaluation=measure(
+                scores[name], head.threshold, kinds=kinds, frame_scores=frames[name]
             ),
+            calibration=head.calibration,
             history=head.history,
             best_epoch=head.best_epoch,
             stop_reason=head.stop_reason,
@@ -157,6 +177,15 @@ def make_report(
         title="How far to trust this detector",
         models=results,
         gain=difference(evaluations[0], evaluations[1]) if len(evaluations) == 2 else None,
+        controls=run_controls(
+            bundle,
+            sequences,
+            videos,
+            next(iter(frames.values())),
+            measure,
+            evaluations[0],
+            seed=params.seed,
+        ),
         predictions=predictions,
         split=split,
         dataset=dataset,
@@ -183,6 +212,7 @@ def cards(bundle: Bundle, params: Params, command: str) -> dict[str, dict[str, s
             "units": str(bundle.head.config.units),
             "dropout": f"{bundle.head.config.dropout:g}",
             "threshold": f"{bundle.head.threshold:.6f}",
+            **calibrated(bundle.head),
         },
         "Seen in training": {
             **{f"head, {name}": counted(part) for name, part in bundle.trained_on.items()},
@@ -194,6 +224,19 @@ def cards(bundle: Bundle, params: Params, command: str) -> dict[str, dict[str, s
             **(bundle.versions or {}),
         },
     }
+
+
+def calibrated(head: BundledHead) -> dict[str, str]:
+    """How scores become verdicts."""
+    told = head.calibration
+    facts = {"threshold chosen by": told.rule, "calibration": told.method}
+    if told.method == "temperature":
+        facts["temperature"] = f"{told.temperature:.3f}"
+    if told.threshold_low is not None and told.threshold_high is not None:
+        facts["threshold's interval"] = f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+    if told.unsure_low is not None and told.unsure_high is not None:
+        facts["unsure"] = f"{told.unsure_low:.3f} to {told.unsure_high:.3f}"
+    return facts
 
 
 def counted(part: Mapping[str, Sequence[str]]) -> str:

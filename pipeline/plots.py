@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from data.manifest import LABEL_NAMES
+from models.metrics import bin_of
 from pipeline.results import NAMES, Report
 
 COLOURS = {"lstm": "#0072b2", "mean": "#e69f00"}
@@ -20,7 +21,11 @@ Figure = dict[str, Any]
 def figures(report: Report) -> dict[str, Figure]:
     """All figures of a report, by the id of their place in the page."""
     first = next(iter(report.models))
-    found = {"roc": roc(report), "scores": scores(report, first)}
+    found = {
+        "roc": roc(report),
+        "scores": scores(report, first),
+        "reliability": reliability(report),
+    }
     for name in report.models:
         found[f"confusion-{name}"] = confusion(report, name)
     for name, result in report.models.items():
@@ -117,6 +122,42 @@ def scores(report: Report, name: str) -> Figure:
             shapes=[line],
             annotations=[note | {"xanchor": "left", "yanchor": "top"}],
         ),
+    }
+
+
+def reliability(report: Report) -> Figure:
+    """Share of fakes against P(fake), in the bins of the calibration error."""
+    labels = np.asarray([row.label for row in report.predictions])
+    traces: list[dict[str, Any]] = [
+        {
+            "x": [0, 1],
+            "y": [0, 1],
+            "mode": "lines",
+            "name": "calibrated",
+            "line": {"dash": "dot", "color": "#888"},
+            "hoverinfo": "skip",
+        }
+    ]
+    for name in report.models:
+        values = np.asarray([row.scores[name] for row in report.predictions])
+        place = bin_of(values)
+        held = np.unique(place)
+        traces.append(
+            {
+                "x": [float(values[place == one].mean()) for one in held],
+                "y": [float(labels[place == one].mean()) for one in held],
+                "customdata": [int((place == one).sum()) for one in held],
+                "mode": "lines+markers",
+                "name": NAMES.get(name, name),
+                "line": {"color": COLOURS.get(name, "#555"), "width": 2.5},
+                "hovertemplate": "said %{x:.0%}, %{y:.0%} are fakes"
+                "<br>%{customdata} videos<extra></extra>",
+            }
+        )
+    unit = {"range": [-0.02, 1.02], "tickformat": ".0%"}
+    return {
+        "data": traces,
+        "layout": layout("P(fake)", "share of fakes", xaxis=dict(unit), yaxis=dict(unit)),
     }
 
 

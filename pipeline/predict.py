@@ -27,8 +27,9 @@ class Verdict:
 
     Attributes:
         video: as given.
-        verdict: "FAKE" or "REAL"; None where the video gave no features.
-        probability_fake: P(fake), or None.
+        verdict: "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no
+            features.
+        probability_fake: calibrated P(fake), or None.
         threshold: at or above it the verdict is FAKE.
         frames_used: embedded frames.
         faces_found: frames in which the detector saw the face.
@@ -94,7 +95,7 @@ def judge(bundle: Bundle, videos: Sequence[Path], workers: int) -> Iterator[Verd
         assert result.frames is not None  # noqa: S101
         yield Verdict(
             video=job.name,
-            verdict="FAKE" if score >= threshold else "REAL",
+            verdict=bundle.head.calibration.verdict(score, threshold),
             probability_fake=score,
             threshold=threshold,
             frames_used=len(result.frames.pixels),

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
 
+import numpy as np
+
 from data.manifest import LABEL_NAMES
 from models.evaluate import Estimate
 from pipeline.plots import figures
@@ -44,6 +46,8 @@ def render_page(report: Report) -> str:
             if result.history
         ),
         methods=methods_table(report),
+        parts=parts_tables(report),
+        controls=controls_table(report),
         mistakes=mistakes_table(report),
         dataset=f"<pre>{escape(chr(10).join(report.dataset))}</pre>",
         failures=failures_table(report),
@@ -90,15 +94,26 @@ def answer(report: Report) -> list[str]:
     if report.gain is not None:
         gain = report.gain
         if gain.low > 0:
-            verdict = "the LSTM earns its place over the mean of the frames"
+            verdict = "The LSTM earns its place over the mean of the frames"
         elif gain.high < 0:
-            verdict = "the mean of the frames is better: the LSTM does not earn its place"
+            verdict = "The LSTM does not earn its place: the mean of the frames is better"
         else:
-            verdict = "whether the order of frames helps is not settled by these videos"
+            verdict = "The LSTM is not shown to earn its place: the difference may be chance"
         lines.append(
-            f"Its AUC is {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) above that of "
-            f"the mean-pool baseline on the same features: {verdict}."
+            f"<strong>{verdict}</strong>: its AUC is {gain.value:+.3f} ({gain.low:+.3f} to "
+            f"{gain.high:+.3f}) against that of the mean-pool baseline on the same features."
         )
+    band = result.calibration
+    if band.unsure_low is not None:
+        values = np.asarray([row.scores[name] for row in report.predictions])
+        truth = np.asarray([row.label for row in report.predictions]) == 1
+        sure = ~band.unsure(values)
+        if sure.any():
+            right = np.mean((values >= evaluation.threshold)[sure] == truth[sure])
+            lines.append(
+                f"{np.mean(~sure):.0%} of the videos lie too near the threshold for a verdict; of "
+                f"the others {right:.0%} are judged rightly."
+            )
     limits = (
         "These are rendered forgeries of made-up people, not deepfakes: the numbers show that the "
         "pipeline works, not how it does on real footage."
@@ -133,6 +148,9 @@ def results_table(report: Report) -> str:
         ]
         for key, word in SHOWN.items()
     ]
+    frames = [result.evaluation.frame_auc for result in report.models.values()]
+    if all(frames):
+        rows.insert(1, ["AUC of single frames", *(told(one) for one in frames)])
     return table(["", *(escape(NAMES.get(name, name)) for name in report.models)], rows)
 
 
@@ -145,11 +163,61 @@ def methods_table(report: Report) -> str:
             escape(name),
             counts[name],
             *(percent(result.evaluation.methods[name]) for result in report.models.values()),
+            *(
+                told(result.evaluation.slices["method"][name].auc)
+                for result in report.models.values()
+            ),
         ]
         for name in names
     ]
-    head = ["method", "videos", *(escape(NAMES.get(n, n)) for n in report.models)]
+    words = [escape(NAMES.get(name, name)) for name in report.models]
+    head = ["method", "videos", *(f"{w}: caught" for w in words), *(f"{w}: AUC" for w in words)]
     return table(head, rows)
+
+
+def told(estimate: Estimate | None) -> str:
+    """A number with its interval, or that there is none."""
+    if estimate is None:
+        return "<small>one class only</small>"
+    return f"{estimate.value:.3f} <small>{estimate.low:.3f} to {estimate.high:.3f}</small>"
+
+
+def parts_tables(report: Report) -> str:
+    """AUC by data set and by compression, where there are several."""
+    first = next(iter(report.models.values())).evaluation.slices
+    head = [escape(NAMES.get(name, name)) for name in report.models]
+    found = ""
+    for kind in (kind for kind in first if kind != "method"):
+        rows = [
+            [
+                escape(name),
+                part.reals,
+                part.fakes,
+                *(told(one.evaluation.slices[kind][name].auc) for one in report.models.values()),
+            ]
+            for name, part in first[kind].items()
+        ]
+        found += f"<h2>AUC by {escape(kind)}</h2>"
+        found += table([kind, "reals", "fakes", *head], rows)
+    return found
+
+
+def controls_table(report: Report) -> str:
+    """What plainer models reach, and how far the first model is above each."""
+    name, result = next(iter(report.models.items()))
+    first = NAMES.get(name, name)
+    rows = [[escape(first), told(result.evaluation.metrics["auc"]), "",
+             told(result.evaluation.metrics["balanced_accuracy"])]]  # fmt: skip
+    others = list(report.models.items())[1:]
+    for other, one in others:
+        gain = told(report.gain) if report.gain else ""
+        rows.append([escape(NAMES.get(other, other)), told(one.evaluation.metrics["auc"]), gain,
+                     told(one.evaluation.metrics["balanced_accuracy"])])  # fmt: skip
+    for control in report.controls:
+        metrics = control.evaluation.metrics
+        rows.append([escape(control.name), told(metrics["auc"]), told(control.gain),
+                     told(metrics["balanced_accuracy"])])  # fmt: skip
+    return table(["model", "AUC", f"AUC of the {first} above it", "balanced accuracy"], rows)
 
 
 def mistakes_table(report: Report) -> str:

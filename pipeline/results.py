@@ -8,12 +8,15 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
+from models.calibration import Calibration
 from models.evaluate import Estimate, Evaluation
 
 SHOWN = {
@@ -55,12 +58,29 @@ class ModelResult:
         history: a row per epoch, as `models.train.Trained` has it.
         best_epoch: the epoch whose weights it has.
         stop_reason: why training ended.
+        calibration: of its scores.
     """
 
     evaluation: Evaluation
     history: Sequence[dict[str, float]]
     best_epoch: int
     stop_reason: str
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A plainer model on the same videos and draws.
+
+    Attributes:
+        name: in words.
+        evaluation: what it reaches.
+        gain: how much higher the report's first model's AUC is.
+    """
+
+    name: str
+    evaluation: Evaluation
+    gain: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +99,7 @@ class Report:
         cards: heading -> facts, for the cards at the end.
         seen: what of the evaluation was seen in training, in words; empty if nothing.
         rendered: whether the forgeries are rendered, not deepfakes.
+        controls: plainer models.
     """
 
     title: str
@@ -92,6 +113,7 @@ class Report:
     cards: dict[str, dict[str, str]]
     seen: str = ""
     rendered: bool = False
+    controls: Sequence[Control] = ()
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -105,6 +127,18 @@ class Report:
                 "low": self.gain.low,
                 "high": self.gain.high,
             }
+        facts["controls"] = {
+            one.name: {
+                **one.evaluation.to_json(),
+                "auc_gain": one.gain.value,
+                "auc_gain_low": one.gain.low,
+                "auc_gain_high": one.gain.high,
+            }
+            for one in self.controls
+        }
+        for name, result in self.models.items():
+            scores = np.asarray([row.scores[name] for row in self.predictions])
+            facts[name]["unsure"] = float(result.calibration.unsure(scores).mean())
         facts["split"] = self.split
         facts["seen_in_training"] = self.seen
         facts["failed_videos"] = len(self.failures)

@@ -47,6 +47,7 @@ from pipeline.config import Params
 
 if TYPE_CHECKING:
     from models.backbone import Backbone
+    from models.controls import Linear
 
 CARRIED = "backbone"
 """Folder of weights inside a folder of features."""
@@ -393,7 +394,7 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
             "extract from this manifest"
         )
     from models.bundle import Bundle, BundledHead
-    from models.evaluate import choose_threshold
+    from models.calibration import calibrate
     from models.train import score, train_head
 
     heads = {}
@@ -402,8 +403,10 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
         if name == "baseline" and params.head.kind == "mean":
             continue
         trained = train_head(train, val, head=head, config=params.train, seed=params.seed)
-        threshold = choose_threshold(val.labels, score(trained.model, val))
-        heads[name] = BundledHead.of(trained, threshold=threshold)
+        calibration, threshold = calibrate(
+            val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
+        )
+        heads[name] = BundledHead.of(trained, threshold=threshold, calibration=calibration)
         best = trained.history[trained.best_epoch - 1]
         print(
             f"{head.kind}: {trained.stop_reason}; epoch {trained.best_epoch} kept, "
@@ -417,10 +420,30 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
         trained_on={name: who(part) for name, part in (("train", train), ("val", val))},
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
+        controls=fit_controls(train, val, videos),
     ).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
+
+
+def fit_controls(train: Sequences, val: Sequences, manifest: Manifest) -> dict[str, Linear]:
+    """Fits the linear controls on the videos that the head was trained on."""
+    from models.controls import fit_linear, metadata, pooled
+
+    known = {video.path: video for video in manifest.videos}
+    files = [[known[path] for path in part.paths] for part in (train, val)]
+    codecs = tuple(sorted({video.codec for video in files[0]}))
+    inputs = {
+        "metadata": [metadata(part, codecs) for part in files],
+        "logistic": [pooled(part.features, part.mask) for part in (train, val)],
+    }
+    return {
+        name: fit_linear(
+            fit, train.labels, check, val.labels, codecs=codecs if name == "metadata" else ()
+        )
+        for name, (fit, check) in inputs.items()
+    }
 
 
 def who(sequences: Sequences) -> dict[str, list[str]]:

@@ -12,7 +12,9 @@ import pytest
 
 from data.errors import InputError, MismatchError, OutputError, StoreError
 from models.backbone import Backbone, load_backbone, save_backbone
-from models.bundle import Bundle, BundledHead
+from models.bundle import VERSION, Bundle, BundledHead
+from models.calibration import Calibration
+from models.controls import Linear
 from models.settings import HeadConfig, TrainConfig
 from models.train import train_head
 from tests.models.conftest import SIZE, made_up
@@ -137,7 +139,7 @@ def test_damage_is_told(bundle: Bundle, tmp_path: Path) -> None:
     def with_facts(**changed: Any) -> None:
         (folder / "bundle.json").write_text(json.dumps({**facts, **changed}))
 
-    with_facts(version=2)
+    with_facts(version=VERSION + 1)
     with pytest.raises(StoreError, match="later unmask"):
         Bundle.load(folder)
     with_facts(format="unmask-backbone")
@@ -179,3 +181,26 @@ def test_a_failed_save_keeps_the_old_bundle(
     monkeypatch.undo()
     assert Bundle.load(folder).head.threshold == 0.4
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_of_version_1_is_read_and_judges_as_it_did(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    facts = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    del facts["controls"]
+    for name in ("head", "baseline"):
+        del facts[name]["calibration"]
+    (tmp_path / "bundle" / "bundle.json").write_text(json.dumps({**facts, "version": 1}))
+    old, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
+    np.testing.assert_array_equal(old.score(videos), bundle.score(videos))
+    assert old.head.calibration.verdict(0.4, old.head.threshold) == "FAKE"
+
+
+def test_calibrated_scores_come_back(bundle: Bundle, tmp_path: Path) -> None:
+    warm = Calibration(method="temperature", temperature=2.0, unsure_low=0.4, unsure_high=0.5)
+    mean = Linear(mean=(0.0,), scale=(1.0,), weight=(2.0,), bias=0.5, threshold=0.5)
+    held = replace(bundle, head=replace(bundle.head, calibration=warm), controls={"metadata": mean})
+    held.save(tmp_path / "bundle")
+    again, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
+    assert again.head.calibration == warm
+    assert again.controls == {"metadata": mean}
+    np.testing.assert_array_equal(again.score(videos), warm.apply(bundle.score(videos)))

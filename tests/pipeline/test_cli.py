@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from data import errors
+from models.calibration import Calibration
 from pipeline.cli import INTERRUPTED, PARTLY_FAILED, app
 from tests.pipeline.conftest import SMALL
 
@@ -103,6 +104,34 @@ def test_evaluate_prints_its_metrics_as_json(world, run, tmp_path):
         assert {"recall_fake", "recall_real", "eer", "balanced_accuracy"} <= told[model].keys()
 
 
+def test_the_controls_are_in_the_report(world):
+    metrics = json.loads((world.report / "metrics.json").read_text())
+    assert set(metrics["controls"]) == {
+        "majority class", "metadata only", "logistic regression", "LSTM, shuffled frames",
+        "LSTM, one frame",
+    }  # fmt: skip
+    assert metrics["controls"]["majority class"]["auc"] == 0.5
+    gain = metrics["controls"]["LSTM, shuffled frames"]
+    assert gain["auc_gain"] == pytest.approx(metrics["lstm"]["auc"] - gain["auc"])
+    assert "frame_auc" in metrics["lstm"]
+    page = (world.report / "report.html").read_text()
+    assert re.search(r"The LSTM (is not shown to earn|earns|does not earn) its place", page)
+
+
+def test_compare_two_models_of_reports(world, run):
+    told = run("compare", world.report, world.report).output
+    assert "p = 1" in told
+    assert "not told apart" in told
+    facts = json.loads(run("compare", world.report, world.report, "--other", "mean",
+                           "--json").output)  # fmt: skip
+    metrics = json.loads((world.report / "metrics.json").read_text())
+    assert facts["delong"]["auc_a"] == pytest.approx(metrics["lstm"]["auc"])
+    assert facts["bootstrap"]["auc"] == pytest.approx(metrics["auc_gain"])
+    assert "no model 'x'" in one_line(run("compare", world.report, world.report, "--model", "x",
+                                          code=3))  # fmt: skip
+    run("compare", world.report, world.folder / "nowhere", code=3)
+
+
 def test_results_show_every_report(world, run):
     shown = run("results", world.folder).output
     assert "report LSTM" in shown
@@ -116,7 +145,9 @@ def test_predict_agrees_with_evaluate(world, run):
     name, *_, lstm, _ = rows[0].split(",")
     told = json.loads(run("predict", world.bundle, world.demo / name, "--json").output)
     assert told[0]["probability_fake"] == pytest.approx(float(lstm), abs=2e-6)
-    assert told[0]["verdict"] == ("FAKE" if float(lstm) >= told[0]["threshold"] else "REAL")
+    head = json.loads((world.bundle / "bundle.json").read_text())["head"]
+    band = Calibration.from_json(head["calibration"])
+    assert told[0]["verdict"] == band.verdict(float(lstm), told[0]["threshold"])
     assert told[0]["frames_used"] == 8
     assert told[0]["faces_found"] >= 7
 
@@ -125,7 +156,7 @@ def test_predict_goes_on_after_a_bad_video(world, run, tmp_path):
     shutil.copy(world.demo / "real" / "person_000.mp4", tmp_path / "good.mp4")
     (tmp_path / "bad.mp4").write_bytes(b"no video at all")
     told = run("predict", world.bundle, tmp_path, code=PARTLY_FAILED).output
-    assert re.search(r"good\.mp4: (REAL|FAKE)  P\(fake\) 0\.\d+", told)
+    assert re.search(r"good\.mp4: (REAL|FAKE|UNSURE)  P\(fake\) 0\.\d+", told)
     assert "bad.mp4: no verdict: unreadable" in told
 
 

@@ -1,0 +1,189 @@
+"""Calibration and verdict: what a head's score means, fitted on validation videos alone.
+
+A map makes the score a probability; a rule chooses the threshold on it; the scores nearest the
+threshold get no verdict. The map never changes the order of two scores, so AUC stays (isotonic
+regression makes ties). No TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+
+from models.bootstrap import group_weights
+from models.evaluate import check_classes, choose_threshold
+from models.settings import CalibrationConfig
+
+LEAST, MOST = 1e-30, 1 - 2**-25
+"""Scores are float32: these lie beyond what it can hold next to 0 and 1, so no order is lost."""
+FLATTEST, STEEPEST = 0.05, 2.0
+"""Bounds of 1 / temperature: above 2, float64 could not tell the surest float32 scores apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How a head's raw score becomes P(fake) and a verdict; the default changes nothing.
+
+    Attributes:
+        method: "none", "temperature" or "isotonic".
+        temperature: P = sigmoid(logit(score) / temperature).
+        knots: (score, P) of the isotonic map, straight lines between them.
+        rule: how the threshold was chosen, in words.
+        threshold_low: of the threshold's 95 % bootstrap interval; None where it is not known.
+        threshold_high: likewise.
+        unsure_low: at or above this and below `unsure_high` there is no verdict.
+        unsure_high: None, like `unsure_low`, where each video gets a verdict.
+    """
+
+    method: str = "none"
+    temperature: float = 1.0
+    knots: tuple[tuple[float, float], ...] = ()
+    rule: str = "balanced accuracy"
+    threshold_low: float | None = None
+    threshold_high: float | None = None
+    unsure_low: float | None = None
+    unsure_high: float | None = None
+
+    def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Raw scores, any shape, to P(fake); NaN stays."""
+        if self.method == "temperature":
+            sure = np.clip(scores, LEAST, MOST)
+            return sigmoid((np.log(sure) - np.log1p(-sure)) / self.temperature)
+        if self.method == "isotonic":
+            at, probability = np.asarray(self.knots).T
+            return np.asarray(np.interp(scores, at, probability))
+        return scores
+
+    def unsure(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which calibrated scores get no verdict."""
+        if self.unsure_low is None or self.unsure_high is None:
+            return np.zeros(np.shape(scores), bool)
+        return (scores >= self.unsure_low) & (scores < self.unsure_high)
+
+    def verdict(self, score: float, threshold: float) -> str:
+        """FAKE, REAL or UNSURE for one calibrated score."""
+        if bool(self.unsure(np.asarray(score))):
+            return "UNSURE"
+        return "FAKE" if score >= threshold else "REAL"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for bundle.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
+        """The reverse of `to_json`."""
+        knots = tuple((float(at), float(p)) for at, p in facts["knots"])
+        return cls(**{**facts, "knots": knots})
+
+
+def calibrate(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    groups: Sequence[str],
+    config: CalibrationConfig,
+    *,
+    seed: int = 0,
+) -> tuple[Calibration, float]:
+    """Fits map, threshold and band.
+
+    Args:
+        labels: (N,) of the validation videos, 1 = fake.
+        scores: (N,) raw scores of the head.
+        groups: (N,) names, for the threshold's interval.
+        config: which map, which rule, how wide a band.
+        seed: of the interval's draws.
+
+    Returns:
+        The calibration, and the threshold on the calibrated scale.
+
+    Raises:
+        DatasetError: one class only.
+    """
+    check_classes(labels)
+    truth = np.asarray(labels, np.int64)
+    fitted = Calibration(method=config.method)
+    if config.method == "temperature":
+        fitted = replace(fitted, temperature=fit_temperature(truth, scores))
+    elif config.method == "isotonic":
+        fitted = replace(fitted, knots=fit_isotonic(truth, scores))
+    probability = fitted.apply(scores)
+    threshold = pick_threshold(truth, probability, config)
+    weights = group_weights(truth, np.asarray(groups), rounds=200, seed=seed).astype(np.int64)
+    drawn = [
+        pick_threshold(np.repeat(truth, weight), np.repeat(probability, weight), config)
+        for weight in weights
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    if config.unsure:
+        near = float(np.quantile(np.abs(probability - threshold), config.unsure))
+        fitted = replace(fitted, unsure_low=threshold - near, unsure_high=threshold + near)
+    rules = {
+        "balanced": "balanced accuracy",
+        "fpr": f"{config.target_fpr:.1%} of reals accused at most",
+        "cost": f"cost: a false alarm {config.false_alarm_cost:g}, a miss {config.miss_cost:g}",
+    }
+    fitted = replace(fitted, threshold_low=float(low), threshold_high=float(high))
+    return replace(fitted, rule=rules[config.threshold]), threshold
+
+
+def pick_threshold(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], config: CalibrationConfig
+) -> float:
+    """The threshold by the chosen rule.
+
+    "fpr" takes the lowest at which no more than the target's share of reals is accused; "cost" the
+    one whose false alarms and misses cost least.
+    """
+    if config.threshold == "balanced":
+        return choose_threshold(labels, scores)
+    values = np.unique(scores)
+    above = np.nextafter(values[-1], np.inf)  # at this one nobody is accused
+    candidates = np.concatenate([[values[0]], (values[:-1] + values[1:]) / 2, [above]])
+    reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
+    accused = len(reals) - np.searchsorted(reals, candidates)
+    if config.threshold == "fpr":
+        return float(candidates[np.argmax(accused / len(reals) <= config.target_fpr + 1e-12)])
+    missed = np.searchsorted(fakes, candidates)
+    cost = config.false_alarm_cost * accused + config.miss_cost * missed
+    return float(candidates[np.argmin(cost)])
+
+
+def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """The temperature of least log loss (Guo et al., 2017), against Platt's softened targets.
+
+    Platt's (1999) (n + 1) / (n + 2) in place of 1 keeps few videos that are told apart without a
+    mistake from making every score sure. The slope of the loss rises with 1 / temperature, so
+    halving an interval finds its zero.
+    """
+    fakes = int(labels.sum())
+    reals = len(labels) - fakes
+    targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+    sure = np.clip(scores, LEAST, MOST)
+    logits = np.log(sure) - np.log1p(-sure)
+    low, high = FLATTEST, STEEPEST
+    for _ in range(60):
+        middle = (low + high) / 2
+        if ((sigmoid(middle * logits) - targets) * logits).sum() > 0:
+            high = middle
+        else:
+            low = middle
+    return float(2 / (low + high))
+
+
+def fit_isotonic(
+    labels: NDArray[np.int64], scores: NDArray[np.float64]
+) -> tuple[tuple[float, float], ...]:
+    """The knots of scikit-learn's isotonic regression."""
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
+    return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)) that never overflows."""
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))

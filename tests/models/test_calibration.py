@@ -1,0 +1,133 @@
+"""Calibration: probabilities that hold, thresholds as asked for, a band without verdict."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import log_loss, roc_auc_score
+
+from data.errors import ConfigError
+from models.calibration import Calibration, calibrate, fit_temperature, sigmoid
+from models.controls import Linear, fit_linear, metadata, shuffled
+from models.settings import CalibrationConfig
+
+
+def sure_of_itself(count: int = 400) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
+    """Labels, scores of a head that is three times too sure, groups of two."""
+    draw = np.random.default_rng(0)
+    logits = draw.standard_normal(count)
+    labels = (draw.random(count) < sigmoid(logits)).astype(np.int64)
+    return labels, sigmoid(3 * logits), [f"g{n // 2}" for n in range(count)]
+
+
+def test_temperature_is_the_least_log_loss() -> None:
+    labels, scores, _ = sure_of_itself()
+    fakes, reals = labels.sum(), (1 - labels).sum()
+    targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+    logits = np.log(scores / (1 - scores))
+
+    def loss(slope: float) -> float:
+        p = sigmoid(slope * logits)
+        return float(-(targets * np.log(p) + (1 - targets) * np.log1p(-p)).sum())
+
+    best = minimize_scalar(loss, bounds=(0.05, 4), method="bounded", options={"xatol": 1e-10}).x
+    assert fit_temperature(labels, scores) == pytest.approx(1 / best, rel=1e-5)
+    assert fit_temperature(labels, scores) == pytest.approx(3, rel=0.2)
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
+def test_calibrated_scores_keep_their_order_and_lose_less(method: str) -> None:
+    labels, scores, groups = sure_of_itself()
+    told, _ = calibrate(labels, scores, groups, CalibrationConfig(method=method))
+    after = told.apply(scores)
+    assert np.all(np.diff(after[np.argsort(scores)]) >= 0)
+    if method == "temperature":
+        assert roc_auc_score(labels, after) == roc_auc_score(labels, scores)
+    if method == "none":
+        np.testing.assert_array_equal(after, scores)
+    else:
+        assert log_loss(labels, after) < log_loss(labels, scores)
+    assert Calibration.from_json(json.loads(json.dumps(told.to_json()))) == told
+
+
+def test_few_videos_told_apart_do_not_make_every_score_sure() -> None:
+    labels = np.array([0] * 6 + [1] * 6)
+    scores = np.array([0.2] * 6 + [0.8] * 6)
+    found = Calibration(method="temperature", temperature=fit_temperature(labels, scores))
+    assert found.apply(np.array([0.8]))[0] == pytest.approx(7 / 8, abs=1e-9)  # Platt's target
+    # And the extremes of float32 stay apart.
+    edge = np.array([1e-20, 1e-19, 1 - 2.0**-24, 1.0])
+    assert np.all(np.diff(found.apply(edge)) > 0)
+
+
+def test_thresholds_keep_what_they_promise() -> None:
+    labels, scores, groups = sure_of_itself()
+    config = CalibrationConfig(threshold="fpr", target_fpr=0.05)
+    told, threshold = calibrate(labels, scores, groups, config)
+    after = told.apply(scores)
+    accused = np.mean(after[labels == 0] >= threshold)
+    assert 0.03 <= accused <= 0.05
+    assert told.threshold_low is not None
+    assert told.threshold_high is not None
+    assert told.threshold_low <= threshold <= told.threshold_high
+    nobody = CalibrationConfig(threshold="fpr", target_fpr=0)
+    told, threshold = calibrate(labels, scores, groups, nobody)
+    assert not np.any(told.apply(scores)[labels == 0] >= threshold)
+    dear = CalibrationConfig(threshold="cost", false_alarm_cost=20)
+    cheap = CalibrationConfig(threshold="cost", miss_cost=20)
+    assert calibrate(labels, scores, groups, dear)[1] > calibrate(labels, scores, groups, cheap)[1]
+
+
+def test_the_band_holds_the_share_asked_for() -> None:
+    labels, scores, groups = sure_of_itself()
+    told, threshold = calibrate(labels, scores, groups, CalibrationConfig(unsure=0.2))
+    after = told.apply(scores)
+    assert told.unsure(after).mean() == pytest.approx(0.2, abs=0.01)
+    assert told.verdict(threshold, threshold) == "UNSURE"
+    assert told.verdict(1.0, threshold) == "FAKE"
+    assert told.verdict(0.0, threshold) == "REAL"
+    assert Calibration().verdict(0.5, 0.5) == "FAKE"  # an older bundle judges everything
+
+
+def test_impossible_settings_are_named() -> None:
+    for key, value in (("method", "magic"), ("threshold", "x"), ("unsure", 1.0), ("miss_cost", 0)):
+        with pytest.raises(ConfigError, match=f"calibration.{key}"):
+            CalibrationConfig(**{key: value})
+
+
+class File:
+    """What metadata are read from."""
+
+    size_bytes, bit_rate, duration_seconds, width, height, fps, codec = (
+        9,
+        9,
+        1.0,
+        4,
+        4,
+        25.0,
+        "h264",
+    )
+
+
+def test_a_linear_control_learns_and_comes_back() -> None:
+    draw = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    inputs = np.stack([draw.standard_normal(200) + 2 * labels, np.full(200, 7.0)], 1)
+    found = fit_linear(inputs[:100], labels[:100], inputs[100:150], labels[100:150])
+    assert roc_auc_score(labels[150:], found.score(inputs[150:])) > 0.8
+    assert found.weight[1] == 0  # what never varies says nothing
+    assert Linear.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert metadata([File()], ("hevc", "h264")).tolist()[0][-2:] == [0, 1]
+
+
+def test_a_shuffle_keeps_frames_and_padding() -> None:
+    features = np.arange(24.0).reshape(2, 6, 2)
+    mask = np.arange(6) < np.array([[6], [3]])
+    found = shuffled(features, mask, seed=1)
+    assert np.any(found[0] != features[0])
+    np.testing.assert_array_equal(np.sort(found[:, :, 0], axis=1), features[:, :, 0])
+    np.testing.assert_array_equal(found[1, 3:], features[1, 3:])
