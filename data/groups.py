@@ -75,12 +75,15 @@ def runs(parts: Sequence[str]) -> Iterator[str]:
             yield "_".join(parts[start:end])
 
 
-def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]:
+def assign_groups(
+    entries: Sequence[Entry], sha256s: Sequence[str], *, same: Sequence[tuple[int, int]] = ()
+) -> list[str]:
     """Finds each video's group.
 
     Args:
         entries: with the group where the data set tells it.
         sha256s: of their files.
+        same: places of entries that belong together by their pictures.
 
     Returns:
         The group of each entry: the data set's own name, or the smallest name among its videos.
@@ -111,6 +114,8 @@ def assign_groups(entries: Sequence[Entry], sha256s: Sequence[str]) -> list[str]
         nodes.append(node)
         names.append(name)
     _link_names(nameless, people, links)
+    for first, second in same:
+        links.join(nodes[first], nodes[second])
     components = [links.find(node) for node in nodes]
     shown: dict[str, str] = {}
     for component, name in zip(components, names, strict=True):

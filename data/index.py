@@ -15,6 +15,7 @@ from data.groups import assign_groups
 from data.layouts import read_layout
 from data.layouts.choice import choose
 from data.layouts.listing import Entry, Listing
+from data.lookalikes import alike, fingerprints
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.probe import VideoInfo
 from data.published import assign_splits, straddling
@@ -64,6 +65,7 @@ def index(
     progress: bool | None = None,
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
+    near_duplicates: bool = False,
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
 
@@ -76,6 +78,7 @@ def index(
         progress: show a bar; None shows it on a terminal.
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
+        near_duplicates: put videos of the same pictures into one group; decodes each video.
 
     Raises:
         ConfigError: unknown layout, compression or method.
@@ -101,7 +104,12 @@ def index(
         ) from failures[0].error
     sha256s = [sha256 for sha256, _ in facts]
     _refuse_two_labels(entries, sha256s)
-    groups = assign_groups(entries, sha256s)
+    same: list[tuple[int, int]] = []
+    if near_duplicates:
+        files = [listing.root / entry.path for entry in entries]
+        hashes = fingerprints(files, workers=workers, progress=progress)
+        same = [(one, other) for one, other, _ in alike(hashes)]
+    groups = assign_groups(entries, sha256s, same=same)
     splits = assign_splits(entries, groups, split, official=listing.official)
     videos = [
         Video(

@@ -169,6 +169,10 @@ def index(
         list[str] | None,
         typer.Option("--methods", metavar="NAME,...", help="Only fakes of these methods."),
     ] = None,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option("--near-duplicates", help="Group look-alikes too; decodes 8 frames of each."),
+    ] = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -185,8 +189,43 @@ def index(
         layout=layout,
         compression=compression or (),
         methods=methods or (),
+        near_duplicates=near_duplicates,
         params=load(params, set_),
         workers=workers,
+    )
+
+
+@app.command()
+def audit(
+    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
+    root: RootOption = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Page to write, as audit.html.")
+    ] = None,
+    no_hashes: Annotated[
+        bool, typer.Option("--no-hashes", help="Decode nothing: no search for near-duplicates.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 10 where something is in two splits.")
+    ] = False,
+    json_: JsonOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Look for leaks: people, originals, near-duplicates in two splits; telling metadata.
+
+    Example: unmask audit manifest.csv --root videos -o audit.html
+    """
+    from pipeline.audit import audit_manifest
+    from pipeline.stages import cores
+
+    audit_manifest(
+        manifest,
+        root=root,
+        out=out,
+        hashes=not no_hashes,
+        strict=strict,
+        workers=workers or cores(),
+        as_json=json_,
     )
 
 

@@ -11,7 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data.digests import DigestCache
 from data.errors import (
@@ -25,7 +30,7 @@ from data.errors import (
 )
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
-from data.frames import FrameRecipe, read_frames
+from data.frames import FaceTrack, FrameRecipe, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
@@ -77,6 +82,7 @@ def index_videos(
     workers: int | None,
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
+    near_duplicates: bool = False,
 ) -> None:
     """`unmask index`: writes the manifest and, beside it, the failures."""
     digests = DigestCache(DIGESTS)
@@ -88,6 +94,7 @@ def index_videos(
         digests=digests,
         compression=compression,
         methods=methods,
+        near_duplicates=near_duplicates,
     )
     folder = result.manifest.root
     out = out or folder / "manifest.csv"
@@ -288,14 +295,41 @@ def run_extraction(
 
         return make_encoder(wanted.load(), batch_size=settings.batch_size, runtime=settings.runtime)
 
-    faces = FaceFinder() if wanted.frames.crop == "face" else None
-    return extract(
+    faces = TimedFaces(FaceFinder()) if wanted.frames.crop == "face" else None
+    summary = extract(
         jobs,
         read=partial(read_frames, recipe=wanted.frames, faces=faces),
         encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,
     )
+    if faces is not None:
+        summary.phases.faces = faces.seconds
+    return summary
+
+
+class TimedFaces:
+    """A face finder that adds up how long it takes, from many threads.
+
+    Attributes:
+        seconds: spent following faces, all threads together.
+    """
+
+    def __init__(self, finder: FaceFinder) -> None:
+        self.seconds = 0.0
+        self._finder = finder
+        self._lock = Lock()
+
+    def follow(
+        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
+    ) -> FaceTrack:
+        """As `FaceFinder.follow`."""
+        clock = monotonic()
+        try:
+            return self._finder.follow(frames, timestamps_seconds)
+        finally:
+            with self._lock:
+                self.seconds += monotonic() - clock
 
 
 def carry(wanted: Wanted) -> Callable[[Path], None] | None:
@@ -330,7 +364,8 @@ def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: i
         spent = where_time_went(summary, workers)
         print(
             f"{summary.frames / wall:.1f} frames/s, {summary.video_seconds / wall:.1f} x real time;"
-            f" reading {spent['read_seconds']:.1f} s in {workers} threads, backbone "
+            f" decoding {spent['decode_seconds']:.1f} s and faces {spent['faces_seconds']:.1f} s "
+            f"in {workers} threads, backbone "
             f"{spent['backbone_seconds']:.1f} s, writing {spent['write_seconds']:.1f} s; "
             f"{spent['binding']} binds"
         )
