@@ -12,7 +12,7 @@ from data.errors import ConfigError
 CLASSES = ("real", "fake")
 """Name of label 0 and of label 1."""
 
-HEADS = ("lstm", "mean")
+HEADS = ("lstm", "bilstm", "gru", "attention", "mean", "logistic")
 """Kinds of heads; `models.head.KINDS` builds each."""
 
 BLOCKS = 16
@@ -24,11 +24,12 @@ class HeadConfig:
     """The shape of a head.
 
     Attributes:
-        kind: one of HEADS; "lstm", or "mean", the baseline that forgets the order of frames.
-        units: size of the LSTM's state.
+        kind: one of HEADS; "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs
+            them, "logistic" judges each by itself, "mean" is the baseline on their mean.
+        units: size of the state, or of the attention's hidden layer; mean and logistic have none.
         dropout: share of the state that is dropped before the classifier.
         input_dropout: share of the embedding's dimensions dropped for a whole clip.
-        input_scale: of the standardised embeddings before the LSTM. At 1 a thousand dimensions
+        input_scale: of the standardised embeddings before a layer with units. At 1 a thousand dimensions
             saturate its gates from the first step and it learns the training people by heart.
     """
 

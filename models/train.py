@@ -255,6 +255,8 @@ def _train_step(model: Any, optimizer: Any, like: NDArray[Any]) -> Any:
     """One compiled step of gradient descent, for any number of videos and frames `like` these."""
     variables = model.trainable_variables
     optimizer.build(variables)
+    # XLA makes one pass of Adam's dozen over every weight: a third of the time.
+    apply = tf.function(lambda gradients: optimizer.apply(gradients, variables), jit_compile=True)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
@@ -270,7 +272,7 @@ def _train_step(model: Any, optimizer: Any, like: NDArray[Any]) -> Any:
             losses = weights * keras.losses.binary_crossentropy(labels[:, None], scores[:, None])
             loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, variables)
-        optimizer.apply(gradients, variables)
+        apply(gradients)
         return losses, scores
 
     return step

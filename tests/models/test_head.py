@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data.errors import ConfigError
 from models.head import KINDS, HeadConfig, build_head
 from models.quiet import keras, seed_everything, tf
+from models.settings import HEADS
 
 DIM = 8
 MEAN = np.linspace(-3, 3, DIM)
@@ -34,6 +35,10 @@ def videos(count: int = 3, steps: int = 5) -> dict[str, NDArray[Any]]:
 
 def scores(model: Any, batch: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
     return np.asarray(model(batch, training=False))
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    assert tuple(KINDS) == HEADS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +125,10 @@ def test_dropout_is_off_when_scoring_and_on_when_training() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "transformer"}, "lstm, mean, got 'transformer'"),
+        (
+            {"kind": "transformer"},
+            "lstm, bilstm, gru, attention, mean, logistic, got 'transformer'",
+        ),
         ({"units": 0}, "head.units must be 1 to 8192, got 0"),
         ({"dropout": 1.0}, "head.dropout must be at least 0 and below 1, got 1.0"),
     ],
