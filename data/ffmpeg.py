@@ -4,17 +4,19 @@
 deadlock on a full stderr pipe, and raises an error that hides stderr and cannot be unpickled.
 Videos come from strangers: only local files and true video containers are opened, no playlist and
 no `concat`; each child has a time limit, a memory limit and no standard input, and is ended in
-`finally`.
+`finally`. A child whose parent was killed ends by its own limit of processor time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -45,6 +47,8 @@ BLOCK_BYTES = 1 << 29
 MAX_PIXELS = 8192 * 8192
 """Largest frame that is decoded; a header may declare anything."""
 TAIL_LINES = 20
+LINE_BYTES = 64 << 10
+"""Longest piece of stderr that is kept in memory at once: a tag may be as long as the file."""
 INTERESTING = re.compile(r"\[(?:warning|error|fatal|panic)\]")
 
 
@@ -123,6 +127,7 @@ class Child:
         command: list[str],
         *,
         timeout_seconds: float,
+        threads: int = 1,
         stdin: bool = False,
         keep: re.Pattern[str] | None = None,
     ) -> None:
@@ -137,9 +142,16 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            limit = (MEMORY_BYTES, MEMORY_BYTES)
-            resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
+        # More than it can use before the watchdog ends it: for the day when no watchdog is left.
+        cpu_seconds = math.ceil(timeout_seconds) * (threads + 1) + 5
+        limits = {
+            resource.RLIMIT_AS: MEMORY_BYTES,
+            resource.RLIMIT_CPU: cpu_seconds,
+            resource.RLIMIT_CORE: 0,
+        }
+        for kind, most in limits.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                resource.prlimit(self._process.pid, kind, (most, most))
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
         self._drain.start()
         self._watchdog = threading.Timer(timeout_seconds, self._expire)
@@ -165,6 +177,7 @@ class Child:
         """Waits for the child and its stderr; returns the exit code."""
         code = self._process.wait()
         self._drain.join()
+        self.timed_out |= code == -signal.SIGXCPU
         return code
 
     def close(self) -> None:
@@ -191,7 +204,7 @@ class Child:
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None  # noqa: S101
-        for raw in self._process.stderr:
+        for raw in iter(functools.partial(self._process.stderr.readline, LINE_BYTES), b""):
             line = raw.decode("utf-8", "replace").rstrip()
             if self._keep is not None and self._keep.search(line):
                 self.told.append(line)
@@ -208,12 +221,23 @@ def ffprobe(path: Path, arguments: list[str], *, timeout_seconds: float) -> Chil
     """Starts ffprobe on a stranger's file; the caller closes the child."""
     command = [
         *(str(find_tools().ffprobe), "-hide_banner", "-loglevel", "level+warning"),
-        *("-max_alloc", str(BLOCK_BYTES)),
+        *("-max_alloc", str(BLOCK_BYTES), "-max_pixels", str(MAX_PIXELS)),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS),
         *arguments,
         *("-i", safe_url(path)),
     ]
     return Child(command, timeout_seconds=timeout_seconds)
+
+
+def refuse_killed(code: int, program: str, tail: str) -> None:
+    """Refuses what a child left that did not end by itself: it may be a part of the truth.
+
+    Raises:
+        VideoError: decode_error; another run tries the video again.
+    """
+    if code < 0:
+        name = signal.Signals(-code).name
+        raise VideoError("decode_error", f"{program} was ended by {name}", stderr_tail=tail)
 
 
 SHOWN = re.compile(r"Parsed_showinfo.*(?:config in time_base: *(\d+/\d+)|\bpts: *(-?\d+))")
@@ -251,7 +275,7 @@ def decode(
         the stream's own clock, exact; and the tail of ffmpeg's stderr.
 
     Raises:
-        VideoError: timeout, or a partial last frame.
+        VideoError: timeout, a partial last frame, or a crash.
     """
     options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
     options |= {"threads": threads, "max_pixels": MAX_PIXELS}
@@ -277,20 +301,21 @@ def decode(
     frame_bytes = width * height * 3
     pixels = np.empty((count, height, width, 3), np.uint8)  # (T, H, W, 3)
     view = memoryview(pixels.reshape(-1).data)
-    with Child(command, timeout_seconds=timeout_seconds, keep=SHOWN) as child:
+    with Child(command, timeout_seconds=timeout_seconds, threads=threads, keep=SHOWN) as child:
         filled = 0
         while filled < len(view):
             read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
             if not read:
                 break
             filled += read
-        child.wait()
+        code = child.wait()
         if child.timed_out:
             raise VideoError(
                 "timeout",
                 f"decoding took more than {timeout_seconds:.0f} s",
                 stderr_tail=child.stderr_tail,
             )
+        refuse_killed(code, "ffmpeg", child.stderr_tail)
         if filled % frame_bytes:
             raise VideoError(
                 "decode_error", "the last frame is incomplete", stderr_tail=child.stderr_tail

@@ -8,6 +8,7 @@ with the length of the video.
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -31,6 +32,7 @@ SEEK_COST_FRAMES = 40
 SEEK_GAIN = 0.5
 """Entering a video at its chosen frames must cost at most this share of decoding it through."""
 MEMORY_BYTES = 4 << 30
+LEAST_BIT_RATE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +217,8 @@ def read_pixels(
     Raises:
         VideoError: with the class of the failure.
     """
-    budget = time_budget(info)
-    packets = read_packets(path, info, timeout_seconds=budget)
+    budget = Budget(time_budget(info))
+    packets = read_packets(path, info, timeout_seconds=budget.left_seconds)
     refuse_truncated(info, packets)
     times = packets.timestamps_seconds
     if len(times) != packets.count:  # packets without times: count frames, any even clock will do
@@ -248,8 +250,36 @@ def read_pixels(
 
 
 def time_budget(info: VideoInfo) -> float:
-    """Seconds that one call may take: slow disks and 4K included, a trap excluded."""
-    return min(7200.0, 60 + 10 * min(info.duration_seconds, 3600.0))
+    """Seconds that one video may take: slow disks and 4K included, a trap excluded.
+
+    A small file that calls itself long buys no time: nothing worth watching is below 1 kbit/s.
+    """
+    seconds = min(info.duration_seconds, 3600.0, info.size_bytes * 8 / LEAST_BIT_RATE)
+    return min(7200.0, 60 + 10 * seconds)
+
+
+class Budget:
+    """The time that all calls for one video share: thirty slow ones are as bad as one.
+
+    Args:
+        seconds: from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left_seconds(self) -> float:
+        """What is left.
+
+        Raises:
+            VideoError: timeout.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise VideoError("timeout", f"reading took more than {self._seconds:.0f} s")
+        return left
 
 
 def refuse_truncated(info: VideoInfo, packets: Packets) -> None:
@@ -291,7 +321,7 @@ def _read_through(
     info: VideoInfo,
     chosen: NDArray[np.int64],
     picture: Picture,
-    budget: float,
+    budget: Budget,
     threads: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], str]:
     """Decodes from the start to the last chosen frame."""
@@ -307,7 +337,7 @@ def _read_through(
         width=picture.width,
         height=picture.height,
         chain=picture.chain,
-        timeout_seconds=budget,
+        timeout_seconds=budget.left_seconds,
         threads=threads,
     )
 
@@ -318,7 +348,7 @@ def _read_by_seeking(
     packets: Packets,
     chosen: NDArray[np.int64],
     picture: Picture,
-    budget: float,
+    budget: Budget,
     threads: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]] | None:
     """Enters the video at each run of chosen frames; None where that would not pay or not fit."""
@@ -345,7 +375,7 @@ def _read_by_seeking(
             height=picture.height,
             chain=picture.chain,
             seek_seconds=max(0.0, float(enter)),
-            timeout_seconds=budget,
+            timeout_seconds=budget.left_seconds,
             threads=threads,
         )
         if not _same(timestamps, times[first : last + 1]):
@@ -355,7 +385,7 @@ def _read_by_seeking(
 
 
 def _decoded_times(
-    path: Path, info: VideoInfo, count: int, budget: float, threads: int
+    path: Path, info: VideoInfo, count: int, budget: Budget, threads: int
 ) -> tuple[NDArray[np.float64], str]:
     """Decodes the whole video, two pixels wide, to learn when its frames really are."""
     _, timestamps, tail = decode(
@@ -366,7 +396,7 @@ def _decoded_times(
         width=2,
         height=2,
         chain=[("scale", {"w": 2, "h": 2, "flags": "neighbor"})],
-        timeout_seconds=budget,
+        timeout_seconds=budget.left_seconds,
         threads=threads,
     )
     return timestamps, tail

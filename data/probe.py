@@ -7,6 +7,7 @@ frames rests on them.
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.ffmpeg import MAX_PIXELS, ffprobe
+from data.ffmpeg import MAX_PIXELS, ffprobe, refuse_killed
 
 MAX_JSON_BYTES = 4 << 20
 MAX_PACKETS = 10_000_000
@@ -103,7 +104,10 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
             )
     if code != 0:
         raise VideoError("unreadable", "ffprobe cannot read it as a video", stderr_tail=tail)
-    told = json.loads(text)
+    try:
+        told = json.loads(text)
+    except ValueError as error:
+        raise VideoError("unreadable", "ffprobe's answer is garbled", stderr_tail=tail) from error
     streams = [
         stream
         for stream in told.get("streams", [])
@@ -130,7 +134,7 @@ def _info(
         width = max(1, round(width * aspect))
     rotation = 0
     for side in stream.get("side_data_list", []):
-        rotation = round(float(side.get("rotation", 0)) / 90) * 90 % 360
+        rotation = round(_number(side.get("rotation")) / 90) * 90 % 360
     if rotation in (90, 270):
         width, height = height, width
     own = _number(stream.get("duration"))
@@ -159,7 +163,7 @@ def _ratio(text: str) -> float:
         return 0.0
 
 
-def _number(text: str | None) -> float:
+def _number(text: str | int | None) -> float:
     try:
         value = float(text or 0)
     except ValueError:
@@ -171,12 +175,11 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
     """Lists a stream's packets without decoding them.
 
     Raises:
-        VideoError: unreadable (no packet at all) or timeout.
+        VideoError: unreadable (no packet at all), timeout, or ffprobe crashed (decode_error).
     """
     arguments = ["-select_streams", str(info.stream_index)]
     arguments += ["-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"]
-    times: list[float] = []
-    keys: list[bool] = []
+    times, keys = array("d"), bytearray()  # a list takes four times the memory
     count = discarded = 0
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         for line in child.stdout:
@@ -192,20 +195,21 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
             if fields[0] != "N/A":
                 times.append(float(fields[0]))
                 keys.append("K" in fields[1])
-        child.wait()
+        code = child.wait()
         tail = child.stderr_tail
         if child.timed_out:
             raise VideoError(
                 "timeout", f"reading took more than {timeout_seconds:.0f} s", stderr_tail=tail
             )
+    refuse_killed(code, "ffprobe", tail)
     if count == 0:
         raise VideoError("unreadable", "the video stream is empty", stderr_tail=tail)
     if len(times) != count:
-        times, keys = [], []
-    order = np.argsort(times, kind="stable")
+        times, keys = array("d"), bytearray()
+    order = np.argsort(np.asarray(times), kind="stable")
     return Packets(
-        timestamps_seconds=np.asarray(times, np.float64)[order],
-        keyframes=np.asarray(keys, bool)[order],
+        timestamps_seconds=np.asarray(times)[order],
+        keyframes=np.frombuffer(keys, bool)[order],
         count=count,
         discarded=discarded,
     )
