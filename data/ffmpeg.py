@@ -281,7 +281,7 @@ def decode(
     options |= {"threads": threads, "max_pixels": MAX_PIXELS}
     if seek_seconds is not None:
         options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
-    stream = ffmpeg.input(safe_url(path), **options)[str(stream_index)]
+    stream = ffmpeg.input("-", **options)[str(stream_index)]
     stream = stream.filter("select", choice).filter("showinfo", checksum=0)
     for name, settings in chain:
         stream = stream.filter(name, **settings)
@@ -298,6 +298,8 @@ def decode(
         *("-filter_threads", "1", "-filter_complex_threads", "1"),
         *output.get_args(),
     ]
+    # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
+    command[command.index("-i") + 1] = safe_url(path)
     frame_bytes = width * height * 3
     pixels = np.empty((count, height, width, 3), np.uint8)  # (T, H, W, 3)
     view = memoryview(pixels.reshape(-1).data)
