@@ -78,21 +78,31 @@ def pointers(canary: Path, port: int) -> Hostile:
     ]
     number = 0
     for target in targets:
-        for text in (
-            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
-            f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{target}\n",
-            '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-KEY:METHOD=AES-128,URI="'
-            f'{target}"\n#EXTINF:1,\n{target}\n',
-            f"ffconcat version 1.0\nfile '{target}'\n",
-            f"ffconcat version 1.0\nfile {target}\nduration 1\nfile {target}\n",
-            '<?xml version="1.0"?><MPD type="static"><Period><AdaptationSet mimeType="video/mp4">'
-            f"<Representation id='0'><BaseURL>{target}</BaseURL></Representation>"
-            "</AdaptationSet></Period></MPD>",
-            '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink='
-            f'"http://www.w3.org/1999/xlink"><image xlink:href="{target}"/></svg>',
+        for own, text in (
+            ("m3u8", f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n"),
+            ("m3u8", f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{target}\n"),
+            (
+                "m3u8",
+                '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-KEY:METHOD=AES-128,URI="'
+                f'{target}"\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n',
+            ),
+            ("ffconcat", f"ffconcat version 1.0\nfile '{target}'\n"),
+            ("concat", f"ffconcat version 1.0\nfile {target}\nduration 1\nfile {target}\n"),
+            (
+                "mpd",
+                '<?xml version="1.0"?><MPD type="static"><Period><AdaptationSet mimeType='
+                f'"video/mp4"><Representation id="0"><BaseURL>{target}</BaseURL></Representation>'
+                "</AdaptationSet></Period></MPD>",
+            ),
+            (
+                "svg",
+                '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink='
+                f'"http://www.w3.org/1999/xlink"><image xlink:href="{target}"/></svg>',
+            ),
         ):
-            suffix = ("mp4", "gif", "avi", "mkv", "ts")[number % 5]
-            yield f"pointer-{number:02d}.{suffix}", text.encode(), frozenset({"unreadable"})
+            # Under its own suffix, too: ffmpeg follows some playlists under that alone.
+            for suffix in (own, ("mp4", "gif", "avi", "mkv", "ts")[number % 5]):
+                yield f"pointer-{number:02d}.{suffix}", text.encode(), frozenset({"unreadable"})
             number += 1
     sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
     sdp += f"m=video {port} RTP/AVP 96\n"
