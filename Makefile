@@ -16,6 +16,7 @@ help:
 	@echo "make test   ruff, mypy, import-linter and pytest"
 	@echo "make bench  every benchmark that needs nothing more; bench-peers: those against PyTorch"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
+	@echo "make bench-peers  PyTorch for benchmarks/train.py, in .bench, an environment of its own"
 	@echo "make clean  remove the environment and every result; the feature store too"
 
 .venv/installed: requirements.lock pyproject.toml

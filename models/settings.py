@@ -29,8 +29,9 @@ class HeadConfig:
         units: size of the state, or of the attention's hidden layer; mean and logistic have none.
         dropout: share of the state that is dropped before the classifier.
         input_dropout: share of the embedding's dimensions dropped for a whole clip.
-        input_scale: of the standardised embeddings before a layer with units. At 1 a thousand dimensions
-            saturate its gates from the first step and it learns the training people by heart.
+        input_scale: of the standardised embeddings before a layer with units. At 1 a thousand
+            dimensions saturate an LSTM's gates from the first step and it learns the training
+            people by heart.
     """
 
     kind: str = "lstm"
@@ -111,6 +112,15 @@ class FinetuneConfig:
         flip: mirror half of the clips.
         rotate_degrees: turn a clip by up to this much either way.
         zoom: enlarge or shrink a clip by up to this share.
+        brightness: of a pair of clips, changed by up to this share either way.
+        contrast: likewise.
+        saturation: likewise.
+        blur_pixels: largest standard deviation; half of the pairs are blurred.
+        noise: largest standard deviation in grey levels; half of the pairs get noise.
+        jpeg_quality: lowest quality of a JPEG round trip, which half of the pairs take; 0 is off.
+        forge: share of a batch's fakes that become new forgeries of their real partners
+            (docs/forge.md). With real videos alone every fake is one, if this is above 0.
+        label_smoothing: how far the labels 0 and 1 move together; half of it each.
     """
 
     unfreeze: int | str = 9
@@ -127,6 +137,14 @@ class FinetuneConfig:
     flip: bool = True
     rotate_degrees: float = 8.0
     zoom: float = 0.08
+    brightness: float = 0.1
+    contrast: float = 0.1
+    saturation: float = 0.1
+    blur_pixels: float = 0.8
+    noise: float = 3.0
+    jpeg_quality: int = 60
+    forge: float = 0.0
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if self.unfreeze != "all" and not (
@@ -149,8 +167,14 @@ class FinetuneConfig:
             raise ConfigError(
                 f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
             )
-        if not 0 <= self.zoom < 1:
-            raise ConfigError(f"finetune.zoom must be at least 0 and below 1, got {self.zoom}")
+        for name in ("zoom", "brightness", "contrast", "saturation", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"finetune.{name} must be at least 0 and below 1, got {getattr(self, name)}"
+                )
+        for name, most in (("blur_pixels", 20), ("noise", 100), ("jpeg_quality", 95), ("forge", 1)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"finetune.{name} must be 0 to {most}, got {getattr(self, name)}")
         check_class_weight("finetune.class_weight", self.class_weight)
 
 

@@ -1,0 +1,241 @@
+"""How fast does a head train? The LSTM against PyTorch's and Keras's, and one whole experiment.
+
+    make bench-peers                       # once: PyTorch, in an environment of its own
+    python benchmarks/train.py [--rounds 5] [--torch .bench/bin/python]
+
+An epoch is LSTM(128) on 1024 videos x 32 frames x 2048 float16 numbers in memory, batches of 32,
+Adam, one sigmoid on the last state. The ways take turns in one run and the medians count:
+
+    unmask          FastLSTM in unmask's training step
+    keras_fit       keras.layers.LSTM, trained as Keras trains: `Model.fit` on float32
+    keras_layer     keras.layers.LSTM in unmask's training step in FastLSTM's place
+    torch           nn.LSTM, the plain loop
+    matmul          the input's two products alone (forward, and the kernel's gradient): the floor
+
+The experiment is `train_head` on 1000 videos for 30 epochs, the LSTM and its baseline, in a process
+of its own, from its start until the validation videos are scored. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+VIDEOS, STEPS, DIM, UNITS, BATCH = 1024, 32, 2048, 128, 32
+
+
+def data(count: int = VIDEOS) -> tuple[np.ndarray, np.ndarray]:
+    """(N, T, D) float16 and (N,) labels."""
+    draw = np.random.default_rng(0)
+    labels = (np.arange(count) % 2).astype(np.int8)
+    features = draw.standard_normal((count, STEPS, DIM), np.float32)
+    features[..., :4] += 0.1 * labels[:, None, None]
+    return features.astype(np.float16), labels
+
+
+TORCH = f"""
+import sys, time
+import numpy as np, torch
+torch.manual_seed(0)
+torch.set_num_threads({len(os.sched_getaffinity(0))})
+x = torch.from_numpy(np.random.default_rng(0).standard_normal(
+    ({VIDEOS}, {STEPS}, {DIM}), np.float32).astype(np.float16))
+y = (torch.arange({VIDEOS}) % 2).float()
+lstm, dense = torch.nn.LSTM({DIM}, {UNITS}, batch_first=True), torch.nn.Linear({UNITS}, 1)
+adam = torch.optim.Adam([*lstm.parameters(), *dense.parameters()], 1e-3)
+loss_of = torch.nn.BCEWithLogitsLoss()
+print("ready", torch.__version__, flush=True)
+for _ in sys.stdin:
+    begun = time.perf_counter()
+    for rows in torch.randperm({VIDEOS}).split({BATCH}):
+        adam.zero_grad()
+        _, (h, _) = lstm(x[rows].float())
+        loss_of(dense(h[-1])[:, 0], y[rows]).backward()
+        adam.step()
+    print(time.perf_counter() - begun, flush=True)
+"""
+
+
+class Torch:
+    """PyTorch in its own process and environment; it waits while the others run."""
+
+    def __init__(self, python: Path) -> None:
+        self.child = subprocess.Popen(
+            [python, "-c", TORCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.child.stdout is not None
+        print("PyTorch", self.child.stdout.readline().split()[1])
+
+    def __call__(self) -> float:
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write("epoch\n")
+        self.child.stdin.flush()
+        return float(self.child.stdout.readline())
+
+    def close(self) -> None:
+        self.child.communicate()
+
+
+def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
+    """An epoch as a function that gives its seconds."""
+
+    def run() -> float:
+        begun = time.perf_counter()
+        epoch()
+        return time.perf_counter() - begun
+
+    return run
+
+
+def ways() -> dict[str, Callable[[], float]]:
+    """Every way to train an epoch that runs in this process."""
+    from models.fast_lstm import FastLSTM
+    from models.quiet import keras, tf
+    from models.train import _train_step
+
+    features, labels = data()
+    draw = np.random.default_rng(1)
+
+    def by_step(layer: type) -> Callable[[], None]:
+        inputs = keras.Input((None, DIM), name="features")
+        mask = keras.Input((None,), dtype="bool", name="mask")
+        state = layer(UNITS)(keras.ops.cast(inputs, "float32"), mask=mask)
+        answer = keras.layers.Dense(1, activation="sigmoid")(state)
+        scores = keras.layers.Reshape(())(answer)
+        model = keras.Model({"features": inputs, "mask": mask}, scores)
+        step = _train_step(model, keras.optimizers.Adam(1e-3), features)
+        every, ones = np.ones((BATCH, STEPS), bool), np.ones(BATCH, np.float32)
+
+        def epoch() -> None:
+            order = draw.permutation(VIDEOS)
+            for start in range(0, VIDEOS, BATCH):
+                rows = order[start : start + BATCH]
+                losses, _ = step(
+                    tf.constant(features[rows]),
+                    tf.constant(every),
+                    tf.constant(labels[rows], tf.float32),
+                    tf.constant(ones),
+                )
+                losses.numpy()
+
+        return epoch
+
+    fitted = keras.Sequential(
+        [
+            keras.Input((STEPS, DIM)),
+            keras.layers.LSTM(UNITS),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    fitted.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy")
+    wide = features.astype(np.float32)
+    kernel = tf.random.normal((DIM, 4 * UNITS))
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def products(x: Any) -> Any:
+        x = tf.reshape(x, (-1, DIM))
+        return tf.matmul(x, tf.matmul(x, kernel), transpose_a=True)
+
+    def floor() -> None:
+        for start in range(0, VIDEOS, BATCH):
+            products(tf.constant(wide[start : start + BATCH])).numpy()
+
+    return {
+        "unmask": timed(by_step(FastLSTM)),
+        "keras_fit": timed(lambda: fitted.fit(wide, labels, batch_size=BATCH, verbose=0)),
+        "keras_layer": timed(by_step(keras.layers.LSTM)),
+        "matmul": timed(floor),
+    }
+
+
+def one_experiment() -> None:
+    """What `unmask train` does on 800 videos to train and 200 to validate, all in memory."""
+    from features.sequences import Sequences
+    from models.settings import HeadConfig, TrainConfig
+    from models.train import score, train_head
+
+    def split(count: int) -> Sequences:
+        features, labels = data(count)
+        names = tuple(map(str, range(count)))
+        mask = np.ones(features.shape[:2], bool)
+        return Sequences(
+            features=features,
+            mask=mask,
+            labels=labels,
+            groups=names,
+            methods=names,
+            paths=names,
+            sha256s=names,
+        )
+
+    train, val = split(800), split(200)
+    config = TrainConfig(epochs=30, patience=30)
+    for kind in ("lstm", "mean"):
+        score(train_head(train, val, head=HeadConfig(kind=kind), config=config).model, val)
+
+
+def experiment() -> float:
+    """Seconds of one experiment in a new process."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, __file__, "--one-experiment"], check=True)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--torch", type=Path, default=ROOT / ".bench/bin/python")
+    parser.add_argument("--no-experiment", action="store_true")
+    parser.add_argument("--one-experiment", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one_experiment:
+        one_experiment()
+        return
+    figures: dict[str, float] = {}
+    epochs = ways()
+    peer = Torch(arguments.torch) if arguments.torch.exists() else None
+    if peer:
+        epochs["torch"] = peer
+    else:
+        print(f"no PyTorch at {arguments.torch}: run `make bench-peers`")
+    seconds: dict[str, list[float]] = {name: [] for name in epochs}
+    for turn in range(arguments.rounds + 1):
+        for name, epoch in epochs.items():
+            spent = epoch()
+            if turn:  # the first one compiles
+                seconds[name].append(spent)
+    if peer:
+        peer.close()
+    medians = {name: statistics.median(one) for name, one in seconds.items()}
+    ours = medians["unmask"]
+    print(f"{'epoch':12} {'seconds':>8} {'best':>8} {'/ unmask':>9}")
+    for name, value in sorted(medians.items(), key=lambda item: item[1]):
+        print(f"{name:12} {value:8.3f} {min(seconds[name]):8.3f} {value / ours:9.2f}")
+    if peer:
+        figures["lstm_vs_torch"] = medians["torch"] / ours
+    figures["lstm_vs_keras"] = medians["keras_fit"] / ours
+    figures["lstm_vs_keras_layer"] = medians["keras_layer"] / ours
+    figures["epoch_seconds"] = ours
+    if not arguments.no_experiment:
+        figures["experiment_seconds"] = experiment()
+        print(f"experiment   {figures['experiment_seconds']:8.1f} s")
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
