@@ -1,4 +1,4 @@
-"""Do the bootstrap's intervals hold the truth as often as they say? Figures in docs/evaluation.md."""
+"""Do the bootstrap's intervals hold the truth as often as they say?"""
 
 from __future__ import annotations
 
