@@ -7,14 +7,17 @@ was left alone. The habits are borg's: temporary file, fsync, rename, fsync of t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import StoreError
-from features.layout import OURS, SHARDS, STAGING
+from features.damage import shard_problems
+from features.layout import OURS, SHARDS, STAGING, sha256_of
 from features.lock import hold_lock
 from features.preamble import LaterVersionError
+from features.published import link_or_copy
 from features.recipe import Recipe, sequence_key
 from features.sealing import name_file, seal_shard, writing
 from features.shard import Shard, StoredSequence, write_shard
@@ -104,7 +107,7 @@ class FeatureStore:
                     continue
         # A killed `compact` leaves videos in two shards: the larger one counts, so that what is
         # published is never a mixture.
-        for shard in sorted(opened, key=lambda shard: (len(shard), shard.path.name)):
+        for shard in sorted(opened, key=_size_and_name):
             self._know(shard)
         for path in sorted(self._staging.iterdir()):
             if not OURS.fullmatch(path.name):
@@ -114,6 +117,33 @@ class FeatureStore:
                 path.unlink()
             else:
                 self._staged[path.stem] = staged
+
+    def take(self, path: Path) -> bool:
+        """Makes a shard that was made elsewhere its own, if every byte is as it was written.
+
+        Args:
+            path: of the shard, under its own name; it may be linked.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        sha256 = sha256_of(path)
+        temporary, target = self._sealed / f".{sha256}", self._sealed / path.name
+        with writing(self.folder):
+            temporary.unlink(missing_ok=True)
+            link_or_copy(path, temporary)
+            # Read under its new name: a copy may have gone wrong, too.
+            if shard_problems(temporary, path.name, sha256, self.recipe.digest):
+                temporary.unlink()
+                return False
+            temporary.chmod(0o444)
+            with temporary.open("rb") as handle:
+                os.fsync(handle)
+            name_file(temporary, target)
+        shards = {shard.path: shard for shard in self.shards.values()} | {target: Shard(target)}
+        for shard in sorted(shards.values(), key=_size_and_name):
+            self._know(shard)
+        return True
 
     def _know(self, shard: Shard) -> None:
         if shard.recipe.digest == self.recipe.digest:
@@ -209,6 +239,11 @@ class FeatureStore:
             for key in self._pending:
                 self._staged.pop(key).path.unlink()
         self._pending, self._pending_bytes = [], 0
+
+
+def _size_and_name(shard: Shard) -> tuple[int, str]:
+    """Of two shards with one video, the later in this order counts."""
+    return len(shard), shard.path.name
 
 
 def _read_staged(path: Path) -> StoredSequence:

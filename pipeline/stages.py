@@ -34,6 +34,7 @@ from data.frames import FaceTrack, FrameRecipe, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
+from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import ExtractSummary, Job, extract, where_time_went
 from features.published import Failure, Features, publish, write_failures
@@ -150,6 +151,9 @@ def extract_features(
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
+        adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
+        if adopted:
+            print(f"{out}: {adopted} videos adopted into {store}")
         summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
         keys = {sequence_key(job.sha256, recipe) for job in jobs}

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,32 @@ def test_every_stage_left_what_it_says(project):
 def test_the_store_and_the_features_are_one_file_on_disk(project):
     shard = next((project.folder / "artifacts" / "features" / "frozen").glob("*.h5"))
     assert shard.stat().st_nlink >= 2
+
+
+def test_a_fresh_clone_goes_on_from_what_was_pulled(project, tmp_path):
+    remote, folder = tmp_path / "remote", tmp_path / "clone"
+    project.call("dvc", "remote", "add", "--force", "--default", "shared", str(remote))
+    project.call("dvc", "push", "--quiet")
+    project.commit()
+    project.call("git", "clone", "--quiet", ".", str(folder))
+    clone = copy(project)
+    clone.folder = folder
+    clone.call("dvc", "pull", "--quiet")
+    assert not (folder / ".unmask").exists()
+    shutil.copytree(folder / "artifacts" / "demo", folder / "videos")
+    for path in sorted((folder / "videos" / "real").glob("*.mp4"))[:3]:
+        new = path.with_name(f"new_{path.name}")
+        new.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
+    params = yaml.safe_load((folder / "params.yaml").read_text()) | {"videos": "videos"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    before = {path.name for path in (folder / "artifacts" / "features" / "frozen").glob("*.h5")}
+    told = clone.call("dvc", "repro", "extract@frozen")
+    assert "20 videos adopted" in told
+    assert "3 videos done, 20 reused, 0 failed" in told
+    after = {path.name for path in (folder / "artifacts" / "features" / "frozen").glob("*.h5")}
+    assert before < after
+    assert len(after - before) == 1
+    assert "whole" in clone.call("unmask", "store", "verify", ".unmask/store")
 
 
 def test_a_head_parameter_reruns_train_and_evaluate_alone(project):
