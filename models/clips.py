@@ -98,7 +98,7 @@ def cached_clips(
         path = Path(scratch) / "pixels.npy"
         shape = (len(videos), frames, size, size, 3)
         pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        _reserve(path)
+        reserve(path)
         counts = np.zeros(len(videos), np.int64)
         failures: dict[int, str] = {}
 
@@ -176,7 +176,7 @@ def balanced_batches(
         yield np.concatenate([couples[row] for row in shuffled[start : start + pairs]])
 
 
-def _reserve(path: Path) -> None:
+def reserve(path: Path) -> None:
     """Takes the disk space now: a write to a full disk through a memory map kills the process."""
     with path.open("r+b") as file:
         try:

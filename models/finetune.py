@@ -3,13 +3,15 @@
 Two phases, as the literature and a prototype have it. First the frozen phase: a logistic regression
 on the frozen backbone's embeddings, trained until it has converged; it becomes the dense layer.
 Only then the last residual blocks learn too, slowly: behind an untrained layer their first
-gradients would be noise, and unlearn what ImageNet taught.
+gradients would be noise, and unlearn what ImageNet taught. A run that was killed goes on from its
+last epoch to the same result.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +23,16 @@ from tqdm import tqdm
 from data.errors import ConfigError
 from data.folders import check_replaceable
 from models.backbone import Backbone, save_backbone, weights_digest
+from models.clip_forging import Forger, with_forged_copies
 from models.clips import Clips, V, cached_clips
+from models.finetune_checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
+    remove_checkpoint,
+    run_key,
+    save_checkpoint,
+)
 from models.finetune_net import FinetuneNet
 from models.quiet import seed_everything
 from models.settings import FinetuneConfig
@@ -96,14 +107,30 @@ def finetune(
         workers=workers,
         progress=shown,
     )
-    with (
-        cached(train, name="read training") as learn,
-        cached(val, name="read validation") as check,
-    ):
+    kept = checkpoint_path(out)
+    with ExitStack() as stack:
+        learn = stack.enter_context(cached(train, name="read training"))
+        check = stack.enter_context(cached(val, name="read validation"))
+        forger = Forger(learn, workers=workers) if config.forge else None
+        if forger is not None and not learn.labels.any():
+            learn, forger = stack.enter_context(
+                with_forged_copies(learn, forger, seed=seed, beside=out.parent)
+            )
+            config = replace(config, forge=1.0)
+            if not check.labels.any():
+                check, _ = stack.enter_context(
+                    with_forged_copies(
+                        check, Forger(check, workers=workers), seed=seed + 1, beside=out.parent
+                    )
+                )
         check_splits(learn.labels, check.labels)
         seed_everything(seed)
         net = FinetuneNet(backbone, config)
-        history, stopping = _run(net, learn, check, config, seed=seed, progress=shown)
+        key = run_key(
+            config, seed=seed, backbone=backbone.digest, size=backbone.size, clips=(learn, check)
+        )
+        epochs = _Epochs(net, learn, check, forger, config, seed)
+        history, stopping = _run(epochs, kept, key, progress=shown)
         net.set_weights(stopping.weights)
     base = replace(backbone, model=None)
     model = net.backbone.model
@@ -122,6 +149,7 @@ def finetune(
         "stop_reason": stopping.reason(len(history) - 1),
     }
     save_backbone(tuned, out, base=base, finetuning=details)
+    remove_checkpoint(kept)
     return Finetuned(
         backbone=tuned,
         history=tuple(history),
@@ -131,29 +159,56 @@ def finetune(
     )
 
 
+@dataclass(frozen=True)
+class _Epochs:
+    """What both phases work on."""
+
+    net: FinetuneNet
+    learn: Clips
+    check: Clips
+    forger: Forger | None
+    config: FinetuneConfig
+    seed: int
+
+    def run(self, epoch: int) -> dict[str, float]:
+        """One epoch's row of the history; 0 is the frozen phase.
+
+        All that it draws depends on (seed, epoch) alone, not on the epochs before.
+        """
+        if epoch == 0:
+            return self.net.fit_head(self.learn, self.check, self.config)
+        draw = np.random.default_rng((self.seed, epoch))
+        row: dict[str, float] = {"epoch": epoch}
+        row |= self.net.train_epoch(self.learn, self.config, draw, epoch, self.forger)
+        return row | self.net.validate(self.check, epoch)
+
+
 def _run(
-    net: FinetuneNet,
-    learn: Clips,
-    check: Clips,
-    config: FinetuneConfig,
-    *,
-    seed: int,
-    progress: bool,
+    epochs: _Epochs, kept: Path, key: str, *, progress: bool
 ) -> tuple[list[dict[str, float]], BestSoFar]:
-    """Both phases. All that an epoch draws depends on (seed, epoch) alone, not on those before."""
+    """Both phases, from the last epoch that a run with this key has finished."""
+    net, config = epochs.net, epochs.config
     stopping = BestSoFar(patience=config.patience)
+    before = load_checkpoint(kept, key)
+    earlier = before.history if before is not None else []
+    if before is not None:
+        net.set_state(before.state)
     history: list[dict[str, float]] = []
-    row = net.fit_head(learn, check, config)
     with tqdm(total=config.epochs, desc="finetune", unit="epoch", disable=not progress) as bar:
         for epoch in range(config.epochs + 1):
-            if epoch:
-                row = {"epoch": epoch}
-                row |= net.train_epoch(learn, config, np.random.default_rng((seed, epoch)), epoch)
-                row |= net.validate(check, epoch)
-                bar.update()
+            known = before is not None and epoch < len(earlier)
+            row = earlier[epoch] if known else epochs.run(epoch)
             history.append(row)
+            bar.update(epoch > 0)
             bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
-            if stopping.done(epoch, row["val_auc"], row["val_loss"], net.get_weights):
+            # Of the epochs that are known only the best one's weights are, and it is the last to
+            # be taken in as the best.
+            best = partial(list, before.best) if known and before else net.get_weights
+            done = stopping.done(epoch, row["val_auc"], row["val_loss"], best)
+            if not known:
+                now = Checkpoint(history=history, state=net.get_state(), best=stopping.weights)
+                save_checkpoint(kept, key, now)
+            if done:
                 break
     return history, stopping
 

@@ -17,9 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from features.batches import Encoder
-from models.augment import draw_transforms, transform_clips
+from models.augment import transform_clips
 from models.backbone import Backbone, residual_blocks
-from models.clips import Clips, balanced_batches
+from models.clip_batches import ahead, clip_batches
+from models.clip_forging import Forger
+from models.clips import Clips
 from models.encoder import make_encoder
 from models.quiet import keras, tf
 from models.train import check_loss, video_weights
@@ -52,6 +54,10 @@ class FinetuneNet:
         self._fast = keras.optimizers.Adam(config.head_learning_rate)
         self._slow.build(self._learning)
         self._fast.build(dense.trainable_weights)
+        # XLA makes one pass of Adam's dozen over every weight.
+        self._apply_slow = tf.function(
+            lambda gradients: self._slow.apply(gradients, self._learning), jit_compile=True
+        )
         self._step = tf.function(self._take_step)
         self._forward = tf.function(self._logits)
 
@@ -64,6 +70,19 @@ class FinetuneNet:
         weights = (*self._learning, *self._dense.trainable_weights)
         for weight, value in zip(weights, values, strict=True):
             weight.assign(value)
+
+    def get_state(self) -> list[NDArray[Any]]:
+        """Copies of all that a later epoch depends on: what learns, and both Adams' moments."""
+        return [variable.numpy() for variable in self._state()]
+
+    def set_state(self, values: list[NDArray[Any]]) -> None:
+        """Puts such copies back."""
+        for variable, value in zip(self._state(), values, strict=True):
+            variable.assign(value)
+
+    def _state(self) -> list[Any]:
+        adams = [*self._slow.variables, *self._fast.variables]
+        return [*self._learning, *self._dense.trainable_weights, *adams]
 
     def fit_head(self, learn: Clips, check: Clips, config: FinetuneConfig) -> dict[str, float]:
         """The frozen phase: a logistic regression on frames, folded into the dense layer.
@@ -99,32 +118,26 @@ class FinetuneNet:
         return best[1]
 
     def train_epoch(
-        self, learn: Clips, config: FinetuneConfig, draw: np.random.Generator, epoch: int
+        self,
+        learn: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        epoch: int,
+        forger: Forger | None = None,
     ) -> dict[str, float]:
         """One pass over the training clips; loss and AUC of its steps."""
         weights = video_weights(learn.labels, _beyond_balance(config))
+        targets = smooth(learn.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
-        for videos in balanced_batches(learn, config.pairs_per_batch, draw):
-            chosen = [learn.some(video, config.frames_per_clip, draw) for video in videos]
-            clips = np.stack(
-                [learn.pixels[video, rows] for video, rows in zip(videos, chosen, strict=True)]
-            )  # (B, F, S, S, 3)
-            transforms = draw_transforms(
-                draw,
-                len(videos),
-                size=self.backbone.size,
-                flip=config.flip,
-                rotate_degrees=config.rotate_degrees,
-                zoom=config.zoom,
-            )
+        for batch in ahead(clip_batches(learn, config, draw, forger)):
             loss, clip_logits = self._step(
-                tf.constant(clips),
-                tf.constant(transforms),
-                tf.constant(learn.labels[videos], tf.float32),
-                tf.constant(weights[videos]),
+                tf.constant(batch.clips),
+                tf.constant(batch.transforms),
+                tf.constant(targets[batch.videos]),
+                tf.constant(weights[batch.videos]),
             )
             losses.append(check_loss(float(loss), epoch, config.learning_rate))
-            labels.append(learn.labels[videos])
+            labels.append(learn.labels[batch.videos])
             logits.append(clip_logits.numpy())
         auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
         return {"loss": float(np.mean(losses)), "auc": float(auc)}
@@ -158,7 +171,7 @@ class FinetuneNet:
             loss = tf.reduce_mean(weights[:, None] * losses)
         head = self._dense.trainable_weights
         slow, fast = tape.gradient(loss, [self._learning, head])
-        self._slow.apply(slow, self._learning)
+        self._apply_slow(slow)
         self._fast.apply(fast, head)
         return loss, tf.reduce_mean(logits, axis=1)
 
@@ -166,6 +179,11 @@ class FinetuneNet:
 def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:
     """The class weights that remain once classes are balanced."""
     return None if isinstance(config.class_weight, str) else config.class_weight
+
+
+def smooth(labels: NDArray[Any], smoothing: float) -> NDArray[np.float32]:
+    """Labels 0 and 1 as smoothing / 2 and 1 - smoothing / 2 (Szegedy et al., 2016). float32."""
+    return (labels * (1 - smoothing) + smoothing / 2).astype(np.float32)
 
 
 def cut(model: Any, unfreeze: int | str) -> tuple[Any, Any]:

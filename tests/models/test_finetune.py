@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, DatasetError, OutputError, VideoError
 from models.augment import draw_transforms, transform_clips
 from models.backbone import Backbone, load_backbone
+from models.clip_batches import ahead, clip_batches
 from models.clips import Clips, balanced_batches, cached_clips
+from models.distort import Distortion, distort, draw_distortion
 from models.finetune import FinetuneConfig, Finetuned, finetune
-from models.finetune_net import FinetuneNet, cut
+from models.finetune_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.finetune_net import FinetuneNet, cut, smooth
 
 SIZE = 32
 QUICK = FinetuneConfig(
@@ -286,6 +290,8 @@ def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
         ({"unfreeze": "most"}, "or all, got 'most'"),
         ({"learning_rate": 2.0}, "finetune.learning_rate must be above 0"),
         ({"pairs_per_batch": 0}, "finetune.pairs_per_batch must be at least 1, got 0"),
+        ({"jpeg_quality": 96}, "finetune.jpeg_quality must be 0 to 95, got 96"),
+        ({"forge": 1.5}, "finetune.forge must be 0 to 1, got 1.5"),
         ({"zoom": 1.0}, "finetune.zoom must be at least 0 and below 1, got 1.0"),
     ],
 )
@@ -295,8 +301,106 @@ def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> Non
 
 
 def test_a_custom_model_is_refused(thin: Backbone, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     own = replace(thin, architecture="custom", name="own.keras")
     with pytest.raises(ConfigError, match=r"own\.keras is a model of its own"):
         finetune([], [], read=read, backbone=own, config=QUICK, out=tmp_path / "weights")
+
+
+class Killed(BaseException):
+    """As a signal would end the process: nothing catches it."""
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(QUICK, epochs=3)
+    whole = run(tmp_path / "whole" / "weights", config)
+    validate, lives = FinetuneNet.validate, [1]
+
+    def mortal(net: FinetuneNet, check: Clips, epoch: int) -> dict[str, float]:
+        if not lives:
+            raise Killed
+        lives.pop()
+        return validate(net, check, epoch)
+
+    out = tmp_path / "killed" / "weights"
+    monkeypatch.setattr(FinetuneNet, "validate", mortal)
+    with pytest.raises(Killed):
+        run(out, config)
+    assert [path.name for path in out.parent.iterdir()] == [".weights.epoch.npz"]
+    lives += [1, 1]  # enough for epochs 2 and 3, not for all three
+    again = run(out, config)
+    assert again.history == whole.history
+    for name in ("backbone.json", "backbone.weights.h5"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / "weights" / name).read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["weights"]
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "kept.npz"
+    kept = Checkpoint(history=[{"epoch": 0}], state=[np.ones(3), np.int64(4)], best=[np.zeros(2)])
+    save_checkpoint(path, "a", kept)
+    assert load_checkpoint(path, "b") is None
+    again = load_checkpoint(path, "a")
+    assert again is not None
+    assert again.history == kept.history
+    np.testing.assert_array_equal(again.state[0], 1)
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", content.replace(b"state_0", b"stale_0")):
+        path.write_bytes(damaged)
+        assert load_checkpoint(path, "a") is None
+    path.unlink()
+    assert load_checkpoint(path, "a") is None
+
+
+def test_a_distortion_is_the_same_for_all_frames_of_a_clip() -> None:
+    draw = np.random.default_rng(0)
+    clip = np.repeat(draw.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8), 3, axis=0)
+    config = replace(QUICK, noise=0.0, blur_pixels=2.0)
+    for _ in range(20):
+        got = distort(clip, draw_distortion(draw, config), draw)
+        assert got.shape == clip.shape
+        assert got.dtype == np.uint8
+        assert np.all(got == got[0])
+        assert np.any(got != clip)
+
+
+def test_each_distortion_does_what_it_says() -> None:
+    draw = np.random.default_rng(0)
+    clip = np.full((2, 64, 64, 3), 100, np.uint8)
+    noisy = distort(clip, Distortion(noise=5.0), draw).astype(float)
+    assert noisy.std() == pytest.approx(5, abs=0.3)
+    assert np.any(noisy[0] != noisy[1])  # noise that stands still would be a sign of forgery
+    brighter = tuple(map(float, (np.eye(3, 4) * 1.2).ravel()))
+    assert distort(clip, Distortion(colours=brighter), draw).mean() == pytest.approx(120, abs=1)
+    sharp = draw.integers(0, 256, clip.shape).astype(np.uint8)
+    assert distort(sharp, Distortion(blur_pixels=2.0), draw).std() < sharp.std() / 2
+    assert np.any(distort(sharp, Distortion(jpeg_quality=50), draw) != sharp)
+    off = replace(
+        QUICK, brightness=0, contrast=0, saturation=0, blur_pixels=0, noise=0, jpeg_quality=0
+    )
+    assert draw_distortion(draw, off) == Distortion()
+
+
+def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
+    clips = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
+    clips.pixels[:] = np.random.default_rng(0).integers(0, 256, clips.pixels.shape)
+    config = replace(QUICK, pairs_per_batch=1)
+    plain = list(clip_batches(clips, config, np.random.default_rng(1)))
+    early = list(ahead(clip_batches(clips, config, np.random.default_rng(1))))
+    assert len(plain) == len(early) == 3
+    for one, other in zip(plain, early, strict=True):
+        np.testing.assert_array_equal(one.clips, other.clips)
+        np.testing.assert_array_equal(one.transforms, other.transforms)
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(ahead(broken()))
+
+
+def test_smoothing_moves_labels_together() -> None:
+    np.testing.assert_allclose(smooth(np.array([0, 1]), 0.1), [0.05, 0.95])
+    np.testing.assert_array_equal(smooth(np.array([0, 1]), 0.0), [0, 1])
