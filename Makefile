@@ -14,9 +14,9 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@echo "make demo   render the demo data set, run every stage, print the results"
 	@echo "make test   ruff, mypy, import-linter and pytest"
-	@echo "make bench  every benchmark that needs nothing more; bench-peers: those against PyTorch"
+	@echo "make bench  every benchmark; those against PyTorch where make bench-peers has put it"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
-	@echo "make bench-peers  PyTorch for benchmarks/train.py, in .bench, an environment of its own"
+	@echo "make bench-peers  PyTorch in .venv-peers, and the benchmarks against it"
 	@echo "make clean  remove the environment and every result; the feature store too"
 
 .venv/installed: requirements.lock pyproject.toml
@@ -52,6 +52,7 @@ bench: .venv/installed
 
 bench-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python benchmarks/extract_peers.py
+	$(BIN)/python benchmarks/train.py
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
