@@ -30,6 +30,7 @@ from data.errors import (
 )
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
+from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
@@ -37,11 +38,14 @@ from data.manifest import Manifest, Video
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import ExtractSummary, Job, extract, where_time_went
+from features.layout import INDEX
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.identity import (
+    BUNDLE_RECORD,
+    RECORD,
     Identity,
     LazyEncoder,
     copy_backbone,
@@ -124,6 +128,7 @@ def export_backbone(name: str, out: Path, *, params: Params) -> None:
     """`unmask backbone`: writes a backbone's weights to a folder."""
     from models.backbone import load_backbone, save_backbone
 
+    check_replaceable(out, marker=RECORD)
     backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
     save_backbone(backbone, out)
     print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
@@ -145,6 +150,7 @@ def extract_features(
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     named = named_videos(source, root)
+    check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
     jobs, failures = make_jobs(named, digests)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
@@ -425,6 +431,7 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
     """`unmask train`: trains the head and its baseline on cached features."""
     opened = Features(features)
     videos = Manifest.read(manifest)
+    check_replaceable(out, marker=BUNDLE_RECORD)
     train = load_sequences(opened, videos.split("train"))
     val = load_sequences(opened, videos.split("val"))
     if not len(train):
