@@ -54,6 +54,7 @@ from models.identity import (
     remember,
 )
 from pipeline.config import Params
+from pipeline.crops import stored_crops
 
 if TYPE_CHECKING:
     from models.backbone import Backbone
@@ -394,6 +395,7 @@ def finetune_backbone(
     root: Path | None,
     backbone: str | None,
     params: Params,
+    store: Path,
     workers: int | None,
 ) -> None:
     """`unmask finetune`: fine-tunes the backbone on the training split's frames."""
@@ -404,18 +406,22 @@ def finetune_backbone(
     network = load_backbone(
         backbone or params.backbone.name, size=params.frames.size, seed=params.seed
     )
-    frames = params.frames
-    faces = FaceFinder() if frames.crop == "face" else None
-    result = finetune(
-        opened.split("train"),
-        opened.split("val"),
-        read=lambda video: read_frames(opened.resolve(video), frames, faces=faces),
-        backbone=network,
-        config=params.finetune,
-        out=out,
-        seed=params.seed,
-        workers=workers or cores(),
-    )
+    check_replaceable(out, marker=RECORD)
+    train, val = opened.split("train"), opened.split("val")
+    workers = workers or cores()
+    with stored_crops(
+        opened, [*train, *val], params.frames, store=store, versions=versions(), workers=workers
+    ) as read:
+        result = finetune(
+            train,
+            val,
+            read=read,
+            backbone=network,
+            config=params.finetune,
+            out=out,
+            seed=params.seed,
+            workers=workers,
+        )
     first, best = result.history[0], result.history[result.best_epoch]
     print(
         f"{out}: {result.backbone.name}, digest {result.backbone.digest[:12]}; validation AUC of "
