@@ -59,7 +59,7 @@ class Forgery:
 
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
-    strength = float(rng.uniform(0.25, 1.0))
+    strength = float(rng.uniform(0.45, 1.0))
     # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
     # higher there, or these methods could not be learned from a few dozen people.
     local = method in ("reenactment", "eyes")
@@ -68,7 +68,7 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     )
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
-    mismatch = least_mismatch + 9 * strength * rng.uniform(0.4, 1.0)
+    mismatch = least_mismatch + 14 * strength * rng.uniform(0.4, 1.0)
     return Forgery(
         method=method,
         strength=strength,
@@ -76,8 +76,8 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
         colour=colour(*direction * mismatch),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
-        jitter=float(1.2 * strength * rng.uniform(0.2, 1.0)),
-        flicker=float(2.5 * strength * rng.uniform(0.0, 1.0)),
+        jitter=float(2.0 * strength * rng.uniform(0.2, 1.0)),
+        flicker=float(5.0 * strength * rng.uniform(0.0, 1.0)),
         blinks_per_minute=0.0 if method == "eyes" else float(rng.choice([0.0, 4.0, 70.0])),
     )
 
