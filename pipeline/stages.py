@@ -36,11 +36,12 @@ from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
 from features.adopt import adopt_published
 from features.batches import Encoder
-from features.embed import ExtractSummary, Job, extract, where_time_went
+from features.embed import Job, extract
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
+from features.summary import ExtractSummary, where_time_went
 from models.identity import (
     Identity,
     LazyEncoder,
@@ -140,8 +141,11 @@ def extract_features(
     store: Path,
     max_failures: float | None,
     workers: int | None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> None:
     """`unmask extract`: embeds what the store does not hold and publishes it."""
+    check_engine(engine, address, workers)
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     named = named_videos(source, root)
@@ -154,7 +158,12 @@ def extract_features(
         adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
         if adopted:
             print(f"{out}: {adopted} videos adopted into {store}")
-        summary = run_extraction(jobs, wanted, opened, params, workers)
+        if engine == "ray":
+            from pipeline.cluster import extract_on_ray
+
+            summary, workers = extract_on_ray(jobs, wanted, opened, params, address)
+        else:
+            summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
         keys = {sequence_key(job.sha256, recipe) for job in jobs}
         shards = {key: shard for key, shard in opened.shards.items() if key in keys}
@@ -176,6 +185,20 @@ def extract_features(
             f"{failed} of {len(named)} videos failed, more than --max-failures {allowed:g} allows; "
             f"see {out / 'failures.csv'}; the rest is kept in {out}"
         )
+
+
+def check_engine(engine: str, address: str | None, workers: int | None) -> None:
+    """Refuses options that would be read by nobody.
+
+    Raises:
+        ConfigError: an unknown engine, or an option of the other one.
+    """
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine must be local or ray, got {engine!r}")
+    if engine == "local" and address is not None:
+        raise ConfigError("--address is of a Ray cluster; add --engine ray, or leave it out")
+    if engine == "ray" and workers is not None:
+        raise ConfigError("--workers is for --engine local; a Ray worker takes its node's cores")
 
 
 def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
@@ -341,18 +364,19 @@ def carry(wanted: Wanted) -> Callable[[Path], None] | None:
 
     So a folder of features is all that `train` needs for a bundle that can predict.
     """
-    folder = wanted.identity.folder
     if wanted.identity.is_public:
         return None
-    if folder is not None:
-        return lambda new: copy_backbone(folder, new / CARRIED)
+    return lambda new: write_weights(wanted, new / CARRIED)
 
-    def write(new: Path) -> None:
-        from models.backbone import save_backbone
 
-        save_backbone(wanted.load(), new / CARRIED)
+def write_weights(wanted: Wanted, folder: Path) -> None:
+    """Writes the backbone to a new folder; of one that came from a folder, nothing is loaded."""
+    if wanted.identity.folder is not None:
+        copy_backbone(wanted.identity.folder, folder)
+        return
+    from models.backbone import save_backbone
 
-    return write
+    save_backbone(wanted.load(), folder)
 
 
 def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: int) -> None:
@@ -505,7 +529,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     told = {"ffmpeg": find_tools().version}
-    for name in ("unmask", "tensorflow", "h5py", "numpy", "pillow"):
+    for name in ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow"):
         try:
             told[name] = version(name)
         except PackageNotFoundError:  # run from a checkout
