@@ -145,6 +145,7 @@ def connected(address: str) -> Iterator[Any]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or it warns of its future
     try:
         import ray
+        import ray.util.scheduling_strategies
     except ImportError as error:
         raise ToolError(
             "Ray is not installed: pip install 'unmask[ray]', or take --engine local"

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data.errors import ToolError
@@ -19,7 +19,9 @@ from features.units import Equip, Unit
 from features.worker import Ready, Worker
 
 TRIES = 4
-"""Workers that a unit may lose: one that ends them all must not go round for ever."""
+"""Workers that a video may lose: one that ends them all must not go round for ever."""
+WHOLE_TRIES = 2
+"""So many of them as a part of its unit, then alone."""
 READY_SECONDS = 300.0
 """How long a run goes on without any worker that is ready."""
 RECRUIT_SECONDS = 3.0
@@ -130,14 +132,13 @@ class Crew:
                     self._hands[place] = self._start(node, place, cpus, gpus)
 
     def _start(self, node: dict[str, Any], place: tuple[str, int], cpus: float, gpus: int) -> Hand:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        stay_on = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         threads = max(1, int(cpus))
         options = self._ray.remote(Worker).options(
             num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(place[0], soft=False),
+            scheduling_strategy=stay_on(place[0], soft=False),
         )
         hand = Hand(
             actor=options.remote(*self._arguments, threads),
@@ -213,21 +214,24 @@ class Crew:
                 self.again(unit, "its worker was lost")
 
     def again(self, unit: Unit, reason: str) -> None:
-        """Puts a unit first in line again.
+        """Puts a unit first in line again; one that was lost often, video by video.
+
+        So the one video that ends every worker is found, and the others are done.
 
         Raises:
             ToolError: it had its chances.
         """
-        unit.lost += 1
-        if unit.lost >= TRIES:
-            names = ", ".join(job.name for job in unit.jobs[:3])
-            more = f" and {len(unit.jobs) - 3} more" if len(unit.jobs) > 3 else ""
+        lost = unit.lost + 1
+        if lost >= TRIES:
             raise ToolError(
-                f"{TRIES} attempts at {names}{more} failed, lastly since {reason}; look at the "
-                "workers' memory with `ray status`, finished videos are kept"
+                f"{TRIES} attempts at {unit.jobs[0].name} failed, lastly since {reason}; look at "
+                "the workers' memory, or leave the video out; finished videos are kept"
             )
+        size = 1 if lost >= WHOLE_TRIES else len(unit.jobs)
         self._report.repeated += 1
-        self.waiting.appendleft(unit)
+        for start in reversed(range(0, len(unit.jobs), size)):
+            part = unit.jobs[start : start + size]
+            self.waiting.appendleft(replace(unit, jobs=part, lost=lost))
 
     def dismiss(self) -> None:
         """Ends all workers, whatever they are at."""

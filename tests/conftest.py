@@ -1,6 +1,5 @@
 """For all tests: no deadline on Hypothesis, since two busy cores make any late; a Ray cluster."""
 
-
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ settings.load_profile("unmask")
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
-    """A Ray cluster of two nodes, one core each, on this machine; tests may add and remove some.
+    """A Ray cluster of one node with one core on this machine; tests may add and remove some.
 
     Starting it takes seconds: whoever can do without should.
     """
@@ -22,10 +21,7 @@ def ray_cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 256 << 20}
-    made = Cluster(
-        initialize_head=True, head_node_args={**small, "num_gpus": 0, "include_dashboard": False}
-    )
-    made.add_node(**small, num_gpus=0)
+    head = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 256 << 20}
+    made = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
     yield made
     made.shutdown()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -24,10 +23,10 @@ class FakeEquipment:
         self._pace_seconds = pace_seconds
 
     def read(self, path: Path) -> Frames:
-        """A file called "deadly" ends its process, as a crash in native code would."""
+        """As `read_fake`, at a set pace; a file called "bug" shows one."""
         time.sleep(self._pace_seconds)
-        if "deadly" in path.name:
-            os._exit(1)
+        if "bug" in path.name:
+            raise ZeroDivisionError("a bug")
         return read_fake(path)
 
 
