@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -154,8 +154,9 @@ def connected(address: str) -> Iterator[Any]:
     own: dict[str, Any] = {}
     if address == "local":
         own = {"include_dashboard": False, "object_store_memory": LOCAL_MEMORY_BYTES}
-    # Of a node that dies Ray prints pages, and nothing turns that off; the report tells of it.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    with suppress(AttributeError):
+        # Of a node that dies Ray prints pages, and no setting stops it; the report tells of it.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:

@@ -177,7 +177,8 @@ def extract_features(
             sha256s=[job.sha256 for job in jobs],
             attach=carry(wanted),
         )
-    tell_extraction(summary, out, source, workers)
+    tell_extraction(summary, out, workers)
+    print(f"next: {after_extraction(source, out, bundle)}")
     allowed = params.extract.max_failures if max_failures is None else max_failures
     failed = len(summary.failures)
     if failed > allowed * len(named) or failed == len(named):
@@ -379,8 +380,8 @@ def write_weights(wanted: Wanted, folder: Path) -> None:
     save_backbone(wanted.load(), folder)
 
 
-def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: int) -> None:
-    """What a run of `extract` did, where its time went, and what to type next."""
+def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
+    """What a run of `extract` did, and where its time went."""
     failed = ", ".join(f"{name} {count}" for name, count in summary.failed_by_class.items())
     size = sum(path.stat().st_size for path in out.glob("*.h5"))
     print(
@@ -401,8 +402,15 @@ def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: i
         print(plain(f"failed: {failure.path}: {failure.failure}: {failure.message}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
-    if source.suffix.casefold() == ".csv":
-        print(f"next: unmask train {out} --manifest {source} -o bundle")
+
+
+def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:
+    """What to type after `extract`; without a manifest there are no labels to go on with."""
+    if source.suffix.casefold() != ".csv":
+        return f"unmask store inspect {out}"
+    if bundle is not None:
+        return f"unmask evaluate {bundle} {out} --manifest {source} -o report"
+    return f"unmask train {out} --manifest {source} -o bundle"
 
 
 def finetune_backbone(

@@ -1,11 +1,13 @@
-"""`unmask extract --engine ray` as people use it: the real backbone, the local engine's folder."""
+"""`unmask extract`: the same folder from either engine, and what it says at its end."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from pipeline.stages import after_extraction
 from tests.pipeline.conftest import SMALL
 
 
@@ -35,3 +37,15 @@ def test_the_same_folder_comes_out_whichever_engine_made_it(world, run, ray_clus
 )
 def test_options_of_the_other_engine_are_refused(options, told, run, tmp_path):
     assert told in run("extract", tmp_path, "-o", tmp_path / "out", *options, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "bundle", "told"),
+    [
+        ("m.csv", None, "unmask train out --manifest m.csv -o bundle"),
+        ("m.csv", "b", "unmask evaluate b out --manifest m.csv -o report"),
+        ("videos", None, "unmask store inspect out"),
+    ],
+)
+def test_what_to_type_next(source, bundle, told):
+    assert after_extraction(Path(source), Path("out"), Path(bundle) if bundle else None) == told
