@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from features.store import FeatureStore
 from pipeline.stages import after_extraction
 from tests.pipeline.conftest import SMALL
 
@@ -37,6 +39,26 @@ def test_the_same_folder_comes_out_whichever_engine_made_it(world, run, ray_clus
 )
 def test_options_of_the_other_engine_are_refused(options, told, run, tmp_path):
     assert told in run("extract", tmp_path, "-o", tmp_path / "out", *options, code=2).stderr
+
+
+def test_ctrl_c_ends_with_its_own_code_and_keeps_what_is_finished(
+    world, run, tmp_path, monkeypatch
+):
+    for path in sorted((world.demo / "real").glob("*.mp4"))[:5]:
+        shutil.copy(path, tmp_path)
+    stage = FeatureStore.stage
+
+    def interrupted(store, sequence):
+        stage(store, sequence)
+        if len(list(tmp_path.glob("store/*/staging/*.h5"))) == 2:
+            raise KeyboardInterrupt
+
+    extract = ("extract", tmp_path, "-o", tmp_path / "out", "--store", tmp_path / "store", *SMALL)
+    monkeypatch.setattr(FeatureStore, "stage", interrupted)
+    told = run(*extract, "--set", "frames.crop=full", code=130).stderr
+    assert told == "unmask: interrupted; finished work is kept\n"
+    monkeypatch.undo()
+    assert "3 videos done, 2 reused" in run(*extract, "--set", "frames.crop=full").output
 
 
 @pytest.mark.parametrize(
