@@ -21,6 +21,7 @@ RUNS = (
     ("Stage one", ["extract.py"]),
     ("Stage one beside PyTorch", ["extract_peers.py"]),
     ("The face finder", ["faces.py"]),
+    ("Data sets on paper", ["scale.py"]),
     ("The store", ["store.py", "--plot", "docs/store-growth.svg"]),
     ("The forge", ["forge.py"]),
     ("Fine-tuning", ["finetune.py"]),

@@ -34,11 +34,12 @@ from data.ffmpeg import find_tools
 from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
 from data.layouts.listing import is_video, walk
 from data.probe import probe
-from features.embed import Job, extract, where_time_went
+from features.embed import Job, extract
 from features.published import publish
 from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
+from features.summary import where_time_went
 from pipeline.stages import cores, make_jobs, named_videos
 
 MAKES = (

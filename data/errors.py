@@ -63,7 +63,7 @@ class MismatchError(UnmaskError):
 
 
 class ToolError(UnmaskError):
-    """Something outside unmask is missing: ffmpeg, a model file, a download."""
+    """Something outside unmask is missing: ffmpeg, a model file, a download, a Ray cluster."""
 
     exit_code = 7
 

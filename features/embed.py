@@ -8,12 +8,10 @@ handed in.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +22,10 @@ from data.frames import Frames
 from features.batches import Batcher, Encoder
 from features.published import Failure
 from features.readers import Readers
-from features.recipe import sequence_key
+from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
+from features.summary import ExtractSummary, Phases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,48 +62,19 @@ class Embedded:
     failure: Failure | None = None
 
 
-@dataclass(kw_only=True)
-class Phases:
-    """Seconds by phase: reading counts all threads together, the others this thread.
-
-    Of reading, `faces` is the share that the caller knows to be the search for faces.
-    """
-
-    read: float = 0.0
-    faces: float = 0.0
-    backbone: float = 0.0
-    write: float = 0.0
-    waiting: float = 0.0
-
-
-@dataclass(kw_only=True)
-class ExtractSummary:
-    """What a run of `extract` did.
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What is to be kept of one job.
 
     Attributes:
-        done: videos embedded in this run.
-        reused: videos whose features were there, or came with a file of the same bytes.
-        failures: videos that gave none; they are tried again by the next run.
-        frames: embedded in this run.
-        size_bytes: rows written in this run.
-        video_seconds: length of the videos embedded in this run.
-        wall_seconds: of the run.
-        phases: where the time went.
+        job: the job.
+        sequence: None after a failure.
+        failure: None after a success.
     """
 
-    done: int = 0
-    reused: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    frames: int = 0
-    size_bytes: int = 0
-    video_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    phases: Phases = field(default_factory=Phases)
-
-    @property
-    def failed_by_class(self) -> dict[str, int]:
-        """Number of failures of each class."""
-        return dict(sorted(Counter(failure.failure for failure in self.failures).items()))
+    job: Job
+    sequence: StoredSequence | None = None
+    failure: Failure | None = None
 
 
 def extract(
@@ -138,6 +108,38 @@ def extract(
         raise ValueError(
             f"encoder must be {store.recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
         )
+
+    def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
+        results = embed_videos(missing, read=read, encoder=encoder, workers=workers, phases=phases)
+        with closing(results):
+            for result in results:
+                yield finished(result, store.recipe)
+
+    return keep_all(jobs, engine=engine, store=store, progress=progress)
+
+
+Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
+"""Embeds jobs, each key once, and yields every one of them in any order; counts time up."""
+
+
+def keep_all(
+    jobs: Sequence[Job],
+    *,
+    engine: Engine,
+    store: FeatureStore,
+    progress: bool | None = None,
+) -> ExtractSummary:
+    """Lets an engine embed what the store does not hold, and keeps each result as it comes.
+
+    Args:
+        jobs: as `extract` takes them.
+        engine: is not started where nothing is missing.
+        store: open for writing.
+        progress: as in `extract`.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
     begun = time.monotonic()
     summary = ExtractSummary()
     named: dict[str, list[Job]] = {}  # by key
@@ -149,20 +151,17 @@ def extract(
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
-    results = embed_videos(
-        list(missing.values()), read=read, encoder=encoder, workers=workers, phases=summary.phases
-    )
+    results = engine(list(missing.values()), summary.phases)
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
-        for result in results:
+        for result in results if missing else ():
             key = sequence_key(result.job.sha256, store.recipe)
             if result.failure is not None:
                 same = [replace(result.failure, path=job.name) for job in named[key]]
                 summary.failures += same
                 store.fail(key)
-            else:
+            elif (sequence := result.sequence) is not None:
                 clock = time.monotonic()
-                sequence = _stored(result, key, store)
                 store.stage(sequence)
                 summary.phases.write += time.monotonic() - clock
                 summary.done += 1
@@ -178,31 +177,32 @@ def extract(
     return summary
 
 
-def _stored(result: Embedded, key: str, store: FeatureStore) -> StoredSequence:
-    """The sequence as the store keeps it.
+def finished(result: Embedded, recipe: Recipe) -> Finished:
+    """A result as the store keeps it.
 
     Raises:
         StoreError: a value is no number, or too large for the dtype: never an inf in the store.
     """
-    assert result.frames is not None  # noqa: S101
-    assert result.features is not None  # noqa: S101
+    if result.frames is None or result.features is None:
+        return Finished(job=result.job, failure=result.failure)
     with np.errstate(over="ignore"):
-        features = result.features.astype(store.recipe.dtype)
+        features = result.features.astype(recipe.dtype)
     if not np.isfinite(features).all():
         peak = float(np.abs(result.features).max())
         raise StoreError(
-            f"the embeddings of {result.job.name} reach {peak:g}, which {store.recipe.dtype} "
+            f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
-    return StoredSequence(
+    sequence = StoredSequence(
         sha256=result.job.sha256,
-        key=key,
+        key=sequence_key(result.job.sha256, recipe),
         path=result.job.name,
         features=features,
         timestamps_seconds=result.frames.timestamps_seconds,
         boxes=result.frames.boxes,
         face_found=result.frames.face_found,
     )
+    return Finished(job=result.job, sequence=sequence)
 
 
 def embed_videos(
@@ -248,22 +248,3 @@ def _failure(job: Job, error: VideoError) -> Failure:
     return Failure(
         path=job.name, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
     )
-
-
-def where_time_went(summary: ExtractSummary, workers: int) -> dict[str, Any]:
-    """Seconds by phase and the phase that binds, for the summary line.
-
-    Waiting for readers, the backbone and writing share one thread: the longest of them binds.
-    """
-    phases = summary.phases
-    shares = {"reading": phases.waiting, "backbone": phases.backbone, "writing": phases.write}
-    binding = max(shares, key=lambda name: shares[name])
-    return {
-        "decode_seconds": phases.read - phases.faces,
-        "faces_seconds": phases.faces,
-        "backbone_seconds": phases.backbone,
-        "write_seconds": phases.write,
-        "waiting_seconds": phases.waiting,
-        "workers": workers,
-        "binding": binding,
-    }

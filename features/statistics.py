@@ -46,6 +46,16 @@ class Statistics:
             "dead_dimensions": self.dead,
         }
 
+    def each(self) -> dict[str, list[float]]:
+        """Every dimension's own, as plain values: D of each."""
+        arrays = {
+            "mean": self.mean,
+            "std": self.std,
+            "smallest": self.smallest,
+            "largest": self.largest,
+        }
+        return {name: values.tolist() for name, values in arrays.items()}
+
 
 def _spread(values: NDArray[np.float64]) -> dict[str, float]:
     return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def make_encoder(
-    backbone: Backbone, *, batch_size: int = 32, runtime: str = "auto"
+    backbone: Backbone,
+    *,
+    batch_size: int = 32,
+    runtime: str = "auto",
+    threads: int | None = None,
 ) -> TensorFlowEncoder | OpenVinoEncoder:
     """The backbone on the runtime of choice; the features' keys are the same for all.
 
@@ -29,6 +33,8 @@ def make_encoder(
         batch_size: rows of every call.
         runtime: "tensorflow", "openvino", or "auto": OpenVINO where it is installed and there is
             no GPU, else TensorFlow.
+        threads: that OpenVINO computes with, None takes all cores; for TensorFlow see
+            `models.quiet.limit_threads`.
 
     Raises:
         ToolError: the runtime is not installed, or cannot run this network.
@@ -40,8 +46,9 @@ def make_encoder(
         # A user's own layers may be anything; TensorFlow runs them all.
         known = backbone.architecture != "custom"
         runtime = "openvino" if on_cpu and known and is_installed() else "tensorflow"
-    kind = OpenVinoEncoder if runtime == "openvino" else TensorFlowEncoder
-    return kind(backbone, batch_size=batch_size)
+    if runtime == "openvino":
+        return OpenVinoEncoder(backbone, batch_size=batch_size, threads=threads)
+    return TensorFlowEncoder(backbone, batch_size=batch_size)
 
 
 def frozen_graph(model: Any, shape: tuple[int, int, int, int]) -> Any:

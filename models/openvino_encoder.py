@@ -30,6 +30,7 @@ class OpenVinoEncoder:
     Args:
         backbone: the network; its weights are copied, later changes have no effect here.
         batch_size: rows of every call.
+        threads: that compute; None takes all cores.
 
     Attributes:
         digest: the backbone's digest.
@@ -40,7 +41,9 @@ class OpenVinoEncoder:
         ToolError: OpenVINO is not installed, or cannot run this network.
     """
 
-    def __init__(self, backbone: Backbone, *, batch_size: int = 32) -> None:
+    def __init__(
+        self, backbone: Backbone, *, batch_size: int = 32, threads: int | None = None
+    ) -> None:
         if not is_installed():
             raise ToolError(
                 "OpenVINO is not installed: pip install 'unmask[openvino]', or take "
@@ -60,7 +63,7 @@ class OpenVinoEncoder:
             try:
                 network = core.read_model(path)
                 network.reshape(list(self._shape))
-                compiled = core.compile_model(network, "CPU", _settings())
+                compiled = core.compile_model(network, "CPU", _settings(threads))
             except RuntimeError as error:
                 reason = " ".join(str(error).split())[:200]
                 raise ToolError(
@@ -83,8 +86,8 @@ class OpenVinoEncoder:
         return np.array(results[self._output], dtype=np.float32)
 
 
-def _settings() -> dict[str, object]:
-    """One call at a time on all cores, in full precision.
+def _settings(threads: int | None) -> dict[str, object]:
+    """One call at a time on all cores, or on so many, in full precision.
 
     Left alone, OpenVINO computes in bfloat16 where a CPU has it: twice as fast, and wrong in the
     third digit. Pinned threads would fight with the decoders for the same core.
@@ -93,6 +96,6 @@ def _settings() -> dict[str, object]:
         "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
         "ENABLE_CPU_PINNING": False,
     }

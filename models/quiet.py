@@ -38,4 +38,9 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-__all__ = ["keras", "seed_everything", "tf"]
+def limit_threads(count: int) -> None:
+    """Lets TensorFlow compute with so many threads; before its first operation alone."""
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+
+
+__all__ = ["keras", "limit_threads", "seed_everything", "tf"]

@@ -273,6 +273,11 @@ def extract(
         typer.Option(help="Of the backbone: auto, tensorflow, openvino; default in params."),
     ] = None,
     workers: WorkersOption = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: a cluster's machines.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; default: this machine alone."),
+    ] = None,
 ) -> None:
     """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
 
@@ -291,6 +296,8 @@ def extract(
         store=store,
         max_failures=max_failures,
         workers=workers,
+        engine=engine,
+        address=address,
     )
 
 

@@ -23,11 +23,14 @@ from features.statistics import statistics
 
 
 def inspect_features(folder: Path, *, as_json: bool) -> None:
-    """Prints what a folder of features holds, or each recipe of a working store."""
+    """Prints what a folder of features holds, or each recipe of a working store.
+
+    As JSON it has every dimension's statistics, for people their spread.
+    """
     if (folder / INDEX).exists() or not folder.is_dir():
-        facts = describe(Features(folder))
+        facts = describe(Features(folder), each=as_json)
     else:
-        recipes = [describe_part(part) for part in parts_of(folder)]
+        recipes = [describe_part(part, each=as_json) for part in parts_of(folder)]
         facts = {
             "folder": str(folder),
             "videos": sum(one["videos"] for one in recipes),
@@ -55,9 +58,11 @@ def _tell(facts: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{key:<{20 - len(indent)}}{shown}")
 
 
-def describe(features: Features) -> dict[str, Any]:
+def describe(features: Features, *, each: bool = False) -> dict[str, Any]:
     """Recipe, backbone, counts, sizes, versions and statistics, as plain JSON."""
-    facts = {"folder": str(features.folder)} | describe_shards(features.shards, features.recipe)
+    facts = {"folder": str(features.folder)} | describe_shards(
+        features.shards, features.recipe, each=each
+    )
     return facts | {
         "videos": len(features),
         "failures": len(features.failures()),
@@ -69,7 +74,7 @@ def describe(features: Features) -> dict[str, Any]:
     }
 
 
-def describe_part(part: Path) -> dict[str, Any]:
+def describe_part(part: Path, *, each: bool = False) -> dict[str, Any]:
     """The same of one recipe's part of a working store."""
     shards = []
     for path in sealed_in(part):
@@ -79,14 +84,22 @@ def describe_part(part: Path) -> dict[str, Any]:
     unreadable = len(sealed_in(part)) - len(shards)
     facts: dict[str, Any] = {"folder": str(part)}
     if shards:
-        facts |= describe_shards(shards, shards[0].recipe)
+        facts |= describe_shards(shards, shards[0].recipe, each=each)
     else:
         facts |= {"videos": 0, "size_bytes": 0}
     return facts | {"staged videos": len(staged), "unreadable shards": unreadable}
 
 
-def describe_shards(shards: Sequence[Shard], recipe: Recipe) -> dict[str, Any]:
-    """Counts, sizes, statistics and recipe of shards of one recipe; videos count once."""
+def describe_shards(
+    shards: Sequence[Shard], recipe: Recipe, *, each: bool = False
+) -> dict[str, Any]:
+    """Counts, sizes, statistics and recipe of shards of one recipe; videos count once.
+
+    Args:
+        shards: each once.
+        recipe: of all of them.
+        each: tell every dimension's statistics, too.
+    """
     counts = np.concatenate([np.diff(shard.offsets) for shard in shards] or [np.zeros(1, int)])
     frames = int(counts.sum())
     seen = sum(int(shard.rows["face_found"].sum()) for shard in shards)
@@ -102,6 +115,7 @@ def describe_shards(shards: Sequence[Shard], recipe: Recipe) -> dict[str, Any]:
         "mean": float(numbers.mean.mean()) if numbers else 0.0,
         "largest": float(numbers.largest.max()) if numbers else 0.0,
         "dimensions": numbers.to_json() if numbers else {},
+        **({"each_dimension": numbers.each()} if numbers and each else {}),
         "dtype": recipe.dtype,
         "backbone": recipe.backbone,
         "backbone_digest": recipe.backbone_digest,

@@ -37,12 +37,13 @@ from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
 from features.adopt import adopt_published
 from features.batches import Encoder
-from features.embed import ExtractSummary, Job, extract, where_time_went
+from features.embed import Job, extract
 from features.layout import INDEX
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
+from features.summary import ExtractSummary, where_time_went
 from models.identity import (
     BUNDLE_RECORD,
     RECORD,
@@ -146,8 +147,11 @@ def extract_features(
     store: Path,
     max_failures: float | None,
     workers: int | None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> None:
     """`unmask extract`: embeds what the store does not hold and publishes it."""
+    check_engine(engine, address, workers)
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     named = named_videos(source, root)
@@ -161,7 +165,12 @@ def extract_features(
         adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
         if adopted:
             print(f"{out}: {adopted} videos adopted into {store}")
-        summary = run_extraction(jobs, wanted, opened, params, workers)
+        if engine == "ray":
+            from pipeline.cluster import extract_on_ray
+
+            summary, workers = extract_on_ray(jobs, wanted, opened, params, address)
+        else:
+            summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
         keys = {sequence_key(job.sha256, recipe) for job in jobs}
         shards = {key: shard for key, shard in opened.shards.items() if key in keys}
@@ -175,7 +184,8 @@ def extract_features(
             sha256s=[job.sha256 for job in jobs],
             attach=carry(wanted),
         )
-    tell_extraction(summary, out, source, workers)
+    tell_extraction(summary, out, workers)
+    print(f"next: {after_extraction(source, out, bundle)}")
     allowed = params.extract.max_failures if max_failures is None else max_failures
     failed = len(summary.failures)
     if failed > allowed * len(named) or failed == len(named):
@@ -183,6 +193,20 @@ def extract_features(
             f"{failed} of {len(named)} videos failed, more than --max-failures {allowed:g} allows; "
             f"see {out / 'failures.csv'}; the rest is kept in {out}"
         )
+
+
+def check_engine(engine: str, address: str | None, workers: int | None) -> None:
+    """Refuses options that would be read by nobody.
+
+    Raises:
+        ConfigError: an unknown engine, or an option of the other one.
+    """
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine must be local or ray, got {engine!r}")
+    if engine == "local" and address is not None:
+        raise ConfigError("--address is of a Ray cluster; add --engine ray, or leave it out")
+    if engine == "ray" and workers is not None:
+        raise ConfigError("--workers is for --engine local; a Ray worker takes its node's cores")
 
 
 def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
@@ -348,22 +372,23 @@ def carry(wanted: Wanted) -> Callable[[Path], None] | None:
 
     So a folder of features is all that `train` needs for a bundle that can predict.
     """
-    folder = wanted.identity.folder
     if wanted.identity.is_public:
         return None
-    if folder is not None:
-        return lambda new: copy_backbone(folder, new / CARRIED)
-
-    def write(new: Path) -> None:
-        from models.backbone import save_backbone
-
-        save_backbone(wanted.load(), new / CARRIED)
-
-    return write
+    return lambda new: write_weights(wanted, new / CARRIED)
 
 
-def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: int) -> None:
-    """What a run of `extract` did, where its time went, and what to type next."""
+def write_weights(wanted: Wanted, folder: Path) -> None:
+    """Writes the backbone to a new folder; of one that came from a folder, nothing is loaded."""
+    if wanted.identity.folder is not None:
+        copy_backbone(wanted.identity.folder, folder)
+        return
+    from models.backbone import save_backbone
+
+    save_backbone(wanted.load(), folder)
+
+
+def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
+    """What a run of `extract` did, and where its time went."""
     failed = ", ".join(f"{name} {count}" for name, count in summary.failed_by_class.items())
     size = sum(path.stat().st_size for path in out.glob("*.h5"))
     print(
@@ -384,8 +409,15 @@ def tell_extraction(summary: ExtractSummary, out: Path, source: Path, workers: i
         print(plain(f"failed: {failure.path}: {failure.failure}: {failure.message}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
-    if source.suffix.casefold() == ".csv":
-        print(f"next: unmask train {out} --manifest {source} -o bundle")
+
+
+def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:
+    """What to type after `extract`; without a manifest there are no labels to go on with."""
+    if source.suffix.casefold() != ".csv":
+        return f"unmask store inspect {out}"
+    if bundle is not None:
+        return f"unmask evaluate {bundle} {out} --manifest {source} -o report"
+    return f"unmask train {out} --manifest {source} -o bundle"
 
 
 def finetune_backbone(
@@ -518,7 +550,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     told = {"ffmpeg": find_tools().version}
-    for name in ("unmask", "tensorflow", "h5py", "numpy", "pillow"):
+    for name in ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow"):
         try:
             told[name] = version(name)
         except PackageNotFoundError:  # run from a checkout

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from data.errors import OutputError, StoreError
 from data.frames import Frames
 from features.batches import Batcher
-from features.embed import ExtractSummary, embed_videos, extract
+from features.embed import embed_videos, extract
 from features.published import verify
 from features.readers import Readers
 from features.recipe import Recipe, sequence_key
 from features.store import FeatureStore
+from features.summary import ExtractSummary
 from tests.features.conftest import (
     FakeEncoder,
     digest_of,

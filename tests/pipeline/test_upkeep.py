@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from features.preamble import read_preamble
@@ -197,7 +198,13 @@ def test_inspect_counts_dimension_by_dimension(run: Run) -> None:
     assert facts["dimensions"]["dead_dimensions"] == 0
     assert facts["dimensions"]["mean"]["min"] <= facts["mean"] <= facts["dimensions"]["mean"]["max"]
     assert facts["versions"] == {"ffmpeg": "7"}
-    assert "dead_dimensions" in run("store", "inspect", "frozen").output
+    rows = [make_sequence(name, FROZEN).features for name in NAMES]
+    each = facts["each_dimension"]
+    assert each["mean"] == pytest.approx(np.concatenate(rows).mean(0, np.float64))
+    assert each["largest"] == np.concatenate(rows).max(0).tolist()
+    told = run("store", "inspect", "frozen").output
+    assert "dead_dimensions" in told
+    assert "each_dimension" not in told
 
 
 def test_inspect_reads_a_working_store(run: Run) -> None:

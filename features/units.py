@@ -1,0 +1,210 @@
+"""Units of work for machines other than this one: some videos go out, a sealed shard comes back.
+
+A unit's shard carries its features across, checked byte for byte on arrival; the store then stages
+its sequences one by one, as it does with those made here, so that its own shards are cut where they
+always are and have the same bytes. Nothing here knows how units travel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from data.errors import StoreError
+from data.frames import Frames
+from features.batches import Encoder
+from features.damage import shard_problems
+from features.embed import Finished, Job, embed_videos, finished
+from features.published import Failure
+from features.recipe import Recipe, sequence_key
+from features.shard import Shard, file_sha256, write_shard
+from features.summary import Phases
+
+UNIT_VIDEOS = 32
+"""With 32 frames each they fill whole batches, and a lost worker costs a minute or so."""
+UNIT_SECONDS = 1800.0
+"""Of video in a unit; a longer video is a unit of its own."""
+
+
+@dataclass(kw_only=True)
+class Unit:
+    """Videos that one worker embeds in one go.
+
+    Attributes:
+        number: in the order of the jobs.
+        jobs: the videos.
+        lost: how often a worker was lost with it.
+    """
+
+    number: int
+    jobs: list[Job]
+    lost: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """A video that the worker does not have as it should be: the worker's fault or the file's.
+
+    Attributes:
+        job: the video.
+        reason: what was found, in a few words.
+    """
+
+    job: Job
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitReport:
+    """What came of a unit.
+
+    Attributes:
+        shard: bytes of a sealed shard with the sequences of all that gave any; empty if none did.
+        sha256: of `shard`.
+        failures: digest of the video -> why it gave none.
+        unseen: videos that the worker could not even look at.
+        phases: where the time went.
+    """
+
+    shard: bytes
+    sha256: str
+    failures: dict[str, Failure]
+    unseen: list[Unseen]
+    phases: Phases = field(default_factory=Phases)
+
+
+class Equipment(Protocol):
+    """What a worker embeds with.
+
+    Attributes:
+        encoder: the backbone.
+        versions: of the programs it has, as they would stand in a shard.
+        faces_seconds: spent on faces so far.
+    """
+
+    encoder: Encoder
+    versions: dict[str, str]
+
+    @property
+    def faces_seconds(self) -> float: ...
+    def read(self, path: Path) -> Frames:
+        """Turns a file into frames; raises VideoError."""
+
+
+def cut_units(jobs: Sequence[Job], *, most: int, seconds: float = UNIT_SECONDS) -> list[Unit]:
+    """Cuts jobs into units of neighbours.
+
+    Args:
+        jobs: in the manifest's order.
+        most: videos in a unit.
+        seconds: of video in a unit of more than one.
+    """
+    units: list[Unit] = []
+    length = 0.0
+    for job in jobs:
+        full = not units or len(units[-1].jobs) >= most or length + job.duration_seconds > seconds
+        if full:
+            units.append(Unit(number=len(units), jobs=[]))
+            length = 0.0
+        units[-1].jobs.append(job)
+        length += job.duration_seconds
+    return units
+
+
+def embed_unit(unit: Unit, recipe: Recipe, equipment: Equipment, *, threads: int) -> UnitReport:
+    """Embeds a unit: what a worker does.
+
+    Args:
+        unit: the videos; each must be there, with the bytes that the sender saw.
+        recipe: of the features.
+        equipment: the worker's.
+        threads: that read.
+
+    Raises:
+        OutputError: there is no room for the shard.
+        StoreError: embeddings are not finite, or too large for the dtype.
+    """
+    unseen = [Unseen(job=job, reason=reason) for job in unit.jobs if (reason := not_as_sent(job))]
+    passed = {one.job.sha256 for one in unseen}
+    jobs = [job for job in unit.jobs if job.sha256 not in passed]
+    phases = Phases(faces=-equipment.faces_seconds)
+    sequences, failures = {}, {}
+    results = embed_videos(
+        jobs, read=equipment.read, encoder=equipment.encoder, workers=threads, phases=phases
+    )
+    with closing(results):
+        for result in results:
+            kept = finished(result, recipe)
+            if kept.sequence is not None:
+                sequences[kept.job.sha256] = kept.sequence
+            elif kept.failure is not None:
+                failures[kept.job.sha256] = kept.failure
+    phases.faces += equipment.faces_seconds
+    clock = time.monotonic()
+    shard, sha256 = b"", hashlib.sha256().hexdigest()
+    # In the unit's order, not as they were finished: equal units, equal shards.
+    ordered = [sequences[job.sha256] for job in jobs if job.sha256 in sequences]
+    if ordered:
+        with tempfile.TemporaryDirectory(prefix="unmask-unit-") as folder:
+            path = Path(folder) / "unit.h5"
+            counts = [len(one.features) for one in ordered]
+            write_shard(path, ordered, recipe, equipment.versions, frame_counts=counts)
+            shard, sha256 = path.read_bytes(), file_sha256(path)
+    phases.write = time.monotonic() - clock
+    return UnitReport(shard=shard, sha256=sha256, failures=failures, unseen=unseen, phases=phases)
+
+
+def not_as_sent(job: Job) -> str:
+    """Why a file is not the one that was meant; nothing if it is."""
+    try:
+        if not job.path.is_file():
+            return "it is not there"
+        return "" if file_sha256(job.path) == job.sha256 else "it has other bytes there"
+    except OSError as error:
+        return f"it cannot be read there: {error.strerror}"
+
+
+def unpack(unit: Unit, report: UnitReport, recipe: Recipe) -> Iterator[Finished]:
+    """Takes a report apart, once every byte of its shard is known to be as it was written.
+
+    Args:
+        unit: what was sent.
+        report: what came back.
+        recipe: of the features.
+
+    Raises:
+        StoreError: something was changed on its way, is missing, or was not asked for.
+    """
+    if hashlib.sha256(report.shard).hexdigest() != report.sha256:
+        raise StoreError(f"the shard of unit {unit.number} was changed on its way")
+    sequences = {}
+    if report.shard:
+        with tempfile.TemporaryDirectory(prefix="unmask-unit-") as folder:
+            path = Path(folder) / "unit.h5"
+            path.write_bytes(report.shard)
+            problems = shard_problems(path, f"unit {unit.number}", None, recipe.digest)
+            if problems:
+                raise StoreError(f"{problems[0].file}: {problems[0].message}")
+            shard = Shard(path)
+            # Views of a memory map, which outlives the file's name.
+            sequences = {key: shard.sequence(number) for number, key in enumerate(shard.keys)}
+    wanted = {sequence_key(job.sha256, recipe): job for job in unit.jobs}
+    failed = {sequence_key(sha256, recipe) for sha256 in report.failures}
+    unseen = {sequence_key(one.job.sha256, recipe) for one in report.unseen}
+    if sorted([*sequences, *failed, *unseen]) != sorted(wanted):
+        raise StoreError(f"unit {unit.number} came back with other videos than were sent")
+    for key, job in wanted.items():
+        if key in sequences:
+            yield Finished(job=job, sequence=sequences[key])
+        elif key in failed:
+            yield Finished(job=job, failure=report.failures[job.sha256])
+
+
+Equip = Callable[[dict[str, bytes], int], Equipment]
+"""Gives a worker its equipment out of files that were sent along, and its number of threads."""

@@ -1,0 +1,50 @@
+"""What workers of a cluster are equipped with in tests; they import it under this name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from data.errors import StoreError
+from data.frames import Frames
+from features.units import Equip
+from tests.features.conftest import FakeEncoder, read_fake
+
+VERSIONS = {"test": "1"}
+
+
+class FakeEquipment:
+    """Made-up frames by the file's name, integer arithmetic for a backbone."""
+
+    def __init__(self, encoder: FakeEncoder, pace_seconds: float) -> None:
+        self.encoder = encoder
+        self.versions = VERSIONS
+        self.faces_seconds = 0.0
+        self._pace_seconds = pace_seconds
+
+    def read(self, path: Path) -> Frames:
+        """As `read_fake`, at a set pace; a file called "bug" shows one."""
+        time.sleep(self._pace_seconds)
+        if "bug" in path.name:
+            raise ZeroDivisionError("a bug")
+        return read_fake(path)
+
+
+def equip(files: dict[str, bytes], threads: int) -> FakeEquipment:
+    """Takes the pace out of a file, as the real one takes weights."""
+    return FakeEquipment(FakeEncoder(), float(files["pace"]))
+
+
+def equip_poorly(files: dict[str, bytes], threads: int) -> FakeEquipment:
+    """A worker that is another one than the driver's."""
+    equipment = equip(files, threads)
+    equipment.versions = {"test": "2"}
+    return equipment
+
+
+def equip_never(files: dict[str, bytes], threads: int) -> FakeEquipment:
+    """A worker whose weights are damaged."""
+    raise StoreError("the weights are not those that were sent")
+
+
+KNOWN: dict[str, Equip] = {"well": equip, "poorly": equip_poorly, "never": equip_never}
