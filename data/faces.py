@@ -114,7 +114,9 @@ class FaceFinder:
         """Follows every lasting face, at most MOST_FACES; the first is `follow`'s, to the bit.
 
         The others are followed where they are, from the first frame to the last in which they
-        are seen; only a face that goes on in the same place is the same after an absence.
+        are seen; only a face that goes on in the same place is the same after an absence. Where
+        the first one jumps, to another place after a cut or to another person, what it is made
+        of comes after it, each part as a face of its own.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, in order.
@@ -125,12 +127,15 @@ class FaceFinder:
         """
         images, tracks = self._linked(frames, timestamps_seconds)
         first, left = self._largest(images, tracks, timestamps_seconds)
-        found = [first]
-        while left and len(found) < MOST_FACES:
-            seen, left = self._another(images, left, found, timestamps_seconds)
+        known = [first]
+        if jumps(first.boxes):
+            known, left = [], tracks
+        others: list[FaceTrack] = []
+        while left and len(others) < MOST_FACES - 1:
+            seen, left = self._another(images, left, [*known, *others], timestamps_seconds)
             if len(seen) >= max(2, LEAST_FOUND_SHARE * len(images)):
-                found.append(_as_track(seen, len(images), timestamps_seconds, span_only=True))
-        return found
+                others.append(_as_track(seen, len(images), timestamps_seconds, span_only=True))
+        return [first, *others]
 
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
@@ -195,11 +200,21 @@ class FaceFinder:
                 seen |= new
             else:
                 left.append(track)
-        for index in range(min(seen, default=0), max(seen, default=0)):
-            if index not in seen:
+        if not seen:
+            return seen, left
+        first, last = min(seen), max(seen)
+        between = [index for index in range(first, last) if index not in seen]
+        for indices, to_the_end in (
+            (between, False),
+            (range(first - 1, -1, -1), True),
+            (range(last + 1, len(images)), True),
+        ):
+            for index in indices:
                 box = self._look_near(images[index], expected(seen, index, timestamps_seconds))
                 if box is not None and not is_known(index, box):
                     seen[index] = box
+                elif to_the_end:
+                    break
         return seen, left
 
     def _search(self, image: Image.Image) -> NDArray[np.float32]:
@@ -265,6 +280,11 @@ def _goes_on(seen: Detections, later: Detections) -> bool:
     if max(later) < min(seen):
         return fits(later[max(later)], seen[min(seen)])
     return False
+
+
+def jumps(boxes: NDArray[np.float32]) -> int:
+    """How often a track (T, 4) leaves its place from one frame to the next."""
+    return sum(not fits(one, other) for one, other in itertools.pairwise(boxes))
 
 
 def around(box: NDArray[np.float32], image: Image.Image) -> tuple[float, float, float, float]:

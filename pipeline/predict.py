@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data.digests import DigestCache
 from data.errors import InputError, plain
 from data.every_face import FacesFrames, read_every_face
-from data.faces import FaceFinder
+from data.faces import FaceFinder, jumps
 from data.frames import Frames
 from features.batches import Encoder
 from features.embed import embed_videos
@@ -44,6 +44,8 @@ class FaceVerdict:
         faces_found: frames in which the detector saw it.
         start_seconds: when the first of its frames is shown.
         end_seconds: when the last is shown.
+        jumps: how often it leaves its place from one frame to the next: at a cut, or where the
+            largest face becomes another person's.
         box: x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown.
     """
 
@@ -56,6 +58,7 @@ class FaceVerdict:
     faces_found: int
     start_seconds: float
     end_seconds: float
+    jumps: int
     box: tuple[float, float, float, float]
 
 
@@ -261,6 +264,7 @@ def judge_face(
         faces_found=int(frames.face_found.sum()),
         start_seconds=float(times[0]),
         end_seconds=float(times[-1]),
+        jumps=jumps(frames.boxes),
         box=(x0, y0, x1, y1),
     )
     return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)

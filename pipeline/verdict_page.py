@@ -127,6 +127,12 @@ def warnings(bundle: Bundle, judged: Judged) -> list[str]:
             f"Another face is called FAKE: face {which}. The verdict above is the largest face's."
         )
     if judged.frames is not None and judged.frames.still is not None:
+        if main.faces[0].jumps:
+            found.append(
+                f"Face 1 jumps {main.faces[0].jumps} times, at a cut or to another person: the "
+                "largest face is followed so, as in training. Its parts that last follow as faces "
+                "of their own; read their scores."
+            )
         for one in main.faces:
             if one.faces_found < FEW * one.frames_used:
                 found.append(
@@ -268,9 +274,8 @@ def limits(bundle: Bundle, judged: Judged) -> str:
     ]
     if judged.frames is not None and judged.frames.still is not None:
         lines.append(
-            "The largest lasting face is followed across cuts, as in training: where the picture "
-            "cuts from one person to another, face 1 can be two people. Faces seen in less than a "
-            "quarter of the frames are left out."
+            "Faces that are seen in less than a quarter of the frames, or in fewer than the head "
+            "needs, are left out, and so are all beyond the eighth."
         )
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
