@@ -158,8 +158,8 @@ def window_frames(
         starts = range(0, count, clip_length)
         return [np.arange(start, min(start + clip_length, count)) for start in starts]
     length = min(count, max(WINDOW_FRAMES, count // 4))
-    starts = {*range(0, count - length + 1, max(1, length // 4)), count - length}
-    return [np.arange(start, start + length) for start in sorted(starts)]
+    steps = range(0, count - length + 1, max(1, length // 4))
+    return [np.arange(at, at + length) for at in sorted({*steps, count - length})]
 
 
 def half_samples(count: int, *, block: int, seed: int) -> list[NDArray[np.integer[Any]]]:

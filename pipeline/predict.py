@@ -197,7 +197,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     threshold = bundle.head.threshold
     for failure in failures:
         yield no_verdict(failure.path, None, failure.failure, failure.message, threshold)
-    encoder = make_encoder(bundle.load_backbone())
+    encoder = open_encoder(bundle)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
         jobs,
@@ -238,6 +238,11 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
             faces=faces,
             encoder=encoder,
         )
+
+
+def open_encoder(bundle: Bundle) -> Encoder:
+    """The bundle's backbone, ready to run."""
+    return make_encoder(bundle.load_backbone())
 
 
 def judge_face(
