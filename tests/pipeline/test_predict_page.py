@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.occlusion import heat_map, hide
+from models.occlusion import HeatMap, heat_map, hide
 from pipeline.cli import PARTLY_FAILED
 from pipeline.predict import FaceVerdict, Judged, judge
 from pipeline.verdict_files import PageFiles
@@ -38,7 +39,17 @@ def judged(world, bundle, loaded, tmp_path_factory) -> Judged:
 
 
 @pytest.fixture(scope="module")
-def page(bundle, judged, tmp_path_factory) -> Path:
+def heat(bundle, judged) -> Iterator[HeatMap]:
+    """The forgery's heat map; pages that are written meanwhile take it, too: it takes seconds."""
+    face = judged.faces[0]
+    made = heat_map(bundle.head, judged.encoder, face.frames.pixels, face.features, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.verdict_page.heat_map", lambda *_: made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def page(bundle, judged, heat, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "verdict.html"
     path.write_text(render_verdict(bundle, judged, command="unmask predict …"), "utf-8")
     return path
@@ -75,10 +86,9 @@ def test_the_page_shows_every_frame_and_its_heat(page, judged):
     assert points["y"] == [one.probability_fake for one in judged.faces[0].evidence.windows]
 
 
-def test_hiding_the_hottest_part_lowers_the_score_more_than_the_coldest(judged, bundle):
+def test_hiding_the_hottest_part_lowers_the_score_more_than_the_coldest(judged, bundle, heat):
     """Through the real backbone and head, hidden, embedded and scored anew."""
     face = judged.faces[0]
-    heat = heat_map(bundle.head, judged.encoder, face.frames.pixels, face.features, progress=False)
     scores = []
     for part in (heat.hottest, heat.coldest):
         batch = np.zeros((judged.encoder.batch_size, *face.frames.pixels.shape[1:]), np.uint8)
@@ -115,7 +125,7 @@ def with_faces(judged: Judged, *, faces=(), **more) -> Judged:
     return replace(judged, verdict=verdict)
 
 
-def test_predict_tells_every_face_and_writes_a_page_for_each_video(world, run, loaded, tmp_path):
+def test_predict_tells_every_face_and_writes_a_page_for_each_video(world, run, loaded, heat, tmp_path):
     (tmp_path / "videos").mkdir()
     shutil.copy(world.demo / "real" / "person_000.mp4", tmp_path / "videos" / "a %2f..mp4")
     (tmp_path / "videos" / "bad.mp4").write_bytes(b"no video at all")
