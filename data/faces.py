@@ -34,6 +34,14 @@ SURE = 0.75
 faces of 25 pixels reach 0.85, test patterns up to 0.69."""
 TILE_SHARE = 0.6
 """Side of a tile over the side of the picture, when small faces are looked for."""
+MOST_FACES = 8
+"""Faces that `follow_all` follows: a crowd must not cost an hour."""
+ANOTHER = 0.3
+"""A box that shares more than this (IoU) with a followed face is that face, not another one."""
+
+
+Detections = dict[int, NDArray[np.float32]]
+"""Frame number -> box (4,), in `link`'s tracks with its score (5,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +51,18 @@ class FaceTrack:
     Attributes:
         boxes: (T, 4) float32, x0, y0, x1, y1, square, smoothed, without margin.
         found: (T,) bool, whether the detector saw it in this very frame.
+        start: the first frame that counts; 0 for the largest lasting face.
+        stop: the one after the last; T for the largest lasting face.
     """
 
     boxes: NDArray[np.float32]
     found: NDArray[np.bool_]
+    start: int
+    stop: int
 
 
 class FaceFinder:
-    """Follows the largest lasting face; usable from several threads.
+    """Follows the largest lasting face, or every one; usable from several threads.
 
     Attributes:
         digest: sha256 over the models and this algorithm's version and constants.
@@ -93,18 +105,69 @@ class FaceFinder:
         Raises:
             VideoError: no_face, if no face is seen in a quarter of the frames.
         """
+        images, tracks = self._linked(frames, timestamps_seconds)
+        return self._largest(images, tracks, timestamps_seconds)[0]
+
+    def follow_all(
+        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
+    ) -> list[FaceTrack]:
+        """Follows every lasting face, at most MOST_FACES; the first is `follow`'s, to the bit.
+
+        The others are followed where they are, from the first frame to the last in which they
+        are seen; only a face that goes on in the same place is the same after an absence. Where
+        the first one jumps, to another place after a cut or to another person, what it is made
+        of comes after it, each part as a face of its own.
+
+        Args:
+            frames: (T, H, W, 3) uint8 RGB, in order.
+            timestamps_seconds: (T,) ascending.
+
+        Raises:
+            VideoError: no_face, as `follow`.
+        """
+        images, tracks = self._linked(frames, timestamps_seconds)
+        first, left = self._largest(images, tracks, timestamps_seconds)
+        known = [first]
+        if jumps(first.boxes):
+            known, left = [], tracks
+        others: list[FaceTrack] = []
+        while left and len(others) < MOST_FACES - 1:
+            seen, left = self._another(images, left, [*known, *others], timestamps_seconds)
+            if len(seen) >= max(2, LEAST_FOUND_SHARE * len(images)):
+                others.append(_as_track(seen, len(images), timestamps_seconds, span_only=True))
+        return [first, *others]
+
+    def _linked(
+        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
+    ) -> tuple[list[Image.Image], list[Detections]]:
+        """Searches every few frames and links what is found; the frames as images, the tracks."""
         images = [Image.fromarray(frame) for frame in frames]
         searched = sorted({*range(0, len(images), SEARCH_EVERY), len(images) - 1})
         detections = {index: self._search(images[index]) for index in searched}
-        seen: dict[int, NDArray[np.float32]] = {}  # frame -> box of the face to follow
-        for track in link(detections, timestamps_seconds):
+        return images, link(detections, timestamps_seconds)
+
+    def _largest(
+        self,
+        images: list[Image.Image],
+        tracks: list[Detections],
+        timestamps_seconds: NDArray[np.float64],
+    ) -> tuple[FaceTrack, list[Detections]]:
+        """The largest lasting face, and the tracks that are not of it.
+
+        Raises:
+            VideoError: no_face.
+        """
+        seen: Detections = {}  # frame -> box of the face to follow
+        left = []
+        for track in tracks:
             # The best track first; others only where it is absent: after a cut, for one.
             if any(min(seen) < index < max(seen) or index in seen for index in track if seen):
-                continue
-            if self._is_sure(track, images):
+                left.append(track)
+            elif self._is_sure(track, images):
                 seen |= {index: face[:4] for index, face in track.items()}
         if not seen:
-            raise VideoError("no_face", f"no face in {len(searched)} of {len(images)} frames")
+            count = len({*range(0, len(images), SEARCH_EVERY), len(images) - 1})
+            raise VideoError("no_face", f"no face in {count} of {len(images)} frames")
         for index, image in enumerate(images):
             if index not in seen:
                 box = self._look_near(image, expected(seen, index, timestamps_seconds))
@@ -112,10 +175,47 @@ class FaceFinder:
                     seen[index] = box
         if len(seen) < LEAST_FOUND_SHARE * len(images):
             raise VideoError("no_face", f"a face in only {len(seen)} of {len(images)} frames")
-        found = np.zeros(len(images), bool)
-        found[list(seen)] = True
-        boxes = np.stack([expected(seen, i, timestamps_seconds) for i in range(len(images))])
-        return FaceTrack(boxes=smooth(square(boxes), timestamps_seconds), found=found)
+        return _as_track(seen, len(images), timestamps_seconds), left
+
+    def _another(
+        self,
+        images: list[Image.Image],
+        tracks: list[Detections],
+        known: list[FaceTrack],
+        timestamps_seconds: NDArray[np.float64],
+    ) -> tuple[Detections, list[Detections]]:
+        """The first of these tracks that is none of the known faces, and the tracks left then."""
+
+        def is_known(index: int, box: NDArray[np.float32]) -> bool:
+            there = [one.boxes[index] for one in known if one.start <= index < one.stop]
+            return bool(there) and bool(overlap(box, np.stack(there)).max() > ANOTHER)
+
+        seen: Detections = {}
+        left = []
+        for track in tracks:
+            new = {i: face[:4] for i, face in track.items() if not is_known(i, face[:4])}
+            if 2 * len(new) < len(track) or not self._is_sure(track, images):
+                continue
+            if not seen or _goes_on(seen, new):
+                seen |= new
+            else:
+                left.append(track)
+        if not seen:
+            return seen, left
+        first, last = min(seen), max(seen)
+        between = [index for index in range(first, last) if index not in seen]
+        for indices, to_the_end in (
+            (between, False),
+            (range(first - 1, -1, -1), True),
+            (range(last + 1, len(images)), True),
+        ):
+            for index in indices:
+                box = self._look_near(images[index], expected(seen, index, timestamps_seconds))
+                if box is not None and not is_known(index, box):
+                    seen[index] = box
+                elif to_the_end:
+                    break
+        return seen, left
 
     def _search(self, image: Image.Image) -> NDArray[np.float32]:
         """Searches the whole scene; in tiles, for small faces, where nothing is found at once."""
@@ -152,6 +252,39 @@ class FaceFinder:
                 best: NDArray[np.float32] = fitting[overlap(box, fitting[:, :4]).argmax(), :4]
                 return best
         return None
+
+
+def _as_track(
+    seen: Detections,
+    count: int,
+    timestamps_seconds: NDArray[np.float64],
+    *,
+    span_only: bool = False,
+) -> FaceTrack:
+    """Boxes where the face was seen, as a smooth track over all `count` frames."""
+    found = np.zeros(count, bool)
+    found[list(seen)] = True
+    boxes = np.stack([expected(seen, index, timestamps_seconds) for index in range(count)])
+    return FaceTrack(
+        boxes=smooth(square(boxes), timestamps_seconds),
+        found=found,
+        start=min(seen) if span_only else 0,
+        stop=max(seen) + 1 if span_only else count,
+    )
+
+
+def _goes_on(seen: Detections, later: Detections) -> bool:
+    """Whether a track is the same face before or after an absence: near the place it had."""
+    if min(later) > max(seen):
+        return fits(seen[max(seen)], later[min(later)])
+    if max(later) < min(seen):
+        return fits(later[max(later)], seen[min(seen)])
+    return False
+
+
+def jumps(boxes: NDArray[np.float32]) -> int:
+    """How often a track (T, 4) leaves its place from one frame to the next."""
+    return sum(not fits(one, other) for one, other in itertools.pairwise(boxes))
 
 
 def around(box: NDArray[np.float32], image: Image.Image) -> tuple[float, float, float, float]:

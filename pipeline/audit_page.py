@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from pipeline.page import document
 from pipeline.report import escape, table
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ COLOURS = {"real": "#009e73", "fake": "#d55e00"}
 
 def render_audit(found: Audit, name: str) -> str:
     """Writes the page as text."""
-    template = files("pipeline").joinpath("report.html.template").read_text("utf-8")
-    style = template.partition("<style>")[2].partition("</style>")[0]
     answer = "".join(f'<p class="warning">{escape(line)}</p>' for line in found.warnings)
     straddling = [
         [escape(row["what"]), escape(row["name"]), escape(" and ".join(row["splits"])),
@@ -47,13 +45,7 @@ def render_audit(found: Audit, name: str) -> str:
         "<h2>Near-duplicates in different groups</h2>",
         table(["one", "other", "bits that differ"], pairs) if pairs else "<p>None.</p>",
     ]  # fmt: skip
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Audit of {escape(name)}</title>\n<style>{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(parts)}\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"Audit of {name}", "\n".join(parts))
 
 
 def bars(rows: list[tuple[str, Any, str, str]], *, most: float | None = None) -> str:

@@ -1,4 +1,8 @@
-"""`unmask predict`: a verdict for each video, by the frames, backbone and head of the training."""
+"""`unmask predict`: a verdict for each video, by the frames, backbone and head of the training.
+
+Every lasting face is scored. The verdict is that of the largest one, as the bundle was trained;
+what the others get stands beside it.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,53 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.digests import DigestCache
 from data.errors import InputError, plain
-from data.faces import FaceFinder
-from data.frames import read_frames
-from features.embed import Embedded, embed_videos
+from data.every_face import FacesFrames, read_every_face
+from data.faces import FaceFinder, jumps
+from data.frames import Frames
+from features.batches import Encoder
+from features.embed import embed_videos
 from features.sequences import Sequences
 from models.bundle import Bundle
 from models.encoder import make_encoder
+from models.evidence import Evidence, weigh
 from pipeline.stages import bundle_recipe, cores, make_jobs, named_videos
+from pipeline.verdict_files import PageFiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceVerdict:
+    """What the bundle says of one face of a video.
+
+    Attributes:
+        face: 1 for the largest lasting one, whose verdict is the video's.
+        verdict: "FAKE", "REAL" or "UNSURE".
+        probability_fake: calibrated P(fake).
+        probability_low: of the 95 % interval over halves of the frames; None for few frames.
+        probability_high: likewise.
+        frames_used: embedded frames.
+        faces_found: frames in which the detector saw it.
+        start_seconds: when the first of its frames is shown.
+        end_seconds: when the last is shown.
+        jumps: how often it leaves its place from one frame to the next: at a cut, or where the
+            largest face becomes another person's.
+        box: x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown.
+    """
+
+    face: int
+    verdict: str
+    probability_fake: float
+    probability_low: float | None
+    probability_high: float | None
+    frames_used: int
+    faces_found: int
+    start_seconds: float
+    end_seconds: float
+    jumps: int
+    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +77,7 @@ class Verdict:
         sha256: of the file.
         failure: class of the failure, or None.
         message: of the failure, or None.
+        faces: of every lasting face, the video's own first; none after a failure.
     """
 
     video: str
@@ -47,43 +89,120 @@ class Verdict:
     sha256: str | None
     failure: str | None = None
     message: str | None = None
+    faces: tuple[FaceVerdict, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedFace:
+    """One face with all that its verdict stands on.
+
+    Attributes:
+        verdict: of this face.
+        evidence: its score, interval and timeline.
+        frames: its crops.
+        features: (T, D), rounded as the store rounds them.
+    """
+
+    verdict: FaceVerdict
+    evidence: Evidence
+    frames: Frames
+    features: NDArray[np.floating]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One video with all that its verdict stands on.
+
+    Attributes:
+        verdict: of the video.
+        path: the file.
+        frames: as read; None after a failure.
+        faces: none after a failure.
+        encoder: the bundle's backbone; None where no video could be read at all.
+    """
+
+    verdict: Verdict
+    path: Path | None = None
+    frames: FacesFrames | None = None
+    faces: tuple[JudgedFace, ...] = ()
+    encoder: Encoder | None = None
 
 
 def predict_videos(
-    bundle: Path, videos: Sequence[Path], *, as_json: bool, workers: int | None
+    bundle: Path,
+    videos: Sequence[Path],
+    *,
+    as_json: bool,
+    workers: int | None,
+    report: Path | None = None,
 ) -> int:
-    """Prints a verdict for each video; returns how many gave none."""
+    """Prints a verdict for each video, and writes their pages; returns how many gave none.
+
+    Args:
+        bundle: that `train` wrote.
+        videos: files, or folders of them.
+        as_json: print JSON.
+        workers: threads that read.
+        report: a page (`.html`) for one video, or a folder for a page each.
+
+    Raises:
+        InputError: a path is missing.
+        ConfigError: one page is asked for, and there are several videos.
+        OutputError: a page cannot be written.
+    """
     missing = [path for path in videos if not path.exists()]
     if missing:
         raise InputError(f"{missing[0]} does not exist; give videos or folders of videos")
+    names = named(videos)
+    pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
-    verdicts = sorted(judge(opened, videos, workers or cores()), key=lambda one: one.video)
+    verdicts, written = [], {}
+    for judged in judge(opened, names, workers or cores()):
+        found = judged.verdict
+        verdicts.append(found)
+        if pages is not None and judged.faces:
+            from pipeline.verdict_page import render_verdict
+
+            text = render_verdict(opened, judged, command=command(bundle, judged.path, report))
+            written[found.video] = pages.write(found.video, found.sha256, text)
+    verdicts.sort(key=lambda one: one.video)
     if as_json:
         print(json.dumps([asdict(one) for one in verdicts], indent=2))
     else:
         for one in verdicts:
-            print(plain(told(one)))
+            print("\n".join(plain(line) for line in told(one)))
+            if one.video in written:
+                print(plain(f"  page: {written[one.video]}"))
     return sum(one.verdict is None for one in verdicts)
 
 
-def judge(bundle: Bundle, videos: Sequence[Path], workers: int) -> Iterator[Verdict]:
-    """Reads, embeds and scores videos; a bad one gives its reason and stops nothing."""
-    frames, recipe = bundle_recipe(bundle.recipe)
-    named = [
-        (str(source / name) if source.is_dir() else str(source), path, row)
+def named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Name and file of each video: a file goes by its path, one of a folder by its path in it."""
+    return [
+        (str(source / name) if source.is_dir() else str(source), path)
         for source in videos
-        for name, path, row in named_videos(source, None)
+        for name, path, _ in named_videos(source, None)
     ]
-    jobs, failures = make_jobs(named, DigestCache())
+
+
+def command(bundle: Path, video: Path | None, report: Path | None) -> str:
+    """What to type for the same page."""
+    return f"unmask predict {bundle} {video} --report {report}"
+
+
+def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
+    """Reads, embeds and scores videos, by name and file; a bad one gives its reason."""
+    frames, recipe = bundle_recipe(bundle.recipe)
+    jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     threshold = bundle.head.threshold
     for failure in failures:
         yield no_verdict(failure.path, None, failure.failure, failure.message, threshold)
-    network = bundle.load_backbone()
-    faces = FaceFinder() if frames.crop == "face" else None
+    encoder = open_encoder(bundle)
+    finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
         jobs,
-        read=partial(read_frames, recipe=frames, faces=faces),
-        encoder=make_encoder(network),
+        read=partial(read_every_face, recipe=frames, finder=finder),
+        encoder=encoder,
         workers=workers,
     ):
         job = result.job
@@ -91,39 +210,89 @@ def judge(bundle: Bundle, videos: Sequence[Path], workers: int) -> Iterator[Verd
             failure = result.failure
             yield no_verdict(job.name, job.sha256, failure.failure, failure.message, threshold)
             continue
-        score = float(bundle.score(as_sequences(result, recipe.dtype))[0])
-        assert result.frames is not None  # noqa: S101
-        yield Verdict(
-            video=job.name,
-            verdict=bundle.head.calibration.verdict(score, threshold),
-            probability_fake=score,
-            threshold=threshold,
-            frames_used=len(result.frames.pixels),
-            faces_found=int(result.frames.face_found.sum()),
-            sha256=job.sha256,
+        assert isinstance(result.frames, FacesFrames)  # noqa: S101
+        assert result.features is not None  # noqa: S101
+        ends = np.cumsum([len(one.pixels) for one in result.frames.faces])[:-1]
+        parts = np.split(result.features.astype(recipe.dtype), ends)
+        clip = frames.clip_length if frames.policy == "clip" else None
+        faces = tuple(
+            judge_face(bundle, number, one, features, job.sha256, clip_length=clip)
+            for number, (one, features) in enumerate(
+                zip(result.frames.faces, parts, strict=True), start=1
+            )
+        )
+        main = faces[0].verdict
+        yield Judged(
+            verdict=Verdict(
+                video=job.name,
+                verdict=main.verdict,
+                probability_fake=main.probability_fake,
+                threshold=threshold,
+                frames_used=main.frames_used,
+                faces_found=main.faces_found,
+                sha256=job.sha256,
+                faces=tuple(one.verdict for one in faces),
+            ),
+            path=job.path,
+            frames=result.frames,
+            faces=faces,
+            encoder=encoder,
         )
 
 
-def as_sequences(result: Embedded, dtype: str) -> Sequences:
-    """One video's features as the head reads them, rounded as the store would round them."""
-    assert result.features is not None  # noqa: S101
-    features = result.features.astype(dtype)[None]  # (1, T, D)
+def open_encoder(bundle: Bundle) -> Encoder:
+    """The bundle's backbone, ready to run."""
+    return make_encoder(bundle.load_backbone())
+
+
+def judge_face(
+    bundle: Bundle,
+    number: int,
+    frames: Frames,
+    features: NDArray[np.floating],
+    sha256: str,
+    *,
+    clip_length: int | None,
+) -> JudgedFace:
+    """Scores one face: (T, D) features as the store would round them."""
+    score = float(bundle.score(as_sequences(features, sha256))[0])
+    times = frames.timestamps_seconds
+    evidence = weigh(bundle.head, features, times, clip_length=clip_length)
+    x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
+    verdict = FaceVerdict(
+        face=number,
+        verdict=bundle.head.calibration.verdict(score, bundle.head.threshold),
+        probability_fake=score,
+        probability_low=evidence.low,
+        probability_high=evidence.high,
+        frames_used=len(frames.pixels),
+        faces_found=int(frames.face_found.sum()),
+        start_seconds=float(times[0]),
+        end_seconds=float(times[-1]),
+        jumps=jumps(frames.boxes),
+        box=(x0, y0, x1, y1),
+    )
+    return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
+
+
+def as_sequences(features: NDArray[np.floating], sha256: str) -> Sequences:
+    """One sequence (T, D) as the head reads it."""
     return Sequences(
-        features=features,
-        mask=np.ones(features.shape[:2], bool),
+        features=features[None],
+        mask=np.ones((1, len(features)), bool),
         labels=np.zeros(1, np.int8),
         groups=("",),
         methods=("",),
-        paths=(result.job.name,),
-        sha256s=(result.job.sha256,),
+        paths=("",),
+        sha256s=(sha256,),
     )
 
 
 def no_verdict(
     video: str, sha256: str | None, failure: str, message: str, threshold: float
-) -> Verdict:
+) -> Judged:
     """A video that failed is not scored."""
-    return Verdict(
+    verdict = Verdict(
         video=video,
         verdict=None,
         probability_fake=None,
@@ -134,14 +303,28 @@ def no_verdict(
         failure=failure,
         message=message,
     )
+    return Judged(verdict=verdict)
 
 
-def told(verdict: Verdict) -> str:
-    """A verdict as one line."""
+def told(verdict: Verdict) -> list[str]:
+    """A verdict as one line, and one more for each further face."""
     if verdict.verdict is None:
-        return f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"
-    return (
-        f"{verdict.video}: {verdict.verdict}  P(fake) {verdict.probability_fake:.3f}, threshold "
-        f"{verdict.threshold:.3f}, {verdict.frames_used} frames, face seen in "
-        f"{verdict.faces_found}"
-    )
+        return [f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"]
+    lines = [
+        f"{verdict.video}: {verdict.verdict}  P(fake) {verdict.probability_fake:.3f}"
+        f"{spread(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {verdict.frames_used} "
+        f"frames, face seen in {verdict.faces_found}"
+    ]
+    lines += [
+        f"  face {one.face}, {one.start_seconds:.1f} to {one.end_seconds:.1f} s: {one.verdict}  "
+        f"P(fake) {one.probability_fake:.3f}{spread(one)}, {one.frames_used} frames"
+        for one in verdict.faces[1:]
+    ]
+    return lines
+
+
+def spread(face: FaceVerdict) -> str:
+    """The interval in brackets, where there is one."""
+    if face.probability_low is None or face.probability_high is None:
+        return ""
+    return f" ({face.probability_low:.2f} to {face.probability_high:.2f})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from data.demo import DemoConfig, write_demo
+from features.batches import Encoder
 from pipeline.cli import app
 
 SMALL = ("--set", "frames.count=8", "--set", "frames.size=64", "--set", "train.epochs=12")
@@ -71,3 +72,21 @@ def world(tmp_path_factory: pytest.TempPathFactory, run: Run) -> World:
     evaluate = ("evaluate", made.bundle, made.features, "--manifest", made.manifest)
     run(*evaluate, "-o", made.report)
     return made
+
+
+@pytest.fixture(scope="session")
+def encoder(world: World) -> Encoder:
+    """The backbone of the world's bundle, ready to run; loading it takes seconds."""
+    from models.bundle import Bundle
+    from models.encoder import make_encoder
+
+    return make_encoder(Bundle.load(world.bundle).load_backbone())
+
+
+@pytest.fixture(scope="module")
+def loaded(encoder: Encoder) -> Iterator[None]:
+    """Commands take the loaded backbone; `test_cli` has those that load their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.predict.open_encoder", lambda bundle: encoder)
+        patch.setattr("pipeline.scan_chunk.Scorer._load", lambda self: encoder)
+        yield

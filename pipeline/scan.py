@@ -1,0 +1,176 @@
+"""`unmask scan`: a folder of thousands of videos scored, ranked, and gone on with after an end.
+
+Chunk by chunk: digest, embed what the store does not hold, score, note in the journal. The store
+keeps a finished video at once and the journal a finished chunk, so that nothing is embedded twice;
+memory holds one chunk and some hundred bytes for each video.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.errors import InputError, plain
+from data.manifest import write_text
+from features.published import Failure, write_failures
+from models.bundle import Bundle
+from models.identity import file_sha256
+from pipeline.scan_chunk import Scorer, Video
+from pipeline.scan_journal import Journal, stamp_of, write_record
+from pipeline.scan_page import Scan, Scored, render_scan
+from pipeline.stages import cores, named_videos
+
+CHUNK = 256
+"""Videos from one line in the journal's time to the next: what memory holds, what a kill repeats
+in scoring, never in embedding."""
+SHOW_SECONDS = 60.0
+"""How often a running scan writes its table and page."""
+TOP = 10
+"""Videos that are printed."""
+
+
+def scan_folder(
+    bundle: Path,
+    folder: Path,
+    out: Path,
+    *,
+    store: Path,
+    retry: bool,
+    as_json: bool,
+    workers: int | None,
+) -> int:
+    """Scores every video below a folder; returns how many gave no verdict.
+
+    Args:
+        bundle: that `train` wrote.
+        folder: of videos, however many and deep.
+        out: folder of the scan: `scores.csv`, `failures.csv`, `scan.html`, `scan.json`.
+        store: where features are kept.
+        retry: look again at videos that failed in an earlier run.
+        as_json: print the summary as JSON.
+        workers: threads that read.
+
+    Raises:
+        InputError: no folder, or no video in it.
+        OutputError: `out` holds something else, or cannot be written.
+        LockedError: another process writes to `out` or to the store.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give a folder of videos")
+    videos = [
+        Video(name=name, path=path, stamp=stamp_of(path))
+        for name, path, _ in named_videos(folder, None)
+    ]
+    opened = Bundle.load(bundle)
+    what = {
+        "bundle_sha256": file_sha256(bundle / "bundle.json"),
+        "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
+    }
+    with Journal(out, what) as journal:
+        todo = [one for one in videos if not is_done(one, journal, retry)]
+        shown = time.monotonic()
+        size = sum(one.stamp[0] for one in todo if one.stamp) / 1e6
+        shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]"
+        quiet = True if not todo else None
+        bar = tqdm(total=size, desc="scan", disable=quiet, bar_format=shape)
+        with Scorer(opened, store, workers or cores()) as scorer, bar:
+            for start in range(0, len(todo), CHUNK):
+                journal.add(scorer.chunk(todo[start : start + CHUNK], bar))
+                bar.set_postfix_str(f"{min(start + CHUNK, len(todo))} of {len(todo)} videos")
+                if time.monotonic() - shown > SHOW_SECONDS:
+                    write_results(opened, bundle, out, videos, journal, what)
+                    shown = time.monotonic()
+        scan = write_results(opened, bundle, out, videos, journal, what)
+    tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
+    return len(scan.failures)
+
+
+def is_done(video: Video, journal: Journal, retry: bool) -> bool:
+    """Whether an earlier run finished this very file."""
+    row = journal.rows.get(video.name)
+    if row is None or row.stamp is None or row.stamp != video.stamp:
+        return False
+    return not (retry and row.failure is not None)
+
+
+def write_results(
+    bundle: Bundle,
+    source: Path,
+    out: Path,
+    videos: Sequence[Video],
+    journal: Journal,
+    what: dict[str, str],
+) -> Scan:
+    """Writes table, failures, page and record of all that is finished so far."""
+    rows = [journal.rows[one.name] for one in videos if is_done(one, journal, retry=False)]
+    head = bundle.head
+    scored = [
+        Scored(row=row, verdict=head.calibration.verdict(row.probability_fake, head.threshold))
+        for row in rows
+        if row.probability_fake is not None
+    ]
+    scored.sort(key=lambda one: (-float(one.row.probability_fake or 0), one.row.path))
+    scan = Scan(
+        folder=what["folder"],
+        videos=len(videos),
+        scored=scored,
+        failures=sorted((row for row in rows if row.failure is not None), key=lambda one: one.path),
+        command=f"unmask scan {source} {what['folder']} -o {out}",
+    )
+    write_text(out / "scores.csv", as_csv(scored))
+    write_failures(
+        out / "failures.csv",
+        [
+            Failure(
+                path=row.path, failure=str(row.failure), message=str(row.message), stderr_tail=""
+            )
+            for row in scan.failures
+        ],
+    )
+    write_text(out / "scan.html", render_scan(bundle, scan))
+    write_record(out, {**what, **scan.summary, "threshold": head.threshold})
+    return scan
+
+
+def as_csv(scored: Sequence[Scored]) -> str:
+    """The ranked table; file names that are no UTF-8 are shown escaped."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["rank", "path", "verdict", "probability_fake", "frames_used", "faces_found",
+         "size_bytes", "sha256"]
+    )  # fmt: skip
+    for rank, one in enumerate(scored, start=1):
+        row = one.row
+        size = row.stamp[0] if row.stamp else ""
+        writer.writerow(
+            [rank, row.path, one.verdict, f"{row.probability_fake:.9g}", row.frames_used,
+             row.faces_found, size, row.sha256]
+        )  # fmt: skip
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
+
+
+def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> None:
+    """What came out, the highest scores, and where the rest is."""
+    summary = scan.summary
+    if as_json:
+        files = {name: str(out / name) for name in ("scores.csv", "failures.csv", "scan.html")}
+        print(json.dumps({**summary, "embedded": embedded, "files": files}, indent=2))
+        return
+    failed = ", ".join(f"{name} {count}" for name, count in summary["failed"].items())
+    print(
+        f"{out}: {summary['videos']} videos, {summary['FAKE']} FAKE, {summary['UNSURE']} UNSURE, "
+        f"{summary['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
+        f"{known} known from an earlier run, {embedded} embedded now"
+    )
+    for one in scan.scored[:TOP]:
+        print(plain(f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"))
+    for row in scan.failures[:TOP]:
+        print(plain(f"failed: {row.path}: {row.failure}: {row.message}"))
+    print(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}")

@@ -1,0 +1,172 @@
+"""A scan's memory: one line for each finished video, so that a scan that was ended goes on.
+
+A video counts as finished while its path, size and time of change are the same. Lines are added
+and synced, never changed; a line that a crash cut short is dropped and its video looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import LockedError, OutputError
+from data.folders import read_json
+from data.manifest import write_text
+from features.lock import hold_lock
+
+RECORD = "scan.json"
+JOURNAL = "journal.jsonl"
+FORMAT = "unmask-scan"
+VERSION = 1
+
+Stamp = tuple[int, int]  # size in bytes, time of change in ns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One video of a scan.
+
+    Attributes:
+        path: below the scanned folder, POSIX.
+        stamp: size in bytes and time of change in ns; None for a file that is gone.
+        sha256: of the file; None where it could not be read.
+        probability_fake: calibrated; None after a failure.
+        frames_used: embedded frames.
+        faces_found: frames in which the detector saw the face.
+        failure: class of the failure, or None.
+        message: of the failure, or None.
+    """
+
+    path: str
+    stamp: Stamp | None
+    sha256: str | None = None
+    probability_fake: float | None = None
+    frames_used: int = 0
+    faces_found: int = 0
+    failure: str | None = None
+    message: str | None = None
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Size and time of change of a file; None if it is gone or unreadable."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+class Journal:
+    """The journal in a scan's folder, open for one writer. A context manager.
+
+    Args:
+        out: the folder; new, empty, or of an earlier run of the same scan.
+        what: what makes it the same scan: digest of the bundle, the scanned folder.
+
+    Attributes:
+        rows: of all finished videos, by path.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+        LockedError: another process scans into it.
+        StoreError: its record is damaged, foreign or of a later version.
+    """
+
+    def __init__(self, out: Path, what: dict[str, str]) -> None:
+        self._path = out / JOURNAL
+        self.rows: dict[str, Row] = {}
+        self._prepare(out, what)
+        try:
+            self._lock = hold_lock(out)
+        except LockedError as error:
+            raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
+        try:
+            whole = self._read()
+            self._file = self._path.open("ab")
+            self._file.truncate(whole)
+        except OSError as error:
+            self._lock.close()
+            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._lock.close()
+
+    def _prepare(self, out: Path, what: dict[str, str]) -> None:
+        """Makes the folder, or checks that an older one is of the same scan."""
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"{out} is a file; choose another place to write to")
+        if (out / RECORD).exists():
+            facts = read_json(out / RECORD, FORMAT, VERSION)
+            for key, value in what.items():
+                if facts.get(key) != value:
+                    raise OutputError(
+                        f"{out} holds a scan of another {key.partition('_')[0]}; choose another "
+                        "folder to write to"
+                    )
+            return
+        if out.is_dir() and any(out.iterdir()):
+            raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
+        write_record(out, what)
+
+    def _read(self) -> int:
+        """Reads the whole lines; returns their length in bytes."""
+        whole = 0
+        try:
+            with self._path.open("rb") as handle:
+                for line in handle:
+                    row = _row(line)
+                    if row is None:
+                        break
+                    self.rows[row.path] = row
+                    whole += len(line)
+        except FileNotFoundError:
+            pass
+        return whole
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keeps finished videos: after this returns, no crash loses them.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        rows = list(rows)
+        text = "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows)
+        try:
+            self._file.write(text.encode("ascii"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self._path}: {error.strerror}; free some space and run again"
+            ) from error
+        self.rows |= {row.path: row for row in rows}
+
+
+def write_record(out: Path, facts: dict[str, Any]) -> None:
+    """Writes scan.json, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    whole = {"format": FORMAT, "version": VERSION, **facts}
+    write_text(out / RECORD, json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _row(line: bytes) -> Row | None:
+    """A line as a row; None if it is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        facts = json.loads(line)
+        stamp = facts.pop("stamp")
+        return Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return None

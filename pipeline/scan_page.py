@@ -1,0 +1,181 @@
+"""The page of a scan: how many got which verdict, the ranking, what failed; no script, no network.
+
+Pages of a hundred thousand rows help nobody and break browsers: the page has the top of the
+ranking, the table beside it has all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.bundle import Bundle
+from pipeline.audit_page import bars
+from pipeline.evaluation import calibrated, counted
+from pipeline.page import document, style
+from pipeline.report import card, escape, table
+from pipeline.scan_journal import Row
+from pipeline.verdict_figures import COLOURS
+
+MOST = 500
+"""Rows of the ranking, and of the failures, on the page."""
+BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One scored video and its verdict."""
+
+    row: Row
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What a scan found so far.
+
+    Attributes:
+        folder: that was scanned.
+        videos: in it.
+        scored: highest P(fake) first.
+        failures: rows without a score, by path.
+        command: what to type for the same scan.
+    """
+
+    folder: str
+    videos: int
+    scored: Sequence[Scored]
+    failures: Sequence[Row]
+    command: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts, for scan.json and for programs."""
+        verdicts = Counter(one.verdict for one in self.scored)
+        failed = Counter(str(row.failure) for row in self.failures)
+        return {
+            "videos": self.videos,
+            "scored": len(self.scored),
+            **{name: verdicts[name] for name in COLOURS},
+            "failed": dict(sorted(failed.items())),
+            "finished": len(self.scored) + len(self.failures) == self.videos,
+        }
+
+
+def render_scan(bundle: Bundle, scan: Scan) -> str:
+    """Writes the page as text."""
+    summary = scan.summary
+    title = f"Scan of {scan.folder}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}</div>',
+    ]
+    if not summary["finished"]:
+        left = scan.videos - len(scan.scored) - len(scan.failures)
+        body.append(f'<p class="warning">Not finished: {left} videos are still to come.</p>')
+    body += [
+        '<div class="pair"><div><h2>Verdicts</h2>',
+        bars(
+            [(name, summary[name], colour, str(summary[name])) for name, colour in COLOURS.items()]
+        )
+        if scan.scored
+        else "<p>Nothing was scored.</p>",
+        "</div><div><h2>Scores</h2>",
+        histogram(scan),
+        "</div></div>",
+        "<h2>Highest P(fake)</h2>",
+        ranking(scan),
+        "<h2>Videos that failed</h2>",
+        failures(scan),
+        "<h2>How it was made</h2>",
+        '<div class="pair cards">',
+        card("Bundle", facts(bundle)),
+        card("Again", {"command": scan.command, **(bundle.versions or {})}),
+        "</div>",
+    ]
+    return document(title, "\n".join(body), extra_style=style("verdict.css"))
+
+
+def answer(bundle: Bundle, scan: Scan) -> list[str]:
+    """How many, by which rule, and what it does not mean; lines of HTML."""
+    summary = scan.summary
+    calibration = bundle.head.calibration
+    band = (
+        f", UNSURE from {calibration.unsure_low:.3f} to {calibration.unsure_high:.3f}"
+        if calibration.unsure_low is not None and calibration.unsure_high is not None
+        else ""
+    )
+    return [
+        f"Of {scan.videos} videos <strong>{summary['FAKE']}</strong> are called FAKE, "
+        f"{summary['UNSURE']} UNSURE, {summary['REAL']} REAL; {len(scan.failures)} gave no score. "
+        f"FAKE is P(fake) at or above {bundle.head.threshold:.3f}{band}.",
+        "A ranking says where to look first. The more of the videos are real, the more of those "
+        "called FAKE are false alarms; how many reals are accused stands in the report of "
+        "<code>unmask evaluate</code>. The score is of the largest lasting face alone: "
+        "<code>unmask predict --report</code> shows one video, with every face.",
+    ]
+
+
+def histogram(scan: Scan) -> str:
+    """How many videos have which score."""
+    values = [float(one.row.probability_fake or 0) for one in scan.scored]
+    counts, edges = np.histogram(values, BINS, (0, 1))
+    return bars(
+        [
+            (f"{low:.1f} to {high:.1f}", int(count), "#0072b2", str(count))
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        ]
+    )
+
+
+def ranking(scan: Scan) -> str:
+    """The top of the table."""
+    rows = [
+        [
+            rank,
+            f"{one.row.probability_fake:.3f}",
+            f'<strong class="{one.verdict}">{one.verdict}</strong>',
+            f'<span class="path">{escape(one.row.path)}</span>',
+            f"{one.row.faces_found} of {one.row.frames_used}",
+        ]
+        for rank, one in enumerate(scan.scored[:MOST], start=1)
+    ]
+    if not rows:
+        return "<p>None.</p>"
+    more = f"<p>{len(scan.scored)} in all, see scores.csv.</p>" if len(scan.scored) > MOST else ""
+    return table(["", "P(fake)", "verdict", "video", "face seen in frames"], rows) + more
+
+
+def failures(scan: Scan) -> str:
+    """Videos without a score, and why."""
+    rows = [
+        [
+            f'<span class="path">{escape(row.path)}</span>',
+            escape(row.failure),
+            f'<span class="path">{escape(row.message)}</span>',
+        ]
+        for row in scan.failures[:MOST]
+    ]
+    if not rows:
+        return "<p>None.</p>"
+    more = (
+        f"<p>{len(scan.failures)} in all, see failures.csv.</p>"
+        if len(scan.failures) > MOST
+        else ""
+    )
+    return table(["video", "class", "why"], rows) + more
+
+
+def facts(bundle: Bundle) -> dict[str, str]:
+    """What judged the videos."""
+    return {
+        "head": f"{bundle.head.config.kind}, {bundle.head.config.units} units",
+        "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
+        "threshold": f"{bundle.head.threshold:.6f}",
+        **calibrated(bundle.head),
+        **{f"head, {name}": counted(part) for name, part in bundle.trained_on.items()},
+    }

@@ -1,0 +1,160 @@
+"""A scan: ranked, the same scores as the report's, gone on with after an end, nothing twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import pipeline.scan_chunk
+from data.errors import LockedError, OutputError
+from data.frames import read_frames
+from features.lock import hold_lock
+from pipeline.cli import INTERRUPTED, PARTLY_FAILED
+from pipeline.scan_journal import JOURNAL, Journal, Row
+from tests.pipeline.test_report import Page
+
+WHAT = {"bundle_sha256": "b", "folder": "/videos"}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_a_scan_ranks_with_the_scores_of_the_report(world, run, tmp_path):
+    scan = tmp_path / "scan"
+    arguments = ("scan", world.bundle, world.demo, "-o", scan, "--store", world.store)
+    told = run(*arguments).output
+    assert "24 videos" in told
+    assert "0 embedded now" in told  # extract had them in the store
+    table = rows_of(scan / "scores.csv")
+    scores = [float(row["probability_fake"]) for row in table]
+    assert scores == sorted(scores, reverse=True)
+    assert [int(row["rank"]) for row in table] == list(range(1, 25))
+    assert len({row["path"] for row in table}) == 24
+    known = {row["path"]: row for row in rows_of(world.report / "predictions.csv")}
+    for row in table:
+        if row["path"] in known:
+            wanted = float(known[row["path"]]["lstm"])
+            assert float(row["probability_fake"]) == pytest.approx(wanted, abs=2e-6)
+    record = json.loads((scan / "scan.json").read_text())
+    assert record["finished"]
+    assert record["FAKE"] + record["REAL"] + record["UNSURE"] == 24
+    assert rows_of(scan / "failures.csv") == []
+    page = Page((scan / "scan.html").read_text("utf-8"))
+    assert page.fetched == []
+    assert "script" not in page.tags
+    assert table[0]["path"] in page.shown
+    before = (scan / "scores.csv").read_bytes()
+    again = json.loads(run(*arguments, "--json").output)
+    assert again["embedded"] == 0
+    assert (scan / "scores.csv").read_bytes() == before
+
+
+@pytest.fixture
+def some(world, tmp_path) -> Path:
+    """Five videos and one that is none."""
+    folder = tmp_path / "some"
+    (folder / "deep").mkdir(parents=True)
+    for number in range(5):
+        shutil.copy(world.demo / "real" / f"person_00{number}.mp4", folder / "deep")
+    (folder / "<b>bad.mp4").write_bytes(b"no video at all")
+    return folder
+
+
+def test_a_scan_that_was_ended_goes_on_and_reads_nothing_twice(
+    world, run, some, tmp_path, monkeypatch, loaded
+):
+    read: list[str] = []
+
+    def counting(path, **more):
+        if len(read) == 4:
+            raise KeyboardInterrupt
+        read.append(path.name)
+        return read_frames(path, **more)
+
+    monkeypatch.setattr("pipeline.scan.CHUNK", 2)
+    monkeypatch.setattr(pipeline.scan_chunk, "read_frames", counting)
+    scan = tmp_path / "scan"
+    arguments = ("scan", world.bundle, some, "-o", scan, "--store", tmp_path / "s", "--workers", 1)
+    assert "kept" in run(*arguments, code=INTERRUPTED).stderr
+    assert len((scan / JOURNAL).read_text().splitlines()) == 4
+    assert not (scan / "scores.csv").exists()
+    with (scan / JOURNAL).open("a") as handle:
+        handle.write('{"path": "deep/person_0')  # a crash cuts a line short
+    read.append("go on")
+    told = run(*arguments, code=PARTLY_FAILED).output
+    assert "4 known from an earlier run, 2 embedded now" in told
+    assert sorted(read) == sorted(
+        ["<b>bad.mp4", *(f"person_00{number}.mp4" for number in range(5)), "go on"]
+    )
+    (failure,) = rows_of(scan / "failures.csv")
+    assert failure["class"] == "unreadable"
+    assert len(rows_of(scan / "scores.csv")) == 5
+    assert "<b>bad.mp4" in Page((scan / "scan.html").read_text("utf-8")).shown
+    # A video that changed is looked at again, a failure only when asked.
+    shutil.copy(world.demo / "fake" / "person_001.mp4", some / "deep" / "person_000.mp4")
+    told = run(*arguments, "--retry", code=PARTLY_FAILED).output
+    assert "4 known from an earlier run, 1 embedded now" in told
+    assert read[-2:] == ["<b>bad.mp4", "person_000.mp4"]
+    (some / "<b>bad.mp4").unlink()
+    assert "5 known" in run(*arguments).output
+
+
+def test_what_a_scan_refuses(world, run, some, tmp_path):
+    arguments = ("--store", world.store)
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
+        run("scan", world.bundle, folder, "-o", tmp_path / "out", *arguments, code=3)
+    assert not (tmp_path / "out").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    told = run("scan", world.bundle, some, "-o", mine, *arguments, code=8).stderr
+    assert "other files" in told
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+
+
+def row(path: str) -> Row:
+    return Row(path=path, stamp=(3, 4), sha256="0" * 64, probability_fake=0.1 + 0.2, frames_used=8)
+
+
+def test_the_journal_gives_back_what_it_was_given(tmp_path):
+    strange = "na\udcffme\n.mp4"  # no UTF-8, as Linux allows
+    rows = [row(strange), replace(row("b"), stamp=None, probability_fake=None, failure="no_face")]
+    with Journal(tmp_path / "scan", WHAT) as journal:
+        journal.add(rows)
+    with Journal(tmp_path / "scan", WHAT) as journal:
+        assert list(journal.rows.values()) == rows
+
+
+@pytest.mark.parametrize("torn", [b'{"path"', b"[1, 2]\n", b"{}\n", b"\xff\xfe\n"])
+def test_what_a_crash_left_is_dropped_and_written_over(tmp_path, torn):
+    with Journal(tmp_path / "scan", WHAT) as journal:
+        journal.add([row("a")])
+    with (tmp_path / "scan" / JOURNAL).open("ab") as handle:
+        handle.write(torn)
+    with Journal(tmp_path / "scan", WHAT) as journal:
+        assert list(journal.rows) == ["a"]
+        journal.add([row("b")])
+    with Journal(tmp_path / "scan", WHAT) as journal:
+        assert list(journal.rows) == ["a", "b"]
+
+
+def test_another_scan_is_not_mixed_in(tmp_path):
+    with Journal(tmp_path / "scan", WHAT), pytest.raises(LockedError, match="another scan"):
+        Journal(tmp_path / "scan", WHAT)
+    for key in WHAT:
+        with pytest.raises(OutputError, match=key.partition("_")[0]):
+            Journal(tmp_path / "scan", {**WHAT, key: "other"})
+
+
+def test_a_scan_waits_for_nobody_elses_store(world, run, some, tmp_path):
+    recipe = next(path for path in world.store.iterdir() if (path / "lock").exists())
+    with hold_lock(recipe):
+        run("scan", world.bundle, some, "-o", tmp_path / "scan", "--store", world.store, code=11)
