@@ -1,0 +1,97 @@
+"""Pages in a headless Chromium, for tests: what it makes of them, and what it complains of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on the PATH")
+PHONE, DESK = 390, 1280
+"""Widths at which pages are looked at, in pixels."""
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=8000",
+)
+CONSOLE = re.compile(r'CONSOLE[:(]\d+\)?\] "(.*)", source: (.*)$', re.MULTILINE)
+TROUBLE = re.compile(
+    r"Uncaught|Error|Failed to load|net::ERR|Refused to|Unrecognized|violat|deprecated", re.IGNORECASE
+)
+
+
+def load_page(path: Path, width: int = DESK) -> tuple[str, list[str]]:
+    """Opens a file in a frame of this width.
+
+    Returns:
+        The document after its scripts ran, as HTML, and what the console complained of.
+    """
+    dom, told = _chromium(path, width, "--dump-dom")
+    found = re.search(r'<pre id="dom"[^>]*>(.*?)</pre>', dom, re.DOTALL)
+    assert found, told[-2000:]
+    text = found.group(1)
+    for code, sign in (("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", "\xa0"), ("&amp;", "&")):
+        text = text.replace(code, sign)
+    errors = [f"{one[0]} ({one[1]})" for one in CONSOLE.findall(told) if TROUBLE.search(one[0])]
+    return text, errors
+
+
+def screenshot(
+    path: Path, picture: Path, width: int = DESK, *, height: int = 4000, dark: bool = False
+) -> None:
+    """Writes a PNG of the page's first `height` pixels, in light or dark colours."""
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    size = f"--window-size={max(width, 500)},{height}"
+    _chromium(path, width, f"--screenshot={picture}", size, scheme, height=height)
+    assert picture.exists()
+
+
+def print_page(path: Path, document: Path) -> None:
+    """Writes the page as a PDF, as a printer would have it."""
+    _run(path, f"--print-to-pdf={document}", "--no-pdf-header-footer")
+    assert document.exists()
+
+
+def _chromium(path: Path, width: int, *flags: str, height: int = 4000) -> tuple[str, str]:
+    """A desktop browser's window is never as narrow as a phone, so the page stands in a frame.
+
+    The frame's document is written into the outer one when it is done.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        outer = Path(folder) / "frame.html"
+        outer.write_text(
+            '<!doctype html><meta charset="utf-8"><style>body{margin:0}iframe{border:0;'
+            f"display:block;width:{width}px;height:{height}px}}</style>"
+            f'<iframe src="{path.resolve().as_uri()}"></iframe><pre id="dom" hidden></pre>'
+            "<script>addEventListener('load',()=>setTimeout(()=>{document.getElementById('dom')"
+            ".textContent=document.querySelector('iframe').contentDocument.documentElement"
+            ".outerHTML},6000))</script>",
+            "utf-8",
+        )
+        return _run(outer, *flags, "--allow-file-access-from-files")
+
+
+def _run(path: Path, *flags: str) -> tuple[str, str]:
+    assert CHROMIUM is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        done = subprocess.run(
+            [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", path.resolve().as_uri()],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+        )
+    return done.stdout, done.stderr
