@@ -368,6 +368,53 @@ def evaluate(
 
 
 @app.command()
+def robustness(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
+    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of results to write.")],
+    root: RootOption = None,
+    split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
+    rungs: Annotated[
+        list[str] | None,
+        typer.Option("--rungs", metavar="NAME,...", help="Only these; see docs/evaluation.md."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(help="Where finished features are kept for every later run.")
+    ] = Path(".unmask/store"),
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Keep the degraded copies made now in a folder.")
+    ] = None,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Measure on seen people too; marks the report.")
+    ] = False,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Degrade the test videos step by step and measure what is left of the AUC.
+
+    Example: unmask robustness bundle manifest.csv --root videos -o robustness
+    """
+    from pipeline.robustness import measure_robustness
+
+    measure_robustness(
+        bundle,
+        manifest,
+        out,
+        root=root,
+        split=split,
+        rungs=rungs or (),
+        store=store,
+        keep=keep,
+        allow_seen=allow_seen,
+        params=load(params, set_),
+        workers=workers,
+        as_json=json_,
+    )
+
+
+@app.command()
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],

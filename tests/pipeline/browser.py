@@ -29,7 +29,8 @@ FLAGS = (
 )
 CONSOLE = re.compile(r'CONSOLE[:(]\d+\)?\] "(.*)", source: (.*)$', re.MULTILINE)
 TROUBLE = re.compile(
-    r"Uncaught|Error|Failed to load|net::ERR|Refused to|Unrecognized|violat|deprecated", re.IGNORECASE
+    r"Uncaught|Error|Failed to load|net::ERR|Refused to|Unrecognized|violat|deprecated",
+    re.IGNORECASE,
 )
 
 
