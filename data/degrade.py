@@ -1,9 +1,9 @@
 """The ladder of `unmask robustness`: what happens to videos on their way, step by step.
 
 Each rung is a chain of ffmpeg's filters and an encoding: at CRF 18 where compression is not the
-point, whose own rung shows what encoding anew costs by itself; noise, which 18 would spend most of
-its bits on, at 23. A copy is told by the sha256 of its source and of all that is done to it, so that
-its features are found before it is made.
+point, whose own rung shows what encoding anew costs by itself; noise, which takes many bits, at 23.
+A copy is told by the sha256 of its source and of all that is done to it, so that its features are
+found before it is made.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 from data.errors import ConfigError
 from data.ffmpeg import find_tools, transcode
-from data.probe import probe
 from data.frames import time_budget
+from data.probe import probe
 
 GENTLE = 18
 """CRF of rungs that are not about compression."""

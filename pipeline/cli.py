@@ -335,10 +335,25 @@ def train(
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
-    manifest: ManifestOption,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE FEATURES", help="A bundle and its features; with --on: BUNDLE..."
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Report folder to write.")],
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", metavar="FILE", help="The manifest of FEATURES.")
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            metavar="[NAME=]FEATURES:MANIFEST",
+            help="A data set to test on; repeat it for a cross-data-set matrix.",
+        ),
+    ] = None,
+    root: RootOption = None,
     split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Evaluate on seen people too; marks the report.")
@@ -347,17 +362,20 @@ def evaluate(
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Measure a bundle on videos and people that it never saw; write metrics, plots, report.html.
+    """Measure bundles on videos and people that they never saw; write metrics, plots, report.html.
 
     Example: unmask evaluate bundle features --manifest manifest.csv -o report
-    """
-    from pipeline.evaluation import evaluate_bundle
 
-    metrics = evaluate_bundle(
-        bundle,
-        features,
+    Example: unmask evaluate a b --on a-features:a.csv --on b-features:b.csv -o matrix
+    """
+    from pipeline.evaluation import evaluate_any
+
+    metrics = evaluate_any(
+        sources,
         out,
         manifest=manifest,
+        on=on or (),
+        root=root,
         split=split,
         allow_seen=allow_seen,
         params=load(params, set_),

@@ -36,12 +36,57 @@ RENDERED = "rendered"
 """How the names of methods begin that are no deepfakes but made by code."""
 
 
+def evaluate_any(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    manifest: Path | None,
+    on: Sequence[str],
+    root: Path | None,
+    split: str,
+    allow_seen: bool,
+    params: Params,
+    quiet: bool,
+) -> dict[str, Any]:
+    """A report on one bundle, or with `on` a matrix of bundles and data sets.
+
+    Returns:
+        What metrics.json or matrix.json holds.
+
+    Raises:
+        ConfigError: the arguments do not belong together.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    if on:
+        from pipeline.matrix import evaluate_matrix
+
+        if manifest is not None or root is not None:
+            raise ConfigError(
+                "--on names features and manifest together, and looks at no video: "
+                "leave --manifest and --root out"
+            )
+        return evaluate_matrix(
+            sources, out, on=on, split=split, allow_seen=allow_seen, params=params, quiet=quiet
+        )
+    if manifest is None or len(sources) != 2:
+        raise ConfigError(
+            "evaluate takes BUNDLE FEATURES --manifest FILE, or BUNDLE... --on FEATURES:MANIFEST"
+        )
+    bundle, features = sources
+    return evaluate_bundle(
+        bundle, features, out, manifest=manifest, root=root, split=split, allow_seen=allow_seen,
+        params=params, quiet=quiet,
+    )  # fmt: skip
+
+
 def evaluate_bundle(
     bundle: Path,
     features: Path,
     out: Path,
     *,
     manifest: Path,
+    root: Path | None = None,
     split: str,
     allow_seen: bool,
     params: Params,
@@ -57,8 +102,6 @@ def evaluate_bundle(
         MismatchError: the features are not the bundle's.
         DatasetError: nothing to evaluate, or one class only.
     """
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
     opened = Bundle.load(bundle)
     stored = Features(features)
     opened.check_recipe(stored.recipe.to_json())

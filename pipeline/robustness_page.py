@@ -34,7 +34,9 @@ def render_robustness(ladder: Ladder) -> str:
         if len(steps) > 1
     }
     figures = {"overview": overview(ladder)}
-    figures |= {name: against_severity(*one) for name, one in drawn.items()}
+    first = ladder.steps[0].evaluation
+    auc = first.metrics["auc"].value if first else 0.5
+    figures |= {name: against_severity(*one, auc) for name, one in drawn.items()}
     warning = f'<p class="warning">Not a fair test: {escape(ladder.seen)}.</p>'
     body = [
         f'<div class="answer">{answer(ladder)}</div>',
@@ -42,6 +44,7 @@ def render_robustness(ladder: Ladder) -> str:
         "<h2>AUC on each rung</h2>",
         place("overview", "AUC with its interval by groups; the band is that of the originals"),
         "<h2>Against severity</h2>",
+        "<p>Dashed: the AUC of the originals.</p>",
         '<div class="pair">',
         *(place(name, family.capitalize()) for name, (family, _) in drawn.items()),
         "</div>",
@@ -121,8 +124,8 @@ def overview(ladder: Ladder) -> Figure:
     }
 
 
-def against_severity(family: str, steps: Sequence[Step]) -> Figure:
-    """AUC and both recalls against how much was done."""
+def against_severity(family: str, steps: Sequence[Step], original: float) -> Figure:
+    """AUC and both recalls against how much was done; a line where the originals' AUC is."""
     held = sorted(
         (step for step in steps if step.evaluation is not None), key=lambda step: step.rung.severity
     )
@@ -142,9 +145,18 @@ def against_severity(family: str, steps: Sequence[Step]) -> Figure:
         if name == "auc":
             trace["error_y"] = _errors(estimates)
         traces.append(trace)
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": original, "y1": original}
+    line |= {"line": {"color": "#0072b2", "width": 1, "dash": "dash"}}
     return {
         "data": traces,
-        "layout": layout(FAMILIES[family], "", height=320, yaxis={"range": [-0.03, 1.03]}),
+        "layout": layout(
+            FAMILIES[family],
+            "",
+            height=340,
+            yaxis={"range": [-0.03, 1.03]},
+            legend={"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top"},
+            shapes=[line],
+        ),
     }
 
 
@@ -186,7 +198,7 @@ def steps_table(ladder: Ladder) -> str:
                 told(metrics["auc"]) if one else told(None),
                 drop,
                 *(percent(metrics[f"recall_{side}"]) if one else "" for side in ("fake", "real")),
-            ]  # fmt: skip
+            ]
         )
     return table(head, rows)
 
