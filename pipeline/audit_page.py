@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report import escape, table
+from pipeline.markup import escape, table
 
 if TYPE_CHECKING:
     from pipeline.audit import Audit

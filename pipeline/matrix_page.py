@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.markup import card, escape, percent, table, told
 from pipeline.page import place, render
-from pipeline.plots import Figure, layout
-from pipeline.report import card, escape, percent, table, told
+from pipeline.plots import BLUES, Figure, layout
 
 if TYPE_CHECKING:
     from pipeline.matrix import Cell, Matrix
@@ -94,7 +94,7 @@ def heat_map(matrix: Matrix) -> Figure:
         "texttemplate": "%{text}",
         "zmin": 0.5,
         "zmax": 1,
-        "colorscale": [[0, "rgba(0,114,178,0.05)"], [1, "rgba(0,114,178,0.75)"]],
+        "colorscale": BLUES,
         "showscale": False,
         "xgap": 2,
         "ygap": 2,

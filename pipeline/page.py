@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
+from pipeline.markup import escape, inline_json
 from pipeline.plots import Figure
-from pipeline.report import escape, inline_json
 
 
 def render(title: str, body: str, figures: dict[str, Figure]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.degrade import FAMILIES
+from pipeline.markup import card, escape, percent, table, told
 from pipeline.page import place, render
 from pipeline.plots import Figure, layout
-from pipeline.report import card, escape, percent, table, told
 from pipeline.results import NAMES
 
 if TYPE_CHECKING:
@@ -154,7 +154,6 @@ def against_severity(family: str, steps: Sequence[Step], original: float) -> Fig
             "",
             height=340,
             yaxis={"range": [-0.03, 1.03]},
-            legend={"orientation": "h", "x": 0, "y": -0.3, "yanchor": "top"},
             shapes=[line],
         ),
     }
