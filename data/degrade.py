@@ -100,7 +100,7 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
     """
     width, height = max(2, width - width % 2), max(2, height - height % 2)
     whole = {"w": width, "h": height, "flags": "bicubic+accurate_rnd+bitexact"}
-    chain: Chain = [("scale", whole), ("setsar", {"sar": 1})]
+    chain: Chain = [("scale", whole)]
     if rung.family == "size":
         chain += [("scale", whole | _scaled(width, height, rung.severity)), ("scale", whole)]
     elif rung.family == "frame rate" and (fps == 0 or fps > rung.severity):
@@ -122,6 +122,7 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
             ("pad", page),
             ("fps", {"fps": 30}),
         ]
+    chain.append(("setsar", {"sar": 1}))  # scaling to even sizes bends it
     return chain
 
 

@@ -135,8 +135,8 @@ def evaluate_bundle(
     write_report(report, out, render_page(report))
     if not quiet:
         print("\n".join(table({out.name: report.metrics})))
-        if any(one.reason for one in report.mistakes):
-            print("the page lacks faces of videos that are not below --root, or are not the same")
+        if faceless := sum(bool(one.reason) for one in report.mistakes):
+            print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
 

@@ -19,6 +19,7 @@ MOST = 100
 
 def render_matrix(matrix: Matrix) -> str:
     """Writes the page as text."""
+    confidence = next(iter(matrix.cells.values())).evaluation.confidence
     seen = [cell for cell in matrix.cells.values() if cell.seen]
     body = [
         f'<div class="answer">{answer(matrix)}</div>',
@@ -29,7 +30,8 @@ def render_matrix(matrix: Matrix) -> str:
         ),
         "<h2>AUC: trained on (rows), tested on (columns)</h2>",
         place(
-            "matrix", "With 95 % intervals by groups; * trained on other videos of this data set"
+            "matrix",
+            f"{confidence:.0%} intervals by groups; * trained on other videos of this data set",
         ),
         "<h2>In numbers</h2>",
         numbers(matrix),
