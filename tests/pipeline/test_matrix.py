@@ -15,7 +15,7 @@ import pytest
 from data.errors import ConfigError, MismatchError
 from data.manifest import Manifest
 from pipeline.matrix import fitting, name_bundles, read_datasets
-from tests.pipeline.browser import load_page, needs_chromium
+from tests.pipeline.browser import load_page, marks, needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,6 @@ def test_what_cannot_be_meant_is_refused(world, run, tmp_path):
 def test_the_page_has_a_heat_map_and_no_trouble(matrix):
     dom, errors = load_page(matrix / "report.html")
     assert errors == []
-    assert dom.count('class="hm"') == 1  # plotly draws the cells as one picture
+    assert marks(dom) == {"matrix": 1}  # plotly draws the cells as one picture
     texts = re.findall(r'class="heatmap-label"[^>]*>.*?</g>', dom, re.DOTALL)
     assert len(texts) == 4

@@ -25,7 +25,7 @@ from models.evaluate import Estimate, difference, evaluate
 from pipeline.mistakes import Mistake, look_into
 from pipeline.report import render_page
 from pipeline.results import Control, ModelResult, Prediction, Report, table, write_report
-from tests.pipeline.browser import PHONE, load_page, needs_chromium
+from tests.pipeline.browser import PHONE, load_page, marks, needs_chromium
 
 HOSTILE = '<script>alert("x")</script>&.mp4'
 
@@ -242,11 +242,9 @@ def test_a_browser_draws_it_without_errors(looked_into, tmp_path):
     path.write_text(page, encoding="utf-8")
     dom, errors = load_page(path, PHONE)
     assert errors == []
-    plots = re.findall(r'<div class="plot[^"]*" id="([^"]+)"', dom)
-    assert {"roc", "scores", "reliability", "confusion-lstm", "curve-lstm"} <= {*plots}
-    # Each plot has marks: lines, bars, points or a heat map's picture.
-    for part in re.split(r'<div class="plot', dom)[1:]:
-        assert re.search(r'class="(js-line|point|points|hm|trace bars|bars)', part)
+    plots = marks(dom)
+    assert {"roc", "scores", "reliability", "confusion-lstm", "curve-lstm", "mistake-0"} <= {*plots}
+    assert min(plots.values()) > 0
     assert len(re.findall(r'<img class="strip"[^>]*src="data:image/jpeg', dom)) == 2
     links = re.findall(r'href="#([^"]+)"', dom)
     assert len(links) > 5
