@@ -116,21 +116,18 @@ def answer(report: Report) -> list[str]:
 
 
 def results_table(report: Report) -> str:
-    """Metrics by model, with intervals."""
-    rows = [
-        [
-            escape(word),
-            *(
-                f"{e.value:.3f} <small>{e.low:.3f} to {e.high:.3f}</small>"
-                for e in (result.evaluation.metrics[key] for result in report.models.values())
-            ),
-        ]
-        for key, word in SHOWN.items()
-    ]
-    frames = [result.evaluation.frame_auc for result in report.models.values()]
-    if all(frames):
-        rows.insert(1, ["AUC of single frames", *(told(one) for one in frames)])
-    return table(["", *(escape(NAMES.get(name, name)) for name in report.models)], rows)
+    """Metrics by model, with intervals; then those of single frames, each scored alone."""
+    columns = {
+        NAMES.get(name, name): result.evaluation.metrics for name, result in report.models.items()
+    }
+    columns |= {
+        f"{NAMES.get(name, name)}, single frames": result.evaluation.frames
+        for name, result in report.models.items()
+        if result.evaluation.frames
+    }
+    rows = [[escape(word), *(told(one[key]) for one in columns.values())]
+            for key, word in SHOWN.items()]  # fmt: skip
+    return table(["", *map(escape, columns)], rows)
 
 
 def methods_table(report: Report) -> str:
