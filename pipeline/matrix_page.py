@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pipeline.markup import card, escape, percent, table, told
+from pipeline.matrix_cells import Cell, Matrix
 from pipeline.page import place, render
 from pipeline.plots import BLUES, Figure, layout
-
-if TYPE_CHECKING:
-    from pipeline.matrix import Cell, Matrix
 
 MOST = 100
 """Rows of the table of videos that failed."""

@@ -6,11 +6,10 @@ that a second run makes and embeds nothing, and a killed one goes on.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,19 +18,20 @@ import numpy as np
 
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
-from data.errors import ConfigError, DatasetError, LeakError, plain
-from data.folders import check_replaceable, replace_folder, write_json
+from data.errors import ConfigError, DatasetError, LeakError
+from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import SPLITS, Manifest, Video
 from features.embed import Job
-from features.published import Failure, Features, publish
+from features.published import Features, publish
 from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle
-from models.evaluate import Estimate, Evaluation, difference, evaluate
+from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import seen_before
+from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
 from pipeline.robustness_page import render_robustness
 from pipeline.stages import (
     DIGESTS,
@@ -41,73 +41,6 @@ from pipeline.stages import (
     versions,
     what_to_extract,
 )
-
-MARKER = "robustness.json"
-ORIGINAL = Rung(name="original", family="original", severity=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """What the head is worth on one rung.
-
-    Attributes:
-        rung: which.
-        evaluation: on the videos that gave features; None where a class has none left.
-        drop: how much lower the AUC is than that of the originals of the same videos; None for
-            the originals themselves and where there is no evaluation.
-        failed: videos that gave no features on this rung.
-    """
-
-    rung: Rung
-    evaluation: Evaluation | None
-    drop: Estimate | None
-    failed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        facts: dict[str, Any] = {
-            "family": self.rung.family,
-            "severity": self.rung.severity,
-            "crf": self.rung.crf if self.rung is not ORIGINAL else None,
-            "failed": self.failed,
-        }
-        if self.evaluation is not None:
-            facts |= self.evaluation.to_json()
-        if self.drop is not None:
-            facts |= {"auc_drop": self.drop.value, "auc_drop_low": self.drop.low}
-            facts["auc_drop_high"] = self.drop.high
-        return facts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ladder:
-    """All that `robustness` found.
-
-    Attributes:
-        steps: the originals first.
-        split: that was measured.
-        kind: of the head.
-        failures: rung and failure.
-        seen: what was seen in training, in words; empty if nothing.
-        rendered: whether the forgeries are rendered, not deepfakes.
-        facts: for the page's card.
-    """
-
-    steps: Sequence[Step]
-    split: str
-    kind: str
-    failures: Sequence[tuple[str, Failure]]
-    seen: str
-    rendered: bool
-    facts: dict[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """What robustness.json holds."""
-        return {
-            "rungs": {step.rung.name: step.to_json() for step in self.steps},
-            "split": self.split,
-            "seen_in_training": self.seen,
-        }
 
 
 def measure_robustness(
@@ -205,7 +138,7 @@ def measure_robustness(
                     "backbone": f"{wanted.recipe.backbone} ({wanted.recipe.backbone_digest[:12]})",
                 },
             )
-            write_ladder(ladder, new)
+            write_ladder(ladder, new, render_robustness(ladder))
     if as_json:
         print(json.dumps(ladder.to_json(), indent=2, sort_keys=True))
         return
@@ -290,47 +223,3 @@ def _measure(
         confidence=params.evaluate.confidence,
         seed=params.seed,
     )
-
-
-COLUMNS = ("auc", "balanced_accuracy", "recall_fake", "recall_real")
-
-
-def write_ladder(ladder: Ladder, new: Path) -> None:
-    """Writes robustness.json, robustness.csv, failures.csv and report.html."""
-    write_json(new / MARKER, ladder.to_json())
-    with (new / "robustness.csv").open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        ends = ("", "_low", "_high")
-        names = [name + end for name in (*COLUMNS, "auc_drop") for end in ends]
-        writer.writerow(["rung", "family", "severity", "videos", "failed", *names])
-        for step in ladder.steps:
-            facts = step.to_json()
-            writer.writerow([step.rung.name, step.rung.family, step.rung.severity,
-                             facts.get("videos", 0), step.failed,
-                             *(facts.get(name, "") for name in names)])  # fmt: skip
-    with (new / "failures.csv").open(
-        "w", encoding="utf-8", newline="", errors="backslashreplace"
-    ) as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["rung", "path", "class", "message"])
-        writer.writerows((rung, f.path, f.failure, f.message) for rung, f in ladder.failures)
-    (new / "report.html").write_text(render_robustness(ladder), encoding="utf-8")
-
-
-def told(ladder: Ladder) -> list[str]:
-    """The ladder as lines of text."""
-    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {'AUC, 95 % interval':<24}"
-             f"{'below the originals':<26}{'caught':>8}{'cleared':>9}"]  # fmt: skip
-    for step in ladder.steps:
-        one = step.evaluation
-        if one is None:
-            lines.append(f"{step.rung.name:<18}{'':>7}{step.failed:>7}  a class has no video left")
-            continue
-        auc, drop = one.metrics["auc"], step.drop
-        gap = f"{drop.value:+.3f} ({drop.low:+.3f} to {drop.high:+.3f})" if drop else ""
-        interval = f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})"
-        caught, cleared = (one.metrics[f"recall_{side}"].value for side in ("fake", "real"))
-        lines.append(f"{step.rung.name:<18}{one.videos:>7}{step.failed:>7}  {interval:<24}{gap:<26}"
-                     f"{caught:>8.1%}{cleared:>9.1%}")  # fmt: skip
-    rows = [f"failed: {rung}: {f.path}: {f.failure}: {f.message}" for rung, f in ladder.failures]
-    return [*lines, *(plain(row) for row in rows[:10])]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.degrade import FAMILIES
+from pipeline.ladder import Ladder, Step
 from pipeline.markup import card, escape, percent, table, told
 from pipeline.page import place, render
 from pipeline.plots import Figure, layout
 from pipeline.results import NAMES
-
-if TYPE_CHECKING:
-    from pipeline.robustness import Ladder, Step
 
 MOST = 100
 """Rows of the table of failures."""
