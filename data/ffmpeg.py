@@ -375,12 +375,71 @@ def encode(
     if first is None:
         raise ValueError("a video needs at least one frame")
     height, width = first.shape[:2]
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".mp4", dir=path.parent)
-    os.close(handle)
     stream = ffmpeg.input(
         "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
-    ).output(
-        safe_url(Path(name)),
+    )
+    with _whole(path) as unfinished:
+        command = [str(find_tools().ffmpeg), "-hide_banner", "-nostats", "-loglevel"]
+        command += ["level+warning", *_h264(stream, unfinished, crf, preset).get_args(), "-y"]
+        with Child(command, timeout_seconds=timeout_seconds, stdin=True) as child:
+            with contextlib.suppress(BrokenPipeError):
+                for frame in _same_size(first, iterator):
+                    child.stdin.write(frame.tobytes())
+                child.stdin.close()
+            _refuse_unwritten(child, path)
+
+
+def transcode(
+    source: Path,
+    target: Path,
+    *,
+    stream_index: int,
+    chain: list[tuple[str, dict[str, Any]]],
+    crf: int,
+    preset: str = "medium",
+    timeout_seconds: float,
+) -> None:
+    """Decodes a stranger's video, filters it and encodes it anew to H.264 in MP4, without sound.
+
+    Whole or not at all; one thread and no time of day, so that equal input gives equal bytes.
+
+    Args:
+        source: the video.
+        target: the file to write; its folder must exist.
+        stream_index: of the video stream in its container.
+        chain: filters, which must end in an even width and height.
+        crf: x264's constant rate factor, 0 to 51, lower is better.
+        preset: of x264.
+        timeout_seconds: for the whole call.
+
+    Raises:
+        OutputError: the disk is full or refuses.
+        VideoError: ffmpeg failed (decode_error) or took too long.
+    """
+    options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    options |= {"threads": 1, "max_pixels": MAX_PIXELS}
+    stream = ffmpeg.input("-", **options)[str(stream_index)]
+    for name, settings in chain:
+        stream = stream.filter(name, **settings)
+    with _whole(target) as unfinished:
+        output = _h264(stream, unfinished, crf, preset, fps_mode="passthrough", map_metadata=-1)
+        command = [
+            *(str(find_tools().ffmpeg), "-nostdin", "-hide_banner", "-nostats"),
+            *("-loglevel", "level+warning", "-max_alloc", str(BLOCK_BYTES)),
+            *("-filter_threads", "1", "-filter_complex_threads", "1"),
+            *output.get_args(),
+            "-y",
+        ]
+        # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
+        command[command.index("-i") + 1] = safe_url(source)
+        with Child(command, timeout_seconds=timeout_seconds, threads=2) as child:
+            _refuse_unwritten(child, target)
+
+
+def _h264(stream: Any, path: Path, crf: int, preset: str, **more: Any) -> Any:
+    """The end of a command that encodes to H.264 in MP4, one thread, nothing that varies."""
+    return stream.output(
+        safe_url(path),
         vcodec="libx264",
         pix_fmt="yuv420p",
         crf=crf,
@@ -388,29 +447,40 @@ def encode(
         threads=1,
         fflags="+bitexact",
         **{"flags:v": "+bitexact", "movflags": "+faststart"},
+        **more,
     )
-    command = [str(find_tools().ffmpeg), "-hide_banner", "-nostats", "-loglevel", "level+warning"]
-    command += [*stream.get_args(), "-y"]
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when the block ends well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=".mp4", dir=path.parent)
+    os.close(handle)
     try:
-        with Child(command, timeout_seconds=timeout_seconds, stdin=True) as child:
-            with contextlib.suppress(BrokenPipeError):
-                for frame in _same_size(first, iterator):
-                    child.stdin.write(frame.tobytes())
-                child.stdin.close()
-            code = child.wait()
-            if child.timed_out:
-                raise VideoError("timeout", f"encoding took more than {timeout_seconds:.0f} s")
-            if code != 0 and "No space left" in child.stderr_tail:
-                raise OutputError(f"cannot write {path}: no space left; free some and run again")
-            if code != 0:
-                raise VideoError(
-                    "decode_error", f"{path} could not be encoded", stderr_tail=child.stderr_tail
-                )
+        yield Path(name)
         os.chmod(name, 0o644)
         os.replace(name, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
+
+
+def _refuse_unwritten(child: Child, path: Path) -> None:
+    """Waits for an encoder and refuses what it did not finish.
+
+    Raises:
+        OutputError: the disk is full.
+        VideoError: timeout or decode_error.
+    """
+    code = child.wait()
+    if child.timed_out:
+        raise VideoError("timeout", f"encoding took more than {child.timeout_seconds:.0f} s")
+    if code != 0 and "No space left" in child.stderr_tail:
+        raise OutputError(f"cannot write {path}: no space left; free some and run again")
+    if code != 0:
+        raise VideoError(
+            "decode_error", f"{path.name} could not be encoded", stderr_tail=child.stderr_tail
+        )
 
 
 def _same_size(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.metrics import BINS, CLIP, FALSE_ALARMS, bin_of
 
-BLOCK = 64
-"""Draws computed together: 64 x 10,000 videos take 5 MB an array."""
+BLOCK_CELLS = 640_000
+"""Draws times videos computed together: 5 MB an array."""
 
 
 def group_weights(
@@ -50,25 +50,30 @@ def weighted_metrics(
     weights: NDArray[np.float64],
     *,
     threshold: float,
+    videos: NDArray[np.int64] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """All metrics of `models.evaluate` for every draw.
 
     Args:
-        labels: (N,) 1 = fake.
-        scores: (N,) P(fake).
+        labels: (F,) 1 = fake.
+        scores: (F,) P(fake).
         weights: (R, N) how often each video counts; each row has both classes.
         threshold: at or above it a video is called fake.
+        videos: (F,) the column of `weights` that a row belongs to, of frames for one; None for
+            F = N, in order.
 
     Returns:
         metric -> (R,).
     """
     order = np.argsort(-scores, kind="stable")
-    labels, scores, weights = labels[order], scores[order], weights[:, order]
+    labels, scores = labels[order], scores[order]
+    column = order if videos is None else videos[order]
     # Videos of equal score are one step of the curve.
     ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # (K,)
+    block = max(1, BLOCK_CELLS // len(labels))
     parts = [
-        _block(labels, scores, weights[start : start + BLOCK], ends, threshold)
-        for start in range(0, len(weights), BLOCK)
+        _block(labels, scores, weights[start : start + block][:, column], ends, threshold)
+        for start in range(0, len(weights), block)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -19,6 +19,9 @@ from data.errors import DatasetError
 from models.bootstrap import group_weights, weighted_auc, weighted_metrics
 from models.metrics import METRICS, point_metrics
 
+FRAME_ROUNDS = 200
+"""Draws behind the intervals of single frames, but for their AUC: frames are many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -65,7 +68,8 @@ class Evaluation:
         metrics: one estimate for each of METRICS.
         methods: recall of fakes by method.
         slices: kind ("method", "data set", "compression") -> name -> what holds for that part.
-        frame_auc: of single frames, each scored alone; None where frames were not scored.
+        frames: the same metrics of single frames, each scored alone; empty where frames were not
+            scored.
         confusion: ((real as real, real as fake), (fake as real, fake as fake)).
         threshold: at or above it a video was called fake.
         videos: number of videos.
@@ -78,7 +82,7 @@ class Evaluation:
     metrics: dict[str, Estimate]
     methods: dict[str, Estimate]
     slices: dict[str, dict[str, Slice]]
-    frame_auc: Estimate | None
+    frames: dict[str, Estimate]
     confusion: tuple[tuple[int, int], tuple[int, int]]
     threshold: float
     videos: int
@@ -93,9 +97,9 @@ class Evaluation:
         for name, estimate in self.metrics.items():
             flat |= {name: estimate.value, f"{name}_low": estimate.low}
             flat[f"{name}_high"] = estimate.high
-        if self.frame_auc is not None:
-            flat |= {"frame_auc": self.frame_auc.value, "frame_auc_low": self.frame_auc.low}
-            flat["frame_auc_high"] = self.frame_auc.high
+        for name, estimate in self.frames.items():
+            flat |= {f"frame_{name}": estimate.value, f"frame_{name}_low": estimate.low}
+            flat[f"frame_{name}_high"] = estimate.high
         (true_real, false_fake), (false_real, true_fake) = self.confusion
         return flat | {
             "threshold": self.threshold,
@@ -186,13 +190,15 @@ def evaluate(
     for kind, names in (kinds or {}).items():
         told = np.asarray(names)
         slices[kind] = {str(name): measure(told == name) for name in np.unique(told) if name}
-    frames = None
+    frames: dict[str, Estimate] = {}
     if frame_scores is not None:
         rows, columns = np.nonzero(~np.isnan(frame_scores))
         alone = frame_scores[rows, columns]
-        each = np.ones((1, len(truth)))
-        value, drawn = (weighted_auc(truth[rows], alone, one, rows) for one in (each, weights))
-        frames = _estimate(float(value[0]), drawn, confidence)
+        values = point_metrics(truth[rows], alone, threshold=threshold)
+        few = weights[:FRAME_ROUNDS]
+        drawn = weighted_metrics(truth[rows], alone, few, threshold=threshold, videos=rows)
+        drawn["auc"] = weighted_auc(truth[rows], alone, weights, rows)
+        frames = {name: _estimate(values[name], drawn[name], confidence) for name in METRICS}
     table = confusion_matrix(labels, called, labels=[0, 1])
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
@@ -201,7 +207,7 @@ def evaluate(
         metrics={name: _estimate(points[name], samples[name], confidence) for name in METRICS},
         methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
         slices=slices,
-        frame_auc=frames,
+        frames=frames,
         confusion=(
             (int(table[0, 0]), int(table[0, 1])),
             (int(table[1, 0]), int(table[1, 1])),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.markup import escape, table
 from pipeline.page import document
-from pipeline.report import escape, table
 
 if TYPE_CHECKING:
     from pipeline.audit import Audit

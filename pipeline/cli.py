@@ -350,10 +350,25 @@ def train(
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
-    manifest: ManifestOption,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE FEATURES", help="A bundle and its features; with --on: BUNDLE..."
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Report folder to write.")],
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", metavar="FILE", help="The manifest of FEATURES.")
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            metavar="[NAME=]FEATURES:MANIFEST",
+            help="A data set to test on; repeat it for a cross-data-set matrix.",
+        ),
+    ] = None,
+    root: RootOption = None,
     split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
     allow_seen: Annotated[
         bool, typer.Option("--allow-seen", help="Evaluate on seen people too; marks the report.")
@@ -362,17 +377,20 @@ def evaluate(
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Measure a bundle on videos and people that it never saw; write metrics, plots, report.html.
+    """Measure bundles on videos and people that they never saw; write metrics, plots, report.html.
 
     Example: unmask evaluate bundle features --manifest manifest.csv -o report
-    """
-    from pipeline.evaluation import evaluate_bundle
 
-    metrics = evaluate_bundle(
-        bundle,
-        features,
+    Example: unmask evaluate a b --on a-features:a.csv --on b-features:b.csv -o matrix
+    """
+    from pipeline.evaluation import evaluate_any
+
+    metrics = evaluate_any(
+        sources,
         out,
         manifest=manifest,
+        on=on or (),
+        root=root,
         split=split,
         allow_seen=allow_seen,
         params=load(params, set_),
@@ -380,6 +398,53 @@ def evaluate(
     )
     if json_:
         typer.echo(json.dumps(metrics, indent=2, sort_keys=True))
+
+
+@app.command()
+def robustness(
+    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
+    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of results to write.")],
+    root: RootOption = None,
+    split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
+    rungs: Annotated[
+        list[str] | None,
+        typer.Option("--rungs", metavar="NAME,...", help="Only these; see docs/evaluation.md."),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(help="Where finished features are kept for every later run.")
+    ] = Path(".unmask/store"),
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Keep the degraded copies made now in a folder.")
+    ] = None,
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="Measure on seen people too; marks the report.")
+    ] = False,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Degrade the test videos step by step and measure what is left of the AUC.
+
+    Example: unmask robustness bundle manifest.csv --root videos -o robustness
+    """
+    from pipeline.robustness import measure_robustness
+
+    measure_robustness(
+        bundle,
+        manifest,
+        out,
+        root=root,
+        split=split,
+        rungs=rungs or (),
+        store=store,
+        keep=keep,
+        allow_seen=allow_seen,
+        params=load(params, set_),
+        workers=workers,
+        as_json=json_,
+    )
 
 
 @app.command()

@@ -6,7 +6,8 @@ The leak guard stands here: whatever trained the backbone or the head must not b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
 from features.sequences import Sequences, load_sequences
-from models.bundle import Bundle, BundledHead
+from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
+from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import kinds_of, run_controls, score_frames
+from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
     METRICS,
@@ -38,12 +41,57 @@ RENDERED = "rendered"
 """How the names of methods begin that are no deepfakes but made by code."""
 
 
+def evaluate_any(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    manifest: Path | None,
+    on: Sequence[str],
+    root: Path | None,
+    split: str,
+    allow_seen: bool,
+    params: Params,
+    quiet: bool,
+) -> dict[str, Any]:
+    """A report on one bundle, or with `on` a matrix of bundles and data sets.
+
+    Returns:
+        What metrics.json or matrix.json holds.
+
+    Raises:
+        ConfigError: the arguments do not belong together.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    if on:
+        from pipeline.matrix import evaluate_matrix
+
+        if manifest is not None or root is not None:
+            raise ConfigError(
+                "--on names features and manifest together, and looks at no video: "
+                "leave --manifest and --root out"
+            )
+        return evaluate_matrix(
+            sources, out, on=on, split=split, allow_seen=allow_seen, params=params, quiet=quiet
+        )
+    if manifest is None or len(sources) != 2:
+        raise ConfigError(
+            "evaluate takes BUNDLE FEATURES --manifest FILE, or BUNDLE... --on FEATURES:MANIFEST"
+        )
+    bundle, features = sources
+    return evaluate_bundle(
+        bundle, features, out, manifest=manifest, root=root, split=split, allow_seen=allow_seen,
+        params=params, quiet=quiet,
+    )  # fmt: skip
+
+
 def evaluate_bundle(
     bundle: Path,
     features: Path,
     out: Path,
     *,
     manifest: Path,
+    root: Path | None = None,
     split: str,
     allow_seen: bool,
     params: Params,
@@ -59,12 +107,12 @@ def evaluate_bundle(
         MismatchError: the features are not the bundle's.
         DatasetError: nothing to evaluate, or one class only.
     """
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
     opened = Bundle.load(bundle)
     stored = Features(features)
     opened.check_recipe(stored.recipe.to_json())
     rows = Manifest.read(manifest)
+    if root is not None:  # a folder that is not there costs the page its faces, no more
+        rows = replace(rows, root=root)
     videos = rows.split(split)
     seen = seen_before(opened, videos)
     if seen and not allow_seen:
@@ -78,18 +126,20 @@ def evaluate_bundle(
         raise DatasetError(f"{features} has no features of the {split} split of {manifest}")
     report = make_report(
         opened,
+        stored,
         sequences,
-        [video for video in videos if video.sha256 in stored],
+        rows,
         split=split,
         params=params,
         seen=seen,
-        dataset=rows.summary(),
         failures=failures_among(videos, stored),
-        command=f"unmask evaluate {bundle} {features} --manifest {manifest} --split {split}",
+        facts=cards(bundle, features, manifest, opened, stored, rows, split, params),
     )
     write_report(report, out, render_page(report))
     if not quiet:
         print("\n".join(table({out.name: report.metrics})))
+        if faceless := sum(bool(one.reason) for one in report.mistakes):
+            print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
 
@@ -119,20 +169,21 @@ def failures_among(videos: Iterable[Video], features: Features) -> list[dict[str
 
 def make_report(
     bundle: Bundle,
+    stored: Features,
     sequences: Sequences,
-    videos: Sequence[Video],
+    manifest: Manifest,
     *,
     split: str,
     params: Params,
     seen: str,
-    dataset: Sequence[str],
     failures: Sequence[dict[str, str]],
-    command: str,
+    facts: dict[str, dict[str, str]],
 ) -> Report:
     """Scores the videos by the head, the baseline and the controls, all on the same draws.
 
-    `videos` are the manifest's rows of the sequences, in their order.
+    `sequences` are of the videos of the manifest's split that have features, in its order.
     """
+    videos = [video for video in manifest.split(split) if video.sha256 in stored]
     heads = {bundle.head.config.kind: (bundle.head, False)}
     if bundle.baseline is not None:
         heads[bundle.baseline.config.kind] = (bundle.baseline, True)
@@ -166,6 +217,7 @@ def make_report(
             stop_reason=head.stop_reason,
         )
     evaluations = [result.evaluation for result in results.values()]
+    first = next(iter(results))
     predictions = [
         Prediction(
             path=sequences.paths[row],
@@ -184,67 +236,23 @@ def make_report(
             bundle,
             sequences,
             videos,
-            next(iter(frames.values())),
+            frames[first],
             measure,
             evaluations[0],
             seed=params.seed,
         ),
         predictions=predictions,
         split=split,
-        dataset=dataset,
+        dataset=manifest.summary(),
         failures=failures,
         missing=[path for path in sequences.missing if path not in {r["path"] for r in failures}],
-        cards=cards(bundle, params, command),
+        cards=facts,
         seen=f"Not a fair test: {seen}." if seen else "",
         rendered=all(row.method.startswith(RENDERED) for row in predictions if row.label),
+        mistakes=look_into(
+            bundle, stored, manifest, sequences, videos, scores[first], frames[first]
+        ),
     )
-
-
-def cards(bundle: Bundle, params: Params, command: str) -> dict[str, dict[str, str]]:
-    """Facts about the features, the head, what it saw, and how to do it again."""
-    recipe = dict(bundle.recipe)
-    frames = recipe.pop("frames", {})
-    tuned = bundle.provenance.get("trained_on", {})
-    return {
-        "Features": {
-            **{str(key): str(value) for key, value in recipe.items()},
-            **{f"frames.{key}": str(value) for key, value in frames.items()},
-        },
-        "Head": {
-            "kind": bundle.head.config.kind,
-            "units": str(bundle.head.config.units),
-            "dropout": f"{bundle.head.config.dropout:g}",
-            "threshold": f"{bundle.head.threshold:.6f}",
-            **calibrated(bundle.head),
-        },
-        "Seen in training": {
-            **{f"head, {name}": counted(part) for name, part in bundle.trained_on.items()},
-            **{f"backbone, {name}": counted(part) for name, part in tuned.items()},
-        },
-        "Again": {
-            "command": command,
-            "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
-            **(bundle.versions or {}),
-        },
-    }
-
-
-def calibrated(head: BundledHead) -> dict[str, str]:
-    """How scores become verdicts."""
-    told = head.calibration
-    facts = {"threshold chosen by": told.rule, "calibration": told.method}
-    if told.method == "temperature":
-        facts["temperature"] = f"{told.temperature:.3f}"
-    if told.threshold_low is not None and told.threshold_high is not None:
-        facts["threshold's interval"] = f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
-    if told.unsure_low is not None and told.unsure_high is not None:
-        facts["unsure"] = f"{told.unsure_low:.3f} to {told.unsure_high:.3f}"
-    return facts
-
-
-def counted(part: Mapping[str, Sequence[str]]) -> str:
-    """How many videos and groups."""
-    return f"{len(part.get('sha256s', ()))} videos of {len(part.get('groups', ()))} groups"
 
 
 def show_results(reports: Path, *, as_json: bool) -> None:

@@ -10,13 +10,13 @@ import io
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.report import escape, inline_json
+from pipeline.markup import escape, inline_json
+from pipeline.plots import Figure
 
 DRAWING = "<script>\nconst figures"
 """How the template's own script begins."""
@@ -34,7 +34,7 @@ def style(name: str) -> str:
 
 
 def document(
-    title: str, body: str, *, extra_style: str = "", figures: dict[str, Any] | None = None
+    title: str, body: str, *, extra_style: str = "", figures: dict[str, Figure] | None = None
 ) -> str:
     """A whole page in the house's look.
 
@@ -81,4 +81,17 @@ def picture(pixels: NDArray[np.uint8], words: str, *, width: int | None = None) 
     return (
         f'<img src="data:image/jpeg;base64,{data}" width="{image.width}" '
         f'height="{image.height}" alt="{escape(words)}">'
+    )
+
+
+def render(title: str, body: str, figures: dict[str, Figure]) -> str:
+    """A page that shows its title; `body` and `figures` as in `document`."""
+    return document(title, f"<h1>{escape(title)}</h1>\n{body}", figures=figures)
+
+
+def place(name: str, caption: str) -> str:
+    """Where a figure is drawn, with its caption."""
+    return (
+        f"<figure><figcaption>{escape(caption)}</figcaption>"
+        f'<div class="plot" id="{escape(name)}"></div></figure>'
     )

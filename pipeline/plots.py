@@ -13,6 +13,8 @@ from pipeline.results import NAMES, Report
 COLOURS = {"lstm": "#0072b2", "mean": "#e69f00"}
 LABEL_COLOURS = ("#009e73", "#d55e00")
 """Okabe and Ito (2008): told apart with every common kind of colour blindness."""
+BLUES = [[0, "#eaf2f8"], [1, "#0072b2"]]
+"""Opaque, so that plotly picks a text colour that can be read on light and dark pages alike."""
 BINS = 20
 
 Figure = dict[str, Any]
@@ -37,14 +39,14 @@ def figures(report: Report) -> dict[str, Figure]:
 def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
     """What all figures share; the page sets the colours of text and grid for light and dark."""
     return {
-        "margin": {"l": 56, "r": 16, "t": 12, "b": 96},
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
         "height": 380,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "xaxis": {"title": {"text": x}, "zeroline": False} | more.pop("xaxis", {}),
         "yaxis": {"title": {"text": y}, "zeroline": False} | more.pop("yaxis", {}),
-        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     } | more
 
 
@@ -175,11 +177,11 @@ def confusion(report: Report, name: str) -> Figure:
         "texttemplate": "%{text}",
         "zmin": 0,
         "zmax": 1,
-        "colorscale": [[0, "rgba(0,114,178,0.05)"], [1, "rgba(0,114,178,0.75)"]],
+        "colorscale": BLUES,
         "showscale": False,
         "hovertemplate": "%{y} %{x}: %{text}<extra></extra>",
     }
-    axes = {"yaxis": {"autorange": "reversed"}}
+    axes = {"xaxis": {"showgrid": False}, "yaxis": {"autorange": "reversed", "showgrid": False}}
     tight = {"l": 56, "r": 16, "t": 12, "b": 48}
     return {"data": [trace], "layout": layout("", "", **axes, height=240, margin=tight)}
 
@@ -223,6 +225,6 @@ def curve(report: Report, name: str) -> Figure:
             "loss",
             yaxis2=second,
             shapes=[best],
-            margin={"l": 56, "r": 56, "t": 12, "b": 96},
+            margin={"l": 56, "r": 56, "t": 12, "b": 48},
         ),
     }

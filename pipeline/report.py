@@ -6,21 +6,15 @@ files or people is escaped; the same report gives the same bytes.
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from string import Template
 
 import numpy as np
 
-from data.manifest import LABEL_NAMES
-from models.evaluate import Estimate
+from pipeline.markup import card, escape, inline_json, percent, table, told
+from pipeline.mistakes_page import mistake_figures, mistakes_section
 from pipeline.plots import figures
 from pipeline.results import NAMES, SHOWN, Report
-
-MISTAKES = 12
-"""Rows of the table of worst mistakes."""
 
 
 def render_page(report: Report) -> str:
@@ -48,29 +42,13 @@ def render_page(report: Report) -> str:
         methods=methods_table(report),
         parts=parts_tables(report),
         controls=controls_table(report),
-        mistakes=mistakes_table(report),
+        mistakes=mistakes_section(report),
         dataset=f"<pre>{escape(chr(10).join(report.dataset))}</pre>",
         failures=failures_table(report),
         cards="".join(card(heading, facts) for heading, facts in report.cards.items()),
-        figures=inline_json(figures(report)),
+        figures=inline_json(figures(report) | mistake_figures(report)),
         plotly=get_plotlyjs(),
     )
-
-
-def escape(text: object) -> str:
-    """Text for HTML; what UTF-8 cannot hold is shown escaped."""
-    return html.escape(str(text).encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-def inline_json(value: object) -> str:
-    """JSON that cannot end the script it stands in."""
-    text = json.dumps(value, sort_keys=True, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def percent(estimate: Estimate) -> str:
-    """A share with its interval."""
-    return f"{estimate.value:.1%} ({estimate.low:.0%} to {estimate.high:.0%})"
 
 
 def answer(report: Report) -> list[str]:
@@ -103,6 +81,18 @@ def answer(report: Report) -> list[str]:
             f"<strong>{verdict}</strong>: its AUC is {gain.value:+.3f} ({gain.low:+.3f} to "
             f"{gain.high:+.3f}) against that of the mean-pool baseline on the same features."
         )
+    order = next((one for one in report.controls if one.name.endswith("shuffled frames")), None)
+    if order is not None:
+        gain = order.gain
+        verdict = (
+            "The order of the frames matters to it"
+            if gain.low > 0
+            else "The order of the frames is not shown to matter to it"
+        )
+        lines.append(
+            f"{verdict}: shuffling them takes {gain.value:.3f} ({gain.low:+.3f} to "
+            f"{gain.high:+.3f}) off its AUC."
+        )
     band = result.calibration
     if band.unsure_low is not None:
         values = np.asarray([row.scores[name] for row in report.predictions])
@@ -125,33 +115,19 @@ def answer(report: Report) -> list[str]:
     return lines
 
 
-def cells(values: Iterable[object], tag: str = "td") -> str:
-    """A row of a table; values that are text already escaped."""
-    return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in values) + "</tr>"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in a box that scrolls by itself."""
-    body = "".join(cells(row) for row in rows)
-    return f'<div class="wide"><table>{cells(head, "th")}{body}</table></div>'
-
-
 def results_table(report: Report) -> str:
-    """Metrics by model, with intervals."""
-    rows = [
-        [
-            escape(word),
-            *(
-                f"{e.value:.3f} <small>{e.low:.3f} to {e.high:.3f}</small>"
-                for e in (result.evaluation.metrics[key] for result in report.models.values())
-            ),
-        ]
-        for key, word in SHOWN.items()
-    ]
-    frames = [result.evaluation.frame_auc for result in report.models.values()]
-    if all(frames):
-        rows.insert(1, ["AUC of single frames", *(told(one) for one in frames)])
-    return table(["", *(escape(NAMES.get(name, name)) for name in report.models)], rows)
+    """Metrics by model, with intervals; then those of single frames, each scored alone."""
+    columns = {
+        NAMES.get(name, name): result.evaluation.metrics for name, result in report.models.items()
+    }
+    columns |= {
+        f"{NAMES.get(name, name)}, single frames": result.evaluation.frames
+        for name, result in report.models.items()
+        if result.evaluation.frames
+    }
+    rows = [[escape(word), *(told(one[key]) for one in columns.values())]
+            for key, word in SHOWN.items()]  # fmt: skip
+    return table(["", *map(escape, columns)], rows)
 
 
 def methods_table(report: Report) -> str:
@@ -173,13 +149,6 @@ def methods_table(report: Report) -> str:
     words = [escape(NAMES.get(name, name)) for name in report.models]
     head = ["method", "videos", *(f"{w}: caught" for w in words), *(f"{w}: AUC" for w in words)]
     return table(head, rows)
-
-
-def told(estimate: Estimate | None) -> str:
-    """A number with its interval, or that there is none."""
-    if estimate is None:
-        return "<small>one class only</small>"
-    return f"{estimate.value:.3f} <small>{estimate.low:.3f} to {estimate.high:.3f}</small>"
 
 
 def parts_tables(report: Report) -> str:
@@ -220,30 +189,6 @@ def controls_table(report: Report) -> str:
     return table(["model", "AUC", f"AUC of the {first} above it", "balanced accuracy"], rows)
 
 
-def mistakes_table(report: Report) -> str:
-    """The videos that the first model is most wrong about."""
-    name, result = next(iter(report.models.items()))
-    threshold = result.evaluation.threshold
-    wrong = [
-        row for row in report.predictions if (row.scores[name] >= threshold) != bool(row.label)
-    ]
-    if not wrong:
-        return "<p>None.</p>"
-    wrong.sort(key=lambda row: (-abs(row.scores[name] - threshold), row.path))
-    rows = [
-        [
-            escape(row.path),
-            LABEL_NAMES[row.label],
-            escape(row.method),
-            escape(row.group),
-            f"{row.scores[name]:.3f}",
-        ]
-        for row in wrong[:MISTAKES]
-    ]
-    more = f"<p>{len(wrong)} in all.</p>" if len(wrong) > MISTAKES else ""
-    return table(["video", "truth", "method", "group", "P(fake)"], rows) + more
-
-
 def failures_table(report: Report) -> str:
     """Videos that are not in the numbers, and why."""
     rows = [
@@ -256,11 +201,3 @@ def failures_table(report: Report) -> str:
     if not rows:
         return "<p>None: every video gave features.</p>"
     return "<p>These were not scored.</p>" + table(["video", "class", "why"], rows)
-
-
-def card(heading: str, facts: dict[str, str]) -> str:
-    """A card of facts."""
-    rows = "".join(
-        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items()
-    )
-    return f"<section><h3>{escape(heading)}</h3><dl>{rows}</dl></section>"

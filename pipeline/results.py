@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from models.calibration import Calibration
 from models.evaluate import Estimate, Evaluation
 
 METRICS = "metrics.json"
+
+if TYPE_CHECKING:
+    from pipeline.mistakes import Mistake
 
 SHOWN = {
     "auc": "AUC",
@@ -102,6 +105,7 @@ class Report:
         seen: what of the evaluation was seen in training, in words; empty if nothing.
         rendered: whether the forgeries are rendered, not deepfakes.
         controls: plainer models.
+        mistakes: the worst ones, looked into.
     """
 
     title: str
@@ -116,6 +120,7 @@ class Report:
     seen: str = ""
     rendered: bool = False
     controls: Sequence[Control] = ()
+    mistakes: Sequence[Mistake] = ()
 
     @property
     def metrics(self) -> dict[str, Any]:

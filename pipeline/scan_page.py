@@ -15,9 +15,9 @@ import numpy as np
 
 from models.bundle import Bundle
 from pipeline.audit_page import bars
-from pipeline.evaluation import calibrated, counted
+from pipeline.cards import calibrated, how_many
+from pipeline.markup import card, escape, table
 from pipeline.page import document, style
-from pipeline.report import card, escape, table
 from pipeline.scan_journal import Row
 from pipeline.verdict_figures import COLOURS
 
@@ -177,5 +177,5 @@ def facts(bundle: Bundle) -> dict[str, str]:
         "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
         "threshold": f"{bundle.head.threshold:.6f}",
         **calibrated(bundle.head),
-        **{f"head, {name}": counted(part) for name, part in bundle.trained_on.items()},
+        **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
     }

@@ -31,7 +31,7 @@ from data.errors import (
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
 from data.folders import check_replaceable
-from data.frames import FaceTrack, FrameRecipe, read_frames
+from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
@@ -321,8 +321,13 @@ def run_extraction(
     store: FeatureStore,
     params: Params,
     workers: int,
+    *,
+    read: Callable[..., Frames] = read_frames,
 ) -> ExtractSummary:
-    """Runs stage one's engine; the backbone is loaded when the first frames are there."""
+    """Runs stage one's engine; the backbone is loaded when the first frames are there.
+
+    `read` is called as `data.frames.read_frames` is.
+    """
     settings = params.extract
 
     def load() -> Encoder:
@@ -333,7 +338,7 @@ def run_extraction(
     faces = TimedFaces(FaceFinder()) if wanted.frames.crop == "face" else None
     summary = extract(
         jobs,
-        read=partial(read_frames, recipe=wanted.frames, faces=faces),
+        read=partial(read, recipe=wanted.frames, faces=faces),
         encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,

@@ -11,9 +11,9 @@ from PIL import Image
 from data.every_face import Still
 from models.calibration import Calibration
 from models.evidence import Evidence
+from pipeline.markup import escape
 from pipeline.page import picture
 from pipeline.plots import LABEL_COLOURS, Figure, layout
-from pipeline.report import escape
 
 REAL_COLOUR, FAKE_COLOUR = LABEL_COLOURS
 UNSURE_COLOUR = "#8a8f98"

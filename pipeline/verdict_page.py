@@ -10,10 +10,10 @@ from data.errors import VideoError
 from data.probe import probe
 from models.bundle import Bundle
 from models.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
-from pipeline.evaluation import calibrated, counted
+from pipeline.cards import calibrated, how_many
+from pipeline.markup import card, escape
 from pipeline.page import document, picture, style
 from pipeline.predict import Judged, JudgedFace
-from pipeline.report import card, escape
 from pipeline.verdict_figures import heated, scale, scene, timeline
 
 STRIP_FRAMES = 16
@@ -258,7 +258,7 @@ def word_change(heat: HeatMap, part: Part) -> str:
 
 def limits(bundle: Bundle, judged: Judged) -> str:
     """What nobody may conclude; a list."""
-    videos = counted(bundle.trained_on.get("train", {}))
+    videos = how_many(bundle.trained_on.get("train", {}))
     lines = [
         "A score is evidence, not proof. P(fake) is calibrated on the validation videos of the "
         "training; for other cameras, compressions and forgery methods, or where forgeries are "
@@ -295,7 +295,7 @@ def cards(bundle: Bundle, judged: Judged, command: str) -> dict[str, dict[str, s
             "head": f"{head.config.kind}, {head.config.units} units",
             "threshold": f"{head.threshold:.6f}",
             **calibrated(head),
-            **{f"head, {name}": counted(part) for name, part in bundle.trained_on.items()},
+            **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
         },
         "Recipe": {
             **{str(key): str(value) for key, value in recipe.items()},

@@ -93,6 +93,20 @@ def test_auc_of_frames_equals_scikit_learn_on_repeated_frames(seed: int, ties: b
         assert value == pytest.approx(roc_auc_score(labels[again], scores[again]), abs=1e-12)
 
 
+def test_all_metrics_of_frames_equal_scikit_learn_on_repeated_frames() -> None:
+    labels, scores, groups = drawn(40, seed=3)
+    draw = np.random.default_rng(3)
+    videos = draw.integers(0, 40, 150)
+    frames = np.clip(scores[videos] + draw.normal(0, 0.1, 150), 0, 1)
+    weights = group_weights(labels, np.asarray(groups), rounds=4, seed=3)
+    found = weighted_metrics(labels[videos], frames, weights, threshold=0.5, videos=videos)
+    for row, weight in enumerate(weights.astype(int)):
+        again = np.repeat(np.arange(150), weight[videos])
+        expected = point_metrics(labels[videos][again], frames[again], threshold=0.5)
+        for name in METRICS:
+            assert found[name][row] == pytest.approx(expected[name], abs=1e-12), name
+
+
 def test_parts_hold_their_own_videos_alone() -> None:
     labels, scores, groups = drawn(80)
     methods = tuple(("real", "swap", "real", "eyes")[n % 4] for n in range(80))
@@ -121,8 +135,7 @@ def test_parts_hold_their_own_videos_alone() -> None:
     assert one.recall_real.value == np.mean(scores[:40][labels[:40] == 0] < 0.5)
     there = ~np.isnan(frames)
     expected = roc_auc_score(np.repeat(labels, there.sum(1)), frames[there])
-    assert found.frame_auc is not None
-    assert found.frame_auc.value == pytest.approx(expected, abs=1e-12)
+    assert found.frames["auc"].value == pytest.approx(expected, abs=1e-12)
     alone = evaluate(
         labels, scores, groups, methods, threshold=0.5, rounds=20, kinds={"label": methods}
     )

@@ -50,6 +50,17 @@ def load_page(path: Path, width: int = DESK) -> tuple[str, list[str]]:
     return text, errors
 
 
+def marks(dom: str) -> dict[str, int]:
+    """Plot by its id -> how many lines, points, bars and heat maps stand in it."""
+    counts = {}
+    for part in dom.split('<div class="plot js-plotly-plot"')[1:]:
+        name = re.match(r'[^>]*id="([^"]+)"', part)
+        assert name
+        drawn = re.findall(r'class="(?:js-line|point|point plotly-customdata|hm)"', part)
+        counts[name.group(1)] = len(drawn)
+    return counts
+
+
 def screenshot(
     path: Path, picture: Path, width: int = DESK, *, height: int = 4000, dark: bool = False
 ) -> None:

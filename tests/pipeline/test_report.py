@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import re
-import shutil
-import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from models.evaluate import difference, evaluate
+from data.faces import FaceFinder
+from data.frames import FrameRecipe, read_frames
+from data.manifest import Manifest
+from features.published import Features
+from features.sequences import load_sequences
+from models.bundle import Bundle
+from models.evaluate import Estimate, difference, evaluate
+from pipeline.mistakes import Mistake, look_into
 from pipeline.report import render_page
-from pipeline.results import ModelResult, Prediction, Report, table, write_report
+from pipeline.results import Control, ModelResult, Prediction, Report, table, write_report
+from tests.pipeline.browser import PHONE, load_page, marks, needs_chromium
 
 HOSTILE = '<script>alert("x")</script>&.mp4'
 
@@ -98,7 +109,7 @@ class Page(HTMLParser):
 
 def test_the_page_fetches_nothing_and_shows_names_as_they_are():
     page = Page(render_page(made_up()))
-    assert page.fetched == []
+    assert all(link.startswith("#") for link in page.fetched)
     assert page.tags.count("script") == 2  # plotly and ours: the name made none
     assert HOSTILE in page.shown
 
@@ -159,18 +170,83 @@ def test_the_table_has_a_column_for_each_model():
     assert len({len(line) for line in lines}) == 1
 
 
-def test_a_browser_draws_it_without_errors(tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    page = tmp_path / "report.html"
-    page.write_text(render_page(made_up()), encoding="utf-8")
-    told = subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--virtual-time-budget=8000", "--enable-logging=stderr", f"--user-data-dir={tmp_path}/u",
-         "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert told.stdout.count('class="main-svg"') >= 6
-    assert "Uncaught" not in told.stderr
+@pytest.fixture(scope="module")
+def looked_into(world):
+    """All test videos as mistakes, looked into: what the page shows of them."""
+    bundle, stored = Bundle.load(world.bundle), Features(world.features)
+    manifest = Manifest.read(world.manifest, root=world.demo)
+    videos = manifest.split("test")
+    sequences = load_sequences(stored, videos)
+    wrong = 1.0 - sequences.labels
+
+    def look(root=world.demo) -> list[Mistake]:
+        return look_into(bundle, stored, replace(manifest, root=root), sequences, videos, wrong,
+                         np.full(sequences.mask.shape, 0.25))  # fmt: skip
+
+    return SimpleNamespace(look=look, bundle=bundle, sequences=sequences, videos=videos)
+
+
+def test_mistakes_show_the_faces_that_were_scored(world, looked_into):
+    found = looked_into.look()
+    assert len(found) == min(len(looked_into.videos), 12)
+    scores = looked_into.bundle.score(looked_into.sequences)
+    for one in found:
+        assert one.so_far[-1][1] == pytest.approx(scores[one.row], abs=1e-6)
+        assert one.so_far[-1][0] == one.timestamps_seconds[-1]
+    one = found[0]
+    strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(one.strip.partition(",")[2]))))
+    recipe = FrameRecipe(**looked_into.bundle.recipe["frames"])
+    path = world.demo / looked_into.videos[one.row].path
+    seen = read_frames(path, recipe, faces=FaceFinder())
+    assert strip.shape == (112, 112 * len(one.shown_seconds), 3)
+    for number, at in enumerate(one.shown_seconds):
+        place = seen.timestamps_seconds.tolist().index(at)
+        face = np.asarray(Image.fromarray(seen.pixels[place]).resize((112, 112)), float)
+        shown = strip[:, number * 112 : number * 112 + 112].astype(float)
+        assert np.abs(shown - face).mean() < 8
+
+
+def test_where_a_video_is_missing_or_another_the_page_says_so(world, looked_into, tmp_path):
+    first = looked_into.look(tmp_path)[0]
+    assert first.strip == ""
+    assert "--root" in first.reason
+    path = tmp_path / looked_into.videos[first.row].path
+    path.parent.mkdir()
+    path.write_bytes(b"another video")
+    assert "not the one" in looked_into.look(tmp_path)[0].reason
+    report = world.report / "report.html"  # evaluated without --root, and it may have no mistake
+    text = report.read_text()
+    assert ("the video is not there" in text) == ('class="mistake"' in text)
+
+
+def test_the_answer_says_whether_order_matters():
+    report = made_up()
+    better, worse = (report.models[name].evaluation for name in ("lstm", "mean"))
+    for gain, words in (
+        (Estimate(value=0.2, low=0.1, high=0.3), "order of the frames matters to it"),
+        (Estimate(value=0.0, low=-0.1, high=0.1), "is not shown to matter"),
+    ):
+        control = Control(name="LSTM, shuffled frames", evaluation=worse, gain=gain)
+        assert words in Page(render_page(replace(report, controls=[control]))).shown
+    assert better.metrics["auc"].value > worse.metrics["auc"].value
+
+
+@needs_chromium
+def test_a_browser_draws_it_without_errors(looked_into, tmp_path):
+    report = made_up()
+    rows = [n for n, row in enumerate(report.predictions)
+            if (row.scores["lstm"] >= 0.5) != bool(row.label)]  # fmt: skip
+    faces = looked_into.look()[0]
+    path = tmp_path / "report.html"
+    page = render_page(replace(report, mistakes=[replace(faces, row=row) for row in rows[:2]]))
+    path.write_text(page, encoding="utf-8")
+    dom, errors = load_page(path, PHONE)
+    assert errors == []
+    plots = marks(dom)
+    assert {"roc", "scores", "reliability", "confusion-lstm", "curve-lstm", "mistake-0"} <= {*plots}
+    assert min(plots.values()) > 0
+    assert len(re.findall(r'<img class="strip"[^>]*src="data:image/jpeg', dom)) == 2
+    links = re.findall(r'href="#([^"]+)"', dom)
+    assert len(links) > 5
+    for link in links:
+        assert dom.count(f'id="{link}"') == 1

@@ -1,0 +1,57 @@
+"""Faces of a video that was embedded before, cropped where they were found then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import VideoError
+from data.faces import crop_faces
+from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.probe import probe
+
+SAME_SECONDS = 1e-3
+"""Two readings of one frame agree in time to this."""
+
+
+def read_strip(
+    path: Path,
+    recipe: FrameRecipe,
+    boxes: NDArray[np.float32],
+    timestamps_seconds: NDArray[np.float64],
+    *,
+    places: NDArray[np.int64],
+    size: int,
+) -> NDArray[np.uint8]:
+    """Reads the crops of some embedded frames again.
+
+    Args:
+        path: the same video.
+        recipe: by which it was embedded.
+        boxes: (T, 4) float32, the crops of all its embedded frames, pixels of the video as shown.
+        timestamps_seconds: (T,) of these frames.
+        places: (K,) which of them.
+        size: S, side of a crop in pixels.
+
+    Returns:
+        (K, S, S, 3) uint8 RGB.
+
+    Raises:
+        VideoError: it cannot be read, or gives other frames than before.
+    """
+    if recipe.crop == "full":
+        frames = read_frames(path, recipe)
+        pixels, times, shown = frames.pixels, frames.timestamps_seconds, None
+    else:
+        info = probe(path)
+        picture = whole_picture(info, recipe.max_side)
+        pixels, times = read_pixels(path, info, recipe, picture)
+        shown = boxes * np.float32(picture.scale)
+    if len(times) != len(boxes) or np.abs(times - timestamps_seconds).max() > SAME_SECONDS:
+        raise VideoError("decode_error", "it gives other frames than when it was embedded")
+    if shown is None:
+        side = pixels.shape[1]
+        shown = np.tile(np.asarray((0, 0, side, side), np.float32), (len(pixels), 1))
+    return crop_faces(pixels[places], shown[places], margin=1.0, size=size)[0]

@@ -1,0 +1,141 @@
+"""The cards of a report: model and data, recipe, digests, versions, how to do it again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data.manifest import Manifest, Video
+from features.published import Features
+from models.bundle import Bundle, BundledHead
+from models.identity import file_sha256
+from pipeline.config import Params
+
+LISTED = 300
+"""Names of groups that a card lists; of more it says how many there are."""
+
+
+def cards(
+    bundle: Path,
+    features: Path,
+    manifest: Path,
+    opened: Bundle,
+    stored: Features,
+    rows: Manifest,
+    split: str,
+    params: Params,
+) -> dict[str, dict[str, str]]:
+    """Heading -> facts.
+
+    Args:
+        bundle: the bundle's folder.
+        features: the folder of features.
+        manifest: the manifest's file.
+        opened: the bundle.
+        stored: the features.
+        rows: the manifest.
+        split: that is evaluated.
+        params: of the evaluation.
+    """
+    recipe = dict(opened.recipe)
+    frames = recipe.pop("frames", {})
+    videos = rows.split(split)
+    return {
+        "Model": {
+            "head": f"{opened.head.config.kind}, {opened.head.config.units} units, dropout "
+            f"{opened.head.config.dropout:g}",
+            "threshold": f"{opened.head.threshold:.6f}",
+            **calibrated(opened.head),
+            "bundle.json, sha256": file_sha256(bundle / "bundle.json"),
+            "made for": "evidence on videos of one lasting face; not for verdicts on its own",
+        },
+        "Seen in training": seen_in_training(opened),
+        "Features": {
+            **{str(key).replace("_", " "): str(value) for key, value in recipe.items()},
+            **{f"frames.{key}": str(value) for key, value in frames.items()},
+            "recipe's sha256": stored.recipe.digest,
+        },
+        "Data": {
+            "split": split,
+            **data_facts(videos),
+            "manifest's sha256": file_sha256(manifest),
+        },
+        "Again": {
+            "this report": f"unmask evaluate {bundle} {features} --manifest {manifest} "
+            f"--split {split} --set evaluate.rounds={params.evaluate.rounds} "
+            f"--set evaluate.confidence={params.evaluate.confidence:g} --set seed={params.seed}",
+            "another data set": f"unmask extract OTHER.csv --bundle {bundle} -o OTHER; "
+            f"unmask evaluate {bundle} --on OTHER:OTHER.csv -o MATRIX",
+            "degraded videos": f"unmask robustness {bundle} {manifest} -o LADDER",
+            "a video": f"unmask predict {bundle} VIDEO",
+            "intervals": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+        },
+        "Versions in training": dict(opened.versions or {}),
+    }
+
+
+def data_facts(videos: Sequence[Video]) -> dict[str, str]:
+    """What these videos are, counted."""
+    methods = Counter(video.method for video in videos if video.label)
+    codecs = Counter(video.codec for video in videos)
+    compressions = Counter(video.compression for video in videos if video.compression)
+    sizes = sorted({(video.width * video.height, video.width, video.height) for video in videos})
+    seconds = [video.duration_seconds for video in videos]
+    facts = {
+        "videos": f"{sum(not v.label for v in videos)} real, {sum(v.label for v in videos)} fake",
+        "methods": counted(methods),
+        "length": f"{min(seconds):.1f} to {max(seconds):.1f} s, {sum(seconds) / 60:.1f} min in all",
+        "size": " to ".join(f"{w} x {h}" for _, w, h in dict.fromkeys((sizes[0], sizes[-1]))),
+        "codecs": counted(codecs),
+        "groups": listed({video.group for video in videos}),
+    }
+    if compressions:
+        facts["compressions"] = counted(compressions)
+    return facts
+
+
+def seen_in_training(opened: Bundle) -> dict[str, str]:
+    """Videos and groups that head and backbone were trained on, by name."""
+    facts = {}
+    for what, parts in (("head", opened.trained_on),
+                        ("backbone", opened.provenance.get("trained_on", {}))):  # fmt: skip
+        for name, part in parts.items():
+            facts[f"{what}, {name}"] = told(part)
+    return facts
+
+
+def told(part: Mapping[str, Sequence[str]]) -> str:
+    """How many videos, and which groups."""
+    return f"{len(part.get('sha256s', ()))} videos; groups {listed(part.get('groups', ()))}"
+
+
+def how_many(part: Mapping[str, Sequence[str]]) -> str:
+    """How many videos and groups."""
+    return f"{len(part.get('sha256s', ()))} videos of {len(part.get('groups', ()))} groups"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names, as many as a card can bear, and how many there are."""
+    held = sorted(set(names))
+    more = f", and {len(held) - LISTED} more" if len(held) > LISTED else ""
+    return f"{len(held)}: {', '.join(held[:LISTED])}{more}" if held else "0"
+
+
+def counted(counts: Counter[str]) -> str:
+    """Names with their counts."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+
+
+def calibrated(head: BundledHead) -> dict[str, Any]:
+    """How scores become verdicts."""
+    told = head.calibration
+    facts = {"threshold chosen by": told.rule, "calibration": told.method}
+    if told.method == "temperature":
+        facts["temperature"] = f"{told.temperature:.3f}"
+    if told.threshold_low is not None and told.threshold_high is not None:
+        facts["threshold's interval"] = f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+    if told.unsure_low is not None and told.unsure_high is not None:
+        facts["unsure"] = f"{told.unsure_low:.3f} to {told.unsure_high:.3f}"
+    return facts

@@ -1,0 +1,126 @@
+"""What `unmask robustness` found, rung by rung: as files, as lines of text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.degrade import Rung
+from data.errors import plain
+from data.folders import write_json
+from features.published import Failure
+from models.evaluate import Estimate, Evaluation
+
+MARKER = "robustness.json"
+ORIGINAL = Rung(name="original", family="original", severity=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What the head is worth on one rung.
+
+    Attributes:
+        rung: which.
+        evaluation: on the videos that gave features; None where a class has none left.
+        drop: how much lower the AUC is than that of the originals of the same videos; None for
+            the originals themselves and where there is no evaluation.
+        failed: videos that gave no features on this rung.
+    """
+
+    rung: Rung
+    evaluation: Evaluation | None
+    drop: Estimate | None
+    failed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        facts: dict[str, Any] = {
+            "family": self.rung.family,
+            "severity": self.rung.severity,
+            "crf": self.rung.crf if self.rung is not ORIGINAL else None,
+            "failed": self.failed,
+        }
+        if self.evaluation is not None:
+            facts |= self.evaluation.to_json()
+        if self.drop is not None:
+            facts |= {"auc_drop": self.drop.value, "auc_drop_low": self.drop.low}
+            facts["auc_drop_high"] = self.drop.high
+        return facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """All that `robustness` found.
+
+    Attributes:
+        steps: the originals first.
+        split: that was measured.
+        kind: of the head.
+        failures: rung and failure.
+        seen: what was seen in training, in words; empty if nothing.
+        rendered: whether the forgeries are rendered, not deepfakes.
+        facts: for the page's card.
+    """
+
+    steps: Sequence[Step]
+    split: str
+    kind: str
+    failures: Sequence[tuple[str, Failure]]
+    seen: str
+    rendered: bool
+    facts: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """What robustness.json holds."""
+        return {
+            "rungs": {step.rung.name: step.to_json() for step in self.steps},
+            "split": self.split,
+            "seen_in_training": self.seen,
+        }
+
+
+COLUMNS = ("auc", "balanced_accuracy", "recall_fake", "recall_real")
+
+
+def write_ladder(ladder: Ladder, new: Path, page: str) -> None:
+    """Writes robustness.json, robustness.csv, failures.csv and report.html into a folder."""
+    write_json(new / MARKER, ladder.to_json())
+    with (new / "robustness.csv").open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        ends = ("", "_low", "_high")
+        names = [name + end for name in (*COLUMNS, "auc_drop") for end in ends]
+        writer.writerow(["rung", "family", "severity", "videos", "failed", *names])
+        for step in ladder.steps:
+            facts = step.to_json()
+            writer.writerow([step.rung.name, step.rung.family, step.rung.severity,
+                             facts.get("videos", 0), step.failed,
+                             *(facts.get(name, "") for name in names)])  # fmt: skip
+    with (new / "failures.csv").open(
+        "w", encoding="utf-8", newline="", errors="backslashreplace"
+    ) as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["rung", "path", "class", "message"])
+        writer.writerows((rung, f.path, f.failure, f.message) for rung, f in ladder.failures)
+    (new / "report.html").write_text(page, encoding="utf-8")
+
+
+def told(ladder: Ladder) -> list[str]:
+    """The ladder as lines of text."""
+    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {'AUC, 95 % interval':<24}"
+             f"{'below the originals':<26}{'caught':>8}{'cleared':>9}"]  # fmt: skip
+    for step in ladder.steps:
+        one = step.evaluation
+        if one is None:
+            lines.append(f"{step.rung.name:<18}{'':>7}{step.failed:>7}  a class has no video left")
+            continue
+        auc, drop = one.metrics["auc"], step.drop
+        gap = f"{drop.value:+.3f} ({drop.low:+.3f} to {drop.high:+.3f})" if drop else ""
+        interval = f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})"
+        caught, cleared = (one.metrics[f"recall_{side}"].value for side in ("fake", "real"))
+        lines.append(f"{step.rung.name:<18}{one.videos:>7}{step.failed:>7}  {interval:<24}{gap:<26}"
+                     f"{caught:>8.1%}{cleared:>9.1%}")  # fmt: skip
+    rows = [f"failed: {rung}: {f.path}: {f.failure}: {f.message}" for rung, f in ladder.failures]
+    return [*lines, *(plain(row) for row in rows[:10])]

@@ -1,0 +1,211 @@
+"""`unmask evaluate BUNDLE... --on ...`: trained here, tested there, from cached features.
+
+A row for each bundle, a column for each data set. The leak guard stands before every cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import ConfigError, DatasetError, LeakError, MismatchError
+from data.folders import check_replaceable
+from data.manifest import Manifest
+from features.published import Features
+from features.sequences import load_sequences
+from models.bundle import Bundle
+from models.evaluate import Evaluation, evaluate
+from pipeline.config import Params
+from pipeline.evaluation import RENDERED, seen_before
+from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
+from pipeline.matrix_page import render_matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A column: one manifest, and features of its videos, one folder for each backbone."""
+
+    name: str
+    manifest: Path
+    features: tuple[Path, ...]
+
+
+def evaluate_matrix(
+    bundles: Sequence[Path],
+    out: Path,
+    *,
+    on: Sequence[str],
+    split: str,
+    allow_seen: bool,
+    params: Params,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Measures every bundle on every data set and writes the folder of results.
+
+    Returns:
+        What matrix.json holds.
+
+    Raises:
+        ConfigError: `on` cannot be read.
+        LeakError: a cell's video or group was seen in training, and `allow_seen` is false.
+        MismatchError: a data set has no features that fit a bundle.
+        DatasetError: a cell has nothing to evaluate, or one class only.
+    """
+    datasets = read_datasets(on)
+    check_replaceable(out, marker=MARKER)
+    names = name_bundles(bundles)
+    manifests = {one.name: Manifest.read(one.manifest) for one in datasets}
+    stored = {one.name: [Features(folder) for folder in one.features] for one in datasets}
+    cells = {}
+    for name, path in zip(names, bundles, strict=True):
+        opened = Bundle.load(path)
+        for one in datasets:
+            cells[name, one.name] = measure_cell(
+                opened, stored[one.name], manifests[one.name],
+                bundle=name, dataset=one.name, split=split, allow_seen=allow_seen, params=params,
+            )  # fmt: skip
+    forged = {
+        video.method for rows in manifests.values() for video in rows.split(split) if video.label
+    }
+    given = " ".join([*map(str, bundles), *(f"--on {text}" for text in on)])
+    matrix = Matrix(
+        bundles=names,
+        datasets=[one.name for one in datasets],
+        cells=cells,
+        split=split,
+        rendered=all(method.startswith(RENDERED) for method in forged),
+        facts={
+            "command": f"unmask evaluate {given} --split {split}",
+            "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+        },
+    )
+    write_matrix(matrix, out, render_matrix(matrix))
+    if not quiet:
+        print("\n".join(told(matrix)))
+        print(f"report: {out / 'report.html'}")
+    return matrix.to_json()
+
+
+def read_datasets(on: Sequence[str]) -> list[Dataset]:
+    """The columns; a name that is given twice has features of several backbones.
+
+    Raises:
+        ConfigError: not "[NAME=]FEATURES:MANIFEST", or one name for two manifests.
+    """
+    found: dict[str, Dataset] = {}
+    for text in on:
+        head, equals, rest = text.partition("=")
+        named = bool(equals) and "/" not in head and ":" not in head
+        features, colon, manifest = (rest if named else text).rpartition(":")
+        if not colon or not features or not manifest or (named and not head):
+            raise ConfigError(f"--on must be [NAME=]FEATURES:MANIFEST, got {text!r}")
+        name = head if named else Path(manifest).stem
+        before = found.get(name)
+        if before is None:
+            found[name] = Dataset(name=name, manifest=Path(manifest), features=(Path(features),))
+        elif before.manifest != Path(manifest):
+            raise ConfigError(
+                f"--on calls both {before.manifest} and {manifest} {name!r}; "
+                "name them, as in --on faces=FEATURES:MANIFEST"
+            )
+        else:
+            folders = (*before.features, Path(features))
+            found[name] = Dataset(name=name, manifest=before.manifest, features=folders)
+    return list(found.values())
+
+
+def name_bundles(bundles: Sequence[Path]) -> list[str]:
+    """The folders' names; whole paths where two are alike.
+
+    Raises:
+        ConfigError: one bundle is given twice.
+    """
+    if len({path.resolve() for path in bundles}) < len(bundles):
+        raise ConfigError("a bundle is given twice; give each once")
+    short = [path.resolve().name for path in bundles]
+    return short if len(set(short)) == len(short) else [str(path) for path in bundles]
+
+
+def measure_cell(
+    opened: Bundle,
+    stored: Sequence[Features],
+    rows: Manifest,
+    *,
+    bundle: str,
+    dataset: str,
+    split: str,
+    allow_seen: bool,
+    params: Params,
+) -> Cell:
+    """Scores one data set by one bundle.
+
+    Raises:
+        LeakError, MismatchError, DatasetError: as `evaluate_matrix`.
+    """
+    videos = rows.split(split)
+    seen = seen_before(opened, videos)
+    if seen and not allow_seen:
+        raise LeakError(
+            f"{bundle} on {dataset}: {seen}; test it on videos of other people, or pass "
+            "--allow-seen, which marks the cell"
+        )
+    features = fitting(opened, stored, bundle=bundle, dataset=dataset)
+    sequences = load_sequences(features, videos)
+    if not len(sequences):
+        raise DatasetError(f"{features.folder} has no features of the {split} split of {dataset}")
+
+    def measure(baseline: bool) -> tuple[Evaluation, list[float]]:
+        scores = opened.score(sequences, baseline=baseline)
+        head = opened.baseline if baseline and opened.baseline else opened.head
+        found = evaluate(
+            sequences.labels,
+            scores,
+            sequences.groups,
+            sequences.methods,
+            threshold=head.threshold,
+            rounds=params.evaluate.rounds,
+            confidence=params.evaluate.confidence,
+            seed=params.seed,
+        )
+        return found, scores.tolist()
+
+    try:
+        evaluation, scores = measure(False)
+        plainer = measure(True)[0].metrics["auc"] if opened.baseline is not None else None
+    except DatasetError as error:
+        error.add_note(f"of {bundle} on the {split} split of {dataset}")
+        raise
+    trained = {sha256 for part in opened.trained_on.values() for sha256 in part.get("sha256s", ())}
+    return Cell(
+        bundle=bundle,
+        dataset=dataset,
+        evaluation=evaluation,
+        baseline=plainer,
+        own=any(video.sha256 in trained for video in rows.videos),
+        seen=seen,
+        failed=sequences.missing,
+        sequences=sequences,
+        scores=scores,
+    )
+
+
+def fitting(opened: Bundle, stored: Sequence[Features], *, bundle: str, dataset: str) -> Features:
+    """The features that this bundle reads.
+
+    Raises:
+        MismatchError: there are none.
+    """
+    problem: MismatchError | None = None
+    for features in stored:
+        try:
+            opened.check_recipe(features.recipe.to_json())
+        except MismatchError as error:
+            problem = error
+        else:
+            return features
+    raise MismatchError(
+        f"no features of {dataset} fit {bundle}: {problem}; give further features of it by "
+        "another --on under the same name"
+    ) from problem
