@@ -39,7 +39,7 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 results: .venv/installed
 	@$(BIN)/dvc repro --quiet
