@@ -125,7 +125,9 @@ def with_faces(judged: Judged, *, faces=(), **more) -> Judged:
     return replace(judged, verdict=verdict)
 
 
-def test_predict_tells_every_face_and_writes_a_page_for_each_video(world, run, loaded, heat, tmp_path):
+def test_predict_tells_every_face_and_writes_a_page_for_each_video(
+    world, run, loaded, heat, tmp_path
+):
     (tmp_path / "videos").mkdir()
     shutil.copy(world.demo / "real" / "person_000.mp4", tmp_path / "videos" / "a %2f..mp4")
     (tmp_path / "videos" / "bad.mp4").write_bytes(b"no video at all")
