@@ -30,7 +30,7 @@ def mistakes_section(report: Report) -> str:
         f"<p>{len(rows)} of {len(report.predictions)} videos are on the wrong side of the "
         f"threshold {evaluation.threshold:.3f}; the farthest come first.</p>"
     ]
-    for number, row in enumerate(rows[:MOST]):
+    for row in rows[:MOST]:
         one, mistake = report.predictions[row], known.get(row)
         method = f", {escape(one.method)}" if one.label else ""
         score = f"<strong>P(fake) {one.scores[name]:.3f}</strong>"
@@ -46,7 +46,7 @@ def mistakes_section(report: Report) -> str:
         elif mistake is not None:
             found.append(f"<p><small>No faces to show: {escape(mistake.reason)}.</small></p>")
         if mistake is not None:
-            found.append(f'<div class="plot" id="mistake-{number}"></div>')
+            found.append(f'<div class="plot" id="mistake-{row}"></div>')
         found.append("</section>")
     return "\n".join(found)
 
@@ -57,7 +57,7 @@ def mistake_figures(report: Report) -> dict[str, Figure]:
     line: dict[str, Any] = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
     line |= {"y0": threshold, "y1": threshold, "line": {"dash": "dash", "color": "#888"}}
     found = {}
-    for number, one in enumerate(report.mistakes):
+    for one in report.mistakes:
         alone = {
             "x": list(one.timestamps_seconds),
             "y": list(one.frame_scores),
@@ -75,7 +75,7 @@ def mistake_figures(report: Report) -> dict[str, Figure]:
             "marker": {"size": 4},
             "hovertemplate": "until %{x:.2f} s: %{y:.3f}<extra></extra>",
         }
-        found[f"mistake-{number}"] = {
+        found[f"mistake-{one.row}"] = {
             "data": [alone, together],
             "layout": layout(
                 "seconds",

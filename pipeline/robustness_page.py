@@ -36,16 +36,19 @@ def render_robustness(ladder: Ladder) -> str:
     auc = first.metrics["auc"].value if first else 0.5
     figures |= {name: against_severity(*one, auc) for name, one in drawn.items()}
     warning = f'<p class="warning">Not a fair test: {escape(ladder.seen)}.</p>'
-    body = [
-        f'<div class="answer">{answer(ladder)}</div>',
-        warning if ladder.seen else "",
-        "<h2>AUC on each rung</h2>",
-        place("overview", "AUC with its interval by groups; the band is that of the originals"),
+    severity = (
         "<h2>Against severity</h2>",
         "<p>Dashed: the AUC of the originals.</p>",
         '<div class="pair">',
         *(place(name, family.capitalize()) for name, (family, _) in drawn.items()),
         "</div>",
+    )
+    body = [
+        f'<div class="answer">{answer(ladder)}</div>',
+        warning if ladder.seen else "",
+        "<h2>AUC on each rung</h2>",
+        place("overview", "AUC with its interval by groups; the band is that of the originals"),
+        *(severity if drawn else ()),
         "<h2>In numbers</h2>",
         steps_table(ladder),
         "<h2>Videos that failed</h2>",

@@ -104,6 +104,6 @@ def _run(path: Path, *flags: str) -> tuple[str, str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=120,
+            timeout=300,  # a busy machine takes its time
         )
     return done.stdout, done.stderr

@@ -22,7 +22,7 @@ from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.evaluate import Estimate, difference, evaluate
-from pipeline.mistakes import Mistake, look_into
+from pipeline.mistakes import Mistake, as_url, look_into
 from pipeline.report import render_page
 from pipeline.results import Control, ModelResult, Prediction, Report, table, write_report
 from tests.pipeline.browser import PHONE, load_page, marks, needs_chromium
@@ -232,18 +232,23 @@ def test_the_answer_says_whether_order_matters():
 
 
 @needs_chromium
-def test_a_browser_draws_it_without_errors(looked_into, tmp_path):
+def test_a_browser_draws_it_without_errors(tmp_path):
     report = made_up()
     rows = [n for n, row in enumerate(report.predictions)
             if (row.scores["lstm"] >= 0.5) != bool(row.label)]  # fmt: skip
-    faces = looked_into.look()[0]
+    mistakes = [
+        Mistake(row=row, timestamps_seconds=(0.0, 0.5), frame_scores=(0.4, 0.6),
+                so_far=((0.0, 0.4), (0.5, 0.7)), shown_seconds=(0.0, 0.5), reason="",
+                strip=as_url(np.full((2, 112, 112, 3), 90, np.uint8)))
+        for row in rows[:2]
+    ]  # fmt: skip
     path = tmp_path / "report.html"
-    page = render_page(replace(report, mistakes=[replace(faces, row=row) for row in rows[:2]]))
-    path.write_text(page, encoding="utf-8")
+    path.write_text(render_page(replace(report, mistakes=mistakes)), encoding="utf-8")
     dom, errors = load_page(path, PHONE)
     assert errors == []
     plots = marks(dom)
-    assert {"roc", "scores", "reliability", "confusion-lstm", "curve-lstm", "mistake-0"} <= {*plots}
+    assert {"roc", "scores", "reliability", "confusion-lstm", "curve-lstm"} <= {*plots}
+    assert {f"mistake-{row}" for row in rows[:2]} <= {*plots}
     assert min(plots.values()) > 0
     assert len(re.findall(r'<img class="strip"[^>]*src="data:image/jpeg', dom)) == 2
     links = re.findall(r'href="#([^"]+)"', dom)
