@@ -124,11 +124,11 @@ class FinetuneConfig:
     """
 
     unfreeze: int | str = 9
-    epochs: int = 6
+    epochs: int = 10
     frames_per_video: int = 8
     frames_per_clip: int = 4
     pairs_per_batch: int = 4
-    learning_rate: float = 5e-6
+    learning_rate: float = 2e-5
     head_learning_rate: float = 1e-4
     patience: int = 10
     class_weight: dict[str, float] | str | None = field(
@@ -143,7 +143,7 @@ class FinetuneConfig:
     blur_pixels: float = 0.8
     noise: float = 3.0
     jpeg_quality: int = 60
-    forge: float = 0.0
+    forge: float = 0.5
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ QUICK = FinetuneConfig(
     frames_per_clip=2,
     learning_rate=1e-3,
     head_learning_rate=1e-2,
+    forge=0,
 )
 
 

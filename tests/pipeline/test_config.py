@@ -28,7 +28,16 @@ def test_no_file_gives_the_defaults_of_each_room() -> None:
     assert params.head.dropout == 0.6
     assert params.train.class_weight == {"real": 1.15, "fake": 1.05}
     assert params.train.patience == 10
+
+
+def test_the_recipe_is_a_preset() -> None:
+    params = load_params(PROJECT / "presets" / "recipe.yaml")
     assert params.finetune.learning_rate == 5e-6
+    assert (params.finetune.flip, params.finetune.rotate_degrees, params.finetune.zoom) > (0, 0, 0)
+    assert (params.finetune.forge, params.finetune.jpeg_quality, params.finetune.noise) == (0, 0, 0)
+    assert params.finetune.class_weight == {"real": 1.15, "fake": 1.05}
+    assert params.finetune.patience == params.train.patience == 10
+    assert params.head.dropout == 0.6
 
 
 def test_the_projects_own_parameters_are_read() -> None:
