@@ -27,6 +27,10 @@ from features.readers import Readers
 from features.recipe import sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
+from features.views import Views
+
+Augment = Callable[[Frames, str, int], Frames]
+"""Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,26 +42,30 @@ class Job:
         name: as the manifest or the command line has it.
         sha256: of the file, hex.
         duration_seconds: for the progress bar.
+        views: which views of it; 0 is the video as it is.
     """
 
     path: Path
     name: str
     sha256: str
     duration_seconds: float
+    views: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What became of one job: frames and features, or a failure.
+    """What became of one job: frames and features of each of its views, or a failure.
 
     Attributes:
         job: the job.
+        view: which view of it.
         frames: as they were read; None after a failure.
         features: (T, D) float32; None after a failure.
         failure: None after a success.
     """
 
     job: Job
+    view: int = 0
     frames: Frames | None = None
     features: NDArray[np.float32] | None = None
     failure: Failure | None = None
@@ -82,8 +90,9 @@ class ExtractSummary:
     """What a run of `extract` did.
 
     Attributes:
-        done: videos embedded in this run.
+        done: videos embedded in this run, some view of them at least.
         reused: videos whose features were there, or came with a file of the same bytes.
+        augmented: augmented views embedded in this run.
         failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
         size_bytes: rows written in this run.
@@ -94,6 +103,7 @@ class ExtractSummary:
 
     done: int = 0
     reused: int = 0
+    augmented: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
     size_bytes: int = 0
@@ -114,9 +124,11 @@ def extract(
     encoder: Encoder,
     store: FeatureStore,
     workers: int,
+    views: Views | None = None,
+    augment: Augment | None = None,
     progress: bool | None = None,
 ) -> ExtractSummary:
-    """Embeds every video that the store does not hold yet.
+    """Embeds every video, and every view of it, that the store does not hold yet.
 
     Whatever ends it early (Ctrl-C, a full disk, a bug), finished videos stay in the store's
     staging, and the next run goes on from there to the same shards.
@@ -127,6 +139,8 @@ def extract(
         encoder: the backbone of the store's recipe.
         store: open for writing.
         workers: threads that read.
+        views: what views are called; needed where jobs have others than 0.
+        augment: makes a view's frames; likewise. Called from the threads that read.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
@@ -140,37 +154,64 @@ def extract(
         )
     begun = time.monotonic()
     summary = ExtractSummary()
-    named: dict[str, list[Job]] = {}  # by key
+    views = views or Views()
+    named: dict[str, list[Job]] = {}  # by sha256
     for job in jobs:
-        named.setdefault(sequence_key(job.sha256, store.recipe), []).append(job)
-    store.begin(list(named))
-    missing = {key: same[0] for key, same in named.items() if not store.has(key)}
-    summary.reused = sum(len(same) for key, same in named.items() if key not in missing)
+        named.setdefault(job.sha256, []).append(job)
+
+    def key_of(sha256: str, view: int) -> str:
+        return sequence_key(views.sha256(sha256, view), store.recipe)
+
+    wanted = {
+        sha256: sorted({view for job in same for view in job.views})
+        for sha256, same in named.items()
+    }
+    # Views come after all videos and in shards of their own: those of the videos are the same
+    # bytes with and without views.
+    store.begin(
+        [key_of(sha256, 0) for sha256, which in wanted.items() if 0 in which],
+        [key_of(sha256, view) for sha256, which in wanted.items() for view in which if view],
+    )
+    missing: dict[str, Job] = {}
+    for sha256, which in wanted.items():
+        lacking = tuple(view for view in which if not store.has(key_of(sha256, view)))
+        if lacking:
+            missing[sha256] = replace(named[sha256][0], views=lacking)
+        else:
+            summary.reused += len(named[sha256])
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
     results = embed_videos(
-        list(missing.values()), read=read, encoder=encoder, workers=workers, phases=summary.phases
+        list(missing.values()),
+        read=read,
+        encoder=encoder,
+        workers=workers,
+        augment=augment,
+        phases=summary.phases,
     )
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
         for result in results:
-            key = sequence_key(result.job.sha256, store.recipe)
+            job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
-                same = [replace(result.failure, path=job.name) for job in named[key]]
-                summary.failures += same
-                store.fail(key)
-            else:
-                clock = time.monotonic()
-                sequence = _stored(result, key, store)
-                store.stage(sequence)
-                summary.phases.write += time.monotonic() - clock
+                summary.failures += [replace(result.failure, path=one.name) for one in same]
+                for view in job.views:
+                    store.fail(key_of(job.sha256, view))
+                bar.update(job.duration_seconds)
+                continue
+            clock = time.monotonic()
+            sequence = _stored(result, views, store)
+            store.stage(sequence)
+            summary.phases.write += time.monotonic() - clock
+            if result.view == job.views[0]:
                 summary.done += 1
-                summary.reused += len(named[key]) - 1
-                summary.frames += len(sequence.features)
-                summary.size_bytes += sequence.nbytes
-                summary.video_seconds += result.job.duration_seconds
-            bar.update(result.job.duration_seconds)
+                summary.reused += len(same) - 1
+                summary.video_seconds += job.duration_seconds
+            summary.augmented += result.view > 0
+            summary.frames += len(sequence.features)
+            summary.size_bytes += sequence.nbytes
+            bar.update(job.duration_seconds / len(job.views))
     clock = time.monotonic()
     store.finish()
     summary.phases.write += time.monotonic() - clock
@@ -178,7 +219,7 @@ def extract(
     return summary
 
 
-def _stored(result: Embedded, key: str, store: FeatureStore) -> StoredSequence:
+def _stored(result: Embedded, views: Views, store: FeatureStore) -> StoredSequence:
     """The sequence as the store keeps it.
 
     Raises:
@@ -194,10 +235,11 @@ def _stored(result: Embedded, key: str, store: FeatureStore) -> StoredSequence:
             f"the embeddings of {result.job.name} reach {peak:g}, which {store.recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
+    sha256 = views.sha256(result.job.sha256, result.view)
     return StoredSequence(
-        sha256=result.job.sha256,
-        key=key,
-        path=result.job.name,
+        sha256=sha256,
+        key=sequence_key(sha256, store.recipe),
+        path=f"{result.job.name} (view {result.view})" if result.view else result.job.name,
         features=features,
         timestamps_seconds=result.frames.timestamps_seconds,
         boxes=result.frames.boxes,
@@ -211,19 +253,33 @@ def embed_videos(
     read: Callable[[Path], Frames],
     encoder: Encoder,
     workers: int,
+    augment: Augment | None = None,
     phases: Phases | None = None,
 ) -> Generator[Embedded, None, None]:
     """Reads and embeds videos; results come as they are finished, in no fixed order.
+
+    A video is decoded once, whatever the number of its views; they come one after the other.
 
     Args:
         jobs: the videos.
         read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
         encoder: the backbone.
         workers: threads that read; each holds at most one video, and as many wait.
+        augment: makes a view's frames; needed where jobs have others than view 0.
         phases: where the time went, counted up.
     """
-    batcher: Batcher[tuple[Job, Frames]] = Batcher(encoder)
-    readers = Readers(jobs, read, workers=workers)
+    batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
+
+    def every_view(job: Job) -> tuple[Frames, ...]:
+        frames = read(job.path)
+        found = []
+        for view in job.views:
+            if view and augment is None:
+                raise ValueError(f"view {view} of {job.name} needs a way to augment")
+            found.append(augment(frames, job.sha256, view) if view and augment else frames)
+        return tuple(found)
+
+    readers = Readers(jobs, every_view, workers=workers)
     try:
         for job, frames, problem in readers.outcomes():
             if isinstance(problem, VideoError):
@@ -231,17 +287,22 @@ def embed_videos(
             elif problem is not None:
                 problem.add_note(f"while reading {job.name}")
                 raise problem
-            elif frames is not None:
-                for tag, features in batcher.add((job, frames), frames.pixels):
-                    yield Embedded(job=tag[0], frames=tag[1], features=features)
-        for tag, features in batcher.flush():
-            yield Embedded(job=tag[0], frames=tag[1], features=features)
+            for view, seen in zip(job.views, frames, strict=False):  # none after a problem
+                for done, features in batcher.add((job, view, seen), seen.pixels):
+                    yield _embedded(done, features)
+        for done, features in batcher.flush():
+            yield _embedded(done, features)
     finally:
         readers.stop()
         if phases is not None:
             phases.read += readers.read_seconds
             phases.waiting += readers.waited_seconds
             phases.backbone += batcher.seconds
+
+
+def _embedded(done: tuple[Job, int, Frames], features: NDArray[np.float32]) -> Embedded:
+    job, view, frames = done
+    return Embedded(job=job, view=view, frames=frames, features=features)
 
 
 def _failure(job: Job, error: VideoError) -> Failure:

@@ -60,6 +60,8 @@ def describe(features: Features) -> dict[str, Any]:
     facts = {"folder": str(features.folder)} | describe_shards(features.shards, features.recipe)
     return facts | {
         "videos": len(features),
+        "views": features.views.count,
+        "augmented views": features.augmented,
         "failures": len(features.failures()),
         "dim": features.dim,
         "trained on": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,8 +54,8 @@ def test_rows_masks_and_labels_belong_together(features: Features, names: list[s
     assert loaded.features.dtype == np.float16
     assert loaded.features.shape[1:] == (max(map(len, wanted), default=0), 5)
     for number, one in enumerate(wanted):
-        np.testing.assert_array_equal(loaded.features[number, : len(one)], one)
-        assert not loaded.features[number, len(one) :].any()
+        np.testing.assert_array_equal(loaded.features[number][: len(one)], one)
+        assert not loaded.features[number][len(one) :].any()
         assert loaded.mask[number].tolist() == [n < len(one) for n in range(loaded.mask.shape[1])]
     assert loaded.mask.any(axis=1).all()
     assert loaded.labels.tolist() == [row(name).label for name in there]
@@ -71,13 +70,25 @@ def test_a_new_label_needs_no_new_features(features: Features) -> None:
     turned = replace(video, label=1 - video.label)
     both = [load_sequences(features, [one]) for one in (video, turned)]
     assert both[0].labels.tolist() != both[1].labels.tolist()
-    np.testing.assert_array_equal(both[0].features, both[1].features)
+    np.testing.assert_array_equal(both[0].features[:], both[1].features[:])
 
 
-def test_loading_may_be_changed_in_place(features: Features) -> None:
+def test_a_batch_may_be_changed_in_place(features: Features) -> None:
     """Augmenting in memory must never reach the store."""
     loaded = load_sequences(features, [row(NAMES[0])])
-    loaded.features[:] = 0
-    again = load_sequences(features, [row(NAMES[0])])
-    assert again.features.any()
-    assert Path(features.folder).is_dir()
+    loaded.features[:][:] = 0
+    assert loaded.features[:].any()
+
+
+def test_rows_are_those_of_an_array(features: Features) -> None:
+    loaded = load_sequences(features, [row(name) for name in NAMES])
+    whole = np.stack(list(loaded.features))
+    for rows in (slice(2, 7), slice(None, None, -2), np.array([5, 0, 5]), whole.any((1, 2)), [],
+                 3, np.int64(8), -1):  # fmt: skip
+        np.testing.assert_array_equal(loaded.features[rows], whole[rows])
+    with pytest.raises(IndexError):
+        loaded.features[len(NAMES)]
+    parts = list(loaded.parts(4))
+    assert [len(part) for part in parts] == [4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate([part.features for part in parts]), whole)
+    assert sum((part.paths for part in parts), ()) == loaded.paths
