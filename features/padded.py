@@ -46,11 +46,15 @@ class Padded:
         """Some videos: one number gives (T, D); a slice, numbers or a mask give (n, T, D)."""
         numbers = np.atleast_1d(np.arange(len(self))[rows])
         found = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        self.gather(numbers, found)
+        return found[0] if np.ndim(rows) == 0 and not isinstance(rows, slice) else found
+
+    def gather(self, numbers: NDArray[np.int64], into: NDArray[np.floating[Any]]) -> None:
+        """Copies these videos, (n,), into an array (n, T, D) of the same type."""
         for row, number in enumerate(numbers):
             one = self._sequences[number]
-            found[row, : len(one)] = one
-            found[row, len(one) :] = 0
-        return found[0] if np.ndim(rows) == 0 and not isinstance(rows, slice) else found
+            into[row, : len(one)] = one
+            into[row, len(one) :] = 0
 
 
 Rows = NDArray[np.floating[Any]] | Padded
