@@ -30,6 +30,7 @@ from data.errors import (
 )
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
+from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
@@ -155,7 +156,8 @@ def extract_features(
     with FeatureStore(store, recipe, versions=versions()) as opened:
         adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
         if adopted:
-            print(f"{out}: {adopted} videos adopted into {store}")
+            kinds = "videos" if wanted.views.count == 1 else "videos and views"
+            print(f"{out}: {adopted} {kinds} adopted into {store}")
         summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
         # A video that failed now is not shown, even where an earlier run embedded it.
@@ -453,8 +455,11 @@ def finetune_backbone(
     print(f"next: unmask extract {manifest} --backbone {out} -o features")
 
 
-def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -> None:
+def train_bundle(
+    features: Path, out: Path, *, manifest: Path, params: Params, tensorboard: Path | None = None
+) -> None:
     """`unmask train`: trains the head and its baseline on cached features."""
+    check_replaceable(out, marker="bundle.json")
     opened = Features(features)
     videos = Manifest.read(manifest)
     train = load_sequences(opened, videos.split("train"), views=True)
@@ -467,21 +472,28 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
     from models.bundle import Bundle, BundledHead
     from models.calibration import calibrate
     from models.train import score, train_head
+    from models.training_log import TrainingLog
 
+    if train.views is not None:
+        print(f"{opened.views.count} views of each training video, one drawn in each epoch")
+    if train.viewless:
+        print(f"{train.viewless} training videos lack augmented views; extract again to make them")
+    runs = None if tensorboard is None else tensorboard / out.name
     heads = {}
     baseline = replace(params.head, kind="mean")
     for name, head in {"head": params.head, "baseline": baseline}.items():
         if name == "baseline" and params.head.kind == "mean":
             continue
-        trained = train_head(train, val, head=head, config=params.train, seed=params.seed)
+        log = TrainingLog(head.kind, tensorboard=runs)
+        trained = train_head(train, val, head=head, config=params.train, seed=params.seed, log=log)
         calibration, threshold = calibrate(
             val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
         )
         heads[name] = BundledHead.of(trained, threshold=threshold, calibration=calibration)
         best = trained.history[trained.best_epoch - 1]
         print(
-            f"{head.kind}: {trained.stop_reason}; epoch {trained.best_epoch} kept, "
-            f"validation AUC {best['val_auc']:.3f}"
+            f"{head.kind}: {len(trained.history)} epochs; {trained.stop_reason}, "
+            f"loss {best['val_loss']:.4f}"
         )
     Bundle(
         head=heads["head"],
