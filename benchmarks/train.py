@@ -14,7 +14,7 @@ Adam, one sigmoid on the last state. The ways take turns in one run and the medi
 
 Then, on features of 1000 videos in a folder as `extract` writes it:
 
-    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline, and `unmask evaluate`
+    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline; `unmask evaluate`
     experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
     input_share_of_step         share of an epoch that the loop waits for its batches
     features_over_memory        size of features that were trained on, over the memory allowed
