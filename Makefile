@@ -1,7 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench bench-peers clean
+.PHONY: help demo test lint lock results bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -14,9 +14,10 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@echo "make demo   render the demo data set, run every stage, print the results"
 	@echo "make test   ruff, mypy, import-linter and pytest"
-	@echo "make bench  every benchmark that needs nothing more; bench-peers: those against PyTorch"
+	@echo "make results  the README's table: each way on the demo, mean of three seeds (an hour)"
+	@echo "make bench  every benchmark; those against PyTorch where make bench-peers has put it"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
-	@echo "make bench-peers  PyTorch for benchmarks/train.py, in .bench, an environment of its own"
+	@echo "make bench-peers  PyTorch in .venv-peers, and the benchmarks against it"
 	@echo "make clean  remove the environment and every result; the feature store too"
 
 .venv/installed: requirements.lock pyproject.toml
@@ -40,6 +41,10 @@ lint: .venv/installed
 test: lint
 	$(BIN)/pytest
 
+results: .venv/installed
+	@$(BIN)/dvc repro --quiet
+	@$(BIN)/python benchmarks/results.py --readme README.md
+
 bench: .venv/installed
 	$(BIN)/python benchmarks/all.py docs/performance.md
 
@@ -52,6 +57,7 @@ bench: .venv/installed
 
 bench-peers: .venv/installed .venv-peers/installed
 	$(BIN)/python benchmarks/extract_peers.py
+	$(BIN)/python benchmarks/train.py
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \

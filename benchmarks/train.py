@@ -1,7 +1,7 @@
 """How fast does a head train? The LSTM against PyTorch's and Keras's, and one whole experiment.
 
-    make bench-peers                       # once: PyTorch, in an environment of its own
-    python benchmarks/train.py [--rounds 5] [--torch .bench/bin/python]
+    make bench-peers                       # PyTorch in an environment of its own, then this
+    python benchmarks/train.py [--rounds 5] [--torch .venv-peers/bin/python]
 
 An epoch is LSTM(128) on 1024 videos x 32 frames x 2048 float16 numbers in memory, batches of 32,
 Adam, one sigmoid on the last state. The ways take turns in one run and the medians count:
@@ -172,7 +172,7 @@ def ways() -> dict[str, Callable[[], float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch", type=Path, default=ROOT / ".bench/bin/python")
+    parser.add_argument("--torch", type=Path, default=ROOT / ".venv-peers/bin/python")
     parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "clips")
     parser.add_argument("--parts", default="epochs,experiment,input,memory")
     parser.add_argument("--limited", type=Path, help=argparse.SUPPRESS)

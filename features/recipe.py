@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from data.errors import ConfigError, StoreError
 
-DType = Literal["float16", "float32"]
+DType = Literal["float16", "float32", "uint8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Recipe:
         face_detector: digest of the face finder, or None where none is used.
         backbone: the backbone's name, for people; it does not count.
         backbone_digest: sha256 over its weights.
-        dtype: of the stored features.
+        dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
 
     Raises:
         ConfigError: an unknown dtype.
@@ -35,8 +35,8 @@ class Recipe:
     dtype: DType = "float16"
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float16", "float32"):
-            raise ConfigError(f"extract.dtype must be float16 or float32, got {self.dtype!r}")
+        if self.dtype not in ("float16", "float32", "uint8"):
+            raise ConfigError(f"dtype must be float16, float32 or uint8, got {self.dtype!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

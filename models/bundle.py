@@ -30,7 +30,7 @@ from data.folders import read_json, replace_folder, write_json
 from models.backbone import Backbone, load_backbone, save_backbone
 from models.calibration import Calibration
 from models.controls import Linear
-from models.identity import PUBLIC, file_sha256
+from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
 from models.quiet import keras
 from models.settings import HeadConfig
 from models.train import Trained, score
@@ -138,7 +138,7 @@ class Bundle:
             "versions": self.versions or _versions(),
             "controls": {name: one.to_json() for name, one in self.controls.items()},
         }
-        with replace_folder(folder, marker="bundle.json") as new:
+        with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
                 _save_model(head.model, new / f"{name}.keras")
                 facts[name] = {
@@ -152,7 +152,7 @@ class Bundle:
                 }
             if carried:
                 save_backbone(carried, new / "backbone")
-            write_json(new / "bundle.json", facts)
+            write_json(new / BUNDLE_RECORD, facts)
             write_history(new, {head.config.kind: head for head in heads.values()})
 
     @classmethod
@@ -163,7 +163,7 @@ class Bundle:
             InputError: there is no bundle at that path.
             StoreError: it is damaged, foreign or of a later version.
         """
-        facts = read_json(folder / "bundle.json", FORMAT, VERSION)
+        facts = read_json(folder / BUNDLE_RECORD, FORMAT, VERSION)
         try:
             public = facts["backbone"]["folder"] is None
             return cls(

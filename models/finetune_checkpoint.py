@@ -96,7 +96,8 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """The checkpoint of this very run; None if there is none."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: of a damaged file, NumPy would leave its own handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             if facts["key"] != key:
                 return None

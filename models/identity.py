@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = "unmask-backbone"
 VERSION = 1
 RECORD = "backbone.json"
+BUNDLE_RECORD = "bundle.json"
 
 PUBLIC = ("resnet50-imagenet", "resnet50-thin")
 """Backbones that any machine can get again, so that features and bundles need not carry them."""

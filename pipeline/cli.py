@@ -89,6 +89,9 @@ RootOption = Annotated[
     Path | None,
     typer.Option("--root", help="Folder of the videos, where it is not the manifest's own."),
 ]
+StoreOption = Annotated[
+    Path, typer.Option(help="Where finished features and crops are kept for every later run.")
+]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Parallel decoders; default: the cores.")
 ]
@@ -260,9 +263,7 @@ def extract(
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
-    store: Annotated[
-        Path, typer.Option(help="Where finished features are kept for every later run.")
-    ] = Path(".unmask/store"),
+    store: StoreOption = Path(".unmask/store"),
     max_failures: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share of videos that may fail; default in params."),
@@ -303,6 +304,7 @@ def finetune(
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
+    store: StoreOption = Path(".unmask/store"),
     workers: WorkersOption = None,
 ) -> None:
     """Fine-tune the backbone's last blocks on the training split's frames.
@@ -312,7 +314,13 @@ def finetune(
     from pipeline import stages
 
     stages.finetune_backbone(
-        manifest, out, root=root, backbone=backbone, params=load(params, set_), workers=workers
+        manifest,
+        out,
+        root=root,
+        backbone=backbone,
+        params=load(params, set_),
+        store=store,
+        workers=workers,
     )
 
 

@@ -23,7 +23,6 @@ from data.errors import ConfigError, InputError
 from data.forge import ForgeConfig
 from data.frames import FrameRecipe
 from data.split import SplitConfig
-from features.recipe import DType
 from models.settings import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
 
 
@@ -49,7 +48,7 @@ class ExtractConfig:
         max_failures: share of videos that may fail before the command does.
     """
 
-    dtype: DType = "float16"
+    dtype: Literal["float16", "float32"] = "float16"
     batch_size: int = 32
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
     max_failures: float = 0.1

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, DatasetError, InputError, LeakError
+from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
 from features.sequences import Sequences, load_sequences
@@ -23,6 +24,7 @@ from pipeline.config import Params
 from pipeline.controls import kinds_of, run_controls, score_frames
 from pipeline.report import render_page
 from pipeline.results import (
+    METRICS,
     ModelResult,
     Prediction,
     Report,
@@ -70,6 +72,7 @@ def evaluate_bundle(
             f"{seen}; evaluate on videos of other people, or pass --allow-seen, which marks the "
             "report"
         )
+    check_replaceable(out, marker=METRICS)
     sequences = load_sequences(stored, videos)
     if not len(sequences):
         raise DatasetError(f"{features} has no features of the {split} split of {manifest}")

@@ -19,6 +19,8 @@ from data.manifest import LABEL_NAMES
 from models.calibration import Calibration
 from models.evaluate import Estimate, Evaluation
 
+METRICS = "metrics.json"
+
 SHOWN = {
     "auc": "AUC",
     "eer": "EER",
@@ -158,8 +160,8 @@ def write_report(report: Report, out: Path, page: str) -> None:
     """
     first, result = next(iter(report.models.items()))
     evaluation = result.evaluation
-    with replace_folder(out, marker="metrics.json") as new:
-        write_json(new / "metrics.json", report.metrics)
+    with replace_folder(out, marker=METRICS) as new:
+        write_json(new / METRICS, report.metrics)
         _write_csv(
             new / "predictions.csv",
             ["path", "label", "group", "method", *report.models],
@@ -209,7 +211,7 @@ def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> 
 def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
     """The metrics.json of every report below a folder, by the report's name."""
     found = {}
-    for path in sorted(folder.glob("*/metrics.json")) or [folder / "metrics.json"]:
+    for path in sorted(folder.glob(f"*/{METRICS}")) or [folder / METRICS]:
         if path.is_file():
             found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
     return found

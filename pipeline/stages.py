@@ -38,12 +38,15 @@ from data.manifest import Manifest, Video
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import ExtractSummary, Job, extract, where_time_went
+from features.layout import INDEX
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from features.views import Views
 from models.identity import (
+    BUNDLE_RECORD,
+    RECORD,
     Identity,
     LazyEncoder,
     copy_backbone,
@@ -53,6 +56,7 @@ from models.identity import (
 )
 from models.views import augment, make_views
 from pipeline.config import Params
+from pipeline.crops import stored_crops
 
 if TYPE_CHECKING:
     from models.backbone import Backbone
@@ -127,6 +131,7 @@ def export_backbone(name: str, out: Path, *, params: Params) -> None:
     """`unmask backbone`: writes a backbone's weights to a folder."""
     from models.backbone import load_backbone, save_backbone
 
+    check_replaceable(out, marker=RECORD)
     backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
     save_backbone(backbone, out)
     print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
@@ -148,6 +153,7 @@ def extract_features(
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     named = named_videos(source, root)
+    check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
     jobs, failures = make_jobs(named, digests, views=wanted.views.count)
@@ -422,6 +428,7 @@ def finetune_backbone(
     root: Path | None,
     backbone: str | None,
     params: Params,
+    store: Path,
     workers: int | None,
 ) -> None:
     """`unmask finetune`: fine-tunes the backbone on the training split's frames."""
@@ -432,18 +439,22 @@ def finetune_backbone(
     network = load_backbone(
         backbone or params.backbone.name, size=params.frames.size, seed=params.seed
     )
-    frames = params.frames
-    faces = FaceFinder() if frames.crop == "face" else None
-    result = finetune(
-        opened.split("train"),
-        opened.split("val"),
-        read=lambda video: read_frames(opened.resolve(video), frames, faces=faces),
-        backbone=network,
-        config=params.finetune,
-        out=out,
-        seed=params.seed,
-        workers=workers or cores(),
-    )
+    check_replaceable(out, marker=RECORD)
+    train, val = opened.split("train"), opened.split("val")
+    workers = workers or cores()
+    with stored_crops(
+        opened, [*train, *val], params.frames, store=store, versions=versions(), workers=workers
+    ) as read:
+        result = finetune(
+            train,
+            val,
+            read=read,
+            backbone=network,
+            config=params.finetune,
+            out=out,
+            seed=params.seed,
+            workers=workers,
+        )
     first, best = result.history[0], result.history[result.best_epoch]
     print(
         f"{out}: {result.backbone.name}, digest {result.backbone.digest[:12]}; validation AUC of "
@@ -459,9 +470,9 @@ def train_bundle(
     features: Path, out: Path, *, manifest: Path, params: Params, tensorboard: Path | None = None
 ) -> None:
     """`unmask train`: trains the head and its baseline on cached features."""
-    check_replaceable(out, marker="bundle.json")
     opened = Features(features)
     videos = Manifest.read(manifest)
+    check_replaceable(out, marker=BUNDLE_RECORD)
     train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
     if not len(train):

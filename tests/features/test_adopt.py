@@ -20,7 +20,7 @@ from tests.features.stores import NAMES, damage, fill_store, held, publish_to, s
 @pytest.fixture
 def pulled(tmp_path: Path, recipe: Recipe) -> Path:
     """Features whose store is elsewhere; copies, as DVC leaves them for a stage to change."""
-    publish_to(tmp_path / "origin", fill_store(tmp_path / "other-store", recipe, shard_bytes=900))
+    publish_to(tmp_path / "origin", fill_store(tmp_path / "other-store", recipe, shard_bytes=300))
     return Path(shutil.copytree(tmp_path / "origin", tmp_path / "features"))
 
 

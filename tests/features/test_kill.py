@@ -177,7 +177,7 @@ def test_a_worker_killed_alone_costs_its_own_video(
     names, _ = plain
     with start(videos, tmp_path / "store", tmp_path / "log") as child:
         killed = 0
-        while killed < 3 and child.poll() is None:
+        while killed < 5 and child.poll() is None:
             for worker in children_of(child.pid):
                 os.kill(worker, signal.SIGKILL)
                 killed += 1
@@ -195,8 +195,16 @@ def test_a_worker_killed_alone_costs_its_own_video(
 
 
 def children_of(pid: int) -> list[int]:
-    """Processes that this one started, where the system tells."""
+    """Processes that this one started and that have not ended, where the system tells."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(word) for word in path.read_text().split()]
+        found += [int(word) for word in path.read_text().split() if is_running(word)]
     return found
+
+
+def is_running(pid: str) -> bool:
+    """Whether it is more than an exit code that nobody has asked for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -59,5 +59,5 @@ def test_no_recipe_is_an_error_of_the_store(facts: Any) -> None:
 
 
 def test_an_unknown_dtype_is_an_error_of_the_settings() -> None:
-    with pytest.raises(ConfigError, match="must be float16 or float32, got 'float8'"):
+    with pytest.raises(ConfigError, match="must be float16, float32 or uint8, got 'float8'"):
         make_recipe(dtype="float8")

@@ -338,12 +338,12 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(run, tmp_path, world):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(disk)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
     )
     if mounted.returncode:
         pytest.skip("this machine lets nobody mount a tmpfs")
     try:
-        arguments = ("extract", world.manifest, "--root", world.demo, "-o", disk / "features",
+        arguments = ("extract", world.demo / "real", "-o", disk / "features",
                      "--store", disk / "store", *SMALL)  # fmt: skip
         line = one_line(run(*arguments, code=8))
         assert "space" in line

@@ -1,0 +1,122 @@
+"""Face crops in the feature store, without loss: a video is decoded once for all fine-tunings.
+
+A recipe of their own, whose backbone is the identity and whose rows are the pixels. Like features
+they survive a kill, video by video; `unmask store gc` removes them, since no folder publishes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import FailureClass, VideoError
+from data.faces import FaceFinder
+from data.frames import FrameRecipe, Frames, read_frames
+from data.manifest import Manifest, Video
+from features.embed import Job, extract
+from features.recipe import Recipe, sequence_key
+from features.store import FeatureStore
+
+
+class Pixels:
+    """The identity as an encoder: (B, S, S, 3) uint8 -> (B, S * S * 3) uint8.
+
+    Attributes:
+        digest: in a backbone's place.
+        dim: length of a row.
+        batch_size: frames of every call.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.digest = hashlib.sha256(b"unmask: pixels of crops").hexdigest()
+        self.dim = size * size * 3
+        self.batch_size = 32
+
+    def __call__(self, frames: NDArray[np.uint8]) -> Any:
+        return frames.reshape(len(frames), -1)
+
+
+@contextmanager
+def stored_crops(
+    manifest: Manifest,
+    videos: Sequence[Video],
+    frames: FrameRecipe,
+    *,
+    store: Path,
+    versions: dict[str, str],
+    workers: int,
+) -> Iterator[Callable[[Video], Frames]]:
+    """Reads the videos that the store lacks, and gives a function from a video to its crops.
+
+    Args:
+        manifest: resolves paths.
+        videos: whose crops are wanted.
+        frames: which frames, which crop.
+        store: of features and crops.
+        versions: for the shards' headers.
+        workers: threads that read.
+
+    Yields:
+        Function that gives the frames, whose arrays are read-only and mapped; it raises VideoError
+        for a video that could not be read.
+
+    Raises:
+        LockedError: another process reads crops into the same store.
+        OutputError: the store cannot be written.
+    """
+    faces = FaceFinder() if frames.crop == "face" else None
+    encoder = Pixels(frames.size)
+    recipe = Recipe(
+        frames=frames.to_json(),
+        face_detector=faces.digest if faces is not None else None,
+        backbone="pixels",
+        backbone_digest=encoder.digest,
+        dtype="uint8",
+    )
+    jobs = [
+        Job(
+            path=manifest.resolve(video),
+            name=video.path,
+            sha256=video.sha256,
+            duration_seconds=max(video.duration_seconds, 0.1),
+        )
+        for video in videos
+    ]
+    with FeatureStore(store, recipe, versions=versions) as opened:
+        summary = extract(
+            jobs,
+            read=partial(read_frames, recipe=frames, faces=faces),
+            encoder=encoder,
+            store=opened,
+            workers=workers,
+        )
+        failed = {one.path: one for one in summary.failures}
+        places = {
+            key: (shard, number)
+            for shard in set(opened.shards.values())
+            for number, key in enumerate(shard.keys)
+        }
+
+        def crops(video: Video) -> Frames:
+            if (failure := failed.get(video.path)) is not None:
+                kind = cast(FailureClass, failure.failure)
+                raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
+            shard, number = places[sequence_key(video.sha256, recipe)]
+            stored = shard.sequence(number)
+            return Frames(
+                pixels=cast(NDArray[np.uint8], stored.features).reshape(
+                    -1, frames.size, frames.size, 3
+                ),
+                timestamps_seconds=stored.timestamps_seconds,
+                boxes=stored.boxes,
+                face_found=stored.face_found,
+            )
+
+        yield crops

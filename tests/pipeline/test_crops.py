@@ -1,0 +1,70 @@
+"""Crops in the store: the same pixels as from the file, decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import VideoError
+from data.frames import FrameRecipe, read_frames
+from data.manifest import Manifest, Video
+from features.published import verify
+from pipeline.crops import stored_crops
+from tests.data.hostile import make_seeds
+
+FRAMES = FrameRecipe(count=4, size=32, crop="full", minimum_frames=2)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    """Small videos of several makes, and one that cannot be read."""
+    seeds = make_seeds(tmp_path)
+    videos = []
+    for number, (suffix, content) in enumerate([*seeds.items(), ("mp4", b"no video")]):
+        path = tmp_path / f"{number}.{suffix}"
+        path.write_bytes(content)
+        videos.append(
+            Video(
+                path=path.name,
+                label=number % 2,
+                group=str(number),
+                method="",
+                split="train",
+                sha256=hashlib.sha256(content).hexdigest(),
+                duration_seconds=0.5,
+                width=64,
+                height=48,
+                fps=24.0,
+                codec="h264",
+                size_bytes=len(content),
+                bit_rate=1000,
+            )
+        )
+    return Manifest(root=tmp_path, videos=tuple(videos))
+
+
+def test_crops_are_those_of_the_file_and_read_once(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 2}
+    *good, bad = manifest.videos
+    with stored_crops(manifest, manifest.videos, FRAMES, **given) as crops:
+        for video in good:
+            wanted = read_frames(manifest.resolve(video), FRAMES)
+            found = crops(video)
+            np.testing.assert_array_equal(found.pixels, wanted.pixels)
+            np.testing.assert_array_equal(found.timestamps_seconds, wanted.timestamps_seconds)
+        with pytest.raises(VideoError) as told:
+            crops(bad)
+        assert told.value.failure == "unreadable"
+    assert verify(tmp_path / "store") == []
+
+    def never(path: Path, **_: object) -> None:
+        raise AssertionError(f"{path} must not be read again")
+
+    monkeypatch.setattr("pipeline.crops.read_frames", never)
+    with stored_crops(manifest, good, FRAMES, **given) as crops:
+        assert crops(good[0]).pixels.shape == (4, 32, 32, 3)
