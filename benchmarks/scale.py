@@ -210,10 +210,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source, kind = source_clip(args.clips, Path(scratch))
         told += [
-            f"Measured on {cores()} cores under a load of {os.getloadavg()[2]:.0f} processes: rates a "
-            "second suffer from others' load,",
-            f"core-seconds little. On {kind} encoded alike, {args.frames} frames a video, face crops "
-            f"of {recipe.size} px:",
+            f"Measured on {cores()} cores under a load of {os.getloadavg()[2]:.0f} processes: "
+            "rates a second suffer from others' load,",
+            f"core-seconds little. On {kind} encoded alike, {args.frames} frames a video, face "
+            f"crops of {recipe.size} px:",
             "",
             "| clip like | made of | decoding, digest | faces |",
             "| --- | --- | --- | --- |",

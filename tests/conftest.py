@@ -21,7 +21,18 @@ def ray_cluster() -> Iterator[Any]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 256 << 20}
-    made = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
+    made = Cluster()
+    add_node(made, num_cpus=1, num_gpus=0, include_dashboard=False)
     yield made
     made.shutdown()
+
+
+def add_node(cluster: Any, **options: Any) -> Any:
+    """Adds a node to a cluster; Ray gives it 30 seconds, which a busy machine may need thrice."""
+    for attempt in range(3):
+        try:
+            return cluster.add_node(object_store_memory=256 << 20, **options)
+        except Exception as error:
+            if attempt == 2 or "timed out" not in str(error):
+                raise
+    return None
