@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,10 @@ def sweep(
     count = min(workers or workers_for(len(missing), cores()), max(1, len(missing)))
     bar = tqdm(total=len(missing), desc="sweep", unit="run", disable=None if missing else True)
     try:
-        with bar:
-            for run, result in do_runs(
-                missing, features, manifest, workers=count, threads=max(1, cores() // count)
-            ):
+        threads = max(1, cores() // count)
+        results = do_runs(missing, features, manifest, workers=count, threads=threads)
+        with bar, closing(results):
+            for run, result in results:
                 write_run(out, run, result)
                 done[run.key] = result
                 bar.update()

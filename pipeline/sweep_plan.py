@@ -91,6 +91,8 @@ def plan_runs(
     for setting, values in enumerate(combinations):
         chosen = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
         built = load_params(params, [*overrides, *chosen])
+        if built.seed + seeds > 2**32:
+            raise ConfigError(f"seed must leave room for --seeds below 2**32, got {built.seed}")
         for seed in range(built.seed, built.seed + seeds):
             facts = {
                 "data": data,

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -38,7 +38,7 @@ _data: list[Data] = []  # of a worker process: what it trains on
 
 def do_runs(
     runs: Sequence[Run], features: Path, manifest: Path, *, workers: int, threads: int
-) -> Iterator[tuple[Run, dict[str, Any]]]:
+) -> Generator[tuple[Run, dict[str, Any]], None, None]:
     """Trains the heads; results come as they are finished.
 
     Args:
