@@ -43,7 +43,8 @@ from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence, file_sha256, write_shard
 from features.store import FeatureStore
 from features.summary import Phases
-from features.units import UNIT_VIDEOS, UnitReport, cut_units, unpack
+from features.units import UNIT_VIEWS, UnitReport, cut_units, unpack
+from features.views import Views
 from pipeline.stages import cores
 
 BACKBONES = ("resnet50-thin", "resnet50-random")
@@ -155,7 +156,7 @@ def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
     ]
     with tempfile.TemporaryDirectory() as scratch:
         reports = []
-        for unit in cut_units(jobs, most=UNIT_VIDEOS):
+        for unit in cut_units(jobs, most=UNIT_VIEWS):
             sequences = [
                 StoredSequence(
                     sha256=job.sha256,
@@ -177,7 +178,7 @@ def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
 
         def engine(missing: object, phases: Phases) -> Iterator[Finished]:
             for unit, report in reports:
-                yield from unpack(unit, report, recipe)
+                yield from unpack(unit, report, recipe, Views())
 
         clock = cpu_seconds()
         with FeatureStore(Path(scratch) / "store", recipe, versions={}) as store:

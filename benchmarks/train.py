@@ -12,8 +12,14 @@ Adam, one sigmoid on the last state. The ways take turns in one run and the medi
     torch           nn.LSTM, the plain loop
     matmul          the input's two products alone (forward, and the kernel's gradient): the floor
 
-The experiment is `train_head` on 1000 videos for 30 epochs, the LSTM and its baseline, in a process
-of its own, from its start until the validation videos are scored. The last line is one JSON object.
+Then, on features of 1000 videos in a folder as `extract` writes it:
+
+    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline; `unmask evaluate`
+    experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
+    input_share_of_step         share of an epoch that the loop waits for its batches
+    features_over_memory        size of features that were trained on, over the memory allowed
+
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -30,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import train_experiment  # beside this script
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -162,49 +169,38 @@ def ways() -> dict[str, Callable[[], float]]:
     }
 
 
-def one_experiment() -> None:
-    """What `unmask train` does on 800 videos to train and 200 to validate, all in memory."""
-    from features.sequences import Sequences
-    from models.settings import HeadConfig, TrainConfig
-    from models.train import score, train_head
-
-    def split(count: int) -> Sequences:
-        features, labels = data(count)
-        names = tuple(map(str, range(count)))
-        mask = np.ones(features.shape[:2], bool)
-        return Sequences(
-            features=features,
-            mask=mask,
-            labels=labels,
-            groups=names,
-            methods=names,
-            paths=names,
-            sha256s=names,
-        )
-
-    train, val = split(800), split(200)
-    config = TrainConfig(epochs=30, patience=30)
-    for kind in ("lstm", "mean"):
-        score(train_head(train, val, head=HeadConfig(kind=kind), config=config).model, val)
-
-
-def experiment() -> float:
-    """Seconds of one experiment in a new process."""
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, __file__, "--one-experiment"], check=True)
-    return time.perf_counter() - begun
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch", type=Path, default=ROOT / ".venv-peers/bin/python")
-    parser.add_argument("--no-experiment", action="store_true")
-    parser.add_argument("--one-experiment", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "clips")
+    parser.add_argument("--parts", default="epochs,experiment,input,memory")
+    parser.add_argument("--limited", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one_experiment:
-        one_experiment()
+    if arguments.limited:
+        train_experiment.train_limited(arguments.limited)
         return
+    parts = arguments.parts.split(",")
+    figures = compare_epochs(arguments) if "epochs" in parts else {}
+    if "experiment" in parts:
+        seconds = train_experiment.experiment()
+        figures["experiment_seconds"] = seconds
+        print(f"experiment   {seconds:8.1f} s")
+        needed = train_experiment.extraction(arguments.clips)
+        if needed is not None:
+            figures["experiment_over_extraction"] = seconds / needed
+            print(f"extraction   {needed:8.0f} s, 1/{needed / seconds:.0f}")
+    if "input" in parts:
+        figures["input_share_of_step"] = train_experiment.input_share()
+        print(f"input        {figures['input_share_of_step']:8.1%} of a step")
+    if "memory" in parts:
+        figures["features_over_memory"] = train_experiment.larger_than_memory()
+    print(train_experiment.cores_and_load())
+    print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+
+
+def compare_epochs(arguments: argparse.Namespace) -> dict[str, float]:
+    """The epoch's ways in turns; prints their table."""
     figures: dict[str, float] = {}
     epochs = ways()
     peer = Torch(arguments.torch) if arguments.torch.exists() else None
@@ -230,11 +226,7 @@ def main() -> None:
     figures["lstm_vs_keras"] = medians["keras_fit"] / ours
     figures["lstm_vs_keras_layer"] = medians["keras_layer"] / ours
     figures["epoch_seconds"] = ours
-    if not arguments.no_experiment:
-        figures["experiment_seconds"] = experiment()
-        print(f"experiment   {figures['experiment_seconds']:8.1f} s")
-    print(f"load average {os.getloadavg()[0]:.1f}")
-    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+    return figures
 
 
 if __name__ == "__main__":

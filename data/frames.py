@@ -49,6 +49,8 @@ class FrameRecipe:
         max_side: the longer side of the frames in which faces are looked for and cropped, in
             pixels; larger videos are scaled down to it.
         minimum_frames: fewer than this is a failure.
+        views: K, how many views of each training video are embedded: the video as it is, and
+            K - 1 augmented ones. Others have one, as it is. It changes no view's key.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -62,6 +64,7 @@ class FrameRecipe:
     margin: float = 1.3
     max_side: int = 1280
     minimum_frames: int = 8
+    views: int = 1
 
     def __post_init__(self) -> None:
         _check("count", self.count, 1, 4096)
@@ -70,6 +73,7 @@ class FrameRecipe:
         _check("margin", self.margin, 1.0, 4.0)
         _check("max_side", self.max_side, 64, 8192)
         _check("minimum_frames", self.minimum_frames, 1, self.count)
+        _check("views", self.views, 1, 100)
         if self.policy not in ("uniform", "clip"):
             raise ConfigError(f"frames.policy must be uniform or clip, got {self.policy!r}")
         if self.crop not in ("face", "full"):
@@ -85,10 +89,19 @@ class FrameRecipe:
                 f"{self.count} frames of up to {side}x{side} pixels take more than "
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.count or frames.max_side"
             )
+        if self.views * self.count * self.size * self.size * 3 > MEMORY_BYTES:
+            raise ConfigError(
+                f"{self.views} views of {self.count} crops take more than "
+                f"{MEMORY_BYTES >> 30} GiB; lower frames.views or frames.count"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values of what matters under these settings, for the recipe and its digest."""
+        """Plain values of what matters under these settings, for the recipe and its digest.
+
+        Views are not among them: each has a key of its own.
+        """
         facts = asdict(self)
+        del facts["views"]
         if self.policy == "uniform":
             del facts["clip_length"]
         if self.crop == "full":

@@ -20,7 +20,8 @@ from features.embed import Finished, Job
 from features.published import Failure
 from features.recipe import Recipe
 from features.summary import Phases
-from features.units import UNIT_VIDEOS, Equip, Unit, UnitReport, cut_units, not_as_sent, unpack
+from features.units import UNIT_VIEWS, Equip, Unit, UnitReport, cut_units, not_as_sent, unpack
+from features.views import Views
 from features.worker import Ready, Trouble, raise_trouble
 
 ANSWER_SECONDS = 10.0
@@ -40,7 +41,8 @@ class RayEngine:
             not be the same.
         equip: gives a worker its equipment; must be known by its name on the workers, too.
         files: gives the files that `equip` needs.
-        unit_videos: most videos in a unit.
+        views: what views are called; needed where jobs have others than 0.
+        unit_views: most views in a unit of more than one video.
 
     Attributes:
         report: who did the work.
@@ -54,15 +56,17 @@ class RayEngine:
         versions: dict[str, str],
         equip: Equip,
         files: Callable[[], dict[str, bytes]],
-        unit_videos: int = UNIT_VIDEOS,
+        views: Views | None = None,
+        unit_views: int = UNIT_VIEWS,
     ) -> None:
         self.report = CrewReport()
         self._address = address
         self._recipe = recipe
+        self._views = views or Views()
         self._versions = versions
         self._equip = equip
         self._files = files
-        self._unit_videos = unit_videos
+        self._unit_views = unit_views
 
     def __call__(self, missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
         """Embeds videos; see `features.embed.Engine`.
@@ -75,10 +79,12 @@ class RayEngine:
         # Links stay links: what they point at may lie elsewhere on another machine.
         jobs = [replace(job, path=job.path.absolute()) for job in missing]
         with connected(self._address) as ray:
-            crew = Crew(ray, self._recipe, self._equip, ray.put(self._files()), self.report)
+            files = ray.put(self._files())
+            crew = Crew(ray, self._recipe, self._views, self._equip, files, self.report)
             try:
                 crew.recruit()
-                most = max(1, min(self._unit_videos, len(jobs) // (4 * max(1, crew.size))))
+                views = sum(len(job.views) for job in jobs)
+                most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
                 crew.waiting.extend(cut_units(jobs, most=most))
                 yield from self._work(crew, phases)
             finally:
@@ -113,7 +119,7 @@ class RayEngine:
     ) -> Iterator[Finished]:
         """Takes a report apart; a damaged one is asked for again."""
         try:
-            results = list(unpack(unit, report, self._recipe))
+            results = list(unpack(unit, report, self._recipe, self._views))
         except StoreError as error:
             crew.again(unit, str(error))
             return

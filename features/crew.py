@@ -16,6 +16,7 @@ from typing import Any
 from data.errors import ToolError
 from features.recipe import Recipe
 from features.units import Equip, Unit
+from features.views import Views
 from features.worker import Ready, Worker
 
 TRIES = 4
@@ -78,6 +79,7 @@ class Crew:
     Args:
         ray: the module, connected.
         recipe: of the features.
+        views: what views are called.
         equip: gives a worker its equipment.
         files: reference to what it needs for that.
         report: told of all that happens.
@@ -87,11 +89,17 @@ class Crew:
     """
 
     def __init__(
-        self, ray: Any, recipe: Recipe, equip: Equip, files: Any, report: CrewReport
+        self,
+        ray: Any,
+        recipe: Recipe,
+        views: Views,
+        equip: Equip,
+        files: Any,
+        report: CrewReport,
     ) -> None:
         self.waiting: deque[Unit] = deque()
         self._ray = ray
-        self._arguments = (recipe, equip, files)
+        self._arguments = (recipe, views, equip, files)
         self._report = report
         self._hands: dict[tuple[str, int], Hand] = {}
         self._asked: dict[Any, tuple[Hand, Unit | None]] = {}

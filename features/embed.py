@@ -26,6 +26,10 @@ from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
 from features.summary import ExtractSummary, Phases
+from features.views import Views
+
+Augment = Callable[[Frames, str, int], Frames]
+"""Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,26 +41,30 @@ class Job:
         name: as the manifest or the command line has it.
         sha256: of the file, hex.
         duration_seconds: for the progress bar.
+        views: which views of it; 0 is the video as it is.
     """
 
     path: Path
     name: str
     sha256: str
     duration_seconds: float
+    views: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What became of one job: frames and features, or a failure.
+    """What became of a view of one job: frames and features; or of a whole job: a failure.
 
     Attributes:
         job: the job.
+        view: which view of it; after a failure, all that were asked for are meant.
         frames: as they were read; None after a failure.
         features: (T, D) float32; None after a failure.
         failure: None after a success.
     """
 
     job: Job
+    view: int = 0
     frames: Frames | None = None
     features: NDArray[np.float32] | None = None
     failure: Failure | None = None
@@ -64,15 +72,17 @@ class Embedded:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What is to be kept of one job.
+    """What is to be kept of a view of one job; or of a whole job: a failure.
 
     Attributes:
         job: the job.
+        view: which view of it; after a failure, all that were asked for are meant.
         sequence: None after a failure.
         failure: None after a success.
     """
 
     job: Job
+    view: int = 0
     sequence: StoredSequence | None = None
     failure: Failure | None = None
 
@@ -84,9 +94,11 @@ def extract(
     encoder: Encoder,
     store: FeatureStore,
     workers: int,
+    views: Views | None = None,
+    augment: Augment | None = None,
     progress: bool | None = None,
 ) -> ExtractSummary:
-    """Embeds every video that the store does not hold yet.
+    """Embeds every video, and every view of it, that the store does not hold yet.
 
     Whatever ends it early (Ctrl-C, a full disk, a bug), finished videos stay in the store's
     staging, and the next run goes on from there to the same shards.
@@ -97,6 +109,8 @@ def extract(
         encoder: the backbone of the store's recipe.
         store: open for writing.
         workers: threads that read.
+        views: what views are called; needed where jobs have others than 0.
+        augment: makes a view's frames; likewise. Called from the threads that read.
         progress: show a bar; None shows it on a terminal.
 
     Raises:
@@ -108,18 +122,22 @@ def extract(
         raise ValueError(
             f"encoder must be {store.recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
         )
+    named = views or Views()
 
     def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
-        results = embed_videos(missing, read=read, encoder=encoder, workers=workers, phases=phases)
+        results = embed_videos(
+            missing, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
+        )
         with closing(results):
             for result in results:
-                yield finished(result, store.recipe)
+                yield finished(result, store.recipe, named)
 
-    return keep_all(jobs, engine=engine, store=store, progress=progress)
+    return keep_all(jobs, engine=engine, store=store, views=named, progress=progress)
 
 
 Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
-"""Embeds jobs, each key once, and yields every one of them in any order; counts time up."""
+"""Embeds jobs, each of another video; yields, in any order, a result for each view of a job, or one
+failure for all of them. Counts time up."""
 
 
 def keep_all(
@@ -127,6 +145,7 @@ def keep_all(
     *,
     engine: Engine,
     store: FeatureStore,
+    views: Views | None = None,
     progress: bool | None = None,
 ) -> ExtractSummary:
     """Lets an engine embed what the store does not hold, and keeps each result as it comes.
@@ -135,6 +154,7 @@ def keep_all(
         jobs: as `extract` takes them.
         engine: is not started where nothing is missing.
         store: open for writing.
+        views: as in `extract`.
         progress: as in `extract`.
 
     Raises:
@@ -142,12 +162,31 @@ def keep_all(
     """
     begun = time.monotonic()
     summary = ExtractSummary()
-    named: dict[str, list[Job]] = {}  # by key
+    views = views or Views()
+    named: dict[str, list[Job]] = {}  # by sha256
     for job in jobs:
-        named.setdefault(sequence_key(job.sha256, store.recipe), []).append(job)
-    store.begin(list(named))
-    missing = {key: same[0] for key, same in named.items() if not store.has(key)}
-    summary.reused = sum(len(same) for key, same in named.items() if key not in missing)
+        named.setdefault(job.sha256, []).append(job)
+
+    def key_of(sha256: str, view: int) -> str:
+        return sequence_key(views.sha256(sha256, view), store.recipe)
+
+    wanted = {
+        sha256: sorted({view for job in same for view in job.views})
+        for sha256, same in named.items()
+    }
+    # Views come after all videos and in shards of their own: those of the videos are the same
+    # bytes with and without views.
+    store.begin(
+        [key_of(sha256, 0) for sha256, which in wanted.items() if 0 in which],
+        [key_of(sha256, view) for sha256, which in wanted.items() for view in which if view],
+    )
+    missing: dict[str, Job] = {}
+    for sha256, which in wanted.items():
+        lacking = tuple(view for view in which if not store.has(key_of(sha256, view)))
+        if lacking:
+            missing[sha256] = replace(named[sha256][0], views=lacking)
+        else:
+            summary.reused += len(named[sha256])
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
@@ -155,21 +194,24 @@ def keep_all(
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
         for result in results if missing else ():
-            key = sequence_key(result.job.sha256, store.recipe)
+            job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
-                same = [replace(result.failure, path=job.name) for job in named[key]]
-                summary.failures += same
-                store.fail(key)
+                summary.failures += [replace(result.failure, path=one.name) for one in same]
+                for view in job.views:
+                    store.fail(key_of(job.sha256, view))
+                bar.update(job.duration_seconds)
             elif (sequence := result.sequence) is not None:
                 clock = time.monotonic()
                 store.stage(sequence)
                 summary.phases.write += time.monotonic() - clock
-                summary.done += 1
-                summary.reused += len(named[key]) - 1
+                if result.view == job.views[0]:
+                    summary.done += 1
+                    summary.reused += len(same) - 1
+                    summary.video_seconds += job.duration_seconds
+                summary.augmented += result.view > 0
                 summary.frames += len(sequence.features)
                 summary.size_bytes += sequence.nbytes
-                summary.video_seconds += result.job.duration_seconds
-            bar.update(result.job.duration_seconds)
+                bar.update(job.duration_seconds / len(job.views))
     clock = time.monotonic()
     store.finish()
     summary.phases.write += time.monotonic() - clock
@@ -177,8 +219,13 @@ def keep_all(
     return summary
 
 
-def finished(result: Embedded, recipe: Recipe) -> Finished:
+def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
     """A result as the store keeps it.
+
+    Args:
+        result: of one view.
+        recipe: of the features.
+        views: what views are called.
 
     Raises:
         StoreError: a value is no number, or too large for the dtype: never an inf in the store.
@@ -193,16 +240,17 @@ def finished(result: Embedded, recipe: Recipe) -> Finished:
             f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
+    sha256 = views.sha256(result.job.sha256, result.view)
     sequence = StoredSequence(
-        sha256=result.job.sha256,
-        key=sequence_key(result.job.sha256, recipe),
-        path=result.job.name,
+        sha256=sha256,
+        key=sequence_key(sha256, recipe),
+        path=f"{result.job.name} (view {result.view})" if result.view else result.job.name,
         features=features,
         timestamps_seconds=result.frames.timestamps_seconds,
         boxes=result.frames.boxes,
         face_found=result.frames.face_found,
     )
-    return Finished(job=result.job, sequence=sequence)
+    return Finished(job=result.job, view=result.view, sequence=sequence)
 
 
 def embed_videos(
@@ -211,19 +259,33 @@ def embed_videos(
     read: Callable[[Path], Frames],
     encoder: Encoder,
     workers: int,
+    augment: Augment | None = None,
     phases: Phases | None = None,
 ) -> Generator[Embedded, None, None]:
     """Reads and embeds videos; results come as they are finished, in no fixed order.
+
+    A video is decoded once, whatever the number of its views; they come one after the other.
 
     Args:
         jobs: the videos.
         read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
         encoder: the backbone.
         workers: threads that read; each holds at most one video, and as many wait.
+        augment: makes a view's frames; needed where jobs have others than view 0.
         phases: where the time went, counted up.
     """
-    batcher: Batcher[tuple[Job, Frames]] = Batcher(encoder)
-    readers = Readers(jobs, read, workers=workers)
+    batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
+
+    def every_view(job: Job) -> tuple[Frames, ...]:
+        frames = read(job.path)
+        found = []
+        for view in job.views:
+            if view and augment is None:
+                raise ValueError(f"view {view} of {job.name} needs a way to augment")
+            found.append(augment(frames, job.sha256, view) if view and augment else frames)
+        return tuple(found)
+
+    readers = Readers(jobs, every_view, workers=workers)
     try:
         for job, frames, problem in readers.outcomes():
             if isinstance(problem, VideoError):
@@ -231,17 +293,22 @@ def embed_videos(
             elif problem is not None:
                 problem.add_note(f"while reading {job.name}")
                 raise problem
-            elif frames is not None:
-                for tag, features in batcher.add((job, frames), frames.pixels):
-                    yield Embedded(job=tag[0], frames=tag[1], features=features)
-        for tag, features in batcher.flush():
-            yield Embedded(job=tag[0], frames=tag[1], features=features)
+            for view, seen in zip(job.views, frames, strict=False):  # none after a problem
+                for done, features in batcher.add((job, view, seen), seen.pixels):
+                    yield _embedded(done, features)
+        for done, features in batcher.flush():
+            yield _embedded(done, features)
     finally:
         readers.stop()
         if phases is not None:
             phases.read += readers.read_seconds
             phases.waiting += readers.waited_seconds
             phases.backbone += batcher.seconds
+
+
+def _embedded(done: tuple[Job, int, Frames], features: NDArray[np.float32]) -> Embedded:
+    job, view, frames = done
+    return Embedded(job=job, view=view, frames=frames, features=features)
 
 
 def _failure(job: Job, error: VideoError) -> Failure:

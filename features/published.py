@@ -33,6 +33,7 @@ from features.layout import (
 )
 from features.recipe import Recipe, canonical
 from features.shard import Shard, StoredSequence, file_sha256
+from features.views import Views
 
 FORMAT = FEATURES_FORMAT
 VERSION = 1
@@ -83,6 +84,7 @@ def publish(
     provenance: dict[str, Any],
     sha256s: Iterable[str] | None = None,
     attach: Callable[[Path], None] | None = None,
+    views: Views | None = None,
 ) -> None:
     """Writes a published folder, whole or not at all; an older one is replaced.
 
@@ -96,6 +98,7 @@ def publish(
         sha256s: digests of the videos that were asked for; others in these shards are left from
             other runs and are not shown. None shows all.
         attach: writes what else belongs there into the new folder: weights of one's own.
+        views: of the training videos; None is one each.
 
     Raises:
         OutputError: it cannot be written.
@@ -123,6 +126,8 @@ def publish(
         }
         if shown != held:
             facts["only"] = sorted(shown)
+        if views is not None and views.count > 1:
+            facts["views"] = views.to_json()
         write_index(new, facts)
 
 
@@ -181,6 +186,7 @@ class Features:
         dim: D, length of one embedding.
         provenance: what the backbone was trained on; empty for a public one.
         listed: the shards as features.json lists them.
+        views: of the training videos.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -199,6 +205,7 @@ class Features:
             self.listed: list[dict[str, Any]] = list(facts["shards"])
             names = [str(entry["file"]) for entry in self.listed]
             only = None if facts.get("only") is None else set(facts["only"])
+            self.views = Views.from_json(facts.get("views"))
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
         self._places: dict[str, tuple[Shard, int]] = {}
@@ -208,6 +215,17 @@ class Features:
                 sha: (shard, n)
                 for n, sha in enumerate(shard.sha256s)
                 if only is None or sha in only
+            }
+        self._view_places: dict[str, tuple[Shard, int]] = {}
+        if self.views.count > 1:
+            held = tuple(self._places)
+            for number in range(1, self.views.count):
+                for video in held:
+                    sha = self.views.sha256(video, number)
+                    if sha in self._places:
+                        self._view_places[sha] = self._places[sha]
+            self._places = {
+                sha: place for sha, place in self._places.items() if sha not in self._view_places
             }
 
     def _shard(self, name: str) -> Shard:
@@ -224,6 +242,15 @@ class Features:
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._places
 
+    def has_view(self, sha256: str) -> bool:
+        """Whether it has this augmented view; `views.sha256` tells what a view is called."""
+        return sha256 in self._view_places
+
+    @property
+    def augmented(self) -> int:
+        """How many augmented views are in it, beside the videos as they are."""
+        return len(self._view_places)
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -233,12 +260,12 @@ class Features:
         return tuple(self._places)
 
     def sequence(self, sha256: str) -> StoredSequence:
-        """The features of the video with this digest; arrays are views of memory maps.
+        """The features of the video or view with this digest; arrays are views of memory maps.
 
         Raises:
             InputError: there are none.
         """
-        place = self._places.get(sha256)
+        place = self._places.get(sha256) or self._view_places.get(sha256)
         if place is None:
             raise InputError(f"{self.folder} has no features of the video {sha256[:12]}")
         shard, number = place
@@ -247,7 +274,8 @@ class Features:
     @property
     def shards(self) -> list[Shard]:
         """The shards in it, each once."""
-        return list({id(shard): shard for shard, _ in self._places.values()}.values())
+        places = (*self._places.values(), *self._view_places.values())
+        return list({id(shard): shard for shard, _ in places}.values())
 
     def failures(self) -> list[dict[str, str]]:
         """The rows of failures.csv."""

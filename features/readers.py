@@ -10,8 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from data.frames import Frames
 
@@ -21,27 +20,20 @@ STOP_SECONDS = 5.0
 """How long the end of a broken-off run waits for videos in flight."""
 
 
-class HasPath(Protocol):
-    """A task of reading one file."""
-
-    @property
-    def path(self) -> Path: ...
-
-
-Task = TypeVar("Task", bound=HasPath)
+Task = TypeVar("Task")
 
 
 class Outcome(NamedTuple, Generic[Task]):
-    """What became of one task: frames or a problem."""
+    """What became of one task: the frames of each view that was asked for, or a problem."""
 
     task: Task
-    frames: Frames | None
+    frames: tuple[Frames, ...]
     problem: BaseException | None
 
     @property
     def nbytes(self) -> int:
         """What its pixels take in memory."""
-        return 0 if self.frames is None else self.frames.pixels.nbytes
+        return sum(one.pixels.nbytes for one in self.frames)
 
 
 class Readers(Generic[Task]):
@@ -49,7 +41,7 @@ class Readers(Generic[Task]):
 
     Args:
         tasks: what to read, first to last.
-        read: turns a file into frames.
+        read: does a task: a file's frames, once for each view.
         workers: threads.
 
     Attributes:
@@ -58,7 +50,7 @@ class Readers(Generic[Task]):
     """
 
     def __init__(
-        self, tasks: Sequence[Task], read: Callable[[Path], Frames], *, workers: int
+        self, tasks: Sequence[Task], read: Callable[[Task], tuple[Frames, ...]], *, workers: int
     ) -> None:
         self.read_seconds = 0.0
         self.waited_seconds = 0.0
@@ -112,9 +104,9 @@ class Readers(Generic[Task]):
                 return
             clock = time.monotonic()
             try:
-                outcome = Outcome(task, self._read(task.path), None)
+                outcome = Outcome(task, self._read(task), None)
             except BaseException as error:  # noqa: BLE001 - handed over; the consumer judges it
-                outcome = Outcome(task, None, error)
+                outcome = Outcome(task, (), error)
             with self._changed:
                 self.read_seconds += time.monotonic() - clock
                 while not self._stopped and not self._fits(outcome.nbytes):

@@ -71,6 +71,7 @@ class FeatureStore:
         self._sealed = self.folder / SHARDS
         self._staged: dict[str, Staged] = {}
         self._order: list[str] = []
+        self._cut = 0  # place in the order at which a shard ends in any case
         self._settled: set[str] = set()
         self._cursor = 0
         self._pending: list[str] = []
@@ -166,9 +167,16 @@ class FeatureStore:
         """Whether the store holds this sequence, sealed or staged."""
         return key in self.shards or key in self._staged
 
-    def begin(self, keys: Sequence[str]) -> None:
-        """Says which sequences this run wants, in the manifest's order."""
-        self._order = [key for key in dict.fromkeys(keys) if key not in self.shards]
+    def begin(self, keys: Sequence[str], apart: Sequence[str] = ()) -> None:
+        """Says which sequences this run wants, in the manifest's order.
+
+        Args:
+            keys: of the first ones.
+            apart: of those after them, which never share a shard with them.
+        """
+        first = [key for key in dict.fromkeys(keys) if key not in self.shards]
+        self._order = first + [key for key in dict.fromkeys(apart) if key not in self.shards]
+        self._cut = len(first)
         self._settled = {key for key in self._order if key in self._staged}
         self._cursor = 0
         self._pending, self._pending_bytes = [], 0
@@ -217,6 +225,8 @@ class FeatureStore:
                 self._pending_bytes += self._staged[key].nbytes
                 if self._pending_bytes >= self._shard_bytes:
                     self._seal()
+            if self._cursor == self._cut < len(self._order) and self._pending:
+                self._seal()
 
     def _seal(self) -> None:
         """Joins the pending sequences into one shard, then drops their staged files.

@@ -33,8 +33,9 @@ class ExtractSummary:
     """What a run of `extract` did.
 
     Attributes:
-        done: videos embedded in this run.
+        done: videos embedded in this run, some view of them at least.
         reused: videos whose features were there, or came with a file of the same bytes.
+        augmented: augmented views embedded in this run.
         failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
         size_bytes: rows written in this run.
@@ -45,6 +46,7 @@ class ExtractSummary:
 
     done: int = 0
     reused: int = 0
+    augmented: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
     size_bytes: int = 0

@@ -25,9 +25,10 @@ from features.published import Failure
 from features.recipe import Recipe, sequence_key
 from features.shard import Shard, file_sha256, write_shard
 from features.summary import Phases
+from features.views import Views
 
-UNIT_VIDEOS = 32
-"""With 32 frames each they fill whole batches, and a lost worker costs a minute or so."""
+UNIT_VIEWS = 32
+"""In a unit. With 32 frames each they fill whole batches, and a lost worker costs a minute or so."""
 UNIT_SECONDS = 1800.0
 """Of video in a unit; a longer video is a unit of its own."""
 
@@ -67,7 +68,7 @@ class UnitReport:
     Attributes:
         shard: bytes of a sealed shard with the sequences of all that gave any; empty if none did.
         sha256: of `shard`.
-        failures: digest of the video -> why it gave none.
+        failures: digest of the video -> why it gave none, nor any view.
         unseen: videos that the worker could not even look at.
         phases: where the time went.
     """
@@ -80,7 +81,7 @@ class UnitReport:
 
 
 class Equipment(Protocol):
-    """What a worker embeds with.
+    """What a worker embeds with; its methods are called from several threads.
 
     Attributes:
         encoder: the backbone.
@@ -96,33 +97,39 @@ class Equipment(Protocol):
     def read(self, path: Path) -> Frames:
         """Turns a file into frames; raises VideoError."""
 
+    def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
+        """Makes a view's frames; see `features.embed.Augment`."""
+
 
 def cut_units(jobs: Sequence[Job], *, most: int, seconds: float = UNIT_SECONDS) -> list[Unit]:
     """Cuts jobs into units of neighbours.
 
     Args:
         jobs: in the manifest's order.
-        most: videos in a unit.
+        most: views in a unit of more than one video.
         seconds: of video in a unit of more than one.
     """
     units: list[Unit] = []
-    length = 0.0
+    length, views = 0.0, 0
     for job in jobs:
-        full = not units or len(units[-1].jobs) >= most or length + job.duration_seconds > seconds
-        if full:
-            units.append(Unit(number=len(units), jobs=[]))
-            length = 0.0
-        units[-1].jobs.append(job)
         length += job.duration_seconds
+        views += len(job.views)
+        if not units or views > most or length > seconds:
+            units.append(Unit(number=len(units), jobs=[]))
+            length, views = job.duration_seconds, len(job.views)
+        units[-1].jobs.append(job)
     return units
 
 
-def embed_unit(unit: Unit, recipe: Recipe, equipment: Equipment, *, threads: int) -> UnitReport:
+def embed_unit(
+    unit: Unit, recipe: Recipe, views: Views, equipment: Equipment, *, threads: int
+) -> UnitReport:
     """Embeds a unit: what a worker does.
 
     Args:
         unit: the videos; each must be there, with the bytes that the sender saw.
         recipe: of the features.
+        views: what views are called.
         equipment: the worker's.
         threads: that read.
 
@@ -136,20 +143,26 @@ def embed_unit(unit: Unit, recipe: Recipe, equipment: Equipment, *, threads: int
     phases = Phases(faces=-equipment.faces_seconds)
     sequences, failures = {}, {}
     results = embed_videos(
-        jobs, read=equipment.read, encoder=equipment.encoder, workers=threads, phases=phases
+        jobs,
+        read=equipment.read,
+        encoder=equipment.encoder,
+        workers=threads,
+        augment=equipment.augment,
+        phases=phases,
     )
     with closing(results):
         for result in results:
-            kept = finished(result, recipe)
+            kept = finished(result, recipe, views)
             if kept.sequence is not None:
-                sequences[kept.job.sha256] = kept.sequence
+                sequences[kept.job.sha256, kept.view] = kept.sequence
             elif kept.failure is not None:
                 failures[kept.job.sha256] = kept.failure
     phases.faces += equipment.faces_seconds
     clock = time.monotonic()
     shard, sha256 = b"", hashlib.sha256().hexdigest()
     # In the unit's order, not as they were finished: equal units, equal shards.
-    ordered = [sequences[job.sha256] for job in jobs if job.sha256 in sequences]
+    places = [(job.sha256, view) for job in jobs for view in job.views]
+    ordered = [sequences[place] for place in places if place in sequences]
     if ordered:
         with tempfile.TemporaryDirectory(prefix="unmask-unit-") as folder:
             path = Path(folder) / "unit.h5"
@@ -170,13 +183,14 @@ def not_as_sent(job: Job) -> str:
         return f"it cannot be read there: {error.strerror}"
 
 
-def unpack(unit: Unit, report: UnitReport, recipe: Recipe) -> Iterator[Finished]:
+def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iterator[Finished]:
     """Takes a report apart, once every byte of its shard is known to be as it was written.
 
     Args:
         unit: what was sent.
         report: what came back.
         recipe: of the features.
+        views: what views are called.
 
     Raises:
         StoreError: something was changed on its way, is missing, or was not asked for.
@@ -192,18 +206,27 @@ def unpack(unit: Unit, report: UnitReport, recipe: Recipe) -> Iterator[Finished]
             if problems:
                 raise StoreError(f"{problems[0].file}: {problems[0].message}")
             shard = Shard(path)
-            # Views of a memory map, which outlives the file's name.
+            # Slices of a memory map, which outlives the file's name.
             sequences = {key: shard.sequence(number) for number, key in enumerate(shard.keys)}
-    wanted = {sequence_key(job.sha256, recipe): job for job in unit.jobs}
-    failed = {sequence_key(sha256, recipe) for sha256 in report.failures}
-    unseen = {sequence_key(one.job.sha256, recipe) for one in report.unseen}
-    if sorted([*sequences, *failed, *unseen]) != sorted(wanted):
+    jobs = {job.sha256: job for job in unit.jobs}
+    keys = {
+        job.sha256: [sequence_key(views.sha256(job.sha256, view), recipe) for view in job.views]
+        for job in unit.jobs
+    }
+    wanted = {
+        key: (job, view)
+        for job in unit.jobs
+        for key, view in zip(keys[job.sha256], job.views, strict=True)
+    }
+    without = [*report.failures, *(one.job.sha256 for one in report.unseen)]
+    lacking = [key for sha256 in without for key in keys.get(sha256, [sha256])]
+    if sorted([*sequences, *lacking]) != sorted(wanted):
         raise StoreError(f"unit {unit.number} came back with other videos than were sent")
-    for key, job in wanted.items():
-        if key in sequences:
-            yield Finished(job=job, sequence=sequences[key])
-        elif key in failed:
-            yield Finished(job=job, failure=report.failures[job.sha256])
+    for key, sequence in sequences.items():
+        job, view = wanted[key]
+        yield Finished(job=job, view=view, sequence=sequence)
+    for sha256, failure in report.failures.items():
+        yield Finished(job=jobs[sha256], failure=failure)
 
 
 Equip = Callable[[dict[str, bytes], int], Equipment]

@@ -13,6 +13,7 @@ from data import errors
 from data.errors import ToolError, UnmaskError
 from features.recipe import Recipe
 from features.units import Equip, Equipment, Unit, UnitReport, embed_unit
+from features.views import Views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +53,17 @@ class Worker:
 
     Args:
         recipe: of the features.
+        views: what views are called.
         equip: gives it what it embeds with.
         files: of the backbone.
         threads: that it may use.
     """
 
-    def __init__(self, recipe: Recipe, equip: Equip, files: dict[str, bytes], threads: int) -> None:
+    def __init__(
+        self, recipe: Recipe, views: Views, equip: Equip, files: dict[str, bytes], threads: int
+    ) -> None:
         self._recipe = recipe
+        self._views = views
         self._equip = equip
         self._files = files
         self._threads = threads
@@ -84,7 +89,9 @@ class Worker:
         try:
             if self._equipment is None:
                 raise ValueError("prepare must come first")
-            return embed_unit(unit, self._recipe, self._equipment, threads=self._threads)
+            return embed_unit(
+                unit, self._recipe, self._views, self._equipment, threads=self._threads
+            )
         except Exception as error:  # noqa: BLE001 - told to the driver, which judges it
             return _trouble(error)
 

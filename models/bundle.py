@@ -3,6 +3,8 @@
     head.keras       the LSTM head, normaliser inside
     baseline.keras   the mean-pool baseline trained on the same features, where there is one
     bundle.json      recipe, backbone, thresholds, versions, what it was trained on
+    history.csv      each epoch of the head's training, to plot
+    validation.json  what each head's best epoch reached on the validation split, to choose by
     backbone/        the weights, where no wheel and no download has them: fine-tuned or your own
 
 The same head gives the same bytes, so that DVC sees no change where there is none.
@@ -32,6 +34,7 @@ from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
 from models.quiet import keras
 from models.settings import HeadConfig
 from models.train import Trained, score
+from models.training_history import write_history
 
 if TYPE_CHECKING:
     from features.sequences import Sequences
@@ -150,6 +153,7 @@ class Bundle:
             if carried:
                 save_backbone(carried, new / "backbone")
             write_json(new / BUNDLE_RECORD, facts)
+            write_history(new, {head.config.kind: head for head in heads.values()})
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:

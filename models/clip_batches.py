@@ -7,9 +7,8 @@ and NumPy without Python's lock, so the step hardly ever waits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,6 @@ from models.distort import distort, draw_distortion
 
 if TYPE_CHECKING:
     from models.settings import FinetuneConfig
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ def clip_batches(
     draw: np.random.Generator,
     forger: Forger | None = None,
 ) -> Iterator[ClipBatch]:
-    """The batches of one epoch, one after the other; `ahead` makes them early.
+    """The batches of one epoch, one after the other; `models.ahead` makes them early.
 
     Args:
         learn: training clips.
@@ -80,12 +77,3 @@ def clip_batches(
             zoom=config.zoom,
         )
         yield ClipBatch(videos=videos, clips=clips, transforms=transforms)
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, each made by another thread while the one before it is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item

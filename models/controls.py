@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from sklearn.metrics import log_loss
 
 from models.calibration import sigmoid
 from models.evaluate import choose_threshold
+
+if TYPE_CHECKING:
+    from features.padded import Rows
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the penalty; the one of least validation loss is taken."""
@@ -141,7 +144,7 @@ METADATA = ("size", "bit rate", "duration", "resolution", "frame rate")
 """Names of the first columns of `metadata`."""
 
 
-def pooled(features: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def pooled(features: Rows, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The mean embedding of each video, (N, T, D), (N, T) -> (N, D) float64."""
     found = np.zeros((len(features), features.shape[-1]))
     for row, (frames, exists) in enumerate(zip(features, mask, strict=True)):
@@ -150,10 +153,9 @@ def pooled(features: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDAr
 
 
 def shuffled(
-    features: NDArray[np.floating[Any]], mask: NDArray[np.bool_], *, seed: int
+    features: NDArray[np.floating[Any]], mask: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.floating[Any]]:
     """The same frames of each video in another order; padding stays where it is."""
-    rng = np.random.default_rng(seed)
     found = features.copy()
     for row, exists in enumerate(mask):
         there = np.flatnonzero(exists)

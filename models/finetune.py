@@ -36,7 +36,8 @@ from models.finetune_checkpoint import (
 from models.finetune_net import FinetuneNet
 from models.quiet import seed_everything
 from models.settings import FinetuneConfig
-from models.train import BestSoFar, check_splits
+from models.splits import check_splits
+from models.train import BestSoFar
 
 if TYPE_CHECKING:
     from data.frames import Frames

@@ -17,9 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from features.batches import Encoder
+from models.ahead import ahead
 from models.augment import transform_clips
 from models.backbone import Backbone, residual_blocks
-from models.clip_batches import ahead, clip_batches
+from models.clip_batches import clip_batches
 from models.clip_forging import Forger
 from models.clips import Clips
 from models.encoder import make_encoder

@@ -6,25 +6,24 @@ longer than a step on the few hundred videos that people have.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
-from tqdm import tqdm
 
 from data.errors import DatasetError
 from models.head import build_head
+from models.head_batches import head_batches
 from models.quiet import keras, seed_everything, tf
 from models.settings import CLASSES, HeadConfig, TrainConfig
+from models.splits import check_splits
+from models.training_log import TrainingLog
 
 if TYPE_CHECKING:
+    from features.padded import Rows
     from features.sequences import Sequences
-
-FEWEST_VIDEOS = 10
-"""Below this nothing that is learnt means anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ def train_head(
     head: HeadConfig,
     config: TrainConfig,
     seed: int = 0,
-    progress: bool | None = None,
+    log: TrainingLog | None = None,
 ) -> Trained:
     """Trains a head and restores the epoch with the highest validation AUC.
 
@@ -62,12 +61,13 @@ def train_head(
     validation videos AUC moves in steps.
 
     Args:
-        train: training split; features (N, T, D), mask (N, T), labels (N,).
+        train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
+            several views, each epoch draws one of each.
         val: validation split, the same T or another.
         head: shape of the head.
         config: how to train it.
         seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
-        progress: show a bar; None shows it on a terminal.
+        log: is told of each epoch; None shows a table where stderr is a terminal.
 
     Raises:
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
@@ -82,19 +82,11 @@ def train_head(
     shuffle = np.random.default_rng(seed)
     stopping = BestSoFar(patience=config.patience)
     history: list[dict[str, float]] = []
-    shown = sys.stderr.isatty() if progress is None else progress
-    with tqdm(range(1, config.epochs + 1), desc="train", unit="epoch", disable=not shown) as bar:
-        for epoch in bar:
-            order = shuffle.permutation(len(train.labels))
-            losses, scores = np.zeros(len(order)), np.zeros(len(order))
-            for start in range(0, len(order), config.batch_size):
-                rows = np.sort(order[start : start + config.batch_size])
-                batch_losses, batch_scores = step(
-                    tf.constant(train.features[rows]),
-                    tf.constant(train.mask[rows]),
-                    tf.constant(train.labels[rows], tf.float32),
-                    tf.constant(weights[rows]),
-                )
+    with log or TrainingLog(head.kind) as told:
+        for epoch in range(1, config.epochs + 1):
+            losses, scores = np.zeros(len(weights)), np.zeros(len(weights))
+            for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
+                batch_losses, batch_scores = step(*inputs)
                 losses[rows], scores[rows] = batch_losses.numpy(), batch_scores.numpy()
             row = {
                 "epoch": epoch,
@@ -107,8 +99,9 @@ def train_head(
                 "val_auc": float(roc_auc_score(val.labels, val_scores)),
             }
             history.append(row)
-            bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
-            if stopping.done(epoch, row["val_auc"], row["val_loss"], model.get_weights):
+            over = stopping.done(epoch, row["val_auc"], row["val_loss"], model.get_weights)
+            told.epoch(row, best=stopping.epoch == epoch)
+            if over:
                 break
     model.set_weights(stopping.weights)
     return Trained(
@@ -144,7 +137,7 @@ def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray
 
 
 def frame_statistics(
-    features: NDArray[np.floating[Any]], mask: NDArray[np.bool_]
+    features: Rows, mask: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and variance, each (D,) float64, over all frames that exist; one video at a time.
 
@@ -175,30 +168,6 @@ def video_weights(
     else:
         each = np.array([class_weight[name] for name in CLASSES])
     return np.asarray(each[labels], np.float32)
-
-
-def check_splits(train: NDArray[Any], val: NDArray[Any]) -> None:
-    """Refuses labels that nothing can be learnt from, saying which and what to do.
-
-    Raises:
-        DatasetError: a split is empty or lacks a class, or both have too few videos together.
-    """
-    if len(train) + len(val) < FEWEST_VIDEOS:
-        raise DatasetError(
-            f"training and validation need at least {FEWEST_VIDEOS} videos with features, "
-            f"got {len(train) + len(val)}; add videos and index them anew"
-        )
-    for name, labels in (("training", train), ("validation", val)):
-        if len(labels) == 0:
-            raise DatasetError(
-                f"the {name} split has no videos; index anew with a larger share or other groups"
-            )
-        for label, word in enumerate(CLASSES):
-            if not np.any(np.asarray(labels) == label):
-                raise DatasetError(
-                    f"the {name} split has no {word} video among {len(labels)}; "
-                    f"add {word} videos, or index anew with another split"
-                )
 
 
 def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
@@ -251,7 +220,7 @@ class BestSoFar:
         return f"reached the limit of {epochs} epochs; {restored}"
 
 
-def _train_step(model: Any, optimizer: Any, like: NDArray[Any]) -> Any:
+def _train_step(model: Any, optimizer: Any, like: Rows) -> Any:
     """One compiled step of gradient descent, for any number of videos and frames `like` these."""
     variables = model.trainable_variables
     optimizer.build(variables)

@@ -338,6 +338,9 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="Bundle folder to write.")],
     params: ParamsOption = None,
     set_: SetOption = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there, too.")
+    ] = None,
 ) -> None:
     """Train the LSTM head, and its mean-pool baseline, on cached features.
 
@@ -345,7 +348,45 @@ def train(
     """
     from pipeline import stages
 
-    stages.train_bundle(features, out, manifest=manifest, params=load(params, set_))
+    stages.train_bundle(
+        features, out, manifest=manifest, params=load(params, set_), tensorboard=tensorboard
+    )
+
+
+@app.command()
+def sweep(
+    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
+    manifest: ManifestOption,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Sweep folder to write or go on with.")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option("--grid", metavar="KEY=A,B", help="Values of one parameter; repeatable."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting.")] = 3,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; default: the cores.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Train heads over a grid of parameters and seeds; rank them by validation alone.
+
+    Example: unmask sweep features --manifest manifest.csv -o sweep --grid head.units=64,128
+    """
+    from pipeline.sweep import sweep as run_sweep
+
+    run_sweep(
+        features,
+        out,
+        manifest=manifest,
+        grid=grid or [],
+        seeds=seeds,
+        params=params,
+        overrides=set_ or [],
+        workers=workers,
+        as_json=json_,
+    )
 
 
 @app.command()

@@ -16,6 +16,8 @@ from features.cluster import RayEngine
 from features.embed import Job, keep_all
 from features.store import FeatureStore
 from features.summary import ExtractSummary
+from features.views import Views
+from models.views import augment, make_views
 from pipeline.config import ExtractConfig, Params
 from pipeline.stages import TimedFaces, Wanted, versions, write_weights
 
@@ -52,10 +54,12 @@ def extract_on_ray(
             frames=wanted.frames,
             detector=wanted.recipe.face_detector,
             settings=params.extract,
+            views=wanted.views,
         ),
         files=partial(weights_files, wanted),
+        views=wanted.views,
     )
-    summary = keep_all(jobs, engine=engine, store=store)
+    summary = keep_all(jobs, engine=engine, store=store, views=wanted.views)
     report = engine.report
     if report.workers:
         again = f", {report.lost} lost, {report.repeated} units again" if report.repeated else ""
@@ -99,6 +103,10 @@ class Equipped:
         """Turns a file into frames."""
         return read_frames(path, self._frames, faces=self._faces)
 
+    def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
+        """Makes a view's frames, the same on every machine."""
+        return augment(frames, sha256, view)
+
 
 def equip(
     files: dict[str, bytes],
@@ -107,6 +115,7 @@ def equip(
     frames: FrameRecipe,
     detector: str | None,
     settings: ExtractConfig,
+    views: Views,
 ) -> Equipped:
     """Makes a worker ready.
 
@@ -116,9 +125,10 @@ def equip(
         frames: which frames, which crop.
         detector: digest of the face finder that the features ask for.
         settings: batch size and runtime.
+        views: that the features ask for.
 
     Raises:
-        ToolError: this machine finds faces in another way, or lacks a program.
+        ToolError: this machine finds faces or makes views in another way, or lacks a program.
         StoreError: the weights are not those that were sent.
     """
     from models.backbone import load_backbone
@@ -127,6 +137,8 @@ def equip(
 
     if detector not in (None, FaceFinder().digest):
         raise ToolError("it finds faces in another way; install the same unmask there as here")
+    if views != make_views(views.count):
+        raise ToolError("it augments in another way; install the same unmask there as here")
     limit_threads(threads)
     with tempfile.TemporaryDirectory(prefix="unmask-weights-") as scratch:
         for name, content in files.items():

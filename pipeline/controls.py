@@ -20,6 +20,9 @@ from pipeline.results import Control
 MOST_SETS = 12
 """More folders at the top than these are people, not data sets."""
 
+AT_ONCE = 512
+"""Videos whose features are in memory at once: all of them may be more than there is."""
+
 Measure = Callable[[NDArray[np.float64], float], Evaluation]
 """Scores (N,) and threshold to an evaluation, always on the same videos and draws."""
 
@@ -28,11 +31,14 @@ def score_frames(
     bundle: Bundle, sequences: Sequences, *, baseline: bool = False
 ) -> NDArray[np.float64]:
     """P(fake) of each frame as if it were the whole video, (N, T), NaN where there is none."""
-    there = sequences.mask
-    frames = sequences.features[there][:, None]  # (F, 1, D)
-    alone = replace(sequences, features=frames, mask=np.ones(frames.shape[:2], bool))
-    scores = np.full(there.shape, np.nan)
-    scores[there] = bundle.score(alone, baseline=baseline)
+    scores = np.full(sequences.mask.shape, np.nan)
+    start = 0
+    for part in sequences.parts(AT_ONCE):
+        there = part.mask
+        frames = part.features[there][:, None]  # (F, 1, D)
+        alone = replace(part, features=frames, mask=np.ones(frames.shape[:2], bool))
+        scores[start : start + len(part)][there] = bundle.score(alone, baseline=baseline)
+        start += len(part)
     return scores
 
 
@@ -70,8 +76,12 @@ def run_controls(
         found["logistic regression"] = measure(linear.score(means), linear.threshold)
     kind = bundle.head.config.kind.upper()
     if bundle.head.config.kind != "mean":  # its own order does not matter to a mean
-        mixed = replace(sequences, features=shuffled(sequences.features, sequences.mask, seed=seed))
-        found[f"{kind}, shuffled frames"] = measure(bundle.score(mixed), threshold)
+        rng = np.random.default_rng(seed)
+        mixed = [
+            bundle.score(replace(part, features=shuffled(part.features[:], part.mask, rng)))
+            for part in sequences.parts(AT_ONCE)
+        ]
+        found[f"{kind}, shuffled frames"] = measure(np.concatenate(mixed), threshold)
     middle = [np.flatnonzero(row)[row.sum() // 2] for row in sequences.mask]
     single = frame_scores[np.arange(len(sequences)), middle]
     found[f"{kind}, one frame"] = measure(single, threshold)

@@ -65,6 +65,8 @@ def describe(features: Features, *, each: bool = False) -> dict[str, Any]:
     )
     return facts | {
         "videos": len(features),
+        "views": features.views.count,
+        "augmented views": features.augmented,
         "failures": len(features.failures()),
         "dim": features.dim,
         "trained on": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -44,6 +44,7 @@ from features.recipe import Recipe, sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from features.summary import ExtractSummary, where_time_went
+from features.views import Views
 from models.identity import (
     BUNDLE_RECORD,
     RECORD,
@@ -54,6 +55,7 @@ from models.identity import (
     identity_of,
     remember,
 )
+from models.views import augment, make_views
 from pipeline.config import Params
 from pipeline.crops import stored_crops
 
@@ -157,14 +159,15 @@ def extract_features(
     named = named_videos(source, root)
     check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
-    jobs, failures = make_jobs(named, digests)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
+    jobs, failures = make_jobs(named, digests, views=wanted.views.count)
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
         adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
         if adopted:
-            print(f"{out}: {adopted} videos adopted into {store}")
+            kinds = "videos" if wanted.views.count == 1 else "videos and views"
+            print(f"{out}: {adopted} {kinds} adopted into {store}")
         if engine == "ray":
             from pipeline.cluster import extract_on_ray
 
@@ -172,7 +175,15 @@ def extract_features(
         else:
             summary = run_extraction(jobs, wanted, opened, params, workers)
         summary.failures += failures
-        keys = {sequence_key(job.sha256, recipe) for job in jobs}
+        # A video that failed now is not shown, even where an earlier run embedded it.
+        failed_now = {failure.path for failure in summary.failures}
+        sha256s = [
+            wanted.views.sha256(job.sha256, view)
+            for job in jobs
+            if job.name not in failed_now
+            for view in job.views
+        ]
+        keys = {sequence_key(sha256, recipe) for sha256 in sha256s}
         shards = {key: shard for key, shard in opened.shards.items() if key in keys}
         publish(
             out,
@@ -181,8 +192,9 @@ def extract_features(
             dim=wanted.identity.dim,
             failures=summary.failures,
             provenance=wanted.identity.provenance,
-            sha256s=[job.sha256 for job in jobs],
+            sha256s=sha256s,
             attach=carry(wanted),
+            views=wanted.views,
         )
     tell_extraction(summary, out, workers)
     print(f"next: {after_extraction(source, out, bundle)}")
@@ -225,9 +237,15 @@ def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video
 
 
 def make_jobs(
-    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
+    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache, *, views: int = 1
 ) -> tuple[list[Job], list[Failure]]:
-    """Digests each file; one that is gone, or not the one that was indexed, is a failure."""
+    """Digests each file; one that is gone, or not the one that was indexed, is a failure.
+
+    Args:
+        named: as `named_videos` gives them.
+        digests: of files that were digested before.
+        views: of each video that the manifest has in the training split; others have one.
+    """
     jobs, failures = [], []
     for name, path, video in named:
         try:
@@ -241,7 +259,16 @@ def make_jobs(
             failures.append(failure_row(name, problem))
             continue
         seconds = video.duration_seconds if video else path.stat().st_size / 250_000
-        jobs.append(Job(path=path, name=name, sha256=sha256, duration_seconds=max(seconds, 0.1)))
+        learnt = video is not None and video.split == "train"
+        jobs.append(
+            Job(
+                path=path,
+                name=name,
+                sha256=sha256,
+                duration_seconds=max(seconds, 0.1),
+                views=tuple(range(views if learnt else 1)),
+            )
+        )
     digests.save()
     return jobs, failures
 
@@ -255,12 +282,14 @@ class Wanted:
         recipe: of the features.
         identity: the backbone's.
         load: loads the backbone; takes seconds.
+        views: of each training video.
     """
 
     frames: FrameRecipe
     recipe: Recipe
     identity: Identity
     load: Callable[[], Backbone]
+    views: Views = field(default_factory=Views)
 
 
 def what_to_extract(
@@ -290,7 +319,8 @@ def what_to_extract(
         backbone_digest=known.digest,
         dtype=params.extract.dtype,
     )
-    return Wanted(frames=frames, recipe=recipe, identity=known, load=load)
+    views = make_views(frames.views)
+    return Wanted(frames=frames, recipe=recipe, identity=known, load=load, views=views)
 
 
 def load_named(name: str, params: Params) -> Backbone:
@@ -342,6 +372,8 @@ def run_extraction(
         encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,
+        views=wanted.views,
+        augment=augment,
     )
     if faces is not None:
         summary.phases.faces = faces.seconds
@@ -399,6 +431,7 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
     print(
         f"{out}: {summary.done} videos done, {summary.reused} reused, "
         f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
+        + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
     )
     if summary.frames:
         wall = max(summary.wall_seconds, 1e-9)
@@ -470,12 +503,14 @@ def finetune_backbone(
     print(f"next: unmask extract {manifest} --backbone {out} -o features")
 
 
-def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -> None:
+def train_bundle(
+    features: Path, out: Path, *, manifest: Path, params: Params, tensorboard: Path | None = None
+) -> None:
     """`unmask train`: trains the head and its baseline on cached features."""
     opened = Features(features)
     videos = Manifest.read(manifest)
     check_replaceable(out, marker=BUNDLE_RECORD)
-    train = load_sequences(opened, videos.split("train"))
+    train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
     if not len(train):
         raise DatasetError(
@@ -485,21 +520,28 @@ def train_bundle(features: Path, out: Path, *, manifest: Path, params: Params) -
     from models.bundle import Bundle, BundledHead
     from models.calibration import calibrate
     from models.train import score, train_head
+    from models.training_log import TrainingLog
 
+    if train.views is not None:
+        print(f"{opened.views.count} views of each training video, one drawn in each epoch")
+    if train.viewless:
+        print(f"{train.viewless} training videos lack augmented views; extract again to make them")
+    runs = None if tensorboard is None else tensorboard / out.name
     heads = {}
     baseline = replace(params.head, kind="mean")
     for name, head in {"head": params.head, "baseline": baseline}.items():
         if name == "baseline" and params.head.kind == "mean":
             continue
-        trained = train_head(train, val, head=head, config=params.train, seed=params.seed)
+        log = TrainingLog(head.kind, tensorboard=runs)
+        trained = train_head(train, val, head=head, config=params.train, seed=params.seed, log=log)
         calibration, threshold = calibrate(
             val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
         )
         heads[name] = BundledHead.of(trained, threshold=threshold, calibration=calibration)
         best = trained.history[trained.best_epoch - 1]
         print(
-            f"{head.kind}: {trained.stop_reason}; epoch {trained.best_epoch} kept, "
-            f"validation AUC {best['val_auc']:.3f}"
+            f"{head.kind}: {len(trained.history)} epochs; {trained.stop_reason}, "
+            f"loss {best['val_loss']:.4f}"
         )
     Bundle(
         head=heads["head"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from data.errors import StoreError
 from data.frames import Frames
 from features.units import Equip
-from tests.features.conftest import FakeEncoder, read_fake
+from tests.features.conftest import FakeEncoder, read_fake, turned
 
 VERSIONS = {"test": "1"}
 
@@ -28,6 +28,10 @@ class FakeEquipment:
         if "bug" in path.name:
             raise ZeroDivisionError("a bug")
         return read_fake(path)
+
+    def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
+        """As `turned`."""
+        return turned(frames, sha256, view)
 
 
 def equip(files: dict[str, bytes], threads: int) -> FakeEquipment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def read_fake(path: Path) -> Frames:
         boxes=draw.random((count, 4)).astype(np.float32),
         face_found=draw.random(count) < 0.9,
     )
+
+
+def turned(frames: Frames, sha256: str, view: int) -> Frames:
+    """A view that depends on the video and the view's number, as a real one does."""
+    return replace(frames, pixels=np.roll(frames.pixels, view + int(sha256[:2], 16) % 2, axis=1))
 
 
 class FakeEncoder:

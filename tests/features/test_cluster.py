@@ -22,15 +22,17 @@ from features.shard import StoredSequence
 from features.store import FeatureStore
 from features.summary import ExtractSummary
 from features.units import UnitReport, cut_units
+from features.views import Views
 from tests.conftest import add_node
 from tests.features.clustered import KNOWN, VERSIONS, FakeEquipment
-from tests.features.conftest import FakeEncoder, make_recipe
+from tests.features.conftest import FakeEncoder, make_recipe, turned
 from tests.features.fake_ray import Call, FakeRay, FakeRayError, node
 
 NAMES = [f"video-{number:02d}" for number in range(22)]
 NAMES[5:5] = ["bad-1"]
 NAMES[15:15] = ["bad-2"]
 SHARD_BYTES = 900
+VIEWS = Views(count=3, augmentation={"turn": 1})
 
 
 def files(folder: Path, names: Sequence[str]) -> list[Job]:
@@ -78,11 +80,12 @@ def run_on_ray(
         versions=VERSIONS,
         equip=KNOWN[equipped],
         files=lambda: {"pace": str(pace).encode()},
-        unit_videos=4,
+        views=VIEWS,
+        unit_views=4,
     )
     with Counting(root, recipe, versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         store.then = then
-        summary = keep_all(jobs, engine=engine, store=store, progress=False)
+        summary = keep_all(jobs, engine=engine, store=store, views=VIEWS, progress=False)
     return summary, engine.report
 
 
@@ -92,7 +95,7 @@ def run_here(root: Path, jobs: Sequence[Job]) -> ExtractSummary:
     with FeatureStore(root, make_recipe(), versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         return extract(
             jobs, read=equipment.read, encoder=equipment.encoder, store=store, workers=2,
-            progress=False,
+            views=VIEWS, augment=turned, progress=False,
         )  # fmt: skip
 
 
@@ -163,6 +166,36 @@ def test_every_way_to_lose_a_unit_ends_in_the_same_shards(fake: FakeRay, tmp_pat
     assert shards(tmp_path / "ray") == shards(tmp_path / "here")
     assert rows(summary) == rows(here)
     assert all(actor.dead for actor in fake.actors)
+
+
+def test_views_come_back_with_their_videos(fake: FakeRay, tmp_path: Path) -> None:
+    jobs = files(tmp_path / "videos", NAMES)
+    run_on_ray("any", tmp_path / "ray", jobs[:3])  # of these, only the other views are sent out
+    run_here(tmp_path / "here", jobs[:3])
+    learnt = [replace(job, views=(0, 1, 2)) for job in jobs[:15]]
+    jobs = [*learnt, *jobs[15:], one_job(jobs[0].path, "again")]
+    sent: list[int] = []
+
+    def around(call: Call, answer: Any) -> Any:
+        if call.method == "embed":
+            sent.append(sum(len(job.views) for job in call.arguments[0].jobs))
+            if len(sent) % 3 == 0:
+                raise FakeRayError("the worker is lost")
+        return answer
+
+    fake.around = around
+    summary, report = run_on_ray("any", tmp_path / "ray", jobs)
+    here = run_here(tmp_path / "here", jobs)
+    assert report.repeated
+    assert max(sent) <= 4
+    assert shards(tmp_path / "ray") == shards(tmp_path / "here")
+    assert verify(tmp_path / "ray") == []
+    assert (summary.done, summary.augmented, summary.reused) == (22, 28, 1)
+    for name in ("done", "augmented", "reused", "frames", "size_bytes", "video_seconds"):
+        assert getattr(summary, name) == getattr(here, name), name
+    assert rows(summary) == rows(here)
+    again, _ = run_on_ray("any", tmp_path / "ray", [one for one in jobs if "bad" not in one.name])
+    assert (again.done, again.augmented, again.reused) == (0, 0, 23)
 
 
 def test_a_unit_that_ends_every_worker_ends_the_run_and_is_named(
@@ -293,6 +326,8 @@ def test_a_long_video_is_a_unit_of_its_own() -> None:
     units = cut_units(jobs, most=3, seconds=60)
     assert [len(unit.jobs) for unit in units] == [2, 1, 3, 1]
     assert [job for unit in units for job in unit.jobs] == jobs
+    views = [replace(job, views=tuple(range(4 if job is jobs[1] else 1))) for job in jobs]
+    assert [len(unit.jobs) for unit in cut_units(views, most=3)] == [1, 1, 3, 2]
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

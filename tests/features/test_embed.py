@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from data.errors import OutputError, StoreError
 from data.frames import Frames
 from features.batches import Batcher
-from features.embed import embed_videos, extract
+from features.embed import Job, embed_videos, extract
 from features.published import verify
 from features.readers import Readers
 from features.recipe import Recipe, sequence_key
@@ -255,9 +255,9 @@ def test_a_full_disk_while_staging_is_told_and_nothing_is_lost(
 def test_readers_stay_within_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
 
-    def reading(path: Path) -> Frames:
-        read.append(path.name)
-        return read_fake(path)
+    def reading(job: Job) -> tuple[Frames, ...]:
+        read.append(job.name)
+        return (read_fake(job.path),)
 
     jobs = [make_job(name) for name in NAMES]
     readers = Readers(jobs, reading, workers=2)

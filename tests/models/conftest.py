@@ -36,6 +36,7 @@ class MadeUp:
     features: NDArray[np.floating]  # (N, T, D)
     mask: NDArray[np.bool_]  # (N, T)
     labels: NDArray[np.int8]  # (N,)
+    views: None = None
 
 
 def made_up(count: int, *, signal: float = 1.0, steps: int = 6, dim: int = 8, seed: int = 0) -> Any:

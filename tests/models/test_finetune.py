@@ -15,9 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, DatasetError, OutputError, VideoError
+from models.ahead import ahead
 from models.augment import draw_transforms, transform_clips
 from models.backbone import Backbone, load_backbone
-from models.clip_batches import ahead, clip_batches
+from models.clip_batches import clip_batches
 from models.clips import Clips, balanced_batches, cached_clips
 from models.distort import Distortion, distort, draw_distortion
 from models.finetune import FinetuneConfig, Finetuned, finetune

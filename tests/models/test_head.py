@@ -51,6 +51,16 @@ def test_gives_probabilities(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("count", "steps"), [(1, 1), (1, 9), (3, 5)])
+def test_takes_any_number_of_videos_and_frames(kind: str, count: int, steps: int) -> None:
+    model, batch = build(kind), videos(count, steps)
+    got = scores(model, batch)
+    assert got.shape == (count,)
+    stored = {**batch, "features": batch["features"].astype(np.float16)}
+    np.testing.assert_allclose(scores(model, stored), got, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_never_changes_a_score(kind: str) -> None:
     model, batch = build(kind), videos()
     wanted = scores(model, batch)
@@ -84,6 +94,32 @@ def test_gradients_reach_every_weight(kind: str) -> None:
         model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
     ):
         assert np.any(np.asarray(gradient) != 0), weight.path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_has_no_gradient(kind: str) -> None:
+    model, batch = build(kind), videos()
+    features = tf.constant(batch["features"])
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        loss = tf.reduce_sum(model({**batch, "features": features}, training=False))
+    gradient = np.asarray(tape.gradient(loss, features))
+    assert not gradient[~batch["mask"]].any()
+    assert gradient[batch["mask"]].any(axis=1).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_step(kind: str) -> None:
+    """Dropout included."""
+
+    def step() -> list[NDArray[Any]]:
+        model = build(kind)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(videos(), training=True) ** 2)
+        return [np.asarray(one) for one in tape.gradient(loss, model.trainable_variables)]
+
+    for one, other in zip(step(), step(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -89,8 +89,10 @@ def test_every_stage_left_what_it_says(project):
         assert bool(index["provenance"]) == (weights == "finetuned")
     metrics = json.loads(project.call("dvc", "metrics", "show", "--json"))
     assert "auc" in json.dumps(metrics)
+    assert "val_auc" in json.dumps(metrics)
     plots = project.call("dvc", "plots", "show", "--out", str(project.folder / "plots"))
     assert "index.html" in plots
+    assert "Loss of frozen" in (project.folder / "plots" / "index.html").read_text()
 
 
 def test_the_store_and_the_features_are_one_file_on_disk(project):
@@ -130,6 +132,26 @@ def test_a_head_parameter_reruns_train_and_evaluate_alone(project):
     expected = {f"{stage}@{w}" for stage in ("train", "evaluate") for w in ("frozen", "finetuned")}
     assert ran == expected
     project.call("git", "checkout", "--quiet", "--", "params.yaml")
+
+
+@pytest.mark.slow
+def test_a_sweep_through_the_queue_is_ranked_by_validation(project):
+    """As docs/experiments.md has it: queued, run, and compared without the test split."""
+    queue = ("dvc", "exp", "run", "--queue", "--single-item", "train@frozen")
+    told = project.call(*queue, "--set-param", "head.kind=mean,logistic")
+    assert told.count("Queued experiment") == 2
+    project.call("dvc", "exp", "run", "--run-all", "--jobs", "1")
+    shown = json.loads(project.call("dvc", "exp", "show", "--json"))
+    runs = [one for state in shown for one in state["experiments"] or ()]
+    assert len(runs) == 2
+    reached = {}
+    for one in runs:
+        facts = one["revs"][0]["data"]
+        kind = facts["params"]["params.yaml"]["data"]["head"]["kind"]
+        metrics = facts["metrics"]["artifacts/bundles/frozen/validation.json"]["data"]
+        reached[kind] = metrics[kind]["val_auc"]
+    assert reached.keys() == {"mean", "logistic"}
+    project.call("dvc", "exp", "remove", "--all-commits")
 
 
 def test_added_videos_are_extracted_alone(project):

@@ -1,0 +1,227 @@
+"""Parts of benchmarks/train.py that train from cached features on disk, as `unmask train` does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+STEPS, DIM = 32, 2048
+EPOCHS = 30
+LIMIT_BYTES = 512 << 20
+LARGE_VIDEOS = 8192
+
+
+def cached_videos(folder: Path, count: int) -> Path:
+    """Publishes made-up features of `count` videos, and their manifest; 70, 15, 15 percent."""
+    from data.manifest import Manifest, Video
+    from features.published import publish
+    from features.recipe import Recipe, sequence_key
+    from features.shard import Shard, StoredSequence, file_sha256, write_shard
+
+    recipe = Recipe(
+        frames={"count": STEPS, "size": 224},
+        face_detector=None,
+        backbone="resnet50-imagenet",
+        backbone_digest="00" * 32,
+    )
+    draw = np.random.default_rng(0)
+    videos = [
+        Video(
+            path=f"v/{number:06}.mp4",
+            label=number % 2,
+            group=f"g{number // 2}",
+            method="made up" if number % 2 else "real",
+            split="train" if number < 0.7 * count else "val" if number < 0.85 * count else "test",
+            sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+            size_bytes=100_000 + number,
+            codec="h264",
+            width=640,
+            height=360,
+            fps=25.0,
+            duration_seconds=10.0,
+            bit_rate=80_000,
+        )
+        for number in range(count)
+    ]
+
+    def stored(part: list[Video]) -> Iterator[StoredSequence]:
+        for video in part:
+            features = draw.standard_normal((STEPS, DIM), np.float32)
+            features[:, :16] += 0.4 * video.label + 0.5 * draw.standard_normal(16)
+            yield StoredSequence(
+                sha256=video.sha256,
+                key=sequence_key(video.sha256, recipe),
+                path=video.path,
+                features=features.astype(np.float16),
+                timestamps_seconds=np.arange(STEPS) / 3,
+                boxes=np.zeros((STEPS, 4), np.float32),
+                face_found=np.ones(STEPS, bool),
+            )
+
+    shards = []
+    for start in range(0, count, 2000):  # past the staging of each
+        part = videos[start : start + 2000]
+        path = folder / "new"
+        write_shard(path, stored(part), recipe, {}, frame_counts=[STEPS] * len(part))
+        shards.append(Shard(path.rename(folder / f"shard-{file_sha256(path)}.h5")))
+    publish(folder / "features", shards, recipe, dim=DIM, failures=[], provenance={})
+    Manifest(root=folder, videos=tuple(videos)).write(folder / "manifest.csv")
+    return folder / "features"
+
+
+def experiment(videos: int = 1000) -> float:
+    """Seconds of `unmask train` for 30 epochs and `unmask evaluate`, from start to end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        features = cached_videos(folder, videos)
+        unmask = [sys.executable, "-m", "pipeline"]
+        known = ["--manifest", str(folder / "manifest.csv"), "-o"]
+        train = [*unmask, "train", str(features), *known, str(folder / "bundle"),
+                 "--set", f"train.epochs={EPOCHS}", "--set", f"train.patience={EPOCHS}",
+                 "--set", "seed=1"]  # fmt: skip
+        evaluate = [*unmask, "evaluate", str(folder / "bundle"), str(features), *known,
+                    str(folder / "report")]  # fmt: skip
+        begun = time.perf_counter()
+        for command in (train, evaluate):
+            subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - begun
+
+
+def extraction(clips: Path, videos: int = 1000) -> float | None:
+    """Seconds that extracting as many videos like the folder's takes, 32 frames, ResNet50.
+
+    Random weights cost what others do. Loading the backbone is not counted.
+    """
+    from functools import partial
+
+    from data.digests import DigestCache
+    from data.faces import FaceFinder
+    from data.frames import FrameRecipe, read_frames
+    from features.embed import extract
+    from features.recipe import Recipe
+    from features.store import FeatureStore
+    from models.backbone import load_backbone
+    from models.encoder import make_encoder
+    from pipeline.stages import cores, make_jobs, named_videos
+
+    if not clips.is_dir():
+        return None
+    recipe, finder = FrameRecipe(count=STEPS), FaceFinder()
+    network = load_backbone("resnet50-random")
+    encoder = make_encoder(network)
+    encoder(np.zeros((32, 224, 224, 3), np.uint8))
+    known = Recipe(
+        frames=recipe.to_json(),
+        face_detector=finder.digest,
+        backbone=network.name,
+        backbone_digest=network.digest,
+    )
+    jobs, _ = make_jobs(named_videos(clips, None), DigestCache())
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        FeatureStore(Path(scratch), known, versions={}) as store,
+    ):
+        read = partial(read_frames, recipe=recipe, faces=finder)
+        summary = extract(jobs, read=read, encoder=encoder, store=store, workers=cores())
+    return summary.wall_seconds / summary.done * videos
+
+
+def input_share(rounds: int = 5) -> float:
+    """Share of an epoch that the training loop waits for its batches."""
+    from data.manifest import Manifest
+    from features.published import Features
+    from features.sequences import load_sequences
+    from models.head import build_head
+    from models.head_batches import head_batches
+    from models.quiet import keras
+    from models.settings import HeadConfig
+    from models.train import _train_step, frame_statistics
+
+    shares = []
+    with tempfile.TemporaryDirectory() as scratch:
+        features = Features(cached_videos(Path(scratch), 1000))
+        rows = Manifest.read(Path(scratch) / "manifest.csv")
+        train = load_sequences(features, rows.split("train"))
+        mean, variance = frame_statistics(train.features, train.mask)
+        model = build_head(HeadConfig(), dim=DIM, mean=mean, variance=variance)
+        step = _train_step(model, keras.optimizers.AdamW(1e-3), train.features)
+        draw, weights = np.random.default_rng(0), np.ones(len(train), np.float32)
+        for turn in range(rounds + 1):
+            begun, waited = time.perf_counter(), 0.0
+            batches = head_batches(train, weights, draw, batch_size=32)
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                losses, scores = step(*batch.inputs)
+                losses.numpy(), scores.numpy()
+            if turn:  # the first one compiles
+                shares.append(waited / (time.perf_counter() - begun))
+    return statistics.median(shares)
+
+
+def larger_than_memory() -> float:
+    """Trains on features of twice the memory that may be taken; returns their ratio."""
+    with tempfile.TemporaryDirectory() as scratch:
+        features = cached_videos(Path(scratch), LARGE_VIDEOS)
+        size = sum(path.stat().st_size for path in features.glob("*.h5"))
+        subprocess.run(
+            [sys.executable, str(ROOT / "benchmarks" / "train.py"), "--limited", scratch],
+            check=True, cwd=ROOT,
+        )  # fmt: skip
+    return size / LIMIT_BYTES
+
+
+def train_limited(folder: Path) -> None:
+    """One epoch under a limit on the process's own memory; mapped files are not under it."""
+    from data.manifest import Manifest
+    from features.published import Features
+    from features.sequences import load_sequences
+    from models.settings import HeadConfig, TrainConfig
+    from models.train import train_head
+
+    rows = Manifest.read(folder / "manifest.csv")
+    features = Features(folder / "features")
+    few = [load_sequences(features, rows.split(name)[:64]) for name in ("train", "val")]
+    train_head(
+        *few, head=HeadConfig(), config=TrainConfig(epochs=1)
+    )  # what TensorFlow itself takes
+    held = _status("VmData")
+    resource.setrlimit(resource.RLIMIT_DATA, (held + LIMIT_BYTES,) * 2)
+    train, val = (load_sequences(features, rows.split(name)) for name in ("train", "val"))
+    clock = time.perf_counter()
+    trained = train_head(train, val, head=HeadConfig(), config=TrainConfig(epochs=1))
+    seconds = time.perf_counter() - clock
+    try:
+        np.ones(train.features.shape, train.features.dtype)
+        raise SystemExit("the limit did not hold")
+    except MemoryError:
+        pass
+    print(
+        f"limit        {LIMIT_BYTES >> 20} MiB beside TensorFlow: an epoch of {len(train)} videos, "
+        f"{train.features.dtype.itemsize * np.prod(train.features.shape) >> 20} MiB, in "
+        f"{seconds:.0f} s; validation AUC {trained.history[0]['val_auc']:.3f}"
+    )
+
+
+def _status(name: str) -> int:
+    words = Path("/proc/self/status").read_text().split()
+    return int(words[words.index(f"{name}:") + 1]) << 10
+
+
+def cores_and_load() -> str:
+    """What the figures were measured on."""
+    return f"{len(os.sched_getaffinity(0))} cores, load average {os.getloadavg()[0]:.1f}"

@@ -1,0 +1,162 @@
+"""`unmask sweep`: trains heads over a grid of parameters and seeds, and ranks them by validation.
+
+    OUT/runs/<key>.json   what a finished run reached; never made again
+    OUT/results.csv       a row for each run
+    OUT/ranking.csv       a row for each setting: mean and spread over seeds
+    OUT/best.yaml         the best setting, as a part of params.yaml
+    OUT/sweep.html        the ranking to look at
+
+The test split is never read: who picks a model by it has no test left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from data.errors import InputError, OutputError, StoreError
+from data.folders import check_replaceable, read_json, write_json
+from data.manifest import Manifest
+from models.splits import check_splits
+from pipeline.stages import cores
+from pipeline.sweep_page import render_sweep
+from pipeline.sweep_plan import Run, as_text, plan_runs
+from pipeline.sweep_ranking import MEASURED, best_yaml, rank, ranking_csv, results_csv, table
+from pipeline.sweep_runs import do_runs, load_data, workers_for
+
+FORMAT, VERSION = "unmask-sweep", 1
+MARKER = "sweep.json"
+
+
+def sweep(
+    features: Path,
+    out: Path,
+    *,
+    manifest: Path,
+    grid: Sequence[str],
+    seeds: int,
+    params: Path | None,
+    overrides: Sequence[str],
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Trains what is not trained yet, then writes and prints the ranking.
+
+    Raises:
+        ConfigError: the grid does not fit.
+        DatasetError: the training or validation split cannot serve.
+        OutputError: `out` cannot be written, or holds something else.
+    """
+    check_replaceable(out, marker=MARKER)
+    data = load_data(features, manifest)
+    check_splits(*(part.labels for part in data))
+    sha256s = {sha256 for part in data for sha256 in part.sha256s}
+    videos = [
+        video
+        for video in Manifest.read(manifest).videos
+        if video.split in ("train", "val") and video.sha256 in sha256s
+    ]
+    runs = plan_runs(
+        grid, seeds=seeds, params=params, overrides=overrides, features=features, videos=videos
+    )
+    done = {run.key: found for run in runs if (found := read_run(out, run)) is not None}
+    missing = list({run.key: run for run in runs if run.key not in done}.values())
+    begin(out)
+    count = min(workers or workers_for(len(missing), cores()), max(1, len(missing)))
+    bar = tqdm(total=len(missing), desc="sweep", unit="run", disable=None if missing else True)
+    try:
+        threads = max(1, cores() // count)
+        results = do_runs(missing, features, manifest, workers=count, threads=threads)
+        with bar, closing(results):
+            for run, result in results:
+                write_run(out, run, result)
+                done[run.key] = result
+                bar.update()
+    finally:
+        write_text(out / "results.csv", results_csv(runs, done))
+    ranking = rank(runs, done)
+    best = ranking[0]
+    write_text(out / "ranking.csv", ranking_csv(ranking))
+    write_text(out / "best.yaml", best_yaml(best))
+    train = " ".join(
+        ["unmask train", shlex.quote(str(features)), "--manifest", shlex.quote(str(manifest))]
+        + (["--params", shlex.quote(str(params))] if params else [])
+        + [f"--set {shlex.quote(text)}" for text in overrides]
+        + [f"--set {shlex.quote(f'{k}={as_text(v)}')}" for k, v in best.values.items()]
+        + ["-o bundle"]
+    )
+    write_text(out / "sweep.html", render_sweep(out.name, ranking, seeds, train))
+    if as_json:
+        facts = {
+            "runs": len(runs),
+            "trained_now": len(missing),
+            "ranking": [asdict(one) for one in ranking],
+            "next": train,
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{out}: {len(runs)} runs, {len(missing)} trained now in {count} processes")
+    print("\n".join(table(ranking)))
+    print("ranked by validation alone; measure the best one once on the test split")
+    print(f"next: {train}")
+
+
+def begin(out: Path) -> None:
+    """Makes the folder and says what it is.
+
+    Raises:
+        OutputError: it cannot be written, or is of a later version.
+    """
+    try:
+        (out / "runs").mkdir(parents=True, exist_ok=True)
+        if not (out / MARKER).exists():
+            write_json(out / MARKER, {"format": FORMAT, "version": VERSION})
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror}; choose another") from error
+    read_json(out / MARKER, FORMAT, VERSION)
+
+
+def read_run(out: Path, run: Run) -> dict[str, Any] | None:
+    """What a finished run reached; None where there is none, or a damaged one."""
+    try:
+        facts = read_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
+        result = dict(facts["result"])
+        return result if {*MEASURED} <= result.keys() or result.get("error") else None
+    except (InputError, StoreError, KeyError, TypeError, ValueError):
+        return None
+
+
+def write_run(out: Path, run: Run, result: dict[str, Any]) -> None:
+    """Keeps what a run reached; from then on it is not made again."""
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        "head": asdict(run.head),
+        "train": asdict(run.train),
+        "seed": run.seed,
+        "result": result,
+    }
+    path = out / "runs" / f"{run.key}.json"
+    write_text(path, json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a small file whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error

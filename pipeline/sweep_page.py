@@ -1,0 +1,112 @@
+"""The sweep's page: one file, no network, in the look of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from pipeline.plots import Figure, layout
+from pipeline.report import escape, inline_json, table
+
+if TYPE_CHECKING:
+    from pipeline.sweep_ranking import Setting
+
+MOST = 40
+"""Settings in the figure; the table has all."""
+
+
+def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) -> str:
+    """Writes the page as text.
+
+    Args:
+        name: of the sweep.
+        ranking: best first.
+        seeds: of each setting.
+        train: the command that trains the best one.
+    """
+    from plotly.offline import get_plotlyjs
+
+    template = files("pipeline").joinpath("report.html.template").read_text("utf-8")
+    style = template.partition("<style>")[2].partition("</style>")[0]
+    best = ranking[0]
+    answer = (
+        f"The best of {len(ranking)} settings is <strong>{escape(best.name)}</strong>: validation "
+        f"AUC {best.mean:.3f}, standard deviation {best.spread:.3f} over {seeds} seeds."
+        if best.aucs
+        else "Training failed with every setting."
+    )
+    rows = [
+        [
+            place,
+            escape(one.name),
+            f"{one.mean:.3f}" if one.aucs else "",
+            f"{one.spread:.3f}" if one.aucs else "",
+            f"{min(one.aucs):.3f} to {max(one.aucs):.3f}" if one.aucs else "",
+            "" if one.loss is None else f"{one.loss:.4f}",
+            one.failed or "",
+            f"{one.seconds:.1f}",
+        ]
+        for place, one in enumerate(ranking, start=1)
+    ]
+    head = ["", "setting", "validation AUC", "deviation", "range", "validation loss", "diverged",
+            "seconds"]  # fmt: skip
+    body = [
+        f"<h1>Sweep {escape(name)}</h1>",
+        f'<div class="answer"><p>{answer} All was chosen by validation videos: measure the best '
+        "one once on the test split.</p></div>",
+        f"<pre>{escape(train)}</pre>",
+        '<figure><div class="plot" id="ranking"></div></figure>',
+        "<h2>All settings</h2>",
+        table(head, rows),
+    ]
+    script = (
+        f"const figure = {inline_json(ranking_figure(ranking[:MOST]))};\n"
+        'Plotly.newPlot("ranking", figure.data, figure.layout, '
+        "{displayModeBar: false, responsive: true});\n"
+        'const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();\n'
+        'Plotly.relayout("ranking", {"font.color": ink});'
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>Sweep {escape(name)}</title>\n<style>{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n<script>{get_plotlyjs()}</script>\n"
+        f"<script>\n{script}\n</script>\n</body>\n</html>\n"
+    )
+
+
+def ranking_figure(ranking: Sequence[Setting]) -> Figure:
+    """Each seed as a point, each setting's mean with its deviation, best on top."""
+    shown = [one for one in ranking if one.aucs]
+    labels = [f"{place}. {escape(one.name)}" for place, one in enumerate(ranking, 1) if one.aucs]
+    points = [(auc, label) for one, label in zip(shown, labels, strict=True) for auc in one.aucs]
+    traces = [
+        {
+            "x": [auc for auc, _ in points],
+            "y": [label for _, label in points],
+            "mode": "markers",
+            "name": "one seed",
+            "marker": {"color": "#9fc9e3", "size": 9},
+            "hovertemplate": "%{x:.3f}<extra></extra>",
+        },
+        {
+            "x": [one.mean for one in shown],
+            "y": labels,
+            "error_x": {"type": "data", "array": [one.spread for one in shown]},
+            "mode": "markers",
+            "name": "mean and standard deviation",
+            "marker": {"color": "#0072b2", "size": 10, "symbol": "diamond"},
+            "hovertemplate": "%{x:.3f}<extra></extra>",
+        },
+    ]
+    return {
+        "data": traces,
+        "layout": layout(
+            "validation AUC",
+            "",
+            yaxis={"autorange": "reversed", "automargin": True},
+            height=160 + 28 * len(shown),
+        ),
+    }
