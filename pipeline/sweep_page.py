@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from pipeline.markup import escape, table
+from pipeline.page import document
 from pipeline.plots import Figure, layout
-from pipeline.report import escape, inline_json, table
 
 if TYPE_CHECKING:
     from pipeline.sweep_ranking import Setting
@@ -25,10 +25,6 @@ def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) 
         seeds: of each setting.
         train: the command that trains the best one.
     """
-    from plotly.offline import get_plotlyjs
-
-    template = files("pipeline").joinpath("report.html.template").read_text("utf-8")
-    style = template.partition("<style>")[2].partition("</style>")[0]
     best = ranking[0]
     answer = (
         f"The best of {len(ranking)} settings is <strong>{escape(best.name)}</strong>: validation "
@@ -60,20 +56,8 @@ def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) 
         "<h2>All settings</h2>",
         table(head, rows),
     ]
-    script = (
-        f"const figure = {inline_json(ranking_figure(ranking[:MOST]))};\n"
-        'Plotly.newPlot("ranking", figure.data, figure.layout, '
-        "{displayModeBar: false, responsive: true});\n"
-        'const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();\n'
-        'Plotly.relayout("ranking", {"font.color": ink});'
-    )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Sweep {escape(name)}</title>\n<style>{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{chr(10).join(body)}\n</main>\n<script>{get_plotlyjs()}</script>\n"
-        f"<script>\n{script}\n</script>\n</body>\n</html>\n"
+    return document(
+        f"Sweep {name}", "\n".join(body), figures={"ranking": ranking_figure(ranking[:MOST])}
     )
 
 
