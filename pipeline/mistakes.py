@@ -129,7 +129,7 @@ def so_far(
     """P(fake) of a video's frames up to a time, at up to STEPS times; the last is its score."""
     count = len(times)
     ends = np.unique(np.linspace(1, count, min(STEPS, count)).round().astype(np.int64))
-    frames = sequences.features[row, :count]
+    frames = sequences.features[row][:count]
     prefixes = Sequences(
         features=np.repeat(frames[None], len(ends), 0),
         mask=np.arange(count)[None] < ends[:, None],
