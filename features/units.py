@@ -28,7 +28,7 @@ from features.summary import Phases
 from features.views import Views
 
 UNIT_VIEWS = 32
-"""In a unit. With 32 frames each they fill whole batches, and a lost worker costs about a minute."""
+"""In a unit. With 32 frames each they fill whole batches, and a lost one costs a minute or so."""
 UNIT_SECONDS = 1800.0
 """Of video in a unit; a longer video is a unit of its own."""
 

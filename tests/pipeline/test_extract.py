@@ -8,22 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from data.manifest import Manifest
 from features.store import FeatureStore
 from pipeline.stages import after_extraction
 from tests.pipeline.conftest import SMALL
 
 
 def test_the_same_folder_comes_out_whichever_engine_made_it(world, run, ray_cluster, tmp_path):
-    again = ("extract", world.manifest, "--root", world.demo, "-o", tmp_path / "out",
-             "--store", tmp_path / "store", *SMALL, "--engine", "ray")  # fmt: skip
+    extract = ("extract", world.manifest, "--root", world.demo, *SMALL, "--set", "frames.views=2")
+    shutil.copytree(world.store, tmp_path / "here")  # has all but the views
+    local = tmp_path / "local"
+    run(*extract, "-o", local, "--store", tmp_path / "here")
+    again = (*extract, "-o", tmp_path / "out", "--store", tmp_path / "store", "--engine", "ray")
     told = run(*again, "--address", ray_cluster.address).output
     assert "24 videos done, 0 reused, 0 failed" in told
+    learnt = len(Manifest.read(world.manifest).split("train"))
+    assert f"{learnt} augmented views made" in told
     assert "ray: 1 workers on 1 nodes; OpenVinoEncoder" in told
     assert "x real time" in told
-    names = sorted(path.name for path in world.features.iterdir())
+    names = sorted(path.name for path in local.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "out").iterdir())
     for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == (world.features / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == (local / name).read_bytes()
     # All is there by now, so the cluster need not be.
     assert "0 videos done, 24 reused" in run(*again, "--address", "127.0.0.1:1").output
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
