@@ -23,6 +23,7 @@ class Recipe:
         backbone: the backbone's name, for people; it does not count.
         backbone_digest: sha256 over its weights.
         dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
+        precision: of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
 
     Raises:
         ConfigError: an unknown dtype.
@@ -33,14 +34,20 @@ class Recipe:
     backbone: str
     backbone_digest: str
     dtype: DType = "float16"
+    precision: Literal["float32", "mixed"] = "float32"
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32", "uint8"):
             raise ConfigError(f"dtype must be float16, float32 or uint8, got {self.dtype!r}")
+        if self.precision not in ("float32", "mixed"):
+            raise ConfigError(f"precision must be float32 or mixed, got {self.precision!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; float32 goes without saying, as it did before there was a choice."""
+        facts = asdict(self)
+        if self.precision == "float32":
+            del facts["precision"]
+        return facts
 
     @classmethod
     def from_json(cls, facts: Any) -> Recipe:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import ConfigError
 from models.backbone import Backbone
 from models.quiet import tf
 
@@ -25,6 +26,7 @@ def make_encoder(
     batch_size: int = 32,
     runtime: str = "auto",
     threads: int | None = None,
+    mixed_precision: bool = False,
 ) -> TensorFlowEncoder | OpenVinoEncoder:
     """The backbone on the runtime of choice; the features' keys are the same for all.
 
@@ -35,12 +37,22 @@ def make_encoder(
             no GPU, else TensorFlow.
         threads: that OpenVINO computes with, None takes all cores; for TensorFlow see
             `models.quiet.limit_threads`.
+        mixed_precision: on a GPU TensorFlow computes in float16 what bears it; the embeddings
+            then round otherwise, so their recipe says so.
 
     Raises:
+        ConfigError: mixed precision without a GPU, or on OpenVINO.
         ToolError: the runtime is not installed, or cannot run this network.
     """
     from models.openvino_encoder import OpenVinoEncoder, is_installed
 
+    if mixed_precision:
+        if runtime == "openvino" or not tf.config.list_physical_devices("GPU"):
+            raise ConfigError(
+                "extract.mixed_precision needs TensorFlow on a GPU; leave it out on this machine"
+            )
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
+        runtime = "tensorflow"
     if runtime == "auto":
         on_cpu = not tf.config.list_physical_devices("GPU")
         # A user's own layers may be anything; TensorFlow runs them all.

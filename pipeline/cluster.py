@@ -145,6 +145,10 @@ def equip(
             (Path(scratch) / name).write_bytes(content)
         backbone = load_backbone(Path(scratch), size=frames.size)
     encoder = make_encoder(
-        backbone, batch_size=settings.batch_size, runtime=settings.runtime, threads=threads
+        backbone,
+        batch_size=settings.batch_size,
+        runtime=settings.runtime,
+        threads=threads,
+        mixed_precision=settings.mixed_precision,
     )
     return Equipped(encoder, frames)

@@ -39,18 +39,20 @@ class BackboneConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
-    """How features are extracted; none of it but dtype changes them.
+    """How features are extracted; none of it but dtype and mixed_precision changes them.
 
     Attributes:
         dtype: of the stored features, float16 or float32.
         batch_size: frames of one call of the backbone.
         runtime: of the backbone, auto, tensorflow or openvino; they differ by rounding alone.
+        mixed_precision: of TensorFlow on a GPU.
         max_failures: share of videos that may fail before the command does.
     """
 
     dtype: Literal["float16", "float32"] = "float16"
     batch_size: int = 32
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
+    mixed_precision: bool = False
     max_failures: float = 0.1
 
     def __post_init__(self) -> None:

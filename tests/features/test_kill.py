@@ -177,6 +177,8 @@ def test_a_worker_killed_alone_costs_its_own_video(
     names, _ = plain
     with start(videos, tmp_path / "store", tmp_path / "log") as child:
         killed = 0
+        while not told(tmp_path / "log", "kept") and child.poll() is None:
+            time.sleep(0.002)  # past the probe of ffmpeg itself, which is no worker
         while killed < 5 and child.poll() is None:
             for worker in children_of(child.pid):
                 os.kill(worker, signal.SIGKILL)

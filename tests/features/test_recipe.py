@@ -61,3 +61,13 @@ def test_no_recipe_is_an_error_of_the_store(facts: Any) -> None:
 def test_an_unknown_dtype_is_an_error_of_the_settings() -> None:
     with pytest.raises(ConfigError, match="must be float16, float32 or uint8, got 'float8'"):
         make_recipe(dtype="float8")
+
+
+def test_mixed_precision_is_another_recipe_and_float32_says_nothing() -> None:
+    plain, mixed = make_recipe(), make_recipe(precision="mixed")
+    assert "precision" not in plain.to_json()
+    assert mixed.digest != plain.digest
+    assert Recipe.from_json(mixed.to_json()) == mixed
+    assert Recipe.from_json(plain.to_json()) == plain
+    with pytest.raises(ConfigError, match="must be float32 or mixed, got 'half'"):
+        make_recipe(precision="half")
