@@ -1,7 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock results bench bench-peers clean
+.PHONY: help demo test test-slow lint lock results bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 
 help:
 	@echo "make demo   render the demo data set, run every stage, print the results"
-	@echo "make test   ruff, mypy, import-linter and pytest"
+	@echo "make test   ruff, mypy, import-linter and pytest; test-slow: the rest, which CI runs too"
 	@echo "make results  the README's table: each way on the demo, mean of three seeds (an hour)"
 	@echo "make bench  every benchmark; those against PyTorch where make bench-peers has put it"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
@@ -39,11 +39,15 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 
 # Two processes that think they have both cores would mostly wait for each other.
-test: export OMP_NUM_THREADS := 1
-test: export OPENBLAS_NUM_THREADS := 1
-test: export TF_NUM_INTRAOP_THREADS := 1
+test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export OPENBLAS_NUM_THREADS := 1
+test test-slow: export TF_NUM_INTRAOP_THREADS := 1
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 test: lint
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/installed
+	$(PYTEST) -m slow
 
 results: .venv/installed
 	@$(BIN)/dvc repro --quiet

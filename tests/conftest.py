@@ -1,10 +1,42 @@
-"""For all tests: no deadline on Hypothesis, since two busy cores make any of them late."""
+"""For all tests: no deadline on Hypothesis, since two busy cores make any late; a Ray cluster."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("unmask", deadline=None)
 settings.load_profile("unmask")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A Ray cluster of one node with one core on this machine; tests may add and remove some.
+
+    Starting it takes seconds: whoever can do without should.
+    """
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'unmask[ray]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    made = Cluster()
+    add_node(made, num_cpus=1, num_gpus=0, include_dashboard=False)
+    yield made
+    made.shutdown()
+
+
+def add_node(cluster: Any, **options: Any) -> Any:
+    """Adds a node to a cluster; Ray gives it 30 seconds, which a busy machine may need thrice."""
+    for attempt in range(3):
+        try:
+            return cluster.add_node(object_store_memory=256 << 20, **options)
+        except Exception as error:
+            if attempt == 2 or "timed out" not in str(error):
+                raise
+    return None
+
 
 LONGEST = ("test_dvc.py", "test_extract.py", "test_kill.py")
 

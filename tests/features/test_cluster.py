@@ -112,6 +112,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     return made
 
 
+@pytest.mark.slow
 def test_a_node_is_removed_half_way_and_the_shards_are_the_same(
     ray_cluster: Any, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from pipeline.stages import after_extraction
 from tests.pipeline.conftest import SMALL
 
 
+@pytest.mark.slow
 def test_the_same_folder_comes_out_whichever_engine_made_it(world, run, ray_cluster, tmp_path):
     extract = ("extract", world.manifest, "--root", world.demo, *SMALL, "--set", "frames.views=2")
     shutil.copytree(world.store, tmp_path / "here")  # has all but the views
