@@ -116,7 +116,11 @@ def test_a_fresh_clone_goes_on_from_what_was_pulled(project, tmp_path):
     for path in sorted((folder / "videos" / "real").glob("*.mp4"))[:3]:
         new = path.with_name(f"new_{path.name}")
         new.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
-        (row,) = (line for line in labels.read_text().splitlines() if line.startswith(f"real/{path.name},"))
+        (row,) = (
+            line
+            for line in labels.read_text().splitlines()
+            if line.startswith(f"real/{path.name},")
+        )
         with labels.open("a") as file:
             file.write(row.replace(path.name, new.name) + "\n")
     params = yaml.safe_load((folder / "params.yaml").read_text()) | {"videos": "videos"}
