@@ -70,7 +70,8 @@ def main() -> None:
         else:
             json.loads(told.splitlines()[-1])
         shown = " ".join([script, *arguments])
-        parts.append(f"## {title}\n\n`python benchmarks/{shown}`\n\n```\n{told}\n```\n")
+        picture = f"\n![{title}]({Path(arguments[-1]).name})\n" if "--plot" in arguments else ""
+        parts.append(f"## {title}\n\n`python benchmarks/{shown}`\n\n```\n{told}\n```\n{picture}")
         out.write_text("\n".join(parts), encoding="utf-8")
     sys.exit(failed)
 
