@@ -14,6 +14,7 @@ from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from features.cluster import RayEngine
 from features.embed import Job, keep_all
+from features.recipe import Recipe
 from features.store import FeatureStore
 from features.summary import ExtractSummary
 from features.views import Views
@@ -52,7 +53,7 @@ def extract_on_ray(
         equip=partial(
             equip,
             frames=wanted.frames,
-            detector=wanted.recipe.face_detector,
+            recipe=wanted.recipe,
             settings=params.extract,
             views=wanted.views,
         ),
@@ -113,7 +114,7 @@ def equip(
     threads: int,
     *,
     frames: FrameRecipe,
-    detector: str | None,
+    recipe: Recipe,
     settings: ExtractConfig,
     views: Views,
 ) -> Equipped:
@@ -123,7 +124,7 @@ def equip(
         files: of the backbone's folder.
         threads: that the worker may use.
         frames: which frames, which crop.
-        detector: digest of the face finder that the features ask for.
+        recipe: of the features: their face finder, and the backbone's arithmetic.
         settings: batch size and runtime.
         views: that the features ask for.
 
@@ -135,7 +136,7 @@ def equip(
     from models.encoder import make_encoder
     from models.quiet import limit_threads
 
-    if detector not in (None, FaceFinder().digest):
+    if recipe.face_detector not in (None, FaceFinder().digest):
         raise ToolError("it finds faces in another way; install the same unmask there as here")
     if views != make_views(views.count):
         raise ToolError("it augments in another way; install the same unmask there as here")
@@ -149,6 +150,6 @@ def equip(
         batch_size=settings.batch_size,
         runtime=settings.runtime,
         threads=threads,
-        mixed_precision=settings.mixed_precision,
+        mixed_precision=recipe.precision == "mixed",
     )
     return Equipped(encoder, frames)
