@@ -114,12 +114,7 @@ def evaluate_bundle(
     if root is not None:  # a folder that is not there costs the page its faces, no more
         rows = replace(rows, root=root)
     videos = rows.split(split)
-    seen = seen_before(opened, videos)
-    if seen and not allow_seen:
-        raise LeakError(
-            f"{seen}; evaluate on videos of other people, or pass --allow-seen, which marks the "
-            "report"
-        )
+    seen = refuse_seen(opened, videos, allow_seen=allow_seen)
     check_replaceable(out, marker=METRICS)
     sequences = load_sequences(stored, videos)
     if not len(sequences):
@@ -142,6 +137,23 @@ def evaluate_bundle(
             print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
+
+
+def refuse_seen(
+    bundle: Bundle, videos: Iterable[Video], *, allow_seen: bool, where: str = ""
+) -> str:
+    """The leak guard of every evaluation; returns what was seen, in words, where that is allowed.
+
+    Raises:
+        LeakError: a video or a group was seen in training, and `allow_seen` is false.
+    """
+    seen = seen_before(bundle, videos)
+    if seen and not allow_seen:
+        raise LeakError(
+            f"{where}{seen}; evaluate on videos of other people, or pass --allow-seen, which marks "
+            "the report"
+        )
+    return seen
 
 
 def seen_before(bundle: Bundle, videos: Iterable[Video]) -> str:

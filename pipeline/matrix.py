@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError, DatasetError, LeakError, MismatchError
+from data.errors import ConfigError, DatasetError, MismatchError
 from data.folders import check_replaceable
 from data.manifest import Manifest
 from features.published import Features
@@ -18,7 +18,7 @@ from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.evaluate import Evaluation, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import RENDERED, seen_before
+from pipeline.evaluation import RENDERED, refuse_seen
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
 from pipeline.matrix_page import render_matrix
 
@@ -145,12 +145,7 @@ def measure_cell(
         LeakError, MismatchError, DatasetError: as `evaluate_matrix`.
     """
     videos = rows.split(split)
-    seen = seen_before(opened, videos)
-    if seen and not allow_seen:
-        raise LeakError(
-            f"{bundle} on {dataset}: {seen}; test it on videos of other people, or pass "
-            "--allow-seen, which marks the cell"
-        )
+    seen = refuse_seen(opened, videos, allow_seen=allow_seen, where=f"{bundle} on {dataset}: ")
     features = fitting(opened, stored, bundle=bundle, dataset=dataset)
     sequences = load_sequences(features, videos)
     if not len(sequences):

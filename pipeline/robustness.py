@@ -18,7 +18,7 @@ import numpy as np
 
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
-from data.errors import ConfigError, DatasetError, LeakError
+from data.errors import ConfigError, DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import SPLITS, Manifest, Video
@@ -30,7 +30,7 @@ from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import seen_before
+from pipeline.evaluation import refuse_seen
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
 from pipeline.robustness_page import render_robustness
 from pipeline.stages import (
@@ -72,9 +72,7 @@ def measure_robustness(
     opened = Bundle.load(bundle)
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
-    seen = seen_before(opened, videos)
-    if seen and not allow_seen:
-        raise LeakError(f"{seen}; take videos of other people, or pass --allow-seen")
+    seen = refuse_seen(opened, videos, allow_seen=allow_seen)
     check_replaceable(out, marker=MARKER)
     wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
