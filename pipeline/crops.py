@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from data.errors import FailureClass, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
-from data.manifest import Manifest, Video
+from data.manifest import Video
 from features.embed import Job, extract
+from features.published import Failure
 from features.recipe import Recipe, sequence_key
 from features.store import FeatureStore
 
@@ -45,8 +46,8 @@ class Pixels:
 
 @contextmanager
 def stored_crops(
-    manifest: Manifest,
-    videos: Sequence[Video],
+    jobs: Sequence[Job],
+    failures: Sequence[Failure],
     frames: FrameRecipe,
     *,
     store: Path,
@@ -56,8 +57,8 @@ def stored_crops(
     """Reads the videos that the store lacks, and gives a function from a video to its crops.
 
     Args:
-        manifest: resolves paths.
-        videos: whose crops are wanted.
+        jobs: the videos whose crops are wanted, digested.
+        failures: of those that could not be digested.
         frames: which frames, which crop.
         store: of features and crops.
         versions: for the shards' headers.
@@ -80,15 +81,6 @@ def stored_crops(
         backbone_digest=encoder.digest,
         dtype="uint8",
     )
-    jobs = [
-        Job(
-            path=manifest.resolve(video),
-            name=video.path,
-            sha256=video.sha256,
-            duration_seconds=max(video.duration_seconds, 0.1),
-        )
-        for video in videos
-    ]
     with FeatureStore(store, recipe, versions=versions) as opened:
         summary = extract(
             jobs,
@@ -97,7 +89,7 @@ def stored_crops(
             store=opened,
             workers=workers,
         )
-        failed = {one.path: one for one in summary.failures}
+        failed = {one.path: one for one in (*failures, *summary.failures)}
         places = {
             key: (shard, number)
             for shard in set(opened.shards.values())

@@ -505,8 +505,10 @@ def finetune_backbone(
     check_replaceable(out, marker=RECORD)
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
+    named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
+    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     with stored_crops(
-        opened, [*train, *val], params.frames, store=store, versions=versions(), workers=workers
+        jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:
         result = finetune(
             train,

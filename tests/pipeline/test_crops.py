@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data.digests import DigestCache
 from data.errors import VideoError
 from data.frames import FrameRecipe, read_frames
 from data.manifest import Manifest, Video
-from features.published import verify
+from features.embed import Job
+from features.published import Failure, verify
 from pipeline.crops import stored_crops
+from pipeline.stages import make_jobs
 from tests.data.hostile import make_seeds
 
 FRAMES = FrameRecipe(count=4, size=32, crop="full", minimum_frames=2)
@@ -46,12 +51,31 @@ def manifest(tmp_path: Path) -> Manifest:
     return Manifest(root=tmp_path, videos=tuple(videos))
 
 
+def jobs_of(manifest: Manifest, videos: Sequence[Video]) -> tuple[list[Job], list[Failure]]:
+    named = [(video.path, manifest.resolve(video), video) for video in videos]
+    return make_jobs(named, DigestCache())
+
+
+def test_a_file_that_changed_gives_no_crops(manifest: Manifest, tmp_path: Path) -> None:
+    """Kept under the digest of the file that was indexed, they would be another video's."""
+    video, other = manifest.videos[:2]
+    shutil.copy(manifest.resolve(other), manifest.resolve(video))
+    jobs, failures = jobs_of(manifest, [video])
+    given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 1}
+    with (
+        stored_crops(jobs, failures, FRAMES, **given) as crops,
+        pytest.raises(VideoError, match="changed since it was indexed"),
+    ):
+        crops(video)
+
+
 def test_crops_are_those_of_the_file_and_read_once(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 2}
     *good, bad = manifest.videos
-    with stored_crops(manifest, manifest.videos, FRAMES, **given) as crops:
+    jobs, failures = jobs_of(manifest, manifest.videos)
+    with stored_crops(jobs, failures, FRAMES, **given) as crops:
         for video in good:
             wanted = read_frames(manifest.resolve(video), FRAMES)
             found = crops(video)
@@ -66,5 +90,5 @@ def test_crops_are_those_of_the_file_and_read_once(
         raise AssertionError(f"{path} must not be read again")
 
     monkeypatch.setattr("pipeline.crops.read_frames", never)
-    with stored_crops(manifest, good, FRAMES, **given) as crops:
+    with stored_crops(*jobs_of(manifest, good), FRAMES, **given) as crops:
         assert crops(good[0]).pixels.shape == (4, 32, 32, 3)
