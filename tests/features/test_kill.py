@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -181,9 +182,10 @@ def test_a_worker_killed_alone_costs_its_own_video(
             time.sleep(0.002)  # past the probe of ffmpeg itself, which is no worker
         while killed < 5 and child.poll() is None:
             for worker in children_of(child.pid):
-                os.kill(worker, signal.SIGKILL)
-                killed += 1
-                break
+                with suppress(ProcessLookupError):  # it ended by itself just now
+                    os.kill(worker, signal.SIGKILL)
+                    killed += 1
+                    break
             time.sleep(0.05)
         child.wait(DEADLINE_SECONDS)
     failures = child.returncode  # the run went on to its end, and counted them
@@ -200,7 +202,8 @@ def children_of(pid: int) -> list[int]:
     """Processes that this one started and that have not ended, where the system tells."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(word) for word in path.read_text().split() if is_running(word)]
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found += [int(word) for word in path.read_text().split() if is_running(word)]
     return found
 
 
