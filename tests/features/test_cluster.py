@@ -28,6 +28,7 @@ from tests.features.clustered import KNOWN, VERSIONS, FakeEquipment
 from tests.features.conftest import FakeEncoder, make_recipe, turned
 from tests.features.fake_ray import Call, FakeRay, FakeRayError, node
 
+ROOT = Path(__file__).parents[2]
 NAMES = [f"video-{number:02d}" for number in range(22)]
 NAMES[5:5] = ["bad-1"]
 NAMES[15:15] = ["bad-2"]
@@ -114,10 +115,11 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 
 @pytest.mark.slow
 def test_a_node_is_removed_half_way_and_the_shards_are_the_same(
-    ray_cluster: Any, tmp_path: Path
+    ray_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ray
 
+    monkeypatch.chdir(ROOT)  # where workers look for `tests`; other tests stand elsewhere
     jobs = files(tmp_path / "videos", NAMES)
     jobs.append(one_job(jobs[0].path, "again"))
     doomed = add_node(ray_cluster, num_cpus=1, num_gpus=2)
