@@ -34,7 +34,8 @@ from data.ffmpeg import find_tools
 from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
 from data.layouts.listing import is_video, walk
 from data.probe import probe
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job
 from features.published import publish
 from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence

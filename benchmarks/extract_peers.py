@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.extract import mixed_clips
 from data.frames import FrameRecipe, read_frames
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job
 from features.recipe import Recipe
 from features.store import FeatureStore
 from pipeline.stages import cores

@@ -38,7 +38,8 @@ from data.faces import FaceFinder, crop_faces
 from data.frames import FrameRecipe, read_pixels, whole_picture
 from data.layouts.listing import is_video, walk
 from data.probe import probe
-from features.embed import Finished, Job, keep_all
+from features.embed import Finished, keep_all
+from features.job import Job
 from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence, file_sha256, write_shard
 from features.store import FeatureStore

@@ -137,6 +137,15 @@ class FaceFinder:
                 others.append(_as_track(seen, len(images), timestamps_seconds, span_only=True))
         return [first, *others]
 
+    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
+        """Whether a face is near a box, of like size.
+
+        Args:
+            frame: (H, W, 3) uint8 RGB.
+            box: (4,) float32, without margin.
+        """
+        return self._look_near(Image.fromarray(frame), box) is not None
+
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
     ) -> tuple[list[Image.Image], list[Detections]]:

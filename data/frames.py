@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from data.errors import ConfigError, VideoError
 from data.ffmpeg import decode
+from data.known_faces import KnownFaces, correspond
 from data.probe import Packets, VideoInfo, probe, read_packets
 from data.sampling import choose_clips, choose_uniform, runs_of
 
 Policy = Literal["uniform", "clip"]
 Crop = Literal["face", "full"]
+Faces = Literal["original", "own"]
 
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 WHOLE_SHARE = 0.9
@@ -51,6 +53,9 @@ class FrameRecipe:
         minimum_frames: fewer than this is a failure.
         views: K, how many views of each training video are embedded: the video as it is, and
             K - 1 augmented ones. Others have one, as it is. It changes no view's key.
+        faces: where a forgery's face is looked for: "original": in the real video that it was made
+            from, if the manifest has that and the frames correspond; "own": in itself. Crops of
+            either kind have keys of their own, `features.job.Job.identity`.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -65,6 +70,7 @@ class FrameRecipe:
     max_side: int = 1280
     minimum_frames: int = 8
     views: int = 1
+    faces: Faces = "original"
 
     def __post_init__(self) -> None:
         _check("count", self.count, 1, 4096)
@@ -78,6 +84,8 @@ class FrameRecipe:
             raise ConfigError(f"frames.policy must be uniform or clip, got {self.policy!r}")
         if self.crop not in ("face", "full"):
             raise ConfigError(f"frames.crop must be face or full, got {self.crop!r}")
+        if self.faces not in ("original", "own"):
+            raise ConfigError(f"frames.faces must be original or own, got {self.faces!r}")
         if self.policy == "clip" and self.count % self.clip_length:
             raise ConfigError(
                 f"frames.count must be a multiple of frames.clip_length ({self.clip_length}), "
@@ -95,13 +103,18 @@ class FrameRecipe:
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.views or frames.count"
             )
 
+    @property
+    def whose_faces(self) -> Faces:
+        """`faces`; where no face is cropped, there is nothing to take from an original."""
+        return self.faces if self.crop == "face" else "own"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values of what matters under these settings, for the recipe and its digest.
 
-        Views are not among them: each has a key of its own.
+        Views are not among them, nor whose faces are taken: these have keys of their own.
         """
         facts = asdict(self)
-        del facts["views"]
+        del facts["views"], facts["faces"]
         if self.policy == "uniform":
             del facts["clip_length"]
         if self.crop == "full":
@@ -141,6 +154,7 @@ class FaceFollower(Protocol):
     def follow(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
     ) -> FaceTrack: ...
+    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +170,12 @@ class Picture:
 
 
 def read_frames(
-    path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None, threads: int = 1
+    path: Path,
+    recipe: FrameRecipe,
+    *,
+    faces: FaceFollower | None = None,
+    known: KnownFaces | None = None,
+    threads: int = 1,
 ) -> Frames:
     """Reads the chosen frames of one video as crops.
 
@@ -164,6 +183,8 @@ def read_frames(
         path: the video.
         recipe: which frames, which crop.
         faces: follows the face; needed where `recipe.crop` is "face".
+        known: faces of its original, a video of the same size; they are taken where the frames
+            correspond.
         threads: of the decoder.
 
     Raises:
@@ -187,6 +208,18 @@ def read_frames(
 
     picture = whole_picture(info, recipe.max_side)
     whole, timestamps = read_pixels(path, info, recipe, picture, threads=threads)
+    if known is not None and correspond(
+        known, whole, timestamps, scale=picture.scale, margin=recipe.margin, faces=faces
+    ):
+        pixels, _ = crop_faces(
+            whole, known.boxes * np.float32(picture.scale), margin=1.0, size=recipe.size
+        )
+        return Frames(
+            pixels=pixels,
+            timestamps_seconds=timestamps,
+            boxes=known.boxes,
+            face_found=known.found,
+        )
     track = faces.follow(whole, timestamps)
     pixels, boxes = crop_faces(whole, track.boxes, margin=recipe.margin, size=recipe.size)
     return Frames(

@@ -16,7 +16,8 @@ from typing import Any
 
 from data.errors import ConfigError, StoreError, ToolError
 from features.crew import Crew, CrewReport, Hand
-from features.embed import Finished, Job
+from features.embed import Finished
+from features.job import Job
 from features.published import Failure
 from features.recipe import Recipe
 from features.summary import Phases

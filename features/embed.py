@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from data.errors import StoreError, VideoError
 from data.frames import Frames
 from features.batches import Batcher, Encoder
+from features.job import Job, faces_of
 from features.published import Failure
 from features.readers import Readers
 from features.recipe import Recipe, sequence_key
@@ -28,27 +28,10 @@ from features.store import FeatureStore
 from features.summary import ExtractSummary, Phases
 from features.views import Views
 
+Read = Callable[..., Frames]
+"""The path of a file, and by `known` the faces of its original if there are any -> frames."""
 Augment = Callable[[Frames, str, int], Frames]
 """Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One video to embed.
-
-    Attributes:
-        path: the file.
-        name: as the manifest or the command line has it.
-        sha256: of the file, hex.
-        duration_seconds: for the progress bar.
-        views: which views of it; 0 is the video as it is.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    duration_seconds: float
-    views: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +73,7 @@ class Finished:
 def extract(
     jobs: Sequence[Job],
     *,
-    read: Callable[[Path], Frames],
+    read: Read,
     encoder: Encoder,
     store: FeatureStore,
     workers: int,
@@ -135,6 +118,8 @@ def extract(
     return keep_all(jobs, engine=engine, store=store, views=named, progress=progress)
 
 
+UNSURE = ("unreadable", "timeout")
+"""Failures that another run may not have. What is kept must not depend on them."""
 Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
 """Embeds jobs, each of another video; yields, in any order, a result for each view of a job, or one
 failure for all of them. Counts time up."""
@@ -168,7 +153,7 @@ def keep_all(
         named.setdefault(job.sha256, []).append(job)
 
     def key_of(sha256: str, view: int) -> str:
-        return sequence_key(views.sha256(sha256, view), store.recipe)
+        return sequence_key(views.sha256(named[sha256][0].identity, view), store.recipe)
 
     wanted = {
         sha256: sorted({view for job in same for view in job.views})
@@ -190,10 +175,10 @@ def keep_all(
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
-    results = engine(list(missing.values()), summary.phases)
+    results = _originals_first(list(missing.values()), engine, store, summary)
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
-        for result in results if missing else ():
+        for result in results:
             job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
                 summary.failures += [replace(result.failure, path=one.name) for one in same]
@@ -208,6 +193,7 @@ def keep_all(
                     summary.done += 1
                     summary.reused += len(same) - 1
                     summary.video_seconds += job.duration_seconds
+                    summary.shared_faces += job.has_faces(sequence.boxes)
                 summary.augmented += result.view > 0
                 summary.frames += len(sequence.features)
                 summary.size_bytes += sequence.nbytes
@@ -217,6 +203,31 @@ def keep_all(
     summary.phases.write += time.monotonic() - clock
     summary.wall_seconds = time.monotonic() - begun
     return summary
+
+
+def _originals_first(
+    missing: Sequence[Job], engine: Engine, store: FeatureStore, summary: ExtractSummary
+) -> Generator[Finished, None, None]:
+    """Lets the engine embed originals and all that needs none, then the forgeries of originals."""
+    first = [job for job in missing if not job.original]
+    if first:
+        yield from engine(first, summary.phases)
+    failed = {failure.path: failure.failure for failure in summary.failures}
+    unsure = {job.sha256: job.name for job in first if failed.get(job.name) in UNSURE}
+    then = []
+    for job in missing:
+        key = sequence_key(job.original, store.recipe)
+        if job.original in unsure:
+            message = f"its original, {unsure[job.original]}, could not be read this time"
+            kind = failed[unsure[job.original]]
+            row = Failure(path=job.name, failure=kind, message=message, stderr_tail="")
+            yield Finished(job=job, failure=row)
+        elif job.original and store.has(key):
+            then.append(replace(job, faces=faces_of(store.sequence(key))))
+        elif job.original:  # it has no face, or no frames: that stays so
+            then.append(job)
+    if then:
+        yield from engine(then, summary.phases)
 
 
 def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
@@ -240,7 +251,7 @@ def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
             f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
-    sha256 = views.sha256(result.job.sha256, result.view)
+    sha256 = views.sha256(result.job.identity, result.view)
     sequence = StoredSequence(
         sha256=sha256,
         key=sequence_key(sha256, recipe),
@@ -256,7 +267,7 @@ def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
 def embed_videos(
     jobs: Sequence[Job],
     *,
-    read: Callable[[Path], Frames],
+    read: Read,
     encoder: Encoder,
     workers: int,
     augment: Augment | None = None,
@@ -277,7 +288,7 @@ def embed_videos(
     batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
 
     def every_view(job: Job) -> tuple[Frames, ...]:
-        frames = read(job.path)
+        frames = read(job.path) if job.faces is None else read(job.path, known=job.faces)
         found = []
         for view in job.views:
             if view and augment is None:

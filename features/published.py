@@ -85,6 +85,7 @@ def publish(
     sha256s: Iterable[str] | None = None,
     attach: Callable[[Path], None] | None = None,
     views: Views | None = None,
+    stand_for: dict[str, str] | None = None,
 ) -> None:
     """Writes a published folder, whole or not at all; an older one is replaced.
 
@@ -95,10 +96,12 @@ def publish(
         dim: D, length of one embedding.
         failures: of this run.
         provenance: what the backbone was trained on; it travels with its features.
-        sha256s: digests of the videos that were asked for; others in these shards are left from
-            other runs and are not shown. None shows all.
+        sha256s: digests of the videos that were asked for, or what stands for them; others in
+            these shards are left from other runs and are not shown. None shows all.
         attach: writes what else belongs there into the new folder: weights of one's own.
         views: of the training videos; None is one each.
+        stand_for: what stands in the shards for a video's digest -> that digest, where they differ:
+            its faces were looked for in its original.
 
     Raises:
         OutputError: it cannot be written.
@@ -126,6 +129,9 @@ def publish(
         }
         if shown != held:
             facts["only"] = sorted(shown)
+        other = {one: video for one, video in (stand_for or {}).items() if one in shown}
+        if other:
+            facts["stand_for"] = other
         if views is not None and views.count > 1:
             facts["views"] = views.to_json()
         write_index(new, facts)
@@ -206,7 +212,8 @@ class Features:
             names = [str(entry["file"]) for entry in self.listed]
             only = None if facts.get("only") is None else set(facts["only"])
             self.views = Views.from_json(facts.get("views"))
-        except (KeyError, TypeError, ValueError) as error:
+            other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
         self._places: dict[str, tuple[Shard, int]] = {}
         for name in names:
@@ -227,6 +234,9 @@ class Features:
             self._places = {
                 sha: place for sha, place in self._places.items() if sha not in self._view_places
             }
+        self._identities = {video: one for one, video in other.items() if one in self._places}
+        for video, one in self._identities.items():
+            self._places[video] = self._places.pop(one)
 
     def _shard(self, name: str) -> Shard:
         path = self.folder / name
@@ -242,9 +252,12 @@ class Features:
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._places
 
-    def has_view(self, sha256: str) -> bool:
-        """Whether it has this augmented view; `views.sha256` tells what a view is called."""
-        return sha256 in self._view_places
+    def view(self, sha256: str, number: int) -> StoredSequence | None:
+        """An augmented view, from 1 on, of the video with this digest; None if it has none."""
+        place = self._view_places.get(
+            self.views.sha256(self._identities.get(sha256, sha256), number)
+        )
+        return None if place is None else place[0].sequence(place[1])
 
     @property
     def augmented(self) -> int:

@@ -105,9 +105,9 @@ def load_sequences(
     every, viewless = list(stored), set[int]()
     for view in range(1, told.count if views else 1):
         for number, video in enumerate(there):
-            sha256 = told.sha256(video.sha256, view)
-            if features.has_view(sha256):
-                every.append(features.sequence(sha256).features)
+            seen = features.view(video.sha256, view)
+            if seen is not None:
+                every.append(seen.features)
             else:  # it came into the training split after it was extracted
                 every.append(stored[number])
                 viewless.add(number)

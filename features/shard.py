@@ -256,6 +256,7 @@ class Shard:
 
     def _open(self, path: Path) -> None:
         self.path = path
+        self._numbers: dict[str, int] | None = None
         try:
             # Immutable, so there is nothing to lock; some network file systems cannot.
             with h5py.File(path, "r", locking=False) as file:
@@ -284,6 +285,16 @@ class Shard:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def place(self, key: str) -> int:
+        """The number of the sequence with this key.
+
+        Raises:
+            KeyError: it is not in here.
+        """
+        if self._numbers is None:
+            self._numbers = {key: number for number, key in enumerate(self.keys)}
+        return self._numbers[key]
 
     @property
     def nbytes(self) -> int:

@@ -167,6 +167,18 @@ class FeatureStore:
         """Whether the store holds this sequence, sealed or staged."""
         return key in self.shards or key in self._staged
 
+    def sequence(self, key: str) -> StoredSequence:
+        """A sequence that the store holds; arrays may be views of a memory map.
+
+        Raises:
+            KeyError: it does not hold it.
+            StoreError: it was damaged since it was written.
+        """
+        if key in self._staged:
+            return _read_staged(self._staged[key].path)
+        shard = self.shards[key]
+        return shard.sequence(shard.place(key))
+
     def begin(self, keys: Sequence[str], apart: Sequence[str] = ()) -> None:
         """Says which sequences this run wants, in the manifest's order.
 

@@ -36,6 +36,7 @@ class ExtractSummary:
         done: videos embedded in this run, some view of them at least.
         reused: videos whose features were there, or came with a file of the same bytes.
         augmented: augmented views embedded in this run.
+        shared_faces: forgeries embedded in this run whose faces are their originals'.
         failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
         size_bytes: rows written in this run.
@@ -47,6 +48,7 @@ class ExtractSummary:
     done: int = 0
     reused: int = 0
     augmented: int = 0
+    shared_faces: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
     size_bytes: int = 0

@@ -20,7 +20,8 @@ from data.errors import FailureClass, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Video
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job
 from features.published import Failure
 from features.recipe import Recipe, sequence_key
 from features.store import FeatureStore
@@ -96,11 +97,14 @@ def stored_crops(
             for number, key in enumerate(shard.keys)
         }
 
+        identities = {job.sha256: job.identity for job in jobs}
+
         def crops(video: Video) -> Frames:
             if (failure := failed.get(video.path)) is not None:
                 kind = cast(FailureClass, failure.failure)
                 raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
-            shard, number = places[sequence_key(video.sha256, recipe)]
+            identity = identities.get(video.sha256, video.sha256)
+            shard, number = places[sequence_key(identity, recipe)]
             stored = shard.sequence(number)
             return Frames(
                 pixels=cast(NDArray[np.uint8], stored.features).reshape(

@@ -20,7 +20,8 @@ from data.errors import StoreError
 from data.faces import FaceFinder
 from data.frames import Frames, read_frames
 from features.batches import Encoder
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job
 from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore

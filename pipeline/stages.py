@@ -32,13 +32,14 @@ from data.errors import (
 from data.faces import FaceFinder
 from data.ffmpeg import find_tools
 from data.folders import check_replaceable
-from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
+from data.frames import Faces, FaceTrack, FrameRecipe, Frames, read_frames
 from data.index import index
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
 from features.adopt import adopt_published
 from features.batches import Encoder
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job, stand_for
 from features.layout import INDEX
 from features.published import Failure, Features, publish, write_failures
 from features.recipe import Recipe, sequence_key
@@ -161,7 +162,9 @@ def extract_features(
     check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
-    jobs, failures = make_jobs(named, digests, views=wanted.views.count)
+    jobs, failures = make_jobs(
+        named, digests, faces=wanted.frames.whose_faces, views=wanted.views.count
+    )
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
@@ -179,7 +182,7 @@ def extract_features(
         # A video that failed now is not shown, even where an earlier run embedded it.
         failed_now = {failure.path for failure in summary.failures}
         sha256s = [
-            wanted.views.sha256(job.sha256, view)
+            wanted.views.sha256(job.identity, view)
             for job in jobs
             if job.name not in failed_now
             for view in job.views
@@ -196,6 +199,7 @@ def extract_features(
             sha256s=sha256s,
             attach=carry(wanted),
             views=wanted.views,
+            stand_for=stand_for(jobs),
         )
     tell_extraction(summary, out, workers)
     print(f"next: {after_extraction(source, out, bundle)}")
@@ -238,17 +242,24 @@ def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video
 
 
 def make_jobs(
-    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache, *, views: int = 1
+    named: Sequence[tuple[str, Path, Video | None]],
+    digests: DigestCache,
+    *,
+    faces: Faces = "original",
+    views: int = 1,
 ) -> tuple[list[Job], list[Failure]]:
     """Digests each file; one that is gone, or not the one that was indexed, is a failure.
 
     Args:
         named: as `named_videos` gives them.
         digests: of files that were digested before.
+        faces: whose are taken for a forgery; see `data.frames.FrameRecipe`.
         views: of each video that the manifest has in the training split; others have one.
     """
     jobs, failures = [], []
-    for (name, path, video), sha256 in zip(named, digest_all(named, digests), strict=True):
+    found = digest_all(named, digests)
+    originals = find_originals(named, found) if faces == "original" else {}
+    for (name, path, video), sha256 in zip(named, found, strict=True):
         if isinstance(sha256, OSError):
             problem = VideoError("unreadable", f"cannot read the file: {sha256.strerror}")
             failures.append(failure_row(name, problem))
@@ -266,10 +277,38 @@ def make_jobs(
                 sha256=sha256,
                 duration_seconds=max(seconds, 0.1),
                 views=tuple(range(views if learnt else 1)),
+                original=originals.get(sha256, ""),
             )
         )
     digests.save()
     return jobs, failures
+
+
+def find_originals(
+    named: Sequence[tuple[str, Path, Video | None]], sha256s: Sequence[str | OSError]
+) -> dict[str, str]:
+    """Digest of a forgery -> digest of the real video that it was made from.
+
+    Args:
+        named: as `named_videos` gives them.
+        sha256s: of their files.
+
+    Returns:
+        Those whose original is here, as it was indexed, and is of the same size in pixels.
+    """
+    reals = {
+        video.path: video
+        for (_, _, video), sha256 in zip(named, sha256s, strict=True)
+        if video is not None and not video.label and video.sha256 == sha256
+    }
+    found: dict[str, str] = {}
+    for _, _, video in named:
+        real = reals.get(video.original) if video is not None and video.label else None
+        if video is None or real is None or real.sha256 == video.sha256:
+            continue
+        if (real.width, real.height) == (video.width, video.height):
+            found.setdefault(video.sha256, real.sha256)
+    return found
 
 
 def digest_all(
@@ -426,8 +465,19 @@ class TimedFaces:
         try:
             return self._finder.follow(frames, timestamps_seconds)
         finally:
-            with self._lock:
-                self.seconds += monotonic() - clock
+            self._add(monotonic() - clock)
+
+    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
+        """As `FaceFinder.sees`."""
+        clock = monotonic()
+        try:
+            return self._finder.sees(frame, box)
+        finally:
+            self._add(monotonic() - clock)
+
+    def _add(self, seconds: float) -> None:
+        with self._lock:
+            self.seconds += seconds
 
 
 def carry(wanted: Wanted) -> Callable[[Path], None] | None:
@@ -458,6 +508,7 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
         f"{out}: {summary.done} videos done, {summary.reused} reused, "
         f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
         + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
+        + (f"; {summary.shared_faces} with faces of originals" if summary.shared_faces else "")
     )
     if summary.frames:
         wall = max(summary.wall_seconds, 1e-9)
@@ -506,7 +557,9 @@ def finetune_backbone(
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
-    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
+    jobs, failures = make_jobs(
+        named, DigestCache(store.parent / DIGESTS.name), faces=params.frames.whose_faces
+    )
     with stored_crops(
         jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:

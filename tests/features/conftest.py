@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.frames import Frames
-from features.embed import Job
+from features.job import Job
 from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 

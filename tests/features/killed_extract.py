@@ -15,7 +15,8 @@ import numpy as np
 
 from data.digests import DigestCache
 from data.frames import FrameRecipe, Frames, read_frames
-from features.embed import Job, extract
+from features.embed import extract
+from features.job import Job
 from features.recipe import Recipe
 from features.shard import StoredSequence
 from features.store import FeatureStore

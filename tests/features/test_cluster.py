@@ -15,7 +15,8 @@ import pytest
 from data.errors import ConfigError, StoreError, ToolError
 from features.cluster import RayEngine, connected
 from features.crew import rooms
-from features.embed import Job, extract, keep_all
+from features.embed import extract, keep_all
+from features.job import Job
 from features.published import verify
 from features.recipe import Recipe
 from features.shard import StoredSequence

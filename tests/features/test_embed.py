@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from data.errors import OutputError, StoreError
 from data.frames import Frames
 from features.batches import Batcher
-from features.embed import Job, embed_videos, extract
+from features.embed import embed_videos, extract
+from features.job import Job
 from features.published import verify
 from features.readers import Readers
 from features.recipe import Recipe, sequence_key

@@ -14,7 +14,7 @@ from data.digests import DigestCache
 from data.errors import VideoError
 from data.frames import FrameRecipe, read_frames
 from data.manifest import Manifest, Video
-from features.embed import Job
+from features.job import Job
 from features.published import Failure, verify
 from pipeline.crops import stored_crops
 from pipeline.stages import make_jobs
