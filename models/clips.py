@@ -134,6 +134,11 @@ def cached_clips(
         )
 
 
+def steps_per_epoch(clips: Clips, pairs: int) -> int:
+    """How many batches `balanced_batches` yields."""
+    return -(-int(np.bincount(clips.labels).max()) // pairs)
+
+
 def balanced_batches(
     clips: Clips, pairs: int, draw: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:

@@ -9,6 +9,7 @@ million pictures and were taken under that scale; ours, of some frames of eight 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from models.augment import transform_clips
 from models.backbone import Backbone, residual_blocks
 from models.clip_batches import clip_batches
 from models.clip_forging import Forger
-from models.clips import Clips
+from models.clips import Clips, steps_per_epoch
 from models.encoder import make_encoder
 from models.quiet import keras, tf
 from models.train import check_loss, video_weights
@@ -130,7 +131,9 @@ class FinetuneNet:
         weights = video_weights(learn.labels, _beyond_balance(config))
         targets = smooth(learn.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
-        for batch in ahead(clip_batches(learn, config, draw, forger)):
+        steps = steps_per_epoch(learn, config.pairs_per_batch)
+        for step, batch in enumerate(ahead(clip_batches(learn, config, draw, forger))):
+            self._set_rates(config, (epoch - 1) + step / steps)
             loss, clip_logits = self._step(
                 tf.constant(batch.clips),
                 tf.constant(batch.transforms),
@@ -142,6 +145,11 @@ class FinetuneNet:
             logits.append(clip_logits.numpy())
         auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
         return {"loss": float(np.mean(losses)), "auc": float(auc)}
+
+    def _set_rates(self, config: FinetuneConfig, epochs_done: float) -> None:
+        share = share_of_rate(config, epochs_done)
+        self._slow.learning_rate = config.learning_rate * share
+        self._fast.learning_rate = config.head_learning_rate * share
 
     def validate(self, check: Clips, epoch: int) -> dict[str, float]:
         """Loss and AUC of clip scores on frames without augmentation."""
@@ -175,6 +183,23 @@ class FinetuneNet:
         self._apply_slow(slow)
         self._fast.apply(fast, head)
         return loss, tf.reduce_mean(logits, axis=1)
+
+
+WARMUP_EPOCHS = 0.5
+
+
+def share_of_rate(config: FinetuneConfig, epochs_done: float) -> float:
+    """What a step's learning rates are of those that were asked for; see `schedule`.
+
+    Args:
+        config: schedule and number of epochs.
+        epochs_done: before this step, with the part of its own epoch.
+    """
+    if config.schedule == "constant":
+        return 1.0
+    rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # the first step moves something, too
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, epochs_done / config.epochs)))
+    return min(1.0, rising) * falling
 
 
 def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:

@@ -6,6 +6,7 @@ Apart from the code that obeys them, so that reading parameters never loads Tens
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from data.errors import ConfigError
 
@@ -107,6 +108,9 @@ class FinetuneConfig:
         pairs_per_batch: pairs of a real and a fake clip in one step.
         learning_rate: Adam's, for the backbone.
         head_learning_rate: Adam's, for the dense layer.
+        schedule: "cosine": both rates rise over the first half epoch, while Adam knows little of
+            the gradients' size, then fall to zero along a cosine (Loshchilov and Hutter, 2017);
+            "constant".
         patience: epochs without a higher validation AUC before training stops.
         class_weight: as in `TrainConfig`; batches are balanced already, so "balanced" is None.
         flip: mirror half of the clips.
@@ -130,6 +134,7 @@ class FinetuneConfig:
     pairs_per_batch: int = 4
     learning_rate: float = 2e-5
     head_learning_rate: float = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
     patience: int = 10
     class_weight: dict[str, float] | str | None = field(
         default_factory=lambda: {"real": 1.15, "fake": 1.05}
@@ -163,6 +168,10 @@ class FinetuneConfig:
                 raise ConfigError(
                     f"finetune.{name} must be above 0 and below 1, got {getattr(self, name)}"
                 )
+        if self.schedule not in ("cosine", "constant"):
+            raise ConfigError(
+                f"finetune.schedule must be cosine or constant, got {self.schedule!r}"
+            )
         if not 0 <= self.rotate_degrees <= 180:
             raise ConfigError(
                 f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"

@@ -19,11 +19,11 @@ from models.ahead import ahead
 from models.augment import draw_transforms, transform_clips
 from models.backbone import Backbone, load_backbone
 from models.clip_batches import clip_batches
-from models.clips import Clips, balanced_batches, cached_clips
+from models.clips import Clips, balanced_batches, cached_clips, steps_per_epoch
 from models.distort import Distortion, distort, draw_distortion
 from models.finetune import FinetuneConfig, Finetuned, finetune
 from models.finetune_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.finetune_net import FinetuneNet, cut, smooth
+from models.finetune_net import FinetuneNet, cut, share_of_rate, smooth
 
 SIZE = 32
 QUICK = FinetuneConfig(
@@ -282,6 +282,7 @@ def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
         ({"unfreeze": 17}, "finetune.unfreeze must be 1 to 16 or all, got 17"),
         ({"unfreeze": "most"}, "or all, got 'most'"),
         ({"learning_rate": 2.0}, "finetune.learning_rate must be above 0"),
+        ({"schedule": "steps"}, "finetune.schedule must be cosine or constant"),
         ({"pairs_per_batch": 0}, "finetune.pairs_per_batch must be at least 1, got 0"),
         ({"jpeg_quality": 96}, "finetune.jpeg_quality must be 0 to 95, got 96"),
         ({"forge": 1.5}, "finetune.forge must be 0 to 1, got 1.5"),
@@ -397,3 +398,29 @@ def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
 def test_smoothing_moves_labels_together() -> None:
     np.testing.assert_allclose(smooth(np.array([0, 1]), 0.1), [0.05, 0.95])
     np.testing.assert_array_equal(smooth(np.array([0, 1]), 0.0), [0, 1])
+
+
+def test_rates_rise_and_fall() -> None:
+    config = FinetuneConfig(epochs=8)
+    shares = [share_of_rate(config, step / 9) for step in range(8 * 9)]
+    assert 0 < shares[0] < 0.2
+    assert max(shares) > 0.97
+    assert shares.index(max(shares)) / 9 <= 0.6
+    assert shares[-1] < 0.01
+    falling = shares[shares.index(max(shares)) :]
+    assert falling == sorted(falling, reverse=True)
+    constant = replace(config, schedule="constant")
+    assert {share_of_rate(constant, step / 9) for step in range(8 * 9)} == {1.0}
+
+
+def test_steps_of_an_epoch_are_counted() -> None:
+    for labels in ([0, 1, 1, 0, 0], [1] * 9 + [0], [0, 1] * 8):
+        clips = Clips(
+            pixels=np.zeros((len(labels), 1, 2, 2, 3), np.uint8),
+            counts=np.ones(len(labels), int),
+            labels=np.array(labels, np.int8),
+            groups=tuple(str(n) for n in range(len(labels))),
+            sha256s=("",) * len(labels), failures=(),
+        )  # fmt: skip
+        batches = list(balanced_batches(clips, 4, np.random.default_rng(0)))
+        assert len(batches) == steps_per_epoch(clips, 4)
