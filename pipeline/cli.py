@@ -558,14 +558,27 @@ def results(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Report that `evaluate` wrote.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="Report that `evaluate` wrote; with --on, a bundle.")
+    ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another one, on the same videos.")],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FEATURES:MANIFEST",
+            help="Score two bundles on this data set; once more for features of B's backbone.",
+        ),
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Column of predictions.csv; default: the first model.")
+        str | None, typer.Option(help="lstm, mean, ... of A and B; default: the first of each.")
     ] = None,
     other: Annotated[
-        str | None, typer.Option(help="B's column, where it is not the same as A's.")
+        str | None, typer.Option(help="B's model, where it is not the same as A's.")
     ] = None,
+    split: Annotated[str, typer.Option(help="With --on: train, val, test or all.")] = "test",
+    allow_seen: Annotated[
+        bool, typer.Option("--allow-seen", help="With --on: score what was seen in training, too.")
+    ] = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
@@ -573,17 +586,19 @@ def compare(
     """Test whether two models differ: AUC by DeLong's test, and by a bootstrap of groups.
 
     Example: unmask compare reports/frozen reports/finetuned
+    Example: unmask compare bundle-a bundle-b --on features:manifest.csv
     """
-    from pipeline.comparison import compare_reports
+    from pipeline.comparison import compare_any
 
-    settings = load(params, set_)
-    compare_reports(
+    compare_any(
         a,
         b,
         model=model,
         other=other,
-        rounds=settings.evaluate.rounds,
-        seed=settings.seed,
+        on=on or (),
+        split=split,
+        allow_seen=allow_seen,
+        params=load(params, set_),
         as_json=json_,
     )
 

@@ -1,19 +1,29 @@
-"""`unmask compare`: do two reports' models differ on the videos that both were measured on?"""
+"""`unmask compare`: do two models differ on the videos that both are measured on?
+
+They come from reports, or from bundles that are scored now, on cached features.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.errors import DatasetError, InputError, MismatchError, StoreError, plain
-from data.manifest import LABEL_NAMES
+from data.errors import ConfigError, DatasetError, InputError, MismatchError, StoreError, plain
+from data.manifest import LABEL_NAMES, SPLITS, Manifest
+from features.published import Features
+from features.sequences import load_sequences
+from models.bundle import Bundle
 from models.delong import delong
 from models.evaluate import Evaluation, difference, evaluate
+from pipeline.config import Params
+from pipeline.evaluation import refuse_seen
+from pipeline.matrix import Dataset, fitting, read_datasets
 from pipeline.results import NAMES
 
 FACTS = ("path", "label", "group", "method")
@@ -22,31 +32,116 @@ COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One model's column of a report's predictions.csv.
+    """One model's scores.
 
     Attributes:
-        name: report and model, for people.
+        name: report or bundle, and model, for people.
         rows: path -> (label, group, method, P(fake)).
-        threshold: from metrics.json.
+        threshold: of the model.
+        seen: what of these videos trained it, in words; empty if nothing did.
     """
 
     name: str
     rows: dict[str, tuple[int, str, str, float]]
     threshold: float
+    seen: str = ""
 
 
-def compare_reports(
-    a: Path, b: Path, *, model: str | None, other: str | None, rounds: int, seed: int, as_json: bool
+def compare_any(
+    a: Path,
+    b: Path,
+    *,
+    model: str | None,
+    other: str | None,
+    on: Sequence[str],
+    split: str,
+    allow_seen: bool,
+    params: Params,
+    as_json: bool,
+) -> None:
+    """Prints how two models differ: of two reports, or with `on` of two bundles.
+
+    Raises:
+        ConfigError: `on` names more than one data set; no such split.
+        LeakError: a video or a group was seen in training, and `allow_seen` is false.
+        InputError: a report, a bundle or a model is not there.
+        MismatchError: a video has two labels or groups, or none is in both; no features fit.
+        DatasetError: one class only.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    names = (model, other or model)
+    if not on and (split != "test" or allow_seen):
+        raise ConfigError(
+            "--split and --allow-seen are for bundles, which are scored now: add --on "
+            "FEATURES:MANIFEST; a report has the videos that it has"
+        )
+    if on:
+        datasets = read_datasets(on)
+        if len(datasets) > 1:
+            raise ConfigError(
+                "compare takes one data set; --on may be repeated with its features of another "
+                "backbone, under the same name"
+            )
+        first, second = (
+            score_bundle(path, datasets[0], name, split=split, allow_seen=allow_seen)
+            for path, name in zip((a, b), names, strict=True)
+        )
+    else:
+        first, second = (read_scores(path, name) for path, name in zip((a, b), names, strict=True))
+    tell_difference(
+        first, second, a, b, rounds=params.evaluate.rounds, seed=params.seed, as_json=as_json
+    )
+
+
+def score_bundle(
+    path: Path, dataset: Dataset, model: str | None, *, split: str, allow_seen: bool
+) -> Scored:
+    """Scores a split of a data set by a bundle's head, or by its baseline.
+
+    Raises:
+        InputError: no bundle, or no such model in it.
+        LeakError, MismatchError, DatasetError: as `compare_any`.
+    """
+    bundle = Bundle.load(path)
+    heads = {bundle.head.config.kind: (bundle.head, False)}
+    if bundle.baseline is not None:
+        heads.setdefault(bundle.baseline.config.kind, (bundle.baseline, True))
+    name = model or bundle.head.config.kind
+    if name not in heads:
+        raise InputError(f"{path} has no model {name!r}; it has {', '.join(heads)}")
+    head, baseline = heads[name]
+    videos = Manifest.read(dataset.manifest).split(split)
+    seen = refuse_seen(bundle, videos, allow_seen=allow_seen, where=f"{path}: ")
+    stored = [Features(folder) for folder in dataset.features]
+    features = fitting(bundle, stored, bundle=str(path), dataset=dataset.name)
+    sequences = load_sequences(features, videos)
+    if not len(sequences):
+        raise DatasetError(f"{features.folder} has no features of the {split} split")
+    columns = (
+        sequences.paths,
+        sequences.labels.tolist(),
+        sequences.groups,
+        sequences.methods,
+        bundle.score(sequences, baseline=baseline).tolist(),
+    )
+    return Scored(
+        name=f"{path}, {NAMES.get(name, name)}",
+        rows={one: tuple(facts) for one, *facts in zip(*columns, strict=True)},
+        threshold=head.threshold,
+        seen=seen,
+    )
+
+
+def tell_difference(
+    first: Scored, second: Scored, a: Path, b: Path, *, rounds: int, seed: int, as_json: bool
 ) -> None:
     """Prints the difference between two models' AUC, by DeLong and by a bootstrap of groups.
 
     Raises:
-        InputError: a report or a model is not there.
         MismatchError: a video has two labels or groups, or no video is in both.
         DatasetError: one class only.
     """
-    first = read_scores(a, model)
-    second = read_scores(b, other or model)
     paths = sorted(first.rows.keys() & second.rows.keys())
     if not paths:
         raise MismatchError(f"{a} and {b} have no video in common; evaluate on the same manifest")
@@ -75,6 +170,7 @@ def compare_reports(
         "videos": len(paths),
         "groups": len(set(groups)),
         "left_out": alone,
+        "seen_in_training": [one.seen for one in (first, second)],
         "delong": tested.__dict__,
         "bootstrap": {
             name: difference(measured[0], measured[1], name).__dict__ for name in COMPARED
@@ -85,6 +181,9 @@ def compare_reports(
         return
     print(plain(f"A: {first.name}, AUC {tested.auc_a:.3f}"))
     print(plain(f"B: {second.name}, AUC {tested.auc_b:.3f}"))
+    for letter, one in zip("AB", (first, second), strict=True):
+        if one.seen:
+            print(plain(f"warning: not a fair test of {letter}: {one.seen}"))
     left = f"; {alone} that only one has are left out" if alone else ""
     print(f"{len(paths)} videos of {len(set(groups))} groups in both{left}")
     print("A - B, 95 % intervals in brackets")
@@ -125,7 +224,10 @@ def read_scores(report: Path, model: str | None) -> Scored:
         metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{report} holds no report; write one with `unmask evaluate`") from error
+        raise InputError(
+            f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
+            "--on FEATURES:MANIFEST"
+        ) from error
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"the report {report} is damaged; evaluate again") from error
     if not rows:

@@ -130,6 +130,30 @@ def test_compare_two_models_of_reports(world, run):
     assert "no model 'x'" in one_line(run("compare", world.report, world.report, "--model", "x",
                                           code=3))  # fmt: skip
     run("compare", world.report, world.folder / "nowhere", code=3)
+    told = run("compare", world.report, world.report, "--allow-seen", code=2)
+    assert "--on FEATURES:MANIFEST" in one_line(told)
+
+
+def test_compare_two_bundles_on_features(world, run):
+    on = ("--on", f"{world.features}:{world.manifest}")
+    facts = json.loads(run("compare", world.bundle, world.bundle, *on, "--other", "mean",
+                           "--json").output)  # fmt: skip
+    reported = json.loads(run("compare", world.report, world.report, "--other", "mean",
+                              "--json").output)  # fmt: skip
+    assert facts["seen_in_training"] == ["", ""]
+    # Scores of a report are rounded to nine digits.
+    assert facts["delong"] == pytest.approx(reported["delong"], rel=1e-6)
+    for name, measured in facts["bootstrap"].items():
+        assert measured == pytest.approx(reported["bootstrap"][name], rel=1e-6)
+    told = run("compare", world.bundle, world.bundle, *on, "--split", "train", code=10)
+    assert "were seen in training" in one_line(told)
+    told = run("compare", world.bundle, world.bundle, *on, "--split", "train", "--allow-seen")
+    assert "not a fair test of A" in told.output
+    told = run("compare", world.bundle, world.bundle, *on, "--model", "x", code=3)
+    assert "no model 'x'" in one_line(told)
+    other = ("--on", f"b={world.features}:{world.manifest}")
+    assert "one data set" in one_line(run("compare", world.bundle, world.bundle, *on, *other,
+                                          code=2))  # fmt: skip
 
 
 def test_results_show_every_report(world, run):
