@@ -33,7 +33,7 @@ def test_equals_its_definition(seed: int, ties: bool, count: int) -> None:
     if variance > 1e-12:
         deviation = np.sqrt(variance)
         assert found.p == pytest.approx(2 * norm.sf(abs(gap.mean()) / deviation), abs=1e-12)
-        assert found.high - found.low == pytest.approx(2 * norm.ppf(0.975) * deviation, abs=1e-9)
+        assert found.high - found.low == pytest.approx(2 * norm.ppf(0.975) * deviation, abs=1e-12)
 
 
 def test_a_model_against_itself() -> None:

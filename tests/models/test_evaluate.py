@@ -56,9 +56,10 @@ def test_eer_is_where_the_curve_meets_the_diagonal(seed: int, ties: bool) -> Non
         lambda at: np.interp(at, length, false_positive) + np.interp(at, length, true_positive) - 1,
         0,
         length[-1],
+        xtol=1e-14,
     )
     expected = np.interp(meet, length, false_positive)
-    assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-9)
+    assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), ties=st.booleans(), count=st.integers(4, 300))
