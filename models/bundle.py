@@ -97,6 +97,7 @@ class Bundle:
         backbone: where the weights are: a public name, or a folder that `save_backbone` wrote.
         versions: of unmask and of what it stands on, when it was trained; filled by `save`.
         controls: "metadata" and "logistic", fitted on the same videos; none in older bundles.
+        command: that trained it, whole; "" where nobody said.
     """
 
     head: BundledHead
@@ -108,6 +109,7 @@ class Bundle:
     backbone: str | Path
     versions: dict[str, str] | None = None
     controls: dict[str, Linear] = field(default_factory=dict)
+    command: str = ""
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -137,6 +139,7 @@ class Bundle:
             "provenance": self.provenance,
             "versions": self.versions or _versions(),
             "controls": {name: one.to_json() for name, one in self.controls.items()},
+            "command": self.command,
         }
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
@@ -180,6 +183,7 @@ class Bundle:
                 controls={
                     name: Linear.from_json(one) for name, one in facts.get("controls", {}).items()
                 },
+                command=str(facts.get("command", "")),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(

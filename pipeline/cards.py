@@ -63,6 +63,7 @@ def cards(
             "manifest's sha256": file_sha256(manifest),
         },
         "Again": {
+            **({"this bundle": opened.command} if opened.command else {}),
             "this report": f"unmask evaluate {bundle} {features} --manifest {manifest} "
             f"--split {split} --set evaluate.rounds={params.evaluate.rounds} "
             f"--set evaluate.confidence={params.evaluate.confidence:g} --set seed={params.seed}",

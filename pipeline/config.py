@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
+import shlex
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -133,6 +135,22 @@ def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
         return str(path)
 
     return typing.cast(Params, _build(Params, tree, "", where))
+
+
+def as_options(params: Params, names: Sequence[str]) -> list[str]:
+    """Options that give these sections and values, quoted for a shell: what is not default."""
+    plain = dataclasses.asdict(Params())
+    options = []
+    for name, value in dataclasses.asdict(params).items():
+        if name not in names:
+            continue
+        section = value if isinstance(value, dict) else {"": value}
+        usual = plain[name] if isinstance(value, dict) else {"": plain[name]}
+        for key, one in section.items():
+            if one != usual[key]:
+                place = f"{name}.{key}" if key else name
+                options.append(f"--set {shlex.quote(f'{place}={json.dumps(one)}')}")
+    return options
 
 
 class _StrictLoader(yaml.SafeLoader):

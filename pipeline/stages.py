@@ -7,6 +7,7 @@ out and what to do next. TensorFlow is imported inside the functions that need i
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -58,7 +59,7 @@ from models.identity import (
     remember,
 )
 from models.views import augment, make_views
-from pipeline.config import Params
+from pipeline.config import Params, as_options
 from pipeline.crops import stored_crops
 
 if TYPE_CHECKING:
@@ -633,10 +634,19 @@ def train_bundle(
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
         controls=fit_controls(train, val, videos),
+        command=training_command(features, manifest, out, params),
     ).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
+
+
+def training_command(features: Path, manifest: Path, out: Path, params: Params) -> str:
+    """What to type for the same bundle."""
+    words = ["unmask", "train", str(features), "--manifest", str(manifest), "-o", str(out)]
+    return " ".join(
+        [shlex.join(words), *as_options(params, ("seed", "head", "train", "calibration"))]
+    )
 
 
 def fit_controls(train: Sequences, val: Sequences, manifest: Manifest) -> dict[str, Linear]:

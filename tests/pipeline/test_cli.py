@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -116,6 +117,14 @@ def test_the_controls_are_in_the_report(world):
     assert "frame_auc" in metrics["lstm"]
     page = (world.report / "report.html").read_text()
     assert re.search(r"The LSTM (is not shown to earn|earns|does not earn) its place", page)
+
+
+def test_the_report_says_how_its_bundle_was_trained(world):
+    bundle = json.loads((world.bundle / "bundle.json").read_text())
+    start = f"unmask train {world.features} --manifest {world.manifest} -o {world.bundle} --set "
+    assert bundle["command"].startswith(start)
+    page = html.unescape((world.report / "report.html").read_text())
+    assert bundle["command"] in page
 
 
 def test_compare_two_models_of_reports(world, run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from dataclasses import fields
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from data.errors import ConfigError, InputError
-from pipeline.config import Params, load_params
+from pipeline.config import Params, as_options, load_params
 
 PROJECT = Path(__file__).parents[2]
 
@@ -191,3 +192,20 @@ def test_reading_parameters_loads_no_tensorflow() -> None:
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_what_is_not_default_comes_back_as_options() -> None:
+    given = [
+        "seed=3",
+        "head.kind=gru",
+        "train.class_weight={real: 2.0, fake: 1.0}",
+        "demo.people=9",
+    ]
+    params = load_params(None, given)
+    options = as_options(params, ("seed", "head", "train"))
+    assert not any("demo" in option for option in options)
+    words = shlex.split(" ".join(options))
+    assert words[::2] == ["--set"] * 3
+    again = load_params(None, words[1::2])
+    assert (again.seed, again.head, again.train) == (params.seed, params.head, params.train)
+    assert as_options(load_params(None), ("seed", "head", "train")) == []
