@@ -41,7 +41,8 @@ from features.recipe import Recipe, sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
 from features.summary import where_time_went
-from pipeline.stages import cores, make_jobs, named_videos
+from pipeline.jobs import make_jobs, named_videos
+from pipeline.machine import cores
 
 MAKES = (
     ("h264.mp4", ["-c:v", "libx264", "-preset", "veryfast", "-vf", "scale=640:-2"]),

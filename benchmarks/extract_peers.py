@@ -28,7 +28,7 @@ from features.embed import extract
 from features.job import Job
 from features.recipe import Recipe
 from features.store import FeatureStore
-from pipeline.stages import cores
+from pipeline.machine import cores
 
 ROOT = Path(__file__).parents[1]
 

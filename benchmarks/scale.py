@@ -46,7 +46,7 @@ from features.store import FeatureStore
 from features.summary import Phases
 from features.units import UNIT_VIEWS, UnitReport, cut_units, unpack
 from features.views import Views
-from pipeline.stages import cores
+from pipeline.machine import cores
 
 BACKBONES = ("resnet50-thin", "resnet50-random")
 """Half width, and what ResNet50 costs whatever its weights."""

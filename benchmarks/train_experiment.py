@@ -113,7 +113,8 @@ def extraction(clips: Path, videos: int = 1000) -> float | None:
     from features.store import FeatureStore
     from models.backbone import load_backbone
     from models.encoder import make_encoder
-    from pipeline.stages import cores, make_jobs, named_videos
+    from pipeline.jobs import make_jobs, named_videos
+    from pipeline.machine import cores
 
     if not clips.is_dir():
         return None

@@ -1,6 +1,6 @@
 """The command line: parse, call one stage, turn an error into an exit code.
 
-Nothing is decided here. Each command hands its arguments to one function of `pipeline.stages`,
+Nothing is decided here. Each command hands its arguments to one function of `pipeline`,
 which is imported inside the command, so that `unmask --help` answers without loading TensorFlow.
 """
 
@@ -219,7 +219,7 @@ def audit(
     Example: unmask audit manifest.csv --root videos -o audit.html
     """
     from pipeline.audit import audit_manifest
-    from pipeline.stages import cores
+    from pipeline.machine import cores
 
     audit_manifest(
         manifest,
@@ -283,10 +283,10 @@ def extract(
 
     Example: unmask extract manifest.csv --root videos -o features
     """
-    from pipeline import stages
+    from pipeline.extraction import extract_features
 
     chosen = [f"extract.runtime={runtime}"] if runtime else []
-    stages.extract_features(
+    extract_features(
         source,
         out,
         root=root,

@@ -22,7 +22,8 @@ from features.summary import ExtractSummary
 from features.views import Views
 from models.views import augment, make_views
 from pipeline.config import ExtractConfig, Params
-from pipeline.stages import TimedFaces, Wanted, versions, write_weights
+from pipeline.extraction import TimedFaces, Wanted, write_weights
+from pipeline.machine import versions
 
 if TYPE_CHECKING:
     from features.batches import Encoder

@@ -9,7 +9,8 @@ from data.errors import InputError, TooManyFailuresError
 from data.forge import forge
 from features.published import write_failures
 from pipeline.config import Params
-from pipeline.stages import DIGESTS, cores, failure_row
+from pipeline.jobs import DIGESTS, failure_row
+from pipeline.machine import cores
 
 
 def forge_videos(

@@ -26,7 +26,9 @@ from features.sequences import Sequences
 from models.bundle import Bundle
 from models.encoder import make_encoder
 from models.evidence import Evidence, weigh
-from pipeline.stages import bundle_recipe, cores, make_jobs, named_videos
+from pipeline.extraction import bundle_recipe
+from pipeline.jobs import make_jobs, named_videos
+from pipeline.machine import cores
 from pipeline.verdict_files import PageFiles
 
 

@@ -31,16 +31,11 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import refuse_seen
+from pipeline.extraction import run_extraction, what_to_extract
+from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
+from pipeline.machine import cores, versions
 from pipeline.robustness_page import render_robustness
-from pipeline.stages import (
-    DIGESTS,
-    cores,
-    make_jobs,
-    run_extraction,
-    versions,
-    what_to_extract,
-)
 
 
 def measure_robustness(

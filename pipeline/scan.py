@@ -21,10 +21,11 @@ from data.manifest import write_text
 from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
+from pipeline.jobs import named_videos
+from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
 from pipeline.scan_journal import Journal, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
-from pipeline.stages import cores, named_videos
 
 CHUNK = 256
 """Videos from one line in the journal's time to the next: what memory holds, what a kill repeats

@@ -28,8 +28,10 @@ from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evidence import score_sequences
 from models.identity import Identity, LazyEncoder
+from pipeline.extraction import bundle_recipe
+from pipeline.jobs import DIGESTS, make_jobs
+from pipeline.machine import versions
 from pipeline.scan_journal import Row, Stamp
-from pipeline.stages import DIGESTS, bundle_recipe, make_jobs, versions
 
 
 @dataclass(frozen=True, kw_only=True)

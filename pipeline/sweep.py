@@ -26,7 +26,7 @@ from data.errors import InputError, OutputError, StoreError
 from data.folders import check_replaceable, read_json, write_json
 from data.manifest import Manifest
 from models.splits import check_splits
-from pipeline.stages import cores
+from pipeline.machine import cores
 from pipeline.sweep_page import render_sweep
 from pipeline.sweep_plan import Run, as_text, plan_runs
 from pipeline.sweep_ranking import MEASURED, best_yaml, rank, ranking_csv, results_csv, table

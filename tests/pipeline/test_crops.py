@@ -17,7 +17,7 @@ from data.manifest import Manifest, Video
 from features.job import Job
 from features.published import Failure, verify
 from pipeline.crops import stored_crops
-from pipeline.stages import make_jobs
+from pipeline.jobs import make_jobs
 from tests.data.hostile import make_seeds
 
 FRAMES = FrameRecipe(count=4, size=32, crop="full", minimum_frames=2)

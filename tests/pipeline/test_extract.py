@@ -10,7 +10,7 @@ import pytest
 
 from data.manifest import Manifest
 from features.store import FeatureStore
-from pipeline.stages import after_extraction
+from pipeline.extraction import after_extraction
 from tests.pipeline.conftest import SMALL
 
 

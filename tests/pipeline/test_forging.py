@@ -20,7 +20,7 @@ from data.digests import DigestCache
 from data.frames import FrameRecipe
 from data.manifest import Manifest
 from pipeline.crops import stored_crops
-from pipeline.stages import make_jobs
+from pipeline.jobs import make_jobs
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--set", "forge.seconds=0.4", "--workers", "1")

@@ -20,7 +20,7 @@ from data.frames import FrameRecipe, read_frames
 from features.embed import extract
 from features.published import Features, publish, verify
 from features.store import FeatureStore
-from pipeline.stages import make_jobs
+from pipeline.jobs import make_jobs
 from tests.data.hostile import WHOLE, make_seeds, write_hostile
 from tests.features.conftest import make_recipe
 

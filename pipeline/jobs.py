@@ -1,0 +1,134 @@
+"""From what a user names to jobs: which videos, each the one that was indexed, whose faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data.digests import DigestCache
+from data.errors import (
+    InputError,
+    VideoError,
+)
+from data.frames import Faces
+from data.layouts.listing import is_video, walk
+from data.manifest import Manifest, Video
+from features.job import Job
+from features.published import Failure
+from pipeline.machine import cores
+
+DIGESTS = Path(".unmask/digests.json")
+
+
+def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
+    """The videos of a manifest, of a folder, or one: name, file, row of the manifest."""
+    if source.suffix.casefold() == ".csv":
+        manifest = Manifest.read(source, root=root)
+        return [(video.path, manifest.resolve(video), video) for video in manifest.videos]
+    if source.is_dir():
+        found = [path for path in walk(source) if is_video(path)]
+        if not found:
+            raise InputError(f"{source} holds no video")
+        return [(path.relative_to(source).as_posix(), path, None) for path in found]
+    if source.is_file():
+        return [(source.name, source, None)]
+    raise InputError(f"{source} does not exist; give a manifest, a folder or a video")
+
+
+def make_jobs(
+    named: Sequence[tuple[str, Path, Video | None]],
+    digests: DigestCache,
+    *,
+    faces: Faces = "original",
+    views: int = 1,
+) -> tuple[list[Job], list[Failure]]:
+    """Digests each file; one that is gone, or not the one that was indexed, is a failure.
+
+    Args:
+        named: as `named_videos` gives them.
+        digests: of files that were digested before.
+        faces: whose are taken for a forgery; see `data.frames.FrameRecipe`.
+        views: of each video that the manifest has in the training split; others have one.
+    """
+    jobs, failures = [], []
+    found = digest_all(named, digests)
+    originals = find_originals(named, found) if faces == "original" else {}
+    for (name, path, video), sha256 in zip(named, found, strict=True):
+        if isinstance(sha256, OSError):
+            problem = VideoError("unreadable", f"cannot read the file: {sha256.strerror}")
+            failures.append(failure_row(name, problem))
+            continue
+        if video is not None and video.sha256 != sha256:
+            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
+            failures.append(failure_row(name, problem))
+            continue
+        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        learnt = video is not None and video.split == "train"
+        jobs.append(
+            Job(
+                path=path,
+                name=name,
+                sha256=sha256,
+                duration_seconds=max(seconds, 0.1),
+                views=tuple(range(views if learnt else 1)),
+                original=originals.get(sha256, ""),
+            )
+        )
+    digests.save()
+    return jobs, failures
+
+
+def find_originals(
+    named: Sequence[tuple[str, Path, Video | None]], sha256s: Sequence[str | OSError]
+) -> dict[str, str]:
+    """Digest of a forgery -> digest of the real video that it was made from.
+
+    Args:
+        named: as `named_videos` gives them.
+        sha256s: of their files.
+
+    Returns:
+        Those whose original is here, as it was indexed, and is of the same size in pixels.
+    """
+    reals = {
+        video.path: video
+        for (_, _, video), sha256 in zip(named, sha256s, strict=True)
+        if video is not None and not video.label and video.sha256 == sha256
+    }
+    found: dict[str, str] = {}
+    for _, _, video in named:
+        real = reals.get(video.original) if video is not None and video.label else None
+        if video is None or real is None or real.sha256 == video.sha256:
+            continue
+        if (real.width, real.height) == (video.width, video.height):
+            found.setdefault(video.sha256, real.sha256)
+    return found
+
+
+def digest_all(
+    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
+) -> list[str | OSError]:
+    """Digests of files, several at once; an error where one cannot be read.
+
+    In runs of files: to hand 100,000 known ones to threads one by one would take seconds.
+    """
+
+    def digest(path: Path) -> str | OSError:
+        try:
+            return digests.sha256(path)
+        except OSError as error:
+            return error
+
+    paths = [path for _, path, _ in named]
+    size = max(1, len(paths) // 256)
+    runs = [paths[start : start + size] for start in range(0, len(paths), size)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return [one for run in pool.map(lambda run: list(map(digest, run)), runs) for one in run]
+
+
+def failure_row(path: str, error: VideoError) -> Failure:
+    """An error as a row of failures.csv."""
+    return Failure(
+        path=path, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
+    )
