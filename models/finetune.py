@@ -176,9 +176,9 @@ class _Epochs:
 
         All that it draws depends on (seed, epoch) alone, not on the epochs before.
         """
-        if epoch == 0:
-            return self.net.fit_head(self.learn, self.check, self.config)
         draw = np.random.default_rng((self.seed, epoch))
+        if epoch == 0:
+            return self.net.fit_head(self.learn, self.check, self.config, draw, self.forger)
         row: dict[str, float] = {"epoch": epoch}
         row |= self.net.train_epoch(self.learn, self.config, draw, epoch, self.forger)
         return row | self.net.validate(self.check, epoch)

@@ -62,6 +62,11 @@ class FinetuneNet:
         )
         self._step = tf.function(self._take_step)
         self._forward = tf.function(self._logits)
+        self._augmented = tf.function(
+            lambda clips, transforms: self._upper(
+                self._lower(transform_clips(clips, transforms), training=False), training=False
+            )
+        )
 
     def get_weights(self) -> list[NDArray[np.float32]]:
         """Copies of all that learns."""
@@ -86,22 +91,40 @@ class FinetuneNet:
         adams = [*self._slow.variables, *self._fast.variables]
         return [*self._learning, *self._dense.trainable_weights, *adams]
 
-    def fit_head(self, learn: Clips, check: Clips, config: FinetuneConfig) -> dict[str, float]:
+    def fit_head(
+        self,
+        learn: Clips,
+        check: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        forger: Forger | None = None,
+    ) -> dict[str, float]:
         """The frozen phase: a logistic regression on frames, folded into the dense layer.
 
-        How strongly it is regularised is decided by validation AUC, then loss.
+        It sees frames as they are and as the steps to come will show them: a probe of clean frames
+        alone is so far off on augmented ones that the first steps tear the backbone apart. How
+        strongly it is regularised is decided by validation AUC, then loss.
+
+        Args:
+            learn: training clips.
+            check: validation clips.
+            config: what is drawn, how classes weigh.
+            draw: where all chance comes from.
+            forger: as in `train_epoch`.
 
         Returns:
             row 0 of the history.
         """
         encoder = make_encoder(self.backbone)
         embedded, val_embedded = _embed(learn, encoder), _embed(check, encoder)  # (N, F, D)
-        exists = _exists(learn)
-        frames = embedded[exists]  # (sum of counts, D)
+        changed, changed_videos = self._embed_augmented(learn, config, draw, forger)
+        frames = np.concatenate([embedded[_exists(learn)], changed])
+        videos = np.concatenate([np.repeat(np.arange(len(learn.counts)), learn.counts),
+                                 changed_videos])  # fmt: skip
         mean, spread = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-4)
-        labels = np.repeat(learn.labels, learn.counts)
+        labels = learn.labels[videos]
         # Each video weighs the same, however many frames it has.
-        weights = np.repeat(video_weights(learn.labels, "balanced") / learn.counts, learn.counts)
+        weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
         weights *= video_weights(labels, _beyond_balance(config))
         best: tuple[tuple[float, float], dict[str, float], Any] | None = None
         for strength in (1e-4, 1e-3, 1e-2, 1e-1):
@@ -118,6 +141,23 @@ class FinetuneNet:
         assert best is not None  # noqa: S101
         self._dense.set_weights(best[2])
         return best[1]
+
+    def _embed_augmented(
+        self,
+        learn: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        forger: Forger | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Embeddings of augmented frames, (M, D), and of which clip each is, (M,)."""
+        rows, videos = [], []
+        for _ in range(PROBE_PASSES):
+            for batch in ahead(clip_batches(learn, config, draw, forger)):
+                rows.append(
+                    self._augmented(tf.constant(batch.clips), tf.constant(batch.transforms)).numpy()
+                )
+                videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
+        return np.concatenate(rows), np.concatenate(videos)
 
     def train_epoch(
         self,
@@ -185,6 +225,8 @@ class FinetuneNet:
         return loss, tf.reduce_mean(logits, axis=1)
 
 
+PROBE_PASSES = 2
+"""Passes over the training clips, augmented, that the frozen phase embeds."""
 WARMUP_EPOCHS = 0.5
 
 
