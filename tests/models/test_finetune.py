@@ -424,3 +424,20 @@ def test_steps_of_an_epoch_are_counted() -> None:
         )  # fmt: skip
         batches = list(balanced_batches(clips, 4, np.random.default_rng(0)))
         assert len(batches) == steps_per_epoch(clips, 4)
+
+
+def test_the_frozen_phase_sees_what_the_steps_will_show() -> None:
+    """Augmentation moves the probe; the same draws give the same one."""
+    learn = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
+    learn.pixels[1::2, :, 8:16] = 200
+    plain = replace(
+        QUICK, flip=False, rotate_degrees=0, zoom=0, brightness=0, contrast=0, saturation=0,
+        blur_pixels=0, noise=0, jpeg_quality=0,
+    )  # fmt: skip
+    found = []
+    for config in (plain, QUICK, QUICK):
+        net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
+        net.fit_head(learn, learn, config, np.random.default_rng(1))
+        found.append(net.get_weights()[-2])
+    assert not np.array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[1], found[2])
