@@ -37,6 +37,7 @@ class ExtractSummary:
         reused: videos whose features were there, or came with a file of the same bytes.
         augmented: augmented views embedded in this run.
         shared_faces: forgeries embedded in this run whose faces are their originals'.
+        kept_crops: videos of this run whose crops were in the store.
         failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
         size_bytes: rows written in this run.
@@ -49,6 +50,7 @@ class ExtractSummary:
     reused: int = 0
     augmented: int = 0
     shared_faces: int = 0
+    kept_crops: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0
     size_bytes: int = 0

@@ -2,6 +2,7 @@
 
 A recipe of their own, whose backbone is the identity and whose rows are the pixels. Like features
 they survive a kill, video by video; `unmask store gc` removes them, since no folder publishes them.
+Extraction takes them where they are: with the fine-tuned backbone, no training video is decoded.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import FailureClass, VideoError
+from data.errors import FailureClass, StoreError, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Video
-from features.embed import extract
+from features.embed import Read, extract
 from features.job import Job
+from features.layout import sealed_in
 from features.published import Failure
 from features.recipe import Recipe, sequence_key
+from features.shard import Shard, StoredSequence
 from features.store import FeatureStore
 
 
@@ -75,13 +79,7 @@ def stored_crops(
     """
     faces = FaceFinder() if frames.crop == "face" else None
     encoder = Pixels(frames.size)
-    recipe = Recipe(
-        frames=frames.to_json(),
-        face_detector=faces.digest if faces is not None else None,
-        backbone="pixels",
-        backbone_digest=encoder.digest,
-        dtype="uint8",
-    )
+    recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
         summary = extract(
             jobs,
@@ -105,14 +103,82 @@ def stored_crops(
                 raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
             identity = identities.get(video.sha256, video.sha256)
             shard, number = places[sequence_key(identity, recipe)]
-            stored = shard.sequence(number)
-            return Frames(
-                pixels=cast(NDArray[np.uint8], stored.features).reshape(
-                    -1, frames.size, frames.size, 3
-                ),
-                timestamps_seconds=stored.timestamps_seconds,
-                boxes=stored.boxes,
-                face_found=stored.face_found,
-            )
+            return as_frames(shard.sequence(number), frames.size)
 
         yield crops
+
+
+def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
+    """The recipe under which crops of these frames are kept."""
+    return Recipe(
+        frames=frames.to_json(),
+        face_detector=face_detector,
+        backbone="pixels",
+        backbone_digest=Pixels(frames.size).digest,
+        dtype="uint8",
+    )
+
+
+def as_frames(stored: StoredSequence, size: int) -> Frames:
+    """Crops as they were read; arrays stay as they are."""
+    return Frames(
+        pixels=cast(NDArray[np.uint8], stored.features).reshape(-1, size, size, 3),
+        timestamps_seconds=stored.timestamps_seconds,
+        boxes=stored.boxes,
+        face_found=stored.face_found,
+    )
+
+
+class KeptCrops:
+    """The crops that a store holds of some frames, for reading alone.
+
+    Args:
+        store: of features and crops; there need be none.
+        frames: which frames, which crop.
+        face_detector: digest of the finder, or None.
+
+    Attributes:
+        taken: how many videos were not decoded for it; `before` counts them.
+    """
+
+    def __init__(self, store: Path, frames: FrameRecipe, face_detector: str | None) -> None:
+        self.taken = 0
+        self._lock = Lock()
+        self._size = frames.size
+        self._recipe = recipe_of_crops(frames, face_detector)
+        self._shards: dict[str, Shard] = {}
+        for path in sealed_in(store / self._recipe.digest[:16]):
+            try:
+                shard = Shard(path)
+            except (StoreError, OSError):  # `store verify` tells; the video is decoded
+                continue
+            if shard.recipe.digest == self._recipe.digest:
+                self._shards |= dict.fromkeys(shard.keys, shard)
+
+    def get(self, identity: str) -> Frames | None:
+        """The crops of a video, `features.job.Job.identity`; None if they are not here, whole."""
+        key = sequence_key(identity, self._recipe)
+        shard = self._shards.get(key)
+        if shard is None:
+            return None
+        try:
+            number = shard.place(key)
+            if not shard.intact(number):
+                return None
+            return as_frames(shard.sequence(number), self._size)
+        except StoreError:
+            return None
+
+    def before(self, read: Read, jobs: Sequence[Job]) -> Read:
+        """Reads these jobs' files, but takes their crops where they are kept."""
+        identities = {job.path: job.identity for job in jobs}
+
+        def read_or_take(path: Path, **more: Any) -> Frames:
+            kept = self.get(identities[path])
+            if kept is None:
+                return read(path, **more)
+            with self._lock:
+                self.taken += 1
+            return kept
+
+        return read_or_take

@@ -28,7 +28,7 @@ from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
 from features.adopt import adopt_published
 from features.batches import Encoder
-from features.embed import extract
+from features.embed import Read, extract
 from features.job import Job, stand_for
 from features.layout import INDEX
 from features.published import publish
@@ -46,6 +46,7 @@ from models.identity import (
 )
 from models.views import augment, make_views
 from pipeline.config import Params
+from pipeline.crops import KeptCrops
 from pipeline.jobs import DIGESTS, make_jobs, named_videos
 from pipeline.machine import cores, versions
 
@@ -93,7 +94,7 @@ def extract_features(
 
             summary, workers = extract_on_ray(jobs, wanted, opened, params, address)
         else:
-            summary = run_extraction(jobs, wanted, opened, params, workers)
+            summary = run_extraction(jobs, wanted, opened, params, workers, crops=store)
         summary.failures += failures
         # A video that failed now is not shown, even where an earlier run embedded it.
         failed_now = {failure.path for failure in summary.failures}
@@ -223,10 +224,11 @@ def run_extraction(
     workers: int,
     *,
     read: Callable[..., Frames] = read_frames,
+    crops: Path | None = None,
 ) -> ExtractSummary:
     """Runs stage one's engine; the backbone is loaded when the first frames are there.
 
-    `read` is called as `data.frames.read_frames` is.
+    `read` is called as `data.frames.read_frames` is, for what the store `crops` has no crops of.
     """
     settings = params.extract
 
@@ -241,9 +243,14 @@ def run_extraction(
         )
 
     faces = TimedFaces(FaceFinder()) if wanted.frames.crop == "face" else None
+    decode: Read = partial(read, recipe=wanted.frames, faces=faces)
+    kept = None
+    if crops is not None:
+        kept = KeptCrops(crops, wanted.frames, wanted.recipe.face_detector)
+        decode = kept.before(decode, jobs)
     summary = extract(
         jobs,
-        read=partial(read, recipe=wanted.frames, faces=faces),
+        read=decode,
         encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,
@@ -252,6 +259,8 @@ def run_extraction(
     )
     if faces is not None:
         summary.phases.faces = faces.seconds
+    if kept is not None:
+        summary.kept_crops = kept.taken
     return summary
 
 
@@ -318,6 +327,7 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
         f"{out}: {summary.done} videos done, {summary.reused} reused, "
         f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
         + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
+        + (f"; {summary.kept_crops} from kept crops" if summary.kept_crops else "")
         + (f"; {summary.shared_faces} with faces of originals" if summary.shared_faces else "")
     )
     if summary.frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ import pytest
 
 from data.digests import DigestCache
 from data.errors import VideoError
-from data.frames import FrameRecipe, read_frames
+from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Manifest, Video
 from features.job import Job
 from features.published import Failure, verify
-from pipeline.crops import stored_crops
+from pipeline.crops import KeptCrops, stored_crops
 from pipeline.jobs import make_jobs
 from tests.data.hostile import make_seeds
 
@@ -92,3 +93,39 @@ def test_crops_are_those_of_the_file_and_read_once(
     monkeypatch.setattr("pipeline.crops.read_frames", never)
     with stored_crops(*jobs_of(manifest, good), FRAMES, **given) as crops:
         assert crops(good[0]).pixels.shape == (4, 32, 32, 3)
+
+
+def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    *good, _ = manifest.videos
+    jobs, failures = jobs_of(manifest, good)
+    with stored_crops(jobs, failures, FRAMES, store=store, versions={"test": "1"}, workers=2):
+        pass
+    read: list[Path] = []
+
+    def reading(path: Path, **more: object) -> Frames:
+        read.append(path)
+        return read_frames(path, FRAMES)
+
+    kept = KeptCrops(store, FRAMES, None)
+    reads = kept.before(reading, jobs)
+    for job in jobs:
+        np.testing.assert_array_equal(reads(job.path).pixels, read_frames(job.path, FRAMES).pixels)
+    assert (read, kept.taken) == ([], len(jobs))
+    other = KeptCrops(store, replace(FRAMES, size=40), None).before(reading, jobs)
+    other(jobs[0].path)
+    assert read == [jobs[0].path], "other crops are not these"
+
+    (shard,) = (store / next(p.name for p in store.iterdir()) / "shards").iterdir()
+    content = bytearray(shard.read_bytes())
+    at = content.find(kept.get(jobs[0].identity).pixels.tobytes())
+    content[at + 100] ^= 1
+    shard.unlink()
+    shard.write_bytes(content)
+    damaged = KeptCrops(store, FRAMES, None)
+    assert damaged.get(jobs[0].identity) is None
+    assert damaged.get(jobs[1].identity) is not None
+    shard.write_bytes(b"no shard")
+    assert KeptCrops(store, FRAMES, None).get(jobs[1].identity) is None
