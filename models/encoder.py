@@ -47,11 +47,9 @@ def make_encoder(
     from models.openvino_encoder import OpenVinoEncoder, is_installed
 
     if mixed_precision:
-        if runtime == "openvino" or not tf.config.list_physical_devices("GPU"):
-            raise ConfigError(
-                "extract.mixed_precision needs TensorFlow on a GPU; leave it out on this machine"
-            )
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
+        if runtime == "openvino":
+            raise ConfigError("extract.mixed_precision is TensorFlow's; leave --runtime out")
+        use_float16("extract.mixed_precision")
         runtime = "tensorflow"
     if runtime == "auto":
         on_cpu = not tf.config.list_physical_devices("GPU")
@@ -61,6 +59,17 @@ def make_encoder(
     if runtime == "openvino":
         return OpenVinoEncoder(backbone, batch_size=batch_size, threads=threads)
     return TensorFlowEncoder(backbone, batch_size=batch_size)
+
+
+def use_float16(option: str) -> None:
+    """Lets every graph that is traced from now on compute in float16 what bears it.
+
+    Raises:
+        ConfigError: there is no GPU; the option is named.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        raise ConfigError(f"{option} needs TensorFlow on a GPU; leave it out on this machine")
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
 
 
 def frozen_graph(model: Any, shape: tuple[int, int, int, int]) -> Any:

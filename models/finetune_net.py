@@ -24,7 +24,7 @@ from models.backbone import Backbone, residual_blocks
 from models.clip_batches import clip_batches
 from models.clip_forging import Forger
 from models.clips import Clips, steps_per_epoch
-from models.encoder import make_encoder
+from models.encoder import make_encoder, use_float16
 from models.quiet import keras, tf
 from models.train import check_loss, video_weights
 
@@ -52,13 +52,18 @@ class FinetuneNet:
         dense = keras.layers.Dense(1, name="frame_logit")
         dense.build((None, backbone.dim))
         self._dense = dense
+        if config.mixed_precision:
+            use_float16("finetune.mixed_precision")
         self._slow = keras.optimizers.Adam(config.learning_rate)
         self._fast = keras.optimizers.Adam(config.head_learning_rate)
+        if config.mixed_precision:
+            self._slow, self._fast = scaling(self._slow), scaling(self._fast)
         self._slow.build(self._learning)
         self._fast.build(dense.trainable_weights)
         # XLA makes one pass of Adam's dozen over every weight.
         self._apply_slow = tf.function(
-            lambda gradients: self._slow.apply(gradients, self._learning), jit_compile=True
+            lambda gradients: self._slow.apply(gradients, self._learning),
+            jit_compile=not config.mixed_precision,
         )
         self._step = tf.function(self._take_step)
         self._forward = tf.function(self._logits)
@@ -218,8 +223,13 @@ class FinetuneNet:
                 tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
             )
             loss = tf.reduce_mean(weights[:, None] * losses)
+            scaled = self._slow.scale_loss(loss)  # as it is, but in mixed precision
         head = self._dense.trainable_weights
-        slow, fast = tape.gradient(loss, [self._learning, head])
+        slow, fast = tape.gradient(scaled, [self._learning, head])
+        if isinstance(self._slow, keras.optimizers.LossScaleOptimizer):
+            # Each optimizer divides by a scale of its own; this loss has the first one's.
+            ratio = self._fast.dynamic_scale / self._slow.dynamic_scale
+            fast = [gradient * ratio for gradient in fast]
         self._apply_slow(slow)
         self._fast.apply(fast, head)
         return loss, tf.reduce_mean(logits, axis=1)
@@ -242,6 +252,11 @@ def share_of_rate(config: FinetuneConfig, epochs_done: float) -> float:
     rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # the first step moves something, too
     falling = 0.5 * (1 + math.cos(math.pi * min(1.0, epochs_done / config.epochs)))
     return min(1.0, rising) * falling
+
+
+def scaling(adam: Any) -> Any:
+    """An optimizer that scales the loss, skips a step that overflows, and scales less then."""
+    return keras.optimizers.LossScaleOptimizer(adam, initial_scale=2.0**15)
 
 
 def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:

@@ -124,6 +124,8 @@ class FinetuneConfig:
         jpeg_quality: lowest quality of a JPEG round trip, which half of the pairs take; 0 is off.
         forge: share of a batch's fakes that become new forgeries of their real partners
             (docs/forge.md). With real videos alone every fake is one, if this is above 0.
+        mixed_precision: on a GPU, compute in float16 what bears it, and scale the loss so that no
+            gradient vanishes.
         label_smoothing: how far the labels 0 and 1 move together; half of it each.
     """
 
@@ -150,6 +152,7 @@ class FinetuneConfig:
     jpeg_quality: int = 60
     forge: float = 0.5
     label_smoothing: float = 0.0
+    mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         if self.unfreeze != "all" and not (

@@ -441,3 +441,26 @@ def test_the_frozen_phase_sees_what_the_steps_will_show() -> None:
         found.append(net.get_weights()[-2])
     assert not np.array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[1], found[2])
+
+
+def test_mixed_precision_needs_a_gpu(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"finetune\.mixed_precision needs TensorFlow on a GPU"):
+        run(tmp_path / "weights", replace(QUICK, mixed_precision=True))
+
+
+def test_a_scaled_loss_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What mixed precision adds but for float16 itself, which a CPU does not have."""
+    monkeypatch.setattr("models.finetune_net.use_float16", lambda option: None)
+    learn = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
+    learn.pixels[1::2, :, 8:16] = 200
+    start: list[NDArray[np.float32]] = []
+    found = []
+    for config in (QUICK, replace(QUICK, mixed_precision=True)):
+        net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
+        start = start or net.get_weights()  # the dense layer would start anew, at random
+        net.set_weights(start)
+        net.train_epoch(learn, config, np.random.default_rng(1), 1)
+        found.append(net.get_weights())
+    for before, plain, scaled in zip(start, *found, strict=True):
+        assert not np.array_equal(before, plain)
+        np.testing.assert_allclose(plain, scaled, rtol=0, atol=1e-6)
