@@ -40,6 +40,10 @@ ANOTHER = 0.3
 """A box that shares more than this (IoU) with a followed face is that face, not another one."""
 
 
+SAME_PLACE = 0.5
+"""A forgery's face that shares less (IoU) with its original's is somewhere else."""
+
+
 Detections = dict[int, NDArray[np.float32]]
 """Frame number -> box (4,), in `link`'s tracks with its score (5,)."""
 
@@ -138,13 +142,14 @@ class FaceFinder:
         return [first, *others]
 
     def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
-        """Whether a face is near a box, of like size.
+        """Whether a face is in a place; half of what either box covers (IoU) must be common.
 
         Args:
             frame: (H, W, 3) uint8 RGB.
             box: (4,) float32, without margin.
         """
-        return self._look_near(Image.fromarray(frame), box) is not None
+        found = self._look_near(Image.fromarray(frame), box)
+        return found is not None and bool(overlap(box, found[None])[0] > SAME_PLACE)
 
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]

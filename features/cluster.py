@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -69,7 +69,9 @@ class RayEngine:
         self._files = files
         self._unit_views = unit_views
 
-    def __call__(self, missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
+    def __call__(
+        self, waves: Iterable[Sequence[Job]], phases: Phases
+    ) -> Generator[Finished, None, None]:
         """Embeds videos; see `features.embed.Engine`.
 
         Raises:
@@ -77,17 +79,18 @@ class RayEngine:
             ToolError: Ray is not installed; the cluster does not answer, or has no worker; a worker
                 lacks a video or has other programs; a unit ends every worker.
         """
-        # Links stay links: what they point at may lie elsewhere on another machine.
-        jobs = [replace(job, path=job.path.absolute()) for job in missing]
         with connected(self._address) as ray:
             files = ray.put(self._files())
             crew = Crew(ray, self._recipe, self._views, self._equip, files, self.report)
             try:
                 crew.recruit()
-                views = sum(len(job.views) for job in jobs)
-                most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
-                crew.waiting.extend(cut_units(jobs, most=most))
-                yield from self._work(crew, phases)
+                for wave in waves:
+                    # Links stay links: what they point at may lie elsewhere on another machine.
+                    jobs = [replace(job, path=job.path.absolute()) for job in wave]
+                    views = sum(len(job.views) for job in jobs)
+                    most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
+                    crew.waiting.extend(cut_units(jobs, most=most))
+                    yield from self._work(crew, phases)
             finally:
                 crew.dismiss()
 

@@ -6,7 +6,7 @@ Made for a frozen and a fine-tuned backbone on the same videos: what did fine-tu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,10 @@ def compare(a: Features, b: Features) -> Comparison:
     common = there_a & there_b
     changes = []
     if a.dim == b.dim:
-        changes = [video_change(a.sequence(sha256), b.sequence(sha256)) for sha256 in common]
+        changes = [
+            replace(video_change(a.sequence(sha256), b.sequence(sha256)), sha256=sha256)
+            for sha256 in common
+        ]
     changes.sort(key=lambda change: (-change.mean_distance, change.path, change.sha256))
     return Comparison(
         common=len(common),

@@ -8,9 +8,10 @@ handed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from data.errors import StoreError, VideoError
 from data.frames import Frames
 from features.batches import Batcher, Encoder
-from features.job import Job, faces_of
+from features.job import Job
 from features.published import Failure
 from features.readers import Readers
 from features.recipe import Recipe, sequence_key
@@ -27,6 +28,7 @@ from features.shard import StoredSequence
 from features.store import FeatureStore
 from features.summary import ExtractSummary, Phases
 from features.views import Views
+from features.waves import Waves
 
 Read = Callable[..., Frames]
 """The path of a file, and by `known` the faces of its original if there are any -> frames."""
@@ -107,22 +109,22 @@ def extract(
         )
     named = views or Views()
 
-    def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
-        results = embed_videos(
-            missing, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
-        )
-        with closing(results):
-            for result in results:
-                yield finished(result, store.recipe, named)
+    def engine(waves: Iterable[Sequence[Job]], phases: Phases) -> Generator[Finished, None, None]:
+        for wave in waves:
+            results = embed_videos(
+                wave, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
+            )
+            with closing(results):
+                for result in results:
+                    yield finished(result, store.recipe, named)
 
     return keep_all(jobs, engine=engine, store=store, views=named, progress=progress)
 
 
-UNSURE = ("unreadable", "timeout")
-"""Failures that another run may not have. What is kept must not depend on them."""
-Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
-"""Embeds jobs, each of another video; yields, in any order, a result for each view of a job, or one
-failure for all of them. Counts time up."""
+Engine = Callable[[Iterable[Sequence[Job]], Phases], Generator[Finished, None, None]]
+"""Embeds waves of jobs, each of another video; asks for a wave when all results of the one before
+were taken. Yields, in any order, a result for each view of a job, or one failure for all of them.
+Counts time up."""
 
 
 def keep_all(
@@ -175,10 +177,12 @@ def keep_all(
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
-    results = _originals_first(list(missing.values()), engine, store, summary)
+    waves = Waves(list(missing.values()), store, summary)
+    results = engine(waves, summary.phases)
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
-        for result in results:
+        refused = (Finished(job=job, failure=row) for job, row in waves.refused)
+        for result in chain(results, refused) if missing else ():
             job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
                 summary.failures += [replace(result.failure, path=one.name) for one in same]
@@ -203,31 +207,6 @@ def keep_all(
     summary.phases.write += time.monotonic() - clock
     summary.wall_seconds = time.monotonic() - begun
     return summary
-
-
-def _originals_first(
-    missing: Sequence[Job], engine: Engine, store: FeatureStore, summary: ExtractSummary
-) -> Generator[Finished, None, None]:
-    """Lets the engine embed originals and all that needs none, then the forgeries of originals."""
-    first = [job for job in missing if not job.original]
-    if first:
-        yield from engine(first, summary.phases)
-    failed = {failure.path: failure.failure for failure in summary.failures}
-    unsure = {job.sha256: job.name for job in first if failed.get(job.name) in UNSURE}
-    then = []
-    for job in missing:
-        key = sequence_key(job.original, store.recipe)
-        if job.original in unsure:
-            message = f"its original, {unsure[job.original]}, could not be read this time"
-            kind = failed[unsure[job.original]]
-            row = Failure(path=job.name, failure=kind, message=message, stderr_tail="")
-            yield Finished(job=job, failure=row)
-        elif job.original and store.has(key):
-            then.append(replace(job, faces=faces_of(store.sequence(key))))
-        elif job.original:  # it has no face, or no frames: that stays so
-            then.append(job)
-    if then:
-        yield from engine(then, summary.phases)
 
 
 def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:

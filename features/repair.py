@@ -39,7 +39,7 @@ class LostVideo:
 
     Attributes:
         path: of the video when it was extracted.
-        sha256: of the video file, hex.
+        sha256: of the video file, or what stands for it in the store, hex.
     """
 
     path: str

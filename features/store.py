@@ -177,7 +177,10 @@ class FeatureStore:
         if key in self._staged:
             return _read_staged(self._staged[key].path)
         shard = self.shards[key]
-        return shard.sequence(shard.place(key))
+        number = shard.place(key)
+        if not shard.intact(number):
+            raise StoreError(f"{shard.path} is damaged; mend it with `unmask store repair`")
+        return shard.sequence(number)
 
     def begin(self, keys: Sequence[str], apart: Sequence[str] = ()) -> None:
         """Says which sequences this run wants, in the manifest's order.

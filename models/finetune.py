@@ -1,10 +1,10 @@
 """Fine-tuning the backbone on face crops of the training split.
 
 Two phases, as the literature and a prototype have it. First the frozen phase: a logistic regression
-on the frozen backbone's embeddings, trained until it has converged; it becomes the dense layer.
-Only then the last residual blocks learn too, slowly: behind an untrained layer their first
-gradients would be noise, and unlearn what ImageNet taught. A run that was killed goes on from its
-last epoch to the same result.
+on the frozen backbone's embeddings of frames, as they are and augmented, trained until it has
+converged; it becomes the dense layer. Only then the last residual blocks learn too, slowly: behind
+an untrained layer their first gradients would be noise, and unlearn what ImageNet taught. A run
+that was killed goes on from its last epoch to the same result.
 """
 
 from __future__ import annotations

@@ -223,6 +223,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
             }  # fmt: skip
         metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
+        seen = str(metrics.get("seen_in_training", ""))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
@@ -232,4 +233,5 @@ def read_scores(report: Path, model: str | None) -> Scored:
         raise StoreError(f"the report {report} is damaged; evaluate again") from error
     if not rows:
         raise DatasetError(f"{path} lists no video")
-    return Scored(name=f"{report}, {NAMES.get(chosen, chosen)}", rows=rows, threshold=threshold)
+    name = f"{report}, {NAMES.get(chosen, chosen)}"
+    return Scored(name=name, rows=rows, threshold=threshold, seen=seen)

@@ -6,7 +6,7 @@ TensorFlow is imported inside the functions that need it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -173,6 +173,7 @@ def what_to_extract(
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
         identity = identity_of(network, opened.backbone)
+        frames = replace(frames, faces=params.frames.faces)  # no part of the recipe
         return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
     frames, name = params.frames, backbone or params.backbone.name
     known = identify(name, size=frames.size, seed=params.seed, memory=memory)

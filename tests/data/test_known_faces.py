@@ -44,6 +44,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "original": pixels,
         "noisy": noisy,
         "shorter": noisy[:-4],
+        "shifted": np.roll(noisy, 40, axis=2),
         "left": np.concatenate([corner[:, :, :180], pixels], axis=2),
         "right": np.concatenate([pixels, corner[:, :, :180]], axis=2),
     }
@@ -86,9 +87,9 @@ def test_frames_that_are_scaled_down_keep_their_faces(videos: dict[str, Path]) -
     assert np.abs(frames.pixels.astype(float) - full.pixels).mean() < 12
 
 
-@pytest.mark.parametrize("name", ["shorter", "left"])
+@pytest.mark.parametrize("name", ["shorter", "shifted", "left"])
 def test_other_frames_or_no_face_there_means_its_own(videos: dict[str, Path], name: str) -> None:
-    """Fewer frames; and an original that has its face somewhere else."""
+    """Fewer frames; the face less than half its width away, and somewhere else."""
     known = faces_of(videos["right" if name == "left" else "original"])
     got = read_frames(videos[name], RECIPE, faces=FINDER, known=known)
     own = read_frames(videos[name], RECIPE, faces=FINDER)

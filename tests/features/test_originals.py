@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,17 @@ import pytest
 from data.errors import StoreError, VideoError
 from data.frames import Frames
 from data.known_faces import KnownFaces
-from features.embed import extract
+from features.cluster import RayEngine
+from features.embed import extract, keep_all
 from features.job import Job, stand_for
 from features.layout import INDEX
 from features.published import Features, publish, read_index, verify, write_index
+from features.recipe import sequence_key
 from features.sequences import load_sequences
 from features.store import FeatureStore
 from features.summary import ExtractSummary
 from features.views import Views
+from tests.features.clustered import KNOWN, VERSIONS
 from tests.features.conftest import (
     FakeEncoder,
     digest_of,
@@ -29,6 +33,7 @@ from tests.features.conftest import (
     read_fake,
     turned,
 )
+from tests.features.fake_ray import FakeRay, node
 from tests.features.test_sequences import row
 
 RECIPE = make_recipe()
@@ -187,3 +192,61 @@ def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
     write_index(tmp_path / "out", facts)
     with pytest.raises(StoreError, match="damaged"):
         Features(tmp_path / "out")
+
+
+def test_an_original_in_the_store_serves_whatever_happens_to_its_views(tmp_path: Path) -> None:
+    """Its faces are known, so its forgeries do not fail with it."""
+    run(tmp_path, jobs_for(["z-real"]), Reader())
+
+    def slow(path: Path, known: KnownFaces | None = None) -> Frames:
+        if path.name == "z-real":
+            raise VideoError("timeout", "too slow")
+        return Reader()(path, known)
+
+    views = Views(count=2, augmentation={"turn": 1})
+    jobs = [replace(job, views=(0, 1)) for job in jobs_for(["a-fake-1", "z-real"])]
+    summary = run(tmp_path, jobs, slow, views=views, augment=turned)
+    assert [failure.path for failure in summary.failures] == ["z-real"]
+    assert summary.done == 1
+
+
+def test_damaged_faces_fail_the_forgeries_alone(tmp_path: Path) -> None:
+    run(tmp_path, jobs_for(["y-real", "z-real"]), Reader())
+    sealed = sorted((tmp_path / "store").glob("*/shards/*.h5"))
+    boxes = read_fake(Path("z-real")).boxes.tobytes()
+    (holds,) = [path for path in sealed if boxes in path.read_bytes()]
+    content = bytearray(holds.read_bytes())
+    content[content.find(boxes) + 4] ^= 64
+    for path in [holds, *(tmp_path / "out").glob(holds.name)]:
+        path.unlink()
+        path.write_bytes(content)
+    summary = run(tmp_path, jobs_for(NAMES), Reader())
+    failed = {failure.path: failure for failure in summary.failures}
+    assert sorted(failed) == ["a-fake-1", "a-fake-2"]
+    assert "store repair" in failed["a-fake-1"].message
+
+
+def test_a_cluster_takes_faces_over_as_this_machine_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = FakeRay([node("one", CPU=2.0), node("two", CPU=1.0)])
+    monkeypatch.setattr("features.cluster.connected", made.connected)
+    monkeypatch.setattr("features.crew.RECRUIT_SECONDS", 0.0)
+    jobs = []
+    for job in jobs_for(NAMES):
+        path = tmp_path / job.name
+        path.write_text(job.name)
+        jobs.append(replace(job, path=path, sha256=hashlib.sha256(job.name.encode()).hexdigest()))
+    engine = RayEngine(
+        "somewhere:1", recipe=RECIPE, versions=VERSIONS, equip=KNOWN["sharing"],
+        files=lambda: {"pace": b"0"},
+    )  # fmt: skip
+    with FeatureStore(tmp_path / "ray", RECIPE, versions=VERSIONS) as store:
+        summary = keep_all(jobs, engine=engine, store=store, progress=False)
+        for job in jobs:
+            if job.original:
+                faces = store.sequence(sequence_key(job.original, RECIPE)).boxes
+                mine = store.sequence(sequence_key(job.identity, RECIPE)).boxes
+                np.testing.assert_array_equal(mine[0], faces[0])
+    assert (summary.done, summary.failures) == (5, [])
+    assert engine.report.workers == 2, "one crew for both waves"

@@ -104,6 +104,12 @@ def test_only_the_last_blocks_convolutions_learn() -> None:
     with_signal = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
     with_signal.pixels[1::2, :, 8:16] = 200
     net.train_epoch(with_signal, QUICK, np.random.default_rng(0), 1)
+    # One step in each of two epochs, the last of them half-way down the cosine.
+    net.train_epoch(with_signal, QUICK, np.random.default_rng(0), 2)
+    rates = [float(one.learning_rate) for one in (net._slow, net._fast)]
+    share = share_of_rate(QUICK, 1.0)
+    assert rates == pytest.approx([QUICK.learning_rate * share, QUICK.head_learning_rate * share])
+    assert share == pytest.approx(0.5)
     moved = {
         weight.path
         for weight in backbone.model.weights

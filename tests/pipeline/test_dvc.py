@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,9 @@ SMALL = {
 
 class Project:
     """A copy of the project with small parameters, in a git repository of its own."""
+
+    told = ""
+    """What the first run printed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +75,7 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The whole pipeline, run once."""
     made = Project(tmp_path_factory.mktemp("project"))
-    made.call("dvc", "repro")
+    made.told = made.call("dvc", "repro")
     made.commit()
     return made
 
@@ -94,6 +98,10 @@ def test_every_stage_left_what_it_says(project):
     plots = project.call("dvc", "plots", "show", "--out", str(project.folder / "plots"))
     assert "index.html" in plots
     assert "Loss of frozen" in (project.folder / "plots" / "index.html").read_text()
+
+
+def test_what_fine_tuning_read_is_not_decoded_again(project):
+    assert re.search(r"[1-9]\d* from kept crops", project.told)
 
 
 def test_the_store_and_the_features_are_one_file_on_disk(project):
