@@ -42,6 +42,7 @@ class FinetuneNet:
 
     def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
         self.backbone = backbone
+        self._dropout = config.dropout
         self._lower, self._upper = cut(backbone.model, config.unfreeze)
         self._learning = [
             weight
@@ -177,6 +178,7 @@ class FinetuneNet:
         targets = smooth(learn.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
         steps = steps_per_epoch(learn, config.pairs_per_batch)
+        (dropping,) = draw.spawn(1)  # `draw` itself is in use where batches are made
         for step, batch in enumerate(ahead(clip_batches(learn, config, draw, forger))):
             self._set_rates(config, (epoch - 1) + step / steps)
             loss, clip_logits = self._step(
@@ -184,6 +186,7 @@ class FinetuneNet:
                 tf.constant(batch.transforms),
                 tf.constant(targets[batch.videos]),
                 tf.constant(weights[batch.videos]),
+                tf.constant(dropping.integers(2**31, size=2, dtype=np.int32)),
             )
             losses.append(check_loss(float(loss), epoch, config.learning_rate))
             labels.append(learn.labels[batch.videos])
@@ -208,7 +211,7 @@ class FinetuneNet:
         embedded = self._upper(self._lower(frames, training=False), training=False)
         return self._dense(embedded)[:, 0]
 
-    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any) -> Any:
+    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any, seed: Any) -> Any:
         """One step; the lower part runs outside the tape and costs no gradient.
 
         Returns:
@@ -217,8 +220,10 @@ class FinetuneNet:
         frames = transform_clips(clips, transforms)  # (B * F, S, S, 3)
         lower = self._lower(frames, training=False)
         with tf.GradientTape() as tape:
-            logits = self._dense(self._upper(lower, training=False))
-            logits = tf.reshape(logits, (-1, clips.shape[1]))  # (B, F)
+            embedded = self._upper(lower, training=False)  # (B * F, D)
+            if self._dropout:
+                embedded = drop(embedded, clips.shape[1], self._dropout, seed)
+            logits = tf.reshape(self._dense(embedded), (-1, clips.shape[1]))  # (B, F)
             losses = tf.nn.sigmoid_cross_entropy_with_logits(
                 tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
             )
@@ -252,6 +257,26 @@ def share_of_rate(config: FinetuneConfig, epochs_done: float) -> float:
     rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # the first step moves something, too
     falling = 0.5 * (1 + math.cos(math.pi * min(1.0, epochs_done / config.epochs)))
     return min(1.0, rising) * falling
+
+
+def drop(embedded: Any, frames: int, rate: float, seed: Any) -> Any:
+    """Embeddings (B * F, D) with some dimensions of each clip at the batch's mean.
+
+    Not at zero: a dimension's mean carries no label, and the probe's bias stands for all of them.
+
+    Args:
+        embedded: clip after clip.
+        frames: F.
+        rate: share of the dimensions.
+        seed: (2,) int32.
+    """
+    dim = embedded.shape[-1]
+    centre = tf.stop_gradient(tf.reduce_mean(embedded, axis=0))
+    clips = tf.reshape(embedded - centre, (-1, frames, dim))
+    clips = tf.nn.experimental.stateless_dropout(
+        clips, rate, seed, noise_shape=(tf.shape(clips)[0], 1, dim)
+    )
+    return tf.reshape(clips, (-1, dim)) + centre
 
 
 def scaling(adam: Any) -> Any:

@@ -126,6 +126,8 @@ class FinetuneConfig:
             (docs/forge.md). With real videos alone every fake is one, if this is above 0.
         mixed_precision: on a GPU, compute in float16 what bears it, and scale the loss so that no
             gradient vanishes.
+        dropout: share of the embedding that is dropped before the dense layer while the backbone
+            learns, the same for all frames of a clip.
         label_smoothing: how far the labels 0 and 1 move together; half of it each.
     """
 
@@ -152,6 +154,7 @@ class FinetuneConfig:
     jpeg_quality: int = 60
     forge: float = 0.5
     label_smoothing: float = 0.0
+    dropout: float = 0.0
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
@@ -179,7 +182,9 @@ class FinetuneConfig:
             raise ConfigError(
                 f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
             )
-        for name in ("zoom", "brightness", "contrast", "saturation", "label_smoothing"):
+        for name in (
+            "zoom", "brightness", "contrast", "saturation", "label_smoothing", "dropout",
+        ):  # fmt: skip
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(
                     f"finetune.{name} must be at least 0 and below 1, got {getattr(self, name)}"
