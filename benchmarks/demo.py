@@ -1,8 +1,9 @@
 """How hard is the demo data set? Prints what metadata and frozen features give away.
 
-    python benchmarks/demo.py [--seeds 3] [--people 60]
+    python benchmarks/demo.py [--seeds 3] [--people 140]
 
-For each seed the demo is rendered into a temporary folder. Printed are: seconds to render, the
+For each seed the demo of params.yaml is rendered into a temporary folder. Printed are: seconds to
+render, the
 share of frames in which the face detector sees the face, and areas under the ROC curve, all
 cross-validated by person: of classifiers on size, bit rate, resolution and duration (should be
 0.5), and of logistic regression on mean-pooled frozen features (should leave room to fine-tuning).
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ from data.demo import DemoConfig, write_demo
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, read_frames
 from data.probe import probe
+from pipeline.config import load_params
 
+ROOT = Path(__file__).parents[1]
 FOLD_DRAWS = 4
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 
@@ -64,11 +68,12 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(labels, score) for score in scores]))
 
 
-def measure(config: DemoConfig, encode: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
+def measure(
+    config: DemoConfig, recipe: FrameRecipe, encode: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, float]:
     """Renders one demo and measures it."""
     figures: dict[str, float] = {}
     finder = FaceFinder()
-    recipe = FrameRecipe(count=16)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "demo"
         start = time.perf_counter()
@@ -117,21 +122,24 @@ def measure(config: DemoConfig, encode: Callable[[np.ndarray], np.ndarray]) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=DemoConfig.people)
+    params = load_params(ROOT / "params.yaml")
+    parser.add_argument("--people", type=int, default=params.demo.people)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     from models.backbone import load_backbone
     from models.encoder import TensorFlowEncoder
 
-    encoder = TensorFlowEncoder(load_backbone("resnet50-thin"), batch_size=16)
+    network = load_backbone("resnet50-thin", size=params.frames.size)
+    batch_size = params.frames.count
+    encoder = TensorFlowEncoder(network, batch_size=batch_size)
 
     def encode(frames: np.ndarray) -> np.ndarray:
-        padded = np.zeros((16, *frames.shape[1:]), np.uint8)
+        padded = np.zeros((batch_size, *frames.shape[1:]), np.uint8)
         padded[: len(frames)] = frames
         return encoder(padded)[: len(frames)]
 
     results = [
-        measure(DemoConfig(people=arguments.people, seed=seed), encode)
+        measure(replace(params.demo, people=arguments.people, seed=seed), params.frames, encode)
         for seed in range(arguments.seeds)
     ]
     print(f"{'':32}" + "".join(f"{f'seed {seed}':>10}" for seed in range(len(results))))

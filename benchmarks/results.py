@@ -83,7 +83,7 @@ def run(branch: str, seed: int) -> Path:
         weights, features = folder / "weights", folder / "features"
         if not (weights / "backbone.json").is_file():
             unmask("finetune", MANIFEST, "--root", videos, "--backbone", FROZEN, "-o", weights,
-                   *given)  # fmt: skip
+                   "--store", OUT / "store", *given)  # fmt: skip
         unmask("extract", MANIFEST, "--root", videos, "--backbone", weights, "-o", features,
                "--store", OUT / "store", *given)  # fmt: skip
     unmask("train", features, "--manifest", MANIFEST, "-o", folder / "bundle", *given)

@@ -1,9 +1,9 @@
 """Rendered forgeries: the faces of the demo's fakes, with the signs that the field knows.
 
 Every method leaves, at a drawn strength, some of: a blending boundary, a colour mismatch, a
-resolution mismatch, jitter from frame to frame, and wrong blinking (Rossler et al., 2019; Li et
-al., 2018). All of them happen on the painted face, before head motion, camera and encoder, which
-are the same for both labels.
+resolution mismatch, the fine grid of upsampling layers (Odena et al., 2016), jitter from frame to
+frame, and wrong blinking (Rossler et al., 2019; Li et al., 2018). All of them happen on the painted
+face, before head motion, camera and encoder, which are the same for both labels.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Method = Literal["swap", "reenactment", "synthesis", "eyes"]
 METHODS: tuple[Method, ...] = get_args(Method)
 """swap: another identity's inner face; reenactment: a mouth that says something else; synthesis:
 the inner face through a bottleneck of low resolution; eyes: an eye region that never blinks."""
+GRID_PIXELS = 4
+"""Period of the grid that the forged region carries, as two upsampling layers leave it."""
 RIM = 3
 """Pixels around the forged region, as far as jitter can move it."""
 
@@ -39,6 +41,7 @@ class Forgery:
         strength: 0..1, drives the signs below.
         coarseness: factor by which the forged region was shrunk and enlarged again.
         colour: offset of the forged region.
+        grid: amplitude of the upsampling grid.
         contrast: factor on the forged region about its mean.
         softness: width of the blending border.
         jitter: standard deviation of the region's motion from frame to frame.
@@ -50,6 +53,7 @@ class Forgery:
     strength: float
     coarseness: float
     colour: Colour
+    grid: float
     contrast: float
     softness: float
     jitter: float
@@ -59,7 +63,7 @@ class Forgery:
 
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
-    strength = float(rng.uniform(0.45, 1.0))
+    strength = float(rng.uniform(0.6, 1.0))
     # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
     # higher there, or these methods could not be learned from a few dozen people.
     local = method in ("reenactment", "eyes")
@@ -68,12 +72,13 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     )
     direction = rng.standard_normal(3)
     direction /= np.linalg.norm(direction)
-    mismatch = least_mismatch + 14 * strength * rng.uniform(0.4, 1.0)
+    mismatch = least_mismatch + 16 * strength * rng.uniform(0.4, 1.0)
     return Forgery(
         method=method,
         strength=strength,
-        coarseness=float(least_coarse + 1.5 * strength * rng.uniform(0.5, 1.0)),
+        coarseness=float(least_coarse + 2.0 * strength * rng.uniform(0.5, 1.0)),
         colour=colour(*direction * mismatch),
+        grid=5 + 7 * strength,
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
         jitter=float(2.0 * strength * rng.uniform(0.2, 1.0)),
@@ -128,6 +133,8 @@ def forge(
     shake = forgery.jitter * rng.standard_normal((frames, 2))
     pulse = forgery.flicker * rng.standard_normal(frames)
     rough = clouds(rng, height, width, ((5, 1.0),)) * np.float32(1.5 * forgery.strength)
+    down, across = np.mgrid[:height, :width] * (2 * np.pi / GRID_PIXELS)
+    grid = (forgery.grid * np.cos(down) * np.cos(across)).astype(np.float32)
     small = (max(8, round(width / forgery.coarseness)), max(8, round(height / forgery.coarseness)))
 
     def picture_at(index: int) -> Picture:
@@ -136,7 +143,7 @@ def forge(
         if forgery.method == "synthesis":
             above = above + np.roll(rough, index * 7, axis=1)
         below = picture[:, *window]
-        picture[:, *window] = mix(below, _coarsen(above, small, shake[index]), mask)
+        picture[:, *window] = mix(below, _coarsen(above, small, shake[index]) + grid, mask)
         return picture
 
     return picture_at

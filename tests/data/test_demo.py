@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from data.demo import DemoConfig, write_demo
 from data.demo.expression import Face
-from data.demo.forgery import METHODS, Forgery, draw_forgery, forge, region
+from data.demo.forgery import GRID_PIXELS, METHODS, Forgery, draw_forgery, forge, region
 from data.demo.motion import blink, perform
 from data.demo.person import draw_person
 from data.demo.portrait import SIZE, Portrait, draw_light, outline_distance, paint_portrait
@@ -30,6 +31,7 @@ from data.faces import FaceFinder
 from data.frames import FrameRecipe, read_frames
 from data.probe import probe
 
+ROOT = Path(__file__).parents[2]
 TINY = DemoConfig(people=8, seconds=1.0, fps=12.5)
 SMALLEST = DemoConfig(people=2, seconds=0.4, fps=12.5, width=160, height=120)
 
@@ -173,8 +175,10 @@ def metadata(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], NDAr
 
 @pytest.mark.slow
 def test_metadata_says_nothing_about_the_label(tmp_path: Path) -> None:
-    """The default people and forgeries, shorter: size, bit rate, resolution and duration."""
-    write_demo(tmp_path, DemoConfig(seconds=0.5), workers=2, progress=False)
+    """The people of params.yaml, their videos shorter: size, bit rate, resolution and duration."""
+    settings = yaml.safe_load((ROOT / "params.yaml").read_text())["demo"]
+    config = DemoConfig(people=settings["people"], fps=settings["fps"], seconds=0.7)
+    write_demo(tmp_path, config, workers=2, progress=False)
     features, labels, groups = metadata(tmp_path)
     models = (
         make_pipeline(StandardScaler(), LogisticRegression()),
@@ -182,7 +186,7 @@ def test_metadata_says_nothing_about_the_label(tmp_path: Path) -> None:
         GradientBoostingClassifier(n_estimators=60, max_depth=2, random_state=0),
     )
     for model in models:
-        # Folds are drawn several times: one draw on 60 people would be off by 0.05 by chance.
+        # Folds are drawn several times: one draw may be off by 0.03 by chance.
         scores = [
             cross_val_predict(
                 model,
@@ -233,7 +237,7 @@ def test_signs_grow_with_their_settings(portrait: Portrait) -> None:
     drawn = draw_forgery(np.random.default_rng(1), "synthesis")
     none = replace(
         drawn, strength=0.0, coarseness=1.0, colour=drawn.colour * 0, contrast=1.0, jitter=0.0,
-        flicker=0.0,
+        flicker=0.0, grid=0.0,
     )  # fmt: skip
     mask = region("synthesis", portrait.person, drawn.softness) > 0.9
 
@@ -247,6 +251,11 @@ def test_signs_grow_with_their_settings(portrait: Portrait) -> None:
     away = (tinted - clean)[:, mask].mean(axis=1)
     assert np.linalg.norm(away) > 0.3 * np.linalg.norm(drawn.colour)
     assert own.shape == (3, SIZE, SIZE)
+    _, gridded = forged(portrait, replace(none, grid=8.0))
+    spectrum = np.abs(np.fft.fft2((gridded - clean)[1] * mask))
+    peak = np.unravel_index(spectrum.argmax(), spectrum.shape)
+    assert {min(at, SIZE - at) for at in peak} == {SIZE // GRID_PIXELS}
+    assert np.abs(gridded - clean)[:, mask].max() == pytest.approx(8, rel=0.05)
 
 
 def test_forged_eyes_never_close_and_real_ones_do() -> None:

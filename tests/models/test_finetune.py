@@ -23,7 +23,7 @@ from models.clips import Clips, balanced_batches, cached_clips, steps_per_epoch
 from models.distort import Distortion, distort, draw_distortion
 from models.finetune import FinetuneConfig, Finetuned, finetune
 from models.finetune_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from models.finetune_net import FinetuneNet, cut, share_of_rate, smooth
+from models.finetune_net import FinetuneNet, cut, drop, share_of_rate, smooth
 
 SIZE = 32
 QUICK = FinetuneConfig(
@@ -470,3 +470,33 @@ def test_a_scaled_loss_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> 
     for before, plain, scaled in zip(start, *found, strict=True):
         assert not np.array_equal(before, plain)
         np.testing.assert_allclose(plain, scaled, rtol=0, atol=1e-6)
+
+
+def test_dropped_dimensions_stand_at_the_mean_for_a_whole_clip() -> None:
+    embedded = np.random.default_rng(0).normal(5, 1, (6, 400)).astype(np.float32)  # 2 clips
+    found = drop(embedded, 3, 0.6, np.array([1, 2], np.int32)).numpy()
+    centre = embedded.mean(axis=0)
+    at_mean = np.isclose(found, centre, atol=1e-5).reshape(2, 3, 400)
+    assert (at_mean.all(axis=1) == at_mean.any(axis=1)).all(), "the same for all frames"
+    assert 0.5 < at_mean.mean() < 0.7
+    assert not np.array_equal(at_mean[0], at_mean[1])
+    kept = ~at_mean.reshape(6, 400)
+    np.testing.assert_allclose((found - centre)[kept], (embedded - centre)[kept] / 0.4, rtol=1e-3)
+    again = drop(embedded, 3, 0.6, np.array([1, 2], np.int32)).numpy()
+    np.testing.assert_array_equal(found, again)
+
+
+def test_dropout_changes_steps_and_nothing_is_drawn_twice() -> None:
+    learn = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
+    learn.pixels[1::2, :, 8:16] = 200
+    start: list[NDArray[np.float32]] = []
+    found = []
+    for rate in (0.0, 0.5, 0.5):
+        config = replace(QUICK, dropout=rate)
+        net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
+        start = start or net.get_weights()
+        net.set_weights(start)
+        net.train_epoch(learn, config, np.random.default_rng(1), 1)
+        found.append(net.get_weights())
+    assert not np.array_equal(found[0][-2], found[1][-2])
+    np.testing.assert_array_equal(found[1][-2], found[2][-2])
