@@ -38,7 +38,7 @@ class HeadConfig:
     kind: str = "lstm"
     units: int = 128
     dropout: float = 0.6
-    input_dropout: float = 0.3
+    input_dropout: float = 0.6
     input_scale: float = 0.1
 
     def __post_init__(self) -> None:
