@@ -26,7 +26,7 @@ from models.clip_forging import Forger
 from models.clips import Clips, steps_per_epoch
 from models.encoder import make_encoder, use_float16
 from models.quiet import keras, tf
-from models.train import check_loss, video_weights
+from models.train import ALIKE, check_loss, video_weights
 
 if TYPE_CHECKING:
     from models.settings import FinetuneConfig
@@ -132,7 +132,7 @@ class FinetuneNet:
         # Each video weighs the same, however many frames it has.
         weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
         weights *= video_weights(labels, _beyond_balance(config))
-        best: tuple[tuple[float, float], dict[str, float], Any] | None = None
+        best: tuple[tuple[int, float], dict[str, float], Any] | None = None
         for strength in (1e-4, 1e-3, 1e-2, 1e-1):
             probe = LogisticRegression(C=strength, max_iter=1000)
             probe.fit((frames - mean) / spread, labels, weights * len(weights) / weights.sum())
@@ -141,7 +141,7 @@ class FinetuneNet:
             row = {"epoch": 0.0}
             row |= _measure("", learn, embedded @ kernel + bias)
             row |= _measure("val_", check, val_embedded @ kernel + bias)
-            quality = (row["val_auc"], -row["val_loss"])
+            quality = (round(row["val_auc"] / ALIKE), -row["val_loss"])
             if best is None or quality > best[0]:
                 best = (quality, row, [kernel[:, None], np.array([bias])])
         assert best is not None  # noqa: S101

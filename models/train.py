@@ -57,8 +57,7 @@ def train_head(
 ) -> Trained:
     """Trains a head and restores the epoch with the highest validation AUC.
 
-    Of epochs with equal AUC the one with the lower validation loss counts as better: with few
-    validation videos AUC moves in steps.
+    Of epochs with AUCs alike (`BestSoFar`) the one with the lowest validation loss is taken.
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
@@ -184,11 +183,16 @@ def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
     return float(loss)
 
 
+ALIKE = 0.01
+
+
 class BestSoFar:
     """Early stopping: remembers the best epoch's weights and says when to give up.
 
-    Among epochs of the highest AUC the best is the one of the lowest loss; patience looks at AUC
-    alone, or a loss that creeps down for ever would never let training end.
+    AUCs that are the same to ALIKE count as equal, and of such epochs the one of the lowest loss is
+    the best: with tens of validation videos a difference in the third digit is chance, and near 1
+    there is no other. Patience looks at AUC alone, or a loss that creeps down for ever would never
+    let training end.
 
     Args:
         patience: epochs without a higher AUC before giving up.
@@ -199,22 +203,24 @@ class BestSoFar:
         self.epoch = 0
         self.weights: list[NDArray[Any]] = []
         self._best = (-np.inf, -np.inf)
+        self._best_auc = self._highest = -np.inf
         self._risen = 0  # the epoch in which AUC last rose
         self._gave_up = False
 
     def done(self, epoch: int, auc: float, loss: float, weights: Any) -> bool:
         """Takes an epoch in; `weights` is called only if it is the best. True means stop."""
-        if auc > self._best[0]:
-            self._risen = epoch
-        if (auc, -loss) > self._best:
-            self._best = (auc, -loss)
+        if auc > self._highest:
+            self._highest, self._risen = auc, epoch
+        quality = (round(auc / ALIKE), -loss)
+        if quality > self._best:
+            self._best, self._best_auc = quality, auc
             self.epoch, self.weights = epoch, weights()
         self._gave_up = epoch - self._risen >= self.patience
         return self._gave_up
 
     def reason(self, epochs: int) -> str:
         """Why training ended and what was restored, in one line."""
-        restored = f"restored epoch {self.epoch} (validation AUC {self._best[0]:.3f})"
+        restored = f"restored epoch {self.epoch} (validation AUC {self._best_auc:.3f})"
         if self._gave_up:
             return f"no higher validation AUC for {self.patience} epochs; {restored}"
         return f"reached the limit of {epochs} epochs; {restored}"

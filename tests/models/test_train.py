@@ -77,6 +77,14 @@ def test_equal_auc_is_decided_by_loss() -> None:
     assert (best.epoch, best.weights) == (2, ["two"])
 
 
+def test_a_hundredth_of_auc_is_decided_by_loss_but_not_more() -> None:
+    best = BestSoFar(patience=9)
+    for epoch, (auc, loss) in enumerate([(1.0, 0.39), (0.998, 0.08), (0.98, 0.01)], start=1):
+        best.done(epoch, auc, loss, lambda epoch=epoch: [epoch])
+    assert best.weights == [2]
+    assert "restored epoch 2 (validation AUC 0.998)" in best.reason(3)
+
+
 def test_statistics_are_of_existing_frames_only() -> None:
     videos = made_up(9)
     frames = videos.features[videos.mask].astype(np.float64)  # (sum of lengths, D)
