@@ -136,7 +136,7 @@ class FinetuneConfig:
     frames_per_video: int = 8
     frames_per_clip: int = 4
     pairs_per_batch: int = 4
-    learning_rate: float = 2e-5
+    learning_rate: float = 4e-5
     head_learning_rate: float = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
     patience: int = 10

@@ -203,16 +203,16 @@ def train_bundle(
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
         controls=fit_controls(train, val, videos),
-        command=training_command(features, manifest, out, params),
+        command=training_command(features, manifest, params),
     ).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
 
 
-def training_command(features: Path, manifest: Path, out: Path, params: Params) -> str:
-    """What to type for the same bundle."""
-    words = ["unmask", "train", str(features), "--manifest", str(manifest), "-o", str(out)]
+def training_command(features: Path, manifest: Path, params: Params) -> str:
+    """What to type for the same bundle; where it lies is no part of it."""
+    words = ["unmask", "train", str(features), "--manifest", str(manifest), "-o", "BUNDLE"]
     return " ".join(
         [shlex.join(words), *as_options(params, ("seed", "head", "train", "calibration"))]
     )
