@@ -76,13 +76,13 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     return Forgery(
         method=method,
         strength=strength,
-        coarseness=float(least_coarse + 2.6 * strength * rng.uniform(0.5, 1.0)),
+        coarseness=float(least_coarse + 2.2 * strength * rng.uniform(0.5, 1.0)),
         colour=colour(*direction * mismatch),
-        grid=9 + 9 * strength,
+        grid=6 + 7 * strength,
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
-        jitter=float(1.0 * strength * rng.uniform(0.2, 1.0)),
-        flicker=float(2.5 * strength * rng.uniform(0.0, 1.0)),
+        jitter=float(1.5 * strength * rng.uniform(0.2, 1.0)),
+        flicker=float(3.5 * strength * rng.uniform(0.0, 1.0)),
         blinks_per_minute=0.0 if method == "eyes" else float(rng.choice([0.0, 4.0, 70.0])),
     )
 
@@ -132,7 +132,7 @@ def forge(
     )
     shake = forgery.jitter * rng.standard_normal((frames, 2))
     pulse = forgery.flicker * rng.standard_normal(frames)
-    rough = clouds(rng, height, width, ((5, 1.0),)) * np.float32(0.3 * forgery.strength)
+    rough = clouds(rng, height, width, ((5, 1.0),)) * np.float32(0.7 * forgery.strength)
     down, across = np.mgrid[:height, :width] * (2 * np.pi / GRID_PIXELS)
     grid = (forgery.grid * np.cos(down) * np.cos(across)).astype(np.float32)
     small = (max(8, round(width / forgery.coarseness)), max(8, round(height / forgery.coarseness)))
