@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,15 @@ from models.metrics import METRICS, point_metrics
 
 FRAME_ROUNDS = 200
 """Draws behind the intervals of single frames, but for their AUC: frames are many."""
+
+
+@lru_cache(maxsize=1)
+def _draws(labels: bytes, groups: tuple[str, ...], rounds: int, seed: int) -> NDArray[np.float64]:
+    """`group_weights`, kept for the next model on the same videos; read-only."""
+    truth = np.frombuffer(labels, np.int64)
+    weights = group_weights(truth, np.asarray(groups), rounds=rounds, seed=seed)
+    weights.flags.writeable = False
+    return weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +185,7 @@ def evaluate(
     check_classes(labels)
     truth: NDArray[np.int64] = labels.astype(np.int64)
     scores = np.asarray(scores, np.float64)
-    weights = group_weights(truth, np.asarray(groups), rounds=rounds, seed=seed)  # (R, N)
+    weights = _draws(truth.tobytes(), tuple(groups), rounds, seed)  # (R, N)
     samples = weighted_metrics(truth, scores, weights, threshold=threshold)
     points = point_metrics(truth, scores, threshold=threshold)
     called = scores >= threshold
