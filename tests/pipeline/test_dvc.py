@@ -17,7 +17,7 @@ import yaml
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SMALL = {
-    "demo": {"people": 10, "seconds": 0.5, "width": 160, "height": 120},
+    "demo": {"fps": 25, "people": 10, "seconds": 0.5, "width": 160, "height": 120},
     "frames": {"count": 8, "size": 64},
     "finetune": {"epochs": 1, "frames_per_video": 4, "unfreeze": 1},
     "train": {"epochs": 4},
