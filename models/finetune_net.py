@@ -26,7 +26,7 @@ from models.clip_forging import Forger
 from models.clips import Clips, steps_per_epoch
 from models.encoder import make_encoder, use_float16
 from models.quiet import keras, tf
-from models.train import ALIKE, check_loss, video_weights
+from models.train import check_loss, quality, video_weights
 
 if TYPE_CHECKING:
     from models.settings import FinetuneConfig
@@ -141,9 +141,9 @@ class FinetuneNet:
             row = {"epoch": 0.0}
             row |= _measure("", learn, embedded @ kernel + bias)
             row |= _measure("val_", check, val_embedded @ kernel + bias)
-            quality = (round(row["val_auc"] / ALIKE), -row["val_loss"])
-            if best is None or quality > best[0]:
-                best = (quality, row, [kernel[:, None], np.array([bias])])
+            found = quality(row["val_auc"], row["val_loss"])
+            if best is None or found > best[0]:
+                best = (found, row, [kernel[:, None], np.array([bias])])
         assert best is not None  # noqa: S101
         self._dense.set_weights(best[2])
         return best[1]

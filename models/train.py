@@ -184,6 +184,12 @@ def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
 
 
 ALIKE = 0.01
+"""AUCs on validation videos that differ by less are told apart by loss."""
+
+
+def quality(auc: float, loss: float) -> tuple[int, float]:
+    """What the better of two epochs, or of two probes, has more of."""
+    return round(auc / ALIKE), -loss
 
 
 class BestSoFar:
@@ -211,9 +217,8 @@ class BestSoFar:
         """Takes an epoch in; `weights` is called only if it is the best. True means stop."""
         if auc > self._highest:
             self._highest, self._risen = auc, epoch
-        quality = (round(auc / ALIKE), -loss)
-        if quality > self._best:
-            self._best, self._best_auc = quality, auc
+        if (found := quality(auc, loss)) > self._best:
+            self._best, self._best_auc = found, auc
             self.epoch, self.weights = epoch, weights()
         self._gave_up = epoch - self._risen >= self.patience
         return self._gave_up

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from data.errors import ConfigError, DatasetError, InputError, MismatchError, StoreError, plain
-from data.manifest import LABEL_NAMES, SPLITS, Manifest
+from data.manifest import LABEL_NAMES, Manifest
 from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.delong import delong
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import refuse_seen
+from pipeline.evaluation import check_split, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
 from pipeline.results import NAMES
 
@@ -68,8 +68,7 @@ def compare_any(
         MismatchError: a video has two labels or groups, or none is in both; no features fit.
         DatasetError: one class only.
     """
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    check_split(split)
     names = (model, other or model)
     if not on and (split != "test" or allow_seen):
         raise ConfigError(

@@ -89,12 +89,6 @@ def stored_crops(
             workers=workers,
         )
         failed = {one.path: one for one in (*failures, *summary.failures)}
-        places = {
-            key: (shard, number)
-            for shard in set(opened.shards.values())
-            for number, key in enumerate(shard.keys)
-        }
-
         identities = {job.sha256: job.identity for job in jobs}
 
         def crops(video: Video) -> Frames:
@@ -102,8 +96,7 @@ def stored_crops(
                 kind = cast(FailureClass, failure.failure)
                 raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
             identity = identities.get(video.sha256, video.sha256)
-            shard, number = places[sequence_key(identity, recipe)]
-            return as_frames(shard.sequence(number), frames.size)
+            return as_frames(opened.sequence(sequence_key(identity, recipe)), frames.size)
 
         yield crops
 

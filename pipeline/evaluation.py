@@ -61,8 +61,7 @@ def evaluate_any(
     Raises:
         ConfigError: the arguments do not belong together.
     """
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    check_split(split)
     if on:
         from pipeline.matrix import evaluate_matrix
 
@@ -83,6 +82,16 @@ def evaluate_any(
         bundle, features, out, manifest=manifest, root=root, split=split, allow_seen=allow_seen,
         params=params, quiet=quiet,
     )  # fmt: skip
+
+
+def check_split(split: str) -> None:
+    """Refuses what is no split.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
 
 
 def evaluate_bundle(

@@ -18,10 +18,10 @@ import numpy as np
 
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
-from data.errors import ConfigError, DatasetError
+from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
-from data.manifest import SPLITS, Manifest, Video
+from data.manifest import Manifest, Video
 from features.job import Job, stand_for
 from features.published import Features, publish
 from features.recipe import sequence_key
@@ -30,7 +30,7 @@ from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import refuse_seen
+from pipeline.evaluation import check_split, refuse_seen
 from pipeline.extraction import run_extraction, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
@@ -61,8 +61,7 @@ def measure_robustness(
         DatasetError: no original can be evaluated.
         OutputError: the folder, or a copy, cannot be written.
     """
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+    check_split(split)
     chosen = choose_rungs(rungs)
     opened = Bundle.load(bundle)
     rows = Manifest.read(manifest, root=root)

@@ -40,6 +40,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # .unmask grows here
 
 
+@pytest.fixture
+def manifest(run: Callable[..., Result], reals: Path, tmp_path: Path) -> Manifest:
+    """Copies and forgeries of the two, indexed."""
+    run("forge", reals, tmp_path / "out", *SHORT)
+    run("index", tmp_path / "out", "-o", tmp_path / "m.csv")
+    return Manifest.read(tmp_path / "m.csv", root=tmp_path / "out")
+
+
 def test_forge_then_index(run: Callable[..., Result], reals: Path, tmp_path: Path) -> None:
     told = run("forge", reals, tmp_path / "out", *SHORT).output
     assert "2 real copies, 2 self-made forgeries" in told
@@ -104,12 +112,7 @@ def test_the_stage_is_off_until_reals_are_named(tmp_path: Path) -> None:
     assert "forge@mine" in drawn, "index waits for the forge"
 
 
-def test_a_forgery_is_cropped_as_its_original(
-    run: Callable[..., Result], reals: Path, tmp_path: Path
-) -> None:
-    run("forge", reals, tmp_path / "out", *SHORT)
-    run("index", tmp_path / "out", "-o", tmp_path / "m.csv")
-    manifest = Manifest.read(tmp_path / "m.csv", root=tmp_path / "out")
+def test_a_forgery_is_cropped_as_its_original(manifest: Manifest, tmp_path: Path) -> None:
     named = [(video.path, manifest.resolve(video), video) for video in manifest.videos]
     frames = FrameRecipe(count=4, size=64, minimum_frames=2)
     for faces, shared in (("original", 2), ("own", 0)):
@@ -127,12 +130,7 @@ def test_a_forgery_is_cropped_as_its_original(
         assert sum(same) == shared
 
 
-def test_an_original_of_another_size_gives_no_faces(
-    run: Callable[..., Result], reals: Path, tmp_path: Path
-) -> None:
-    run("forge", reals, tmp_path / "out", *SHORT)
-    run("index", tmp_path / "out", "-o", tmp_path / "m.csv")
-    manifest = Manifest.read(tmp_path / "m.csv", root=tmp_path / "out")
+def test_an_original_of_another_size_gives_no_faces(manifest: Manifest) -> None:
     videos = [
         replace(video, width=video.width + 2) if video.label else video for video in manifest.videos
     ]
