@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from models.calibration import sigmoid
-from models.evaluate import choose_threshold
+from models.calibration import even_odds, sigmoid
 
 if TYPE_CHECKING:
     from features.padded import Rows
@@ -54,7 +53,7 @@ class Linear:
         scale: (E,) divided by.
         weight: (E,).
         bias: added.
-        threshold: of best balanced accuracy on validation.
+        threshold: of even odds on validation.
         codecs: of the metadata's columns; empty for other inputs.
     """
 
@@ -119,7 +118,7 @@ def fit_linear(
         threshold=0.5,
         codecs=codecs,
     )
-    return replace(found, threshold=choose_threshold(val_labels, found.score(val)))
+    return replace(found, threshold=even_odds(val_labels, found.score(val)))
 
 
 def metadata(videos: Sequence[FileFacts], codecs: Sequence[str]) -> NDArray[np.float64]:

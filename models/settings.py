@@ -38,7 +38,7 @@ class HeadConfig:
     kind: str = "lstm"
     units: int = 128
     dropout: float = 0.6
-    input_dropout: float = 0.6
+    input_dropout: float = 0.8
     input_scale: float = 0.1
 
     def __post_init__(self) -> None:
@@ -211,8 +211,9 @@ class CalibrationConfig:
 
     Attributes:
         method: "temperature", "isotonic" (from some hundred validation videos on) or "none".
-        threshold: "balanced" for the best balanced accuracy, "fpr" for `target_fpr`, "cost" for
-            the least cost.
+        threshold: "platt" where Platt's sigmoid gives even odds, "balanced" for the best balanced
+            accuracy, which some hundred validation videos hardly settle, "fpr" for `target_fpr`,
+            "cost" for the least cost.
         target_fpr: share of real validation videos that may be called fake.
         false_alarm_cost: of a real video called fake.
         miss_cost: of a fake called real.
@@ -220,7 +221,7 @@ class CalibrationConfig:
     """
 
     method: str = "temperature"
-    threshold: str = "balanced"
+    threshold: str = "platt"
     target_fpr: float = 0.05
     false_alarm_cost: float = 1.0
     miss_cost: float = 1.0
@@ -229,7 +230,7 @@ class CalibrationConfig:
     def __post_init__(self) -> None:
         for name, known in (
             ("method", ("temperature", "isotonic", "none")),
-            ("threshold", ("balanced", "fpr", "cost")),
+            ("threshold", ("platt", "balanced", "fpr", "cost")),
         ):
             if getattr(self, name) not in known:
                 raise ConfigError(

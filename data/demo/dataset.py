@@ -31,7 +31,7 @@ from data.ffmpeg import encode
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 
-VERSION = 3
+VERSION = 4
 """Version of the renderer; it changes whenever the same settings would give other pixels."""
 RECORD = "demo.json"
 LABELS = "labels.csv"

@@ -63,11 +63,11 @@ class Forgery:
 
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
-    strength = float(rng.uniform(0.6, 1.0))
+    strength = float(rng.uniform(0.7, 1.0))
     # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
     # higher there, or these methods could not be learned from a few dozen people.
     local = method in ("reenactment", "eyes")
-    least_coarse, least_mismatch = {"reenactment": (1.9, 7), "eyes": (1.6, 5)}.get(
+    least_coarse, least_mismatch = {"reenactment": (2.4, 11), "eyes": (1.6, 5)}.get(
         method, (1.15, 2)
     )
     direction = rng.standard_normal(3)
@@ -78,7 +78,7 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
         strength=strength,
         coarseness=float(least_coarse + 2.2 * strength * rng.uniform(0.5, 1.0)),
         colour=colour(*direction * mismatch),
-        grid=6 + 7 * strength,
+        grid=(6 + 7 * strength) * (1.25 if method == "reenactment" else 1.0),
         contrast=float(1 + rng.choice([-1, 1]) * 0.12 * strength * rng.uniform(0, 1)),
         softness=float(rng.uniform(1.5, 5) if local else rng.uniform(4, 10) * (1.6 - strength)),
         jitter=float(1.5 * strength * rng.uniform(0.2, 1.0)),

@@ -11,8 +11,16 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import ConfigError
-from models.calibration import Calibration, calibrate, fit_temperature, sigmoid
+from models.calibration import (
+    Calibration,
+    calibrate,
+    even_odds,
+    fit_temperature,
+    pick_threshold,
+    sigmoid,
+)
 from models.controls import Linear, fit_linear, metadata, shuffled
+from models.evaluate import choose_threshold
 from models.settings import CalibrationConfig
 
 
@@ -80,6 +88,28 @@ def test_thresholds_keep_what_they_promise() -> None:
     dear = CalibrationConfig(threshold="cost", false_alarm_cost=20)
     cheap = CalibrationConfig(threshold="cost", miss_cost=20)
     assert calibrate(labels, scores, groups, dear)[1] > calibrate(labels, scores, groups, cheap)[1]
+
+
+def test_even_odds_move_less_than_the_best_balanced_accuracy() -> None:
+    draw = np.random.default_rng(0)
+    errors: dict[str, list[float]] = {"platt": [], "balanced": []}
+    for _ in range(60):  # validation splits of 40 videos; P(fake) is even at a logit of 1
+        labels = np.repeat([0, 1], [25, 15])
+        logits = 1 + np.where(labels == 1, 2.0, -2.0) + 1.5 * draw.standard_normal(40)
+        for rule, found in errors.items():
+            threshold = pick_threshold(labels, sigmoid(logits), CalibrationConfig(threshold=rule))
+            found.append(np.log(threshold / (1 - threshold)) - 1)
+    spread = {rule: np.sqrt(np.mean(np.square(found))) for rule, found in errors.items()}
+    assert spread["platt"] < 0.6 * spread["balanced"]
+    assert abs(np.mean(errors["platt"])) < 0.15
+
+
+def test_even_odds_need_fakes_to_score_higher() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.9, 0.7, 0.3, 0.1])
+    assert even_odds(labels, scores) == choose_threshold(labels, scores)
+    told_apart = even_odds(labels, 1 - scores)
+    assert 0.3 < told_apart < 0.7
+    assert even_odds(labels, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.5)
 
 
 def test_the_band_holds_the_share_asked_for() -> None:
