@@ -37,7 +37,7 @@ from models.finetune_net import FinetuneNet
 from models.quiet import tf
 from models.settings import FinetuneConfig
 
-PEOPLE, COPIES = 4, 4
+PEOPLE, COPIES = 4, 10
 """Rendered people, and how often each of their clips is in the training set."""
 
 

@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--readme", type=Path)
     arguments = parser.parse_args()
-    branches = list(dict.fromkeys(branch for branch, _ in WAYS))
+    branches = sorted({branch for branch, _ in WAYS})
     reports = {
         branch: [run(branch, seed) for seed in range(arguments.seeds)] for branch in branches
     }

@@ -29,7 +29,8 @@ class HeadConfig:
             them, "logistic" judges each by itself, "mean" is the baseline on their mean.
         units: size of the state, or of the attention's hidden layer; mean and logistic have none.
         dropout: share of the state that is dropped before the classifier.
-        input_dropout: share of the embedding's dimensions dropped for a whole clip.
+        input_dropout: share of the embedding's dimensions dropped for a whole clip. The default
+            is for some hundred training videos; thousands may want less.
         input_scale: of the standardised embeddings before a layer with units. At 1 a thousand
             dimensions saturate an LSTM's gates from the first step and it learns the training
             people by heart.
