@@ -6,8 +6,9 @@ The demo's videos, split and frozen features are those of `dvc repro`, and so is
 params.yaml. For each other seed the backbone is fine-tuned, features are extracted with it, a head
 and its mean-pool baseline are trained, and all is evaluated on people that nothing was trained or
 stopped on. `recipe` takes presets/recipe.yaml: 5e-6 for the backbone; flip, rotation and zoom. What
-was run with the same parameters on the same videos is not run again; after a change of code, remove
-artifacts/results.
+the same code ran with the same parameters on the same videos is not run again. Crops and features
+are kept in the store beside the others; once artifacts/results is removed, `unmask store gc`
+removes them, too.
 
 A value is the mean over seeds. Its 95 % interval draws groups with replacement, the same for all
 seeds and all ways. The last line is one JSON object.
@@ -51,6 +52,7 @@ SHOWN = {
     "recall_fake": "fakes caught",
     "recall_real": "reals cleared",
 }
+ROOMS = ("data", "features", "models", "pipeline")
 ROUNDS = 2000
 BEGIN, END = "<!-- results: made by `make results` -->", "<!-- /results -->"
 
@@ -66,8 +68,7 @@ def unmask(*arguments: object) -> None:
 def run(branch: str, seed: int) -> Path:
     """Makes what is missing of one branch with one seed; returns its report."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    known = params.get("seed", 0)
-    params["seed"] = seed
+    known, params["seed"] = params["seed"], seed
     videos = ROOT / params["videos"]
     if branch != "recipe" and seed == known:
         return ROOT / "artifacts" / "reports" / branch
@@ -75,7 +76,8 @@ def run(branch: str, seed: int) -> Path:
         for section, values in yaml.safe_load(RECIPE.read_text()).items():
             params[section] = params.get(section, {}) | values
     text = yaml.safe_dump(params)
-    facts = (text.encode(), MANIFEST.read_bytes(), (FROZEN / "backbone.json").read_bytes())
+    facts = [text.encode(), MANIFEST.read_bytes(), (FROZEN / "backbone.json").read_bytes()]
+    facts += [path.read_bytes() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
     folder = OUT / f"{branch}-{seed}-{hashlib.sha256(b''.join(facts)).hexdigest()[:8]}"
     report = folder / "report"
     if (report / "metrics.json").is_file():
@@ -94,6 +96,14 @@ def run(branch: str, seed: int) -> Path:
     unmask("train", features, "--manifest", MANIFEST, "-o", folder / "bundle", *given)
     unmask("evaluate", folder / "bundle", features, "--manifest", MANIFEST, "-o", report, *given)
     return report
+
+
+def check_reproduced() -> None:
+    """Ends the program unless `dvc repro` has made the reports of today's parameters and code."""
+    stages = ("evaluate@frozen", "evaluate@finetuned")
+    command = [sys.executable, "-m", "dvc", "status", "--quiet", "--with-deps", *stages]
+    if subprocess.run(command, cwd=ROOT).returncode:
+        sys.exit("artifacts/reports are not of today's parameters and code: run `dvc repro` first")
 
 
 def read(report: Path, model: str) -> tuple[NDArray[np.int64], list[str], NDArray[np.float64]]:
@@ -128,6 +138,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--readme", type=Path)
     arguments = parser.parse_args()
+    check_reproduced()
     branches = sorted({branch for branch, _ in WAYS})
     reports = {
         branch: [run(branch, seed) for seed in range(arguments.seeds)] for branch in branches

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from models.bootstrap import group_weights
 from models.evaluate import check_classes, choose_threshold
@@ -23,7 +23,9 @@ from models.settings import CalibrationConfig
 LEAST, MOST = 1e-30, 1 - 2**-25
 """Scores are float32: these lie beyond what it can hold next to 0 and 1, so no order is lost."""
 SUREST = 1e-7
-"""Of a fit on logits: beyond it a float32 score says nothing more, and would weigh too much."""
+"""Of a fit on logits: beyond it a score would weigh too much."""
+RIDGE = 1e-3
+"""Of a slope in standard deviations, beside a mean loss."""
 FLATTEST, STEEPEST = 0.05, 2.0
 """Bounds of 1 / temperature: above 2, float64 could not tell the surest float32 scores apart."""
 
@@ -36,7 +38,7 @@ class Calibration:
         method: "none", "temperature" or "isotonic".
         temperature: P = sigmoid(logit(score) / temperature).
         knots: (score, P) of the isotonic map, straight lines between them.
-        rule: how the threshold was chosen, in words.
+        rule: how the threshold was chosen, in words; bundles of version 1 knew only the default's.
         threshold_low: of the threshold's 95 % bootstrap interval; None where it is not known.
         threshold_high: likewise.
         unsure_low: at or above this and below `unsure_high` there is no verdict.
@@ -116,70 +118,96 @@ def calibrate(
     elif config.method == "isotonic":
         fitted = replace(fitted, knots=fit_isotonic(truth, scores))
     probability = fitted.apply(scores)
-    threshold = pick_threshold(truth, probability, config)
+    once = np.ones(len(truth), np.int64)
+    threshold, rule = pick_threshold(truth, probability, once, config)
     weights = group_weights(truth, np.asarray(groups), rounds=200, seed=seed).astype(np.int64)
-    drawn = [
-        pick_threshold(np.repeat(truth, weight), np.repeat(probability, weight), config)
-        for weight in weights
-    ]
+    drawn = [pick_threshold(truth, probability, weight, config)[0] for weight in weights]
     low, high = np.percentile(drawn, [2.5, 97.5])
     if config.unsure:
         near = float(np.quantile(np.abs(probability - threshold), config.unsure))
         fitted = replace(fitted, unsure_low=threshold - near, unsure_high=threshold + near)
-    rules = {
-        "platt": "even odds of Platt's sigmoid",
-        "balanced": "balanced accuracy",
-        "fpr": f"{config.target_fpr:.1%} of reals accused at most",
-        "cost": f"cost: a false alarm {config.false_alarm_cost:g}, a miss {config.miss_cost:g}",
-    }
     fitted = replace(fitted, threshold_low=float(low), threshold_high=float(high))
-    return replace(fitted, rule=rules[config.threshold]), threshold
+    return replace(fitted, rule=rule), threshold
 
 
 def pick_threshold(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], config: CalibrationConfig
-) -> float:
-    """The threshold by the chosen rule.
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.int64],
+    config: CalibrationConfig,
+) -> tuple[float, str]:
+    """The threshold by the chosen rule, and the rule in words.
 
     "platt" is `even_odds`, "balanced" `choose_threshold`. "fpr" takes the lowest at which no more
     than the target's share of reals is accused; "cost" the one whose false alarms and misses cost
-    least.
+    least. `weights`, (N,), are how often each video counts.
     """
     if config.threshold == "platt":
-        return even_odds(labels, scores)
+        even = even_odds(labels, scores, weights)
+        if even is not None:
+            return even, "even odds of Platt's sigmoid"
+    labels, scores = np.repeat(labels, weights), np.repeat(scores, weights)
+    if config.threshold == "platt":
+        told = "balanced accuracy, since Platt's sigmoid is nowhere even among the scores"
+        return choose_threshold(labels, scores), told
     if config.threshold == "balanced":
-        return choose_threshold(labels, scores)
+        return choose_threshold(labels, scores), "balanced accuracy"
     values = np.unique(scores)
     above = np.nextafter(values[-1], np.inf)  # at this one nobody is accused
     candidates = np.concatenate([[values[0]], (values[:-1] + values[1:]) / 2, [above]])
     reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
     accused = len(reals) - np.searchsorted(reals, candidates)
     if config.threshold == "fpr":
-        return float(candidates[np.argmax(accused / len(reals) <= config.target_fpr + 1e-12)])
+        allowed = accused / len(reals) <= config.target_fpr + 1e-12
+        told = f"{config.target_fpr:.1%} of reals accused at most"
+        return float(candidates[np.argmax(allowed)]), told
     missed = np.searchsorted(fakes, candidates)
     cost = config.false_alarm_cost * accused + config.miss_cost * missed
-    return float(candidates[np.argmin(cost)])
+    told = f"cost: a false alarm {config.false_alarm_cost:g}, a miss {config.miss_cost:g}"
+    return float(candidates[np.argmin(cost)]), told
 
 
-def even_odds(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+def even_odds(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.integer[Any]] | None = None,
+) -> float | None:
     """The threshold where a fake is as likely as a real, were there as many of them.
 
-    By a logistic regression of the label on the score's logit (Platt, 1999). All videos decide on
-    it, not only those where the classes meet, so that it moves less from one validation split to
-    another than the threshold of the highest balanced accuracy does; that one is taken where the
-    regression finds none among the scores.
+    By a logistic regression of the label on the score's logit (Platt, 1999), with a slight ridge
+    penalty on the slope, or the slope between classes told apart would have no end. All videos
+    decide on it, not only those where the classes meet, so it moves less from one validation split
+    to another than the threshold of the highest balanced accuracy does.
 
     Args:
         labels: (N,) 1 = fake; both classes.
         scores: (N,) P(fake).
+        weights: (N,) how often each video counts; None is once.
+
+    Returns:
+        A threshold among the scores; None where the sigmoid falls, or is even beyond them.
     """
     sure = np.clip(scores, SUREST, 1 - SUREST)
     logits = np.log(sure) - np.log1p(-sure)
-    fitted = LogisticRegression(class_weight="balanced").fit(logits[:, None], labels)
-    slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
-    if slope > 0 and logits.min() < -bias / slope <= logits.max():
-        return float(sigmoid(np.asarray(-bias / slope)))
-    return choose_threshold(labels, scores)
+    middle, spread = logits.mean(), logits.std()
+    if not spread > 0:
+        return None
+    at = (logits - middle) / spread
+    share = np.ones(len(at)) if weights is None else weights.astype(np.float64)
+    for label in (0, 1):
+        share[labels == label] /= 2 * share[labels == label].sum()
+    towards = np.where(labels == 1, -1.0, 1.0)
+
+    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        off = towards * (line[0] * at + line[1])
+        slopes = share * towards * sigmoid(off)
+        gradient = np.array([slopes @ at + RIDGE * line[0], slopes.sum()])
+        return float(share @ np.logaddexp(0, off) + RIDGE / 2 * line[0] ** 2), gradient
+
+    slope, bias = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS", tol=1e-9).x
+    if slope <= 0 or not at.min() < -bias / slope <= at.max():
+        return None
+    return float(sigmoid(middle - spread * bias / slope))
 
 
 def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:

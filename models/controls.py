@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from models.calibration import even_odds, sigmoid
+from models.evaluate import choose_threshold
 
 if TYPE_CHECKING:
     from features.padded import Rows
@@ -53,7 +54,7 @@ class Linear:
         scale: (E,) divided by.
         weight: (E,).
         bias: added.
-        threshold: of even odds on validation.
+        threshold: of even odds on validation; of the best balanced accuracy where there are none.
         codecs: of the metadata's columns; empty for other inputs.
     """
 
@@ -118,7 +119,10 @@ def fit_linear(
         threshold=0.5,
         codecs=codecs,
     )
-    return replace(found, threshold=even_odds(val_labels, found.score(val)))
+    scores = found.score(val)
+    even = even_odds(val_labels, scores)
+    threshold = choose_threshold(val_labels, scores) if even is None else even
+    return replace(found, threshold=_round(np.array([threshold]))[0])
 
 
 def metadata(videos: Sequence[FileFacts], codecs: Sequence[str]) -> NDArray[np.float64]:

@@ -212,9 +212,9 @@ class CalibrationConfig:
 
     Attributes:
         method: "temperature", "isotonic" (from some hundred validation videos on) or "none".
-        threshold: "platt" where Platt's sigmoid gives even odds, "balanced" for the best balanced
-            accuracy, which some hundred validation videos hardly settle, "fpr" for `target_fpr`,
-            "cost" for the least cost.
+        threshold: "platt" where Platt's sigmoid gives even odds, steady on tens of validation
+            videos; "balanced" for the best balanced accuracy, "fpr" for `target_fpr`, "cost" for
+            the least cost.
         target_fpr: share of real validation videos that may be called fake.
         false_alarm_cost: of a real video called fake.
         miss_cost: of a fake called real.

@@ -65,7 +65,8 @@ def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
     """Draws the signs of one forgery, from hard to see to plain."""
     strength = float(rng.uniform(0.7, 1.0))
     # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
-    # higher there, or these methods could not be learned from a few dozen people.
+    # higher there, and a mouth's grid is plainer, or these methods could not be learned from a few
+    # dozen people.
     local = method in ("reenactment", "eyes")
     least_coarse, least_mismatch = {"reenactment": (2.4, 11), "eyes": (1.6, 5)}.get(
         method, (1.15, 2)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import ConfigError
 from models.calibration import (
+    RIDGE,
     Calibration,
     calibrate,
     even_odds,
@@ -97,19 +99,50 @@ def test_even_odds_move_less_than_the_best_balanced_accuracy() -> None:
         labels = np.repeat([0, 1], [25, 15])
         logits = 1 + np.where(labels == 1, 2.0, -2.0) + 1.5 * draw.standard_normal(40)
         for rule, found in errors.items():
-            threshold = pick_threshold(labels, sigmoid(logits), CalibrationConfig(threshold=rule))
+            config = CalibrationConfig(threshold=rule)
+            threshold, _ = pick_threshold(labels, sigmoid(logits), np.ones(40, int), config)
             found.append(np.log(threshold / (1 - threshold)) - 1)
     spread = {rule: np.sqrt(np.mean(np.square(found))) for rule, found in errors.items()}
     assert spread["platt"] < 0.6 * spread["balanced"]
     assert abs(np.mean(errors["platt"])) < 0.15
 
 
-def test_even_odds_need_fakes_to_score_higher() -> None:
+def test_even_odds_are_those_of_a_logistic_regression() -> None:
+    draw = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [30, 12])
+    logits = np.where(labels == 1, 1.5, -1.0) + draw.exponential(1.5, 42)
+    counted = draw.integers(0, 4, 42)
+    at = (logits - logits.mean()) / logits.std()
+    share = counted / np.where(labels == 1, counted[labels == 1].sum(), counted[labels == 0].sum())
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-12)  # its C = 1 is a ridge of 1
+    model.fit(at[:, None], labels, share / 2 / RIDGE)
+    expected = logits.mean() - logits.std() * model.intercept_[0] / model.coef_[0, 0]
+    found = even_odds(labels, sigmoid(logits), counted)
+    assert found == pytest.approx(sigmoid(np.asarray(expected)), abs=1e-6)
+    assert abs(found - choose_threshold(labels, sigmoid(logits))) > 0.01
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01, 0.001])
+def test_even_odds_know_no_scale(scale: float) -> None:
+    labels, at = np.repeat([0, 1], [4, 3]), np.array([-3, -2, -2, -1, 0.5, 1, 6])
+    found = even_odds(labels, sigmoid(3 + scale * at))
+    assert found is not None
+    reference = even_odds(labels, sigmoid(at))
+    assert reference is not None
+    assert (np.log(found / (1 - found)) - 3) / scale == pytest.approx(
+        np.log(reference / (1 - reference)), abs=1e-3
+    )
+
+
+def test_without_even_odds_another_rule_is_taken_and_told() -> None:
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.9, 0.7, 0.3, 0.1])
-    assert even_odds(labels, scores) == choose_threshold(labels, scores)
-    told_apart = even_odds(labels, 1 - scores)
-    assert 0.3 < told_apart < 0.7
-    assert even_odds(labels, np.array([0.0, 0.0, 1.0, 1.0])) == pytest.approx(0.5)
+    for hopeless in (scores, np.full(4, 0.5)):
+        assert even_odds(labels, hopeless) is None
+        told, threshold = calibrate(labels, hopeless, list("abcd"), CalibrationConfig())
+        assert "balanced accuracy, since" in told.rule
+        assert threshold == choose_threshold(labels, told.apply(hopeless))
+    told, _ = calibrate(labels, 1 - scores, list("abcd"), CalibrationConfig())
+    assert told.rule == "even odds of Platt's sigmoid"
 
 
 def test_the_band_holds_the_share_asked_for() -> None:
