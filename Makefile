@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@echo "make demo   render the demo data set, run every stage, print the results"
 	@echo "make test   ruff, mypy, import-linter and pytest; test-slow: the rest, which CI runs too"
-	@echo "make results  the README's table: each way on the demo, mean of three seeds (an hour)"
+	@echo "make results  the README's table: each way on the demo, mean of three seeds (half an hour)"
 	@echo "make bench  every benchmark; those against PyTorch where make bench-peers has put it"
 	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
 	@echo "make bench-peers  PyTorch in .venv-peers, and the benchmarks against it"

@@ -120,14 +120,21 @@ def results_table(report: Report) -> str:
     columns = {
         NAMES.get(name, name): result.evaluation.metrics for name, result in report.models.items()
     }
-    columns |= {
+    single = {
         f"{NAMES.get(name, name)}, single frames": result.evaluation.frames
         for name, result in report.models.items()
         if result.evaluation.frames
     }
+    columns |= single
     rows = [[escape(word), *(told(one[key]) for one in columns.values())]
             for key, word in SHOWN.items()]  # fmt: skip
-    return table(["", *map(escape, columns)], rows)
+    shown = table(["", *map(escape, columns)], rows)
+    if single:
+        shown += (
+            "<p>A single frame is judged at the threshold for videos. It need not suit a head that "
+            "grows sure frame by frame; the AUC needs none.</p>"
+        )
+    return shown
 
 
 def methods_table(report: Report) -> str:
