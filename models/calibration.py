@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
 
 from models.bootstrap import group_weights
@@ -196,18 +195,43 @@ def even_odds(
     share = np.ones(len(at)) if weights is None else weights.astype(np.float64)
     for label in (0, 1):
         share[labels == label] /= 2 * share[labels == label].sum()
-    towards = np.where(labels == 1, -1.0, 1.0)
-
-    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        off = towards * (line[0] * at + line[1])
-        slopes = share * towards * sigmoid(off)
-        gradient = np.array([slopes @ at + RIDGE * line[0], slopes.sum()])
-        return float(share @ np.logaddexp(0, off) + RIDGE / 2 * line[0] ** 2), gradient
-
-    slope, bias = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS", tol=1e-9).x
+    slope, bias = _fit_line(at, np.where(labels == 1, -1.0, 1.0), share)
     if slope <= 0 or not at.min() < -bias / slope <= at.max():
         return None
     return float(sigmoid(middle - spread * bias / slope))
+
+
+def _fit_line(
+    at: NDArray[np.float64], away: NDArray[np.float64], share: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Slope and bias of a logistic regression, by Newton's method.
+
+    200 of them are fitted for an interval; scikit-learn's and SciPy's solvers take some
+    milliseconds each, which for two unknowns is all overhead.
+
+    Args:
+        at: (N,) of zero mean and unit deviation.
+        away: (N,) -1 for a fake, 1 for a real: the direction that costs.
+        share: (N,) weights that sum to 1.
+    """
+    design, ridge = np.stack([at, np.ones_like(at)]), np.array([RIDGE, 0.0])
+
+    def loss(line: NDArray[np.float64]) -> float:
+        return float(share @ np.logaddexp(0, away * (line @ design)) + ridge @ line**2 / 2)
+
+    line = np.array([1.0, 0.0])
+    now = loss(line)
+    for _ in range(100):
+        wrong = sigmoid(away * (line @ design))
+        gradient = design @ (share * away * wrong) + ridge * line
+        curve = (design * (share * wrong * (1 - wrong))) @ design.T + np.diag(ridge + 1e-12)
+        step = np.linalg.solve(curve, gradient)
+        while (then := loss(line - step)) > now and np.abs(step).max() > 1e-12:
+            step /= 2
+        line, now, moved = line - step, then, np.abs(step).max()
+        if moved < 1e-9:
+            break
+    return float(line[0]), float(line[1])
 
 
 def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
