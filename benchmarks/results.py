@@ -89,10 +89,10 @@ def run(branch: str, seed: int) -> Path:
     if branch != "frozen":
         weights, features = folder / "weights", folder / "features"
         if not (weights / "backbone.json").is_file():
-            unmask("finetune", MANIFEST, "--root", videos, "--backbone", FROZEN, "-o", weights,
-                   *given)  # fmt: skip
-        unmask("extract", MANIFEST, "--root", videos, "--backbone", weights, "-o", features,
-               *given)  # fmt: skip
+            of = ["--backbone", FROZEN, "-o", weights]
+            unmask("finetune", MANIFEST, "--root", videos, *of, *given)
+        of = ["--backbone", weights, "-o", features]
+        unmask("extract", MANIFEST, "--root", videos, *of, *given)
     unmask("train", features, "--manifest", MANIFEST, "-o", folder / "bundle", *given)
     unmask("evaluate", folder / "bundle", features, "--manifest", MANIFEST, "-o", report, *given)
     return report

@@ -56,8 +56,7 @@ class Calibration:
     def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw scores, any shape, to P(fake); NaN stays."""
         if self.method == "temperature":
-            sure = np.clip(scores, LEAST, MOST)
-            return sigmoid((np.log(sure) - np.log1p(-sure)) / self.temperature)
+            return sigmoid(logits_of(scores) / self.temperature)
         if self.method == "isotonic":
             at, probability = np.asarray(self.knots).T
             return np.asarray(np.interp(scores, at, probability))
@@ -117,10 +116,9 @@ def calibrate(
     elif config.method == "isotonic":
         fitted = replace(fitted, knots=fit_isotonic(truth, scores))
     probability = fitted.apply(scores)
-    once = np.ones(len(truth), np.int64)
-    threshold, rule = pick_threshold(truth, probability, once, config)
+    threshold, rule = pick_threshold(truth, probability, config)
     weights = group_weights(truth, np.asarray(groups), rounds=200, seed=seed).astype(np.int64)
-    drawn = [pick_threshold(truth, probability, weight, config)[0] for weight in weights]
+    drawn = [pick_threshold(truth, probability, config, weight)[0] for weight in weights]
     low, high = np.percentile(drawn, [2.5, 97.5])
     if config.unsure:
         near = float(np.quantile(np.abs(probability - threshold), config.unsure))
@@ -130,27 +128,28 @@ def calibrate(
 
 
 def pick_threshold(
-    labels: NDArray[np.int64],
+    labels: NDArray[np.integer[Any]],
     scores: NDArray[np.float64],
-    weights: NDArray[np.int64],
     config: CalibrationConfig,
+    weights: NDArray[np.int64] | None = None,
 ) -> tuple[float, str]:
     """The threshold by the chosen rule, and the rule in words.
 
-    "platt" is `even_odds`, "balanced" `choose_threshold`. "fpr" takes the lowest at which no more
-    than the target's share of reals is accused; "cost" the one whose false alarms and misses cost
-    least. `weights`, (N,), are how often each video counts.
+    "platt" is `even_odds`, or `choose_threshold` where there are none; "balanced" is that one.
+    "fpr" takes the lowest at which no more than the target's share of reals is accused; "cost" the
+    one whose false alarms and misses cost least. `weights`, (N,), are how often each video counts;
+    None is once.
     """
+    told = "balanced accuracy"
     if config.threshold == "platt":
         even = even_odds(labels, scores, weights)
         if even is not None:
             return even, "even odds of Platt's sigmoid"
-    labels, scores = np.repeat(labels, weights), np.repeat(scores, weights)
-    if config.threshold == "platt":
         told = "balanced accuracy, since Platt's sigmoid is nowhere even among the scores"
+    if weights is not None:
+        labels, scores = np.repeat(labels, weights), np.repeat(scores, weights)
+    if config.threshold in ("platt", "balanced"):
         return choose_threshold(labels, scores), told
-    if config.threshold == "balanced":
-        return choose_threshold(labels, scores), "balanced accuracy"
     values = np.unique(scores)
     above = np.nextafter(values[-1], np.inf)  # at this one nobody is accused
     candidates = np.concatenate([[values[0]], (values[:-1] + values[1:]) / 2, [above]])
@@ -186,8 +185,7 @@ def even_odds(
     Returns:
         A threshold among the scores; None where the sigmoid falls, or is even beyond them.
     """
-    sure = np.clip(scores, SUREST, 1 - SUREST)
-    logits = np.log(sure) - np.log1p(-sure)
+    logits = logits_of(scores, SUREST, 1 - SUREST)
     middle, spread = logits.mean(), logits.std()
     if not spread > 0:
         return None
@@ -244,8 +242,7 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
     fakes = int(labels.sum())
     reals = len(labels) - fakes
     targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
-    sure = np.clip(scores, LEAST, MOST)
-    logits = np.log(sure) - np.log1p(-sure)
+    logits = logits_of(scores)
     low, high = FLATTEST, STEEPEST
     for _ in range(60):
         middle = (low + high) / 2
@@ -262,6 +259,14 @@ def fit_isotonic(
     """The knots of scikit-learn's isotonic regression."""
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))
+
+
+def logits_of(
+    scores: NDArray[np.float64], least: float = LEAST, most: float = MOST
+) -> NDArray[np.float64]:
+    """log(p / (1 - p)) of scores between two bounds."""
+    sure = np.clip(scores, least, most)
+    return np.asarray(np.log(sure) - np.log1p(-sure))
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from models.calibration import even_odds, sigmoid
-from models.evaluate import choose_threshold
+from models.calibration import pick_threshold, sigmoid
+from models.settings import CalibrationConfig
 
 if TYPE_CHECKING:
     from features.padded import Rows
@@ -119,9 +119,8 @@ def fit_linear(
         threshold=0.5,
         codecs=codecs,
     )
-    scores = found.score(val)
-    even = even_odds(val_labels, scores)
-    threshold = choose_threshold(val_labels, scores) if even is None else even
+    even = CalibrationConfig(threshold="platt")
+    threshold, _ = pick_threshold(val_labels, found.score(val), even)
     return replace(found, threshold=_round(np.array([threshold]))[0])
 
 

@@ -100,7 +100,7 @@ def test_even_odds_move_less_than_the_best_balanced_accuracy() -> None:
         logits = 1 + np.where(labels == 1, 2.0, -2.0) + 1.5 * draw.standard_normal(40)
         for rule, found in errors.items():
             config = CalibrationConfig(threshold=rule)
-            threshold, _ = pick_threshold(labels, sigmoid(logits), np.ones(40, int), config)
+            threshold, _ = pick_threshold(labels, sigmoid(logits), config)
             found.append(np.log(threshold / (1 - threshold)) - 1)
     spread = {rule: np.sqrt(np.mean(np.square(found))) for rule, found in errors.items()}
     assert spread["platt"] < 0.6 * spread["balanced"]
