@@ -202,12 +202,13 @@ def _run(
             history.append(row)
             bar.update(epoch > 0)
             bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
-            # Of the epochs that are known only the best one's weights are, and it is the last to
-            # be taken in as the best.
-            best = partial(list, before.best) if known and before else net.get_weights
-            done = stopping.done(epoch, row["val_auc"], row["val_loss"], best)
+            # Of the epochs that are known the weights of the candidates are; those of the others
+            # are asked for on the way, and dropped before the last of them.
+            weights = partial(before.best.get, epoch, []) if known and before else net.get_weights
+            done = stopping.done(epoch, row["val_auc"], row["val_loss"], weights)
             if not known:
-                now = Checkpoint(history=history, state=net.get_state(), best=stopping.weights)
+                best = {one.epoch: one.weights for one in stopping.candidates}
+                now = Checkpoint(history=history, state=net.get_state(), best=best)
                 save_checkpoint(kept, key, now)
             if done:
                 break

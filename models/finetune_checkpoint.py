@@ -1,7 +1,7 @@
 """Where a fine-tuning run stands after an epoch, so that a killed one goes on to the same result.
 
-One file beside the folder that is written: what learns, both Adams' moments, the best weights and
-the history. It is of use to the very same run only, so it carries a key of all that decides the
+One file beside the folder that is written: what learns, both Adams' moments, the history and the
+weights of the epochs that may be the best. It is of use to the very same run only, so it carries a key of all that decides the
 result, and one with another key, or a damaged one, is passed over.
 """
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from models.clips import Clips
     from models.settings import FinetuneConfig
 
-VERSION = 1
+VERSION = 2
+"""2 holds the weights of every epoch that may be the best; raised where another one would be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,13 @@ class Checkpoint:
     Attributes:
         history: a row per epoch, the frozen phase first.
         state: of `FinetuneNet.get_state`.
-        best: of `FinetuneNet.get_weights`, at the best epoch so far.
+        best: epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
+            (`models.train.BestSoFar.candidates`).
     """
 
     history: list[dict[str, float]]
     state: list[NDArray[Any]]
-    best: list[NDArray[Any]]
+    best: dict[int, list[NDArray[Any]]]
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -78,8 +80,13 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     """
     new = path.with_suffix(".tmp")
     arrays = {f"state_{row}": value for row, value in enumerate(checkpoint.state)}
-    arrays |= {f"best_{row}": value for row, value in enumerate(checkpoint.best)}
-    text = json.dumps({"key": key, "history": checkpoint.history})
+    arrays |= {
+        f"best_{epoch}_{row}": value
+        for epoch, weights in checkpoint.best.items()
+        for row, value in enumerate(weights)
+    }
+    facts = {"key": key, "history": checkpoint.history, "best": list(checkpoint.best)}
+    text = json.dumps(facts)
     try:
         with new.open("wb") as file:
             np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
@@ -102,7 +109,9 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
             if facts["key"] != key:
                 return None
             return Checkpoint(
-                history=facts["history"], state=_all(stored, "state"), best=_all(stored, "best")
+                history=facts["history"],
+                state=_all(stored, "state"),
+                best={epoch: _all(stored, f"best_{epoch}") for epoch in facts["best"]},
             )
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

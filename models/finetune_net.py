@@ -26,7 +26,7 @@ from models.clip_forging import Forger
 from models.clips import Clips, steps_per_epoch
 from models.encoder import make_encoder, use_float16
 from models.quiet import keras, tf
-from models.train import check_loss, quality, video_weights
+from models.train import best_of, check_loss, video_weights
 
 if TYPE_CHECKING:
     from models.settings import FinetuneConfig
@@ -109,7 +109,7 @@ class FinetuneNet:
 
         It sees frames as they are and as the steps to come will show them: a probe of clean frames
         alone is so far off on augmented ones that the first steps tear the backbone apart. How
-        strongly it is regularised is decided by validation AUC, then loss.
+        strongly it is regularised, validation AUC and loss decide as they do of epochs (`best_of`).
 
         Args:
             learn: training clips.
@@ -132,7 +132,7 @@ class FinetuneNet:
         # Each video weighs the same, however many frames it has.
         weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
         weights *= video_weights(labels, _beyond_balance(config))
-        best: tuple[tuple[int, float], dict[str, float], Any] | None = None
+        rows, layers = [], []
         for strength in (1e-4, 1e-3, 1e-2, 1e-1):
             probe = LogisticRegression(C=strength, max_iter=1000)
             probe.fit((frames - mean) / spread, labels, weights * len(weights) / weights.sum())
@@ -141,12 +141,11 @@ class FinetuneNet:
             row = {"epoch": 0.0}
             row |= _measure("", learn, embedded @ kernel + bias)
             row |= _measure("val_", check, val_embedded @ kernel + bias)
-            found = quality(row["val_auc"], row["val_loss"])
-            if best is None or found > best[0]:
-                best = (found, row, [kernel[:, None], np.array([bias])])
-        assert best is not None  # noqa: S101
-        self._dense.set_weights(best[2])
-        return best[1]
+            rows.append(row)
+            layers.append([kernel[:, None], np.array([bias])])
+        best = best_of([(row["val_auc"], row["val_loss"]) for row in rows])
+        self._dense.set_weights(layers[best])
+        return rows[best]
 
     def _embed_augmented(
         self,

@@ -6,6 +6,7 @@ longer than a step on the few hundred videos that people have.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,9 @@ def train_head(
     seed: int = 0,
     log: TrainingLog | None = None,
 ) -> Trained:
-    """Trains a head and restores the epoch with the highest validation AUC.
+    """Trains a head and restores the epoch of lowest validation loss among those of highest AUC.
 
-    Of epochs with AUCs alike (`BestSoFar`) the one with the lowest validation loss is taken.
+    Those are the epochs whose validation AUC is less than ALIKE below the highest (`best_of`).
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
@@ -184,48 +185,99 @@ def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
 
 
 ALIKE = 0.01
-"""AUCs on validation videos that differ by less are told apart by loss."""
+"""Validation AUCs that differ by less are told apart by loss."""
+ROUNDING = 1e-9
+"""So that two AUCs of 0.95 and 0.94 differ by 0.01, whatever float64 makes of it."""
 
 
-def quality(auc: float, loss: float) -> tuple[int, float]:
-    """What the better of two epochs, or of two probes, has more of."""
-    return round(auc / ALIKE), -loss
+def alike(highest: float, auc: float) -> bool:
+    """Whether an AUC is less than ALIKE below the highest one."""
+    return highest - auc < ALIKE - ROUNDING
+
+
+def best_of(measured: Sequence[tuple[float, float]]) -> int:
+    """The place of the best epoch, or probe, whatever their order.
+
+    The lowest loss among those whose AUC is less than ALIKE below the highest of all; of equal
+    losses the higher AUC, then the first. Differences to the highest are compared, not AUCs rounded
+    to bins: 0.9451 and 0.9449 are alike.
+
+    Args:
+        measured: validation AUC and validation loss of each; at least one.
+    """
+    highest = max(auc for auc, _ in measured)
+    near = [place for place, (auc, _) in enumerate(measured) if alike(highest, auc)]
+    return min(near, key=lambda place: (measured[place][1], -measured[place][0]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An epoch that is the best one, or may become it when AUC rises further."""
+
+    epoch: int
+    auc: float
+    loss: float
+    weights: Any
 
 
 class BestSoFar:
     """Early stopping: remembers the best epoch's weights and says when to give up.
 
-    AUCs that are the same to ALIKE count as equal, and of such epochs the one of the lowest loss is
-    the best: with tens of validation videos a difference in the third digit is chance, and near 1
-    there is no other. Patience looks at AUC alone, or a loss that creeps down for ever would never
-    let training end.
+    The best epoch is that of `best_of` over all epochs, in any order: with tens of validation
+    videos a difference in the third digit of the AUC is chance, and near 1 there is no other.
+    Measured against the highest AUC, many small steps cannot add up to a large one. Patience looks
+    at AUC alone, or a loss that creeps down for ever would never let training end.
+
+    Where AUC and loss rise together, the epoch that is the best now may fall behind the highest AUC
+    later, and another one take its place: the weights of those that can are kept, too. That is
+    mostly one or two epochs.
 
     Args:
         patience: epochs without a higher AUC before giving up.
+
+    Attributes:
+        candidates: epochs whose weights are kept, in order.
     """
 
     def __init__(self, *, patience: int) -> None:
         self.patience = patience
-        self.epoch = 0
-        self.weights: list[NDArray[Any]] = []
-        self._best = (-np.inf, -np.inf)
-        self._best_auc = self._highest = -np.inf
+        self.candidates: list[Candidate] = []
+        self._highest = -np.inf
         self._risen = 0  # the epoch in which AUC last rose
         self._gave_up = False
 
-    def done(self, epoch: int, auc: float, loss: float, weights: Any) -> bool:
-        """Takes an epoch in; `weights` is called only if it is the best. True means stop."""
+    @property
+    def best(self) -> Candidate:
+        """The best epoch so far."""
+        return self.candidates[best_of([(one.auc, one.loss) for one in self.candidates])]
+
+    @property
+    def epoch(self) -> int:
+        """The best epoch so far; 0 before the first."""
+        return self.best.epoch if self.candidates else 0
+
+    @property
+    def weights(self) -> Any:
+        """The best epoch's weights; empty before the first."""
+        return self.best.weights if self.candidates else []
+
+    def done(self, epoch: int, auc: float, loss: float, weights: Callable[[], Any]) -> bool:
+        """Takes an epoch in; `weights` is called if it may be the best. True means stop."""
         if auc > self._highest:
             self._highest, self._risen = auc, epoch
-        if (found := quality(auc, loss)) > self._best:
-            self._best, self._best_auc = found, auc
-            self.epoch, self.weights = epoch, weights()
+        held = [one for one in self.candidates if alike(self._highest, one.auc)]
+        if alike(self._highest, auc) and not any(
+            one.auc >= auc and one.loss <= loss for one in held
+        ):
+            held = [one for one in held if one.auc > auc or one.loss < loss]
+            held.append(Candidate(epoch=epoch, auc=auc, loss=loss, weights=weights()))
+        self.candidates = held
         self._gave_up = epoch - self._risen >= self.patience
         return self._gave_up
 
     def reason(self, epochs: int) -> str:
         """Why training ended and what was restored, in one line."""
-        restored = f"restored epoch {self.epoch} (validation AUC {self._best_auc:.3f})"
+        restored = f"restored epoch {self.epoch} (validation AUC {self.best.auc:.3f})"
         if self._gave_up:
             return f"no higher validation AUC for {self.patience} epochs; {restored}"
         return f"reached the limit of {epochs} epochs; {restored}"

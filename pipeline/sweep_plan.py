@@ -24,7 +24,7 @@ from models.settings import HeadConfig, TrainConfig
 from pipeline.config import Params, load_params
 
 MOST_RUNS = 10_000
-VERSION = 1
+VERSION = 2
 """Of what a run is: raised where the same parameters would train another head."""
 
 

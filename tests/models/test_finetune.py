@@ -21,7 +21,7 @@ from models.backbone import Backbone, load_backbone
 from models.clip_batches import clip_batches
 from models.clips import Clips, balanced_batches, cached_clips, steps_per_epoch
 from models.distort import Distortion, distort, draw_distortion
-from models.finetune import FinetuneConfig, Finetuned, finetune
+from models.finetune import FinetuneConfig, Finetuned, _run, finetune
 from models.finetune_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from models.finetune_net import FinetuneNet, cut, drop, share_of_rate, smooth
 
@@ -336,15 +336,52 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert [path.name for path in out.parent.iterdir()] == ["weights"]
 
 
+@pytest.mark.parametrize("dies", [1, 2, 3])
+def test_a_killed_run_restores_the_epoch_that_a_whole_one_does(dies: int, tmp_path: Path) -> None:
+    """The best epoch at the end was not the best one when the run was killed."""
+    measured = [(0.94, 0.1), (0.945, 0.3), (0.9451, 9.9), (0.952, 9.9)]
+    at = [0]  # the epoch that was run last
+
+    def epochs(mortal: bool) -> Any:
+        def step(epoch: int) -> dict[str, float]:
+            if mortal and epoch == dies:
+                raise Killed
+            at[0] = epoch
+            auc, loss = measured[epoch]
+            return {"epoch": epoch, "val_auc": auc, "val_loss": loss}
+
+        net = SimpleNamespace(
+            get_state=lambda: [np.array(at)],
+            set_state=lambda state: at.__setitem__(0, int(state[0][0])),
+            get_weights=lambda: [np.array(at)],
+        )
+        return SimpleNamespace(net=net, config=replace(QUICK, epochs=3), run=step)
+
+    kept = tmp_path / "kept.npz"
+    with pytest.raises(Killed):
+        _run(epochs(mortal=True), kept, "key", progress=False)
+    at[0] = -1
+    history, stopping = _run(epochs(mortal=False), kept, "key", progress=False)
+    assert [row["val_auc"] for row in history] == [auc for auc, _ in measured]
+    assert stopping.epoch == 1
+    np.testing.assert_array_equal(stopping.weights, [[1]])
+
+
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "kept.npz"
-    kept = Checkpoint(history=[{"epoch": 0}], state=[np.ones(3), np.int64(4)], best=[np.zeros(2)])
+    kept = Checkpoint(
+        history=[{"epoch": 0}],
+        state=[np.ones(3), np.int64(4)],
+        best={1: [np.zeros(2), np.ones(1)], 11: [np.full(2, 11.0)]},
+    )
     save_checkpoint(path, "a", kept)
     assert load_checkpoint(path, "b") is None
     again = load_checkpoint(path, "a")
     assert again is not None
     assert again.history == kept.history
     np.testing.assert_array_equal(again.state[0], 1)
+    assert {epoch: len(arrays) for epoch, arrays in again.best.items()} == {1: 2, 11: 1}
+    np.testing.assert_array_equal(again.best[11][0], 11)
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"", content.replace(b"state_0", b"stale_0")):
         path.write_bytes(damaged)
