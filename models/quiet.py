@@ -27,7 +27,7 @@ tf.get_logger().setLevel("ERROR")
 
 
 def seed_everything(seed: int) -> None:
-    """Makes a run repeatable: the same input, parameters and machine, the same bytes.
+    """Makes a run repeatable: the same input, parameters, machine and threads, the same bytes.
 
     Seeds Python, NumPy and TensorFlow, and asks TensorFlow for deterministic kernels.
 

@@ -114,9 +114,11 @@ def train_head(
 
 
 def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray[np.float64]:
-    """P(fake) of each video, (N,) float64; the same in any company, so in any batch.
+    """P(fake) of each video, (N,) float64.
 
-    The last batch is filled up with empty videos: one shape, one traced graph, the same sums.
+    The last batch is filled up with empty videos: one shape, one traced graph, the same sums. So on
+    one machine, with one number of threads, a video's score has the same bytes in any order and
+    company. Another `batch_size` may choose other kernels: there it is the same to 1e-6.
     """
     forward = getattr(model, "_unmask_forward", None)
     if forward is None:

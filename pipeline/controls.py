@@ -1,4 +1,9 @@
-"""The controls of a report: what plainer models reach on the same videos and the same draws."""
+"""The controls of a report: what plainer models reach on the same videos and the same draws.
+
+A head that is shown something else than whole videos, single frames for one, gives scores of another
+spread. Each such control has a threshold of its own, chosen on validation as the head's is; a bundle
+of an earlier unmask has none, and then what needs a threshold is left out.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,10 @@ from data.layouts.listing import is_container, label_of
 from data.manifest import Video
 from features.sequences import Sequences
 from models.bundle import Bundle
+from models.calibration import pick_threshold
 from models.controls import metadata, pooled, shuffled
 from models.evaluate import Evaluation, difference
+from models.settings import CalibrationConfig
 from pipeline.results import Control
 
 MOST_SETS = 12
@@ -23,8 +30,11 @@ MOST_SETS = 12
 AT_ONCE = 512
 """Videos whose features are in memory at once: all of them may be more than there is."""
 
-Measure = Callable[[NDArray[np.float64], float], Evaluation]
+Measure = Callable[[NDArray[np.float64], float | None], Evaluation]
 """Scores (N,) and threshold to an evaluation, always on the same videos and draws."""
+
+FRAMES, ONE_FRAME, SHUFFLED = "frames", "one frame", "shuffled frames"
+"""What a head may be shown; the keys of `BundledHead.control_thresholds`."""
 
 
 def score_frames(
@@ -40,6 +50,55 @@ def score_frames(
         scores[start : start + len(part)][there] = bundle.score(alone, baseline=baseline)
         start += len(part)
     return scores
+
+
+def score_middle(
+    mask: NDArray[np.bool_], frame_scores: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """P(fake) of each video's middle frame alone, (N,)."""
+    middle = [np.flatnonzero(row)[row.sum() // 2] for row in mask]
+    return frame_scores[np.arange(len(mask)), middle]
+
+
+def score_shuffled(bundle: Bundle, sequences: Sequences, *, seed: int) -> NDArray[np.float64]:
+    """P(fake) of each video with its frames in another order, (N,)."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        bundle.score(replace(part, features=shuffled(part.features[:], part.mask, rng)))
+        for part in sequences.parts(AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def with_control_thresholds(
+    bundle: Bundle, val: Sequences, config: CalibrationConfig, *, seed: int
+) -> Bundle:
+    """The bundle, its heads with a threshold for each control, by the rule of the head's own.
+
+    Args:
+        bundle: trained and calibrated.
+        val: the validation videos.
+        config: names the rule.
+        seed: of the shuffle.
+    """
+
+    def chosen(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> float:
+        return pick_threshold(labels.astype(np.int64), scores, config)[0]
+
+    def of_frames(frame_scores: NDArray[np.float64]) -> dict[str, float]:
+        rows, columns = np.nonzero(val.mask)
+        return {FRAMES: chosen(val.labels[rows], frame_scores[rows, columns])}
+
+    frames = score_frames(bundle, val)
+    found = of_frames(frames)
+    found[ONE_FRAME] = chosen(val.labels, score_middle(val.mask, frames))
+    if bundle.head.config.kind != "mean":
+        found[SHUFFLED] = chosen(val.labels, score_shuffled(bundle, val, seed=seed))
+    baseline = bundle.baseline
+    if baseline is not None:
+        only = of_frames(score_frames(bundle, val, baseline=True))
+        baseline = replace(baseline, control_thresholds=only)
+    return replace(bundle, head=replace(bundle.head, control_thresholds=found), baseline=baseline)
 
 
 def run_controls(
@@ -63,7 +122,7 @@ def run_controls(
         head: what the bundle's head reaches.
         seed: of the shuffle.
     """
-    threshold = bundle.head.threshold
+    thresholds = bundle.head.control_thresholds
     majority = float(np.mean(sequences.labels) >= 0.5)
     found = {"majority class": measure(np.full(len(sequences), majority), 0.5)}
     if "metadata" in bundle.controls:
@@ -76,15 +135,10 @@ def run_controls(
         found["logistic regression"] = measure(linear.score(means), linear.threshold)
     kind = bundle.head.config.kind.upper()
     if bundle.head.config.kind != "mean":  # its own order does not matter to a mean
-        rng = np.random.default_rng(seed)
-        mixed = [
-            bundle.score(replace(part, features=shuffled(part.features[:], part.mask, rng)))
-            for part in sequences.parts(AT_ONCE)
-        ]
-        found[f"{kind}, shuffled frames"] = measure(np.concatenate(mixed), threshold)
-    middle = [np.flatnonzero(row)[row.sum() // 2] for row in sequences.mask]
-    single = frame_scores[np.arange(len(sequences)), middle]
-    found[f"{kind}, one frame"] = measure(single, threshold)
+        mixed = score_shuffled(bundle, sequences, seed=seed)
+        found[f"{kind}, shuffled frames"] = measure(mixed, thresholds.get(SHUFFLED))
+    single = score_middle(sequences.mask, frame_scores)
+    found[f"{kind}, one frame"] = measure(single, thresholds.get(ONE_FRAME))
     return [
         Control(name=name, evaluation=one, gain=difference(head, one))
         for name, one in found.items()

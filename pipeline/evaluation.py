@@ -23,7 +23,7 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.cards import cards
 from pipeline.config import Params
-from pipeline.controls import kinds_of, run_controls, score_frames
+from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
@@ -211,7 +211,7 @@ def make_report(
     kinds = kinds_of(videos)
     results, scores, frames = {}, {}, {}
 
-    def measure(values: NDArray[np.float64], threshold: float, **more: Any) -> Evaluation:
+    def measure(values: NDArray[np.float64], threshold: float | None, **more: Any) -> Evaluation:
         """On the same draws of the same videos, whatever scored them."""
         return evaluate(
             sequences.labels,
@@ -230,8 +230,9 @@ def make_report(
         frames[name] = score_frames(bundle, sequences, baseline=is_baseline)
         results[name] = ModelResult(
             evaluation=measure(
-                scores[name], head.threshold, kinds=kinds, frame_scores=frames[name]
-            ),
+                scores[name], head.threshold, kinds=kinds, frame_scores=frames[name],
+                frame_threshold=head.control_thresholds.get(FRAMES),
+            ),  # fmt: skip
             calibration=head.calibration,
             history=head.history,
             best_epoch=head.best_epoch,

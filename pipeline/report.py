@@ -6,11 +6,14 @@ files or people is escaped; the same report gives the same bytes.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from importlib.resources import files
 from string import Template
 
 import numpy as np
 
+from models.evaluate import Estimate
 from pipeline.markup import card, escape, inline_json, percent, table, told
 from pipeline.mistakes_page import mistake_figures, mistakes_section
 from pipeline.plots import figures
@@ -126,15 +129,28 @@ def results_table(report: Report) -> str:
         if result.evaluation.frames
     }
     columns |= single
-    rows = [[escape(word), *(told(one[key]) for one in columns.values())]
+    rows = [[escape(word), *(or_dash(one, key) for one in columns.values())]
             for key, word in SHOWN.items()]  # fmt: skip
     shown = table(["", *map(escape, columns)], rows)
     if single:
+        at = [
+            f"{escape(NAMES.get(name, name))} {result.evaluation.frame_threshold:.3f}"
+            for name, result in report.models.items()
+            if not math.isnan(result.evaluation.frame_threshold)
+        ]
         shown += (
-            "<p>A single frame is judged at the threshold for videos. It need not suit a head that "
-            "grows sure frame by frame; the AUC needs none.</p>"
+            f"<p>A single frame is judged at a threshold of its own, chosen on single frames of "
+            f"validation videos: {', '.join(at)}. Its P(fake) is calibrated for videos.</p>"
+            if at
+            else "<p>This bundle has no threshold for single frames, so what needs one is left out; "
+            "one that is trained anew has.</p>"
         )
     return shown
+
+
+def or_dash(metrics: Mapping[str, Estimate], key: str) -> str:
+    """A metric; a dash where it needs a threshold and there is none."""
+    return told(metrics[key]) if key in metrics else "-"
 
 
 def methods_table(report: Report) -> str:
@@ -192,8 +208,9 @@ def controls_table(report: Report) -> str:
     for control in report.controls:
         metrics = control.evaluation.metrics
         rows.append([escape(control.name), told(metrics["auc"]), told(control.gain),
-                     told(metrics["balanced_accuracy"])])  # fmt: skip
-    return table(["model", "AUC", f"AUC of the {first} above it", "balanced accuracy"], rows)
+                     or_dash(metrics, "balanced_accuracy")])  # fmt: skip
+    shown = table(["model", "AUC", f"AUC of the {first} above it", "balanced accuracy"], rows)
+    return shown + "<p>Each is judged at a threshold of its own, chosen on validation videos.</p>"
 
 
 def failures_table(report: Report) -> str:

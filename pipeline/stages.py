@@ -172,6 +172,7 @@ def train_bundle(
     from models.calibration import calibrate
     from models.train import score, train_head
     from models.training_log import TrainingLog
+    from pipeline.controls import with_control_thresholds
 
     if train.views is not None:
         print(f"{opened.views.count} views of each training video, one drawn in each epoch")
@@ -194,7 +195,7 @@ def train_bundle(
             f"{head.kind}: {len(trained.history)} epochs; {trained.stop_reason}, "
             f"loss {best['val_loss']:.4f}"
         )
-    Bundle(
+    bundle = Bundle(
         head=heads["head"],
         baseline=heads.get("baseline"),
         recipe=opened.recipe.to_json(),
@@ -204,7 +205,8 @@ def train_bundle(
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
         controls=fit_controls(train, val, videos),
         command=training_command(features, manifest, params),
-    ).save(out)
+    )
+    with_control_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
