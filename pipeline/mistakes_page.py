@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ def mistakes_section(report: Report) -> str:
     if not rows:
         return "<p>None.</p>"
     known = {one.row: one for one in report.mistakes}
+    dotted = "" if math.isnan(evaluation.frame_threshold) else ", that of single frames dotted"
     found = [
         f"<p>{len(rows)} of {len(report.predictions)} videos are on the wrong side of the "
-        f"threshold {evaluation.threshold:.3f}; the farthest come first.</p>"
+        f"threshold {evaluation.threshold:.3f}; the farthest come first. In the plots it is a "
+        f"dashed line{dotted}.</p>"
     ]
     for row in rows[:MOST]:
         one, mistake = report.predictions[row], known.get(row)
@@ -53,9 +56,10 @@ def mistakes_section(report: Report) -> str:
 
 def mistake_figures(report: Report) -> dict[str, Figure]:
     """The score over time of each mistake that was looked into."""
-    threshold = next(iter(report.models.values())).evaluation.threshold
-    line: dict[str, Any] = {"type": "line", "xref": "paper", "x0": 0, "x1": 1}
-    line |= {"y0": threshold, "y1": threshold, "line": {"dash": "dash", "color": "#888"}}
+    evaluation = next(iter(report.models.values())).evaluation
+    lines = [_level(evaluation.threshold, dash="dash", color="#888")]
+    if not math.isnan(evaluation.frame_threshold):
+        lines.append(_level(evaluation.frame_threshold, dash="dot", color="#e69f00"))
     found = {}
     for one in report.mistakes:
         alone = {
@@ -82,7 +86,13 @@ def mistake_figures(report: Report) -> dict[str, Figure]:
                 "P(fake)",
                 height=220,
                 yaxis={"range": [-0.03, 1.03]},
-                shapes=[line],
+                shapes=lines,
             ),
         }
     return found
+
+
+def _level(height: float, **line: str) -> dict[str, Any]:
+    """A line across the plot."""
+    shape = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height}
+    return {**shape, "line": line}

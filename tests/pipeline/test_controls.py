@@ -23,6 +23,8 @@ from pipeline.controls import (
     score_frames,
     with_control_thresholds,
 )
+from pipeline.mistakes import Mistake
+from pipeline.mistakes_page import mistake_figures
 from pipeline.report import render_page
 from pipeline.results import ModelResult, Report
 
@@ -135,6 +137,23 @@ def test_the_page_says_at_which_threshold(whole: bool) -> None:
     at = bundle.head.control_thresholds.get(FRAMES, 0.0)
     assert (f"chosen on single frames of validation videos: LSTM {at:.3f}." in page) is whole
     assert ("has no threshold for single frames" in page) is not whole
+
+
+def test_single_frames_of_a_mistake_have_a_line_of_their_own() -> None:
+    one = Mistake(row=0, timestamps_seconds=(0.0,), frame_scores=(0.1,), so_far=((0.0, 0.1),),
+                  strip="", shown_seconds=(), reason="")  # fmt: skip
+    for bundle in (
+        bundle_of(),
+        with_control_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
+    ):
+        head, _ = measured(bundle, videos(80, 1))
+        result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
+        report = Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
+                        dataset=(), failures=(), missing=(), cards={}, mistakes=(one,))  # fmt: skip
+        (figure,) = mistake_figures(report).values()
+        own = bundle.head.control_thresholds
+        levels = [shape["y0"] for shape in figure["layout"]["shapes"]]
+        assert levels == [0.5, *([own[FRAMES]] if own else [])]
 
 
 def test_the_thresholds_travel_in_the_bundle(world: Any) -> None:
