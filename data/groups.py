@@ -13,7 +13,8 @@ not count. Linked are videos
   and real/video_12;
 - that are the same file.
 
-What no name tells (ann_1 and ann_2 may be one person or two) is a column `group` in a CSV.
+What no name tells (ann_1 and ann_2 may be one person or two) is a column `group` in a CSV;
+`data.stems` finds such names, to warn of them or to group by them.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def assign_groups(
     for entry, sha256 in zip(entries, sha256s, strict=True):
         name, node = entry.group, f"given {entry.group}"
         if not entry.group:
-            person = next((folder for folder in _folders(entry) if _plain(folder) in people), "")
+            person = person_of(entry, people)
             stem = PurePosixPath(entry.path).stem
             name = person or (stem if words(stem) else entry.path)  # fake.mp4 says nothing
             wordless = entry.path if any(map(str.isalnum, stem)) else stem  # "_" is a name
@@ -132,6 +133,11 @@ def person_folders(entries: Sequence[Entry]) -> set[str]:
             for depth, name in enumerate(filter(None, map(_plain, _folders(entry)))):
                 levels[depth].add(name)
     return next((levels[depth] for depth in sorted(levels) if len(levels[depth]) >= FOLDERS), set())
+
+
+def person_of(entry: Entry, people: set[str]) -> str:
+    """The folder of `person_folders` that a video is in; "" for none."""
+    return next((folder for folder in _folders(entry) if _plain(folder) in people), "")
 
 
 def _link_names(

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.digests import DigestCache
-from data.errors import DatasetError, InputError, VideoError
+from data.errors import ConfigError, DatasetError, InputError, VideoError
 from data.groups import assign_groups
 from data.layouts import read_layout
 from data.layouts.choice import choose
@@ -20,6 +20,10 @@ from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.probe import VideoInfo
 from data.published import assign_splits, straddling
 from data.split import SplitConfig
+from data.stems import same_stem, stem_warning
+
+GROUPINGS = ("names", "stem")
+"""What `index --group-by` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,8 @@ class IndexResult:
         failures: labelled files that are no readable video.
         not_videos: number of other files.
         unlabelled: videos without a label.
-        warnings: what will keep these videos from training, and people on two sides.
+        warnings: what will keep these videos from training, people on two sides, and names that
+            may be one person's.
         missing: what a partial download lacks, in one line; "" for nothing.
     """
 
@@ -66,6 +71,7 @@ def index(
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
+    group_by: str = "names",
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
 
@@ -79,12 +85,16 @@ def index(
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
         near_duplicates: put videos of the same pictures into one group; decodes each video.
+        group_by: one of GROUPINGS: "names" as `data.groups` reads them; "stem" puts names that
+            differ by a number alone into one group, too.
 
     Raises:
-        ConfigError: unknown layout, compression or method.
+        ConfigError: unknown layout, compression, method or grouping.
         InputError: nothing to index.
         DatasetError: one video under both labels, or a group in two given splits.
     """
+    if group_by not in GROUPINGS:
+        raise ConfigError(f"--group-by must be {' or '.join(GROUPINGS)}, got {group_by!r}")
     chosen, listing = read_layout(root, layout)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
@@ -109,6 +119,8 @@ def index(
         files = [listing.root / entry.path for entry in entries]
         hashes = fingerprints(files, workers=workers, progress=progress)
         same = [(one, other) for one, other, _ in alike(hashes)]
+    if group_by == "stem":
+        same += same_stem(entries)
     groups = assign_groups(entries, sha256s, same=same)
     splits = assign_splits(entries, groups, split, official=listing.official)
     videos = [
@@ -142,7 +154,11 @@ def index(
         failures=tuple(failures),
         not_videos=listing.not_videos,
         unlabelled=tuple(listing.unlabelled),
-        warnings=(*problems(videos, wanted), *straddling(entries, splits)),
+        warnings=(
+            *problems(videos, wanted),
+            *straddling(entries, splits),
+            *stem_warning(entries, groups),
+        ),
         missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),
     )
 

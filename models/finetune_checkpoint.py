@@ -1,8 +1,8 @@
 """Where a fine-tuning run stands after an epoch, so that a killed one goes on to the same result.
 
 One file beside the folder that is written: what learns, both Adams' moments, the history and the
-weights of the epochs that may be the best. It is of use to the very same run only, so it carries a key of all that decides the
-result, and one with another key, or a damaged one, is passed over.
+weights of the epochs that may be the best. It is of use to the very same run only, so it carries a
+key of all that decides the result, and one with another key, or a damaged one, is passed over.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from models.settings import FinetuneConfig
 
 VERSION = 2
-"""2 holds the weights of every epoch that may be the best; raised where another one would be kept."""
+"""2 holds every epoch that may be the best; raised where another one would be kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,6 +176,14 @@ def index(
         bool,
         typer.Option("--near-duplicates", help="Group look-alikes too; decodes 8 frames of each."),
     ] = False,
+    group_by: Annotated[
+        str,
+        typer.Option(
+            "--group-by",
+            metavar="names|stem",
+            help="stem: names that differ by a number alone, as ann_0 and ann_1, are one person.",
+        ),
+    ] = "names",
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -193,6 +201,7 @@ def index(
         compression=compression or (),
         methods=methods or (),
         near_duplicates=near_duplicates,
+        group_by=group_by,
         params=load(params, set_),
         workers=workers,
     )

@@ -1,8 +1,8 @@
 """The controls of a report: what plainer models reach on the same videos and the same draws.
 
-A head that is shown something else than whole videos, single frames for one, gives scores of another
-spread. Each such control has a threshold of its own, chosen on validation as the head's is; a bundle
-of an earlier unmask has none, and then what needs a threshold is left out.
+A head that is shown something else than whole videos, single frames for one, gives scores of
+another spread. Each such control has a threshold of its own, chosen on validation as the head's is;
+a bundle of an earlier unmask has none, and then what needs a threshold is left out.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def score_frames(
     return scores
 
 
-def score_middle(
-    mask: NDArray[np.bool_], frame_scores: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def score_middle(mask: NDArray[np.bool_], frame_scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """P(fake) of each video's middle frame alone, (N,)."""
     middle = [np.flatnonzero(row)[row.sum() // 2] for row in mask]
     return frame_scores[np.arange(len(mask)), middle]

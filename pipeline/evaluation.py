@@ -230,9 +230,12 @@ def make_report(
         frames[name] = score_frames(bundle, sequences, baseline=is_baseline)
         results[name] = ModelResult(
             evaluation=measure(
-                scores[name], head.threshold, kinds=kinds, frame_scores=frames[name],
+                scores[name],
+                head.threshold,
+                kinds=kinds,
+                frame_scores=frames[name],
                 frame_threshold=head.control_thresholds.get(FRAMES),
-            ),  # fmt: skip
+            ),
             calibration=head.calibration,
             history=head.history,
             best_epoch=head.best_epoch,

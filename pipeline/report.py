@@ -139,11 +139,11 @@ def results_table(report: Report) -> str:
             if not math.isnan(result.evaluation.frame_threshold)
         ]
         shown += (
-            f"<p>A single frame is judged at a threshold of its own, chosen on single frames of "
+            "<p>A single frame is judged at a threshold of its own, chosen on single frames of "
             f"validation videos: {', '.join(at)}. Its P(fake) is calibrated for videos.</p>"
             if at
-            else "<p>This bundle has no threshold for single frames, so what needs one is left out; "
-            "one that is trained anew has.</p>"
+            else "<p>This bundle has no threshold for single frames: what needs one is left out. "
+            "Train it anew to have one.</p>"
         )
     return shown
 

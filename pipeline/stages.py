@@ -59,6 +59,7 @@ def index_videos(
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
+    group_by: str = "names",
 ) -> None:
     """`unmask index`: writes the manifest and, beside it, the failures."""
     digests = DigestCache(DIGESTS)
@@ -71,6 +72,7 @@ def index_videos(
         compression=compression,
         methods=methods,
         near_duplicates=near_duplicates,
+        group_by=group_by,
     )
     folder = result.manifest.root
     out = out or folder / "manifest.csv"

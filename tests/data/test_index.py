@@ -15,7 +15,7 @@ import pytest
 import data.digests
 import data.index
 from data.digests import DigestCache
-from data.errors import DatasetError, InputError, ToolError, VideoError
+from data.errors import ConfigError, DatasetError, InputError, ToolError, VideoError
 from data.ffmpeg import encode
 from data.index import IndexResult, index
 from data.manifest import Manifest, Video
@@ -315,3 +315,46 @@ def test_an_interruption_ends_soon_and_keeps_what_is_known(
         run(root, digests=DigestCache(tmp_path / "digests"))
     assert len(started) < 150
     assert len(DigestCache(tmp_path / "digests")._files) >= 10
+
+
+def test_names_that_differ_by_a_number_are_told_and_grouped_on_demand(
+    tmp_path: Path, quick: None
+) -> None:
+    names = [f"{label}/ann_{number}.mp4" for label in ("real", "fake") for number in range(10)]
+    put(
+        tmp_path, [*names, "real/bob.mp4", "fake/bob.mp4", "real/IMG_0001.mp4", "real/IMG_0002.mp4"]
+    )
+
+    def groups(**more: str) -> tuple[dict[str, str], list[str]]:
+        found = index(tmp_path, split=SplitConfig(), workers=2, progress=False, **more)  # type: ignore[arg-type]
+        told = [line for line in found.warnings if "differ by a number" in line]
+        return {video.path: video.group for video in found.manifest.videos}, told
+
+    apart, (line,) = groups()
+    assert len(set(apart.values())) == 13
+    assert "20 videos" in line
+    assert "10 people" in line
+    assert "--group-by stem" in line
+    assert "IMG" not in line
+    joined, told = groups(group_by="stem")
+    assert len(set(joined.values())) == 4
+    assert joined["fake/ann_9.mp4"] == joined["real/ann_0.mp4"] != joined["real/bob.mp4"]
+    assert told == []
+    with pytest.raises(ConfigError, match="--group-by must be names or stem, got 'folder'"):
+        groups(group_by="folder")
+
+
+def test_a_table_without_groups_is_warned_of_and_one_with_groups_is_not(
+    tmp_path: Path, quick: None
+) -> None:
+    names = [f"{kind}_{number}.mp4" for kind in ("ann", "bob") for number in range(4)]
+    put(tmp_path, names)
+    for column, count in (("", 1), (",group", 0)):
+        rows = [
+            f"{name},{'fake' if name.startswith('bob') else 'real'}"
+            + (f",{name[:3]}" if column else "")
+            for name in names
+        ]
+        (tmp_path / "labels.csv").write_text("\n".join([f"path,label{column}", *rows]))
+        found = index(tmp_path, split=SplitConfig(), workers=1, progress=False)
+        assert sum("differ by a number" in line for line in found.warnings) == count
