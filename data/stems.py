@@ -23,11 +23,11 @@ COUNTED = CONTAINERS | frozenset(COUNTS.split())
 """Words that stand beside a counter: "take 2", "part_3", "1080p", "at 10.30"."""
 
 PROGRAMS = (
-    "img image imag cimg pic photo vid mov mvi mvc movie film footage dsc dscf dscn sam sdc gopr "
-    "gp gh gx gopro dji fly pxl vn lv wa whatsapp telegram signal snapchat facetime zoom teams skype "
-    "messenger instagram tiktok youtube yt reel story screen screenrecording screencast screenshot "
-    "capture cam camera webcam record untitled download videoplayback output out render export "
-    "sample item example demo trim edited final default new project"
+    "img image imag cimg pic photo vid mov mvi mvc movie film footage dsc dscf dscn sam sdc "
+    "gopr gp gh gx gopro dji fly pxl vn lv wa whatsapp telegram signal snapchat facetime zoom "
+    "teams skype messenger instagram tiktok youtube yt reel story screen screenrecording "
+    "screencast screenshot capture cam camera webcam record untitled download videoplayback "
+    "output out render export sample item example demo trim edited final default new project"
 )
 CAMERAS = frozenset(PROGRAMS.split())
 """What cameras, programs and data sets call anything."""

@@ -101,6 +101,8 @@ class Bundle:
         versions: of unmask and of what it stands on, when it was trained; filled by `save`.
         controls: "metadata" and "logistic", fitted on the same videos; none in older bundles.
         command: that trained it, whole; "" where nobody said.
+        seen_in_validation: which validation people trained the backbone, in words, where that was
+            allowed (`train --allow-seen`); "" for a sound training.
     """
 
     head: BundledHead
@@ -113,6 +115,7 @@ class Bundle:
     versions: dict[str, str] | None = None
     controls: dict[str, Linear] = field(default_factory=dict)
     command: str = ""
+    seen_in_validation: str = ""
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -144,6 +147,8 @@ class Bundle:
             "controls": {name: one.to_json() for name, one in self.controls.items()},
             "command": self.command,
         }
+        if self.seen_in_validation:
+            facts["seen_in_validation"] = self.seen_in_validation
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
                 _save_model(head.model, new / f"{name}.keras")
@@ -188,6 +193,7 @@ class Bundle:
                     name: Linear.from_json(one) for name, one in facts.get("controls", {}).items()
                 },
                 command=str(facts.get("command", "")),
+                seen_in_validation=str(facts.get("seen_in_validation", "")),
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(

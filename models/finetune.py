@@ -10,12 +10,12 @@ that was killed goes on from its last epoch to the same result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -72,6 +72,7 @@ def finetune(
     config: FinetuneConfig,
     out: Path,
     seed: int = 0,
+    marks: Mapping[str, Any] | None = None,
     workers: int = 2,
     progress: bool | None = None,
 ) -> Finetuned:
@@ -85,6 +86,7 @@ def finetune(
         config: how.
         out: folder to write; whole or not at all.
         seed: of order, frames and augmentation.
+        marks: further facts for the provenance of the weights.
         workers: videos that are read at once.
         progress: show bars; None shows them on a terminal.
 
@@ -140,7 +142,7 @@ def finetune(
         backbone,
         name=f"{base.name.removesuffix('-finetuned')}-finetuned",
         digest=weights_digest(backbone.architecture, model),
-        provenance={"trained_on": _trained_on(base, learn, check)},
+        provenance={"trained_on": _trained_on(base, learn, check), **(marks or {})},
     )
     details = {
         "config": asdict(config),

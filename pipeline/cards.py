@@ -12,6 +12,7 @@ from features.published import Features
 from models.bundle import Bundle, BundledHead
 from models.identity import file_sha256
 from pipeline.config import Params
+from pipeline.leakage import marks_of
 
 LISTED = 300
 """Names of groups that a card lists; of more it says how many there are."""
@@ -104,7 +105,13 @@ def seen_in_training(opened: Bundle) -> dict[str, str]:
                         ("backbone", opened.provenance.get("trained_on", {}))):  # fmt: skip
         for name, part in parts.items():
             facts[f"{what}, {name}"] = told(part)
-    return facts
+    return facts | warned(opened)
+
+
+def warned(opened: Bundle) -> dict[str, str]:
+    """The marks of a training with --allow-seen; nothing for others."""
+    marks = marks_of(opened)
+    return {"mind": "; ".join(marks)} if marks else {}
 
 
 def told(part: Mapping[str, Sequence[str]]) -> str:

@@ -96,6 +96,13 @@ WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Parallel decoders; default: the cores.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+AllowSeenOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-seen",
+        help="Go on where validation people trained the backbone; marks the result.",
+    ),
+]
 
 
 def version(wanted: bool) -> None:
@@ -321,6 +328,7 @@ def finetune(
     params: ParamsOption = None,
     set_: SetOption = None,
     store: StoreOption = Path(".unmask/store"),
+    allow_seen: AllowSeenOption = False,
     workers: WorkersOption = None,
 ) -> None:
     """Fine-tune the backbone's last blocks on the training split's frames.
@@ -337,6 +345,7 @@ def finetune(
         params=load(params, set_),
         store=store,
         workers=workers,
+        allow_seen=allow_seen,
     )
 
 
@@ -350,6 +359,7 @@ def train(
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there, too.")
     ] = None,
+    allow_seen: AllowSeenOption = False,
 ) -> None:
     """Train the LSTM head, and its mean-pool baseline, on cached features.
 
@@ -358,7 +368,12 @@ def train(
     from pipeline import stages
 
     stages.train_bundle(
-        features, out, manifest=manifest, params=load(params, set_), tensorboard=tensorboard
+        features,
+        out,
+        manifest=manifest,
+        params=load(params, set_),
+        tensorboard=tensorboard,
+        allow_seen=allow_seen,
     )
 
 
@@ -377,6 +392,7 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; default: the cores.")
     ] = None,
+    allow_seen: AllowSeenOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Train heads over a grid of parameters and seeds; rank them by validation alone.
@@ -395,6 +411,7 @@ def sweep(
         overrides=set_ or [],
         workers=workers,
         as_json=json_,
+        allow_seen=allow_seen,
     )
 
 

@@ -22,7 +22,8 @@ from models.bundle import Bundle
 from models.delong import delong
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import check_split, refuse_seen
+from pipeline.evaluation import check_split
+from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
 from pipeline.results import NAMES
 
@@ -39,12 +40,14 @@ class Scored:
         rows: path -> (label, group, method, P(fake)).
         threshold: of the model.
         seen: what of these videos trained it, in words; empty if nothing did.
+        marks: what a reader must know of its bundle's own training; likewise.
     """
 
     name: str
     rows: dict[str, tuple[int, str, str, float]]
     threshold: float
     seen: str = ""
+    marks: str = ""
 
 
 def compare_any(
@@ -129,6 +132,7 @@ def score_bundle(
         rows={one: tuple(facts) for one, *facts in zip(*columns, strict=True)},
         threshold=head.threshold,
         seen=seen,
+        marks="; ".join(marks_of(bundle)),
     )
 
 
@@ -170,6 +174,7 @@ def tell_difference(
         "groups": len(set(groups)),
         "left_out": alone,
         "seen_in_training": [one.seen for one in (first, second)],
+        **({MARK: [first.marks, second.marks]} if first.marks or second.marks else {}),
         "delong": tested.__dict__,
         "bootstrap": {
             name: difference(measured[0], measured[1], name).__dict__ for name in COMPARED
@@ -183,6 +188,8 @@ def tell_difference(
     for letter, one in zip("AB", (first, second), strict=True):
         if one.seen:
             print(plain(f"warning: not a fair test of {letter}: {one.seen}"))
+        if one.marks:
+            print(plain(f"warning: {letter}: {one.marks}"))
     left = f"; {alone} that only one has are left out" if alone else ""
     print(f"{len(paths)} videos of {len(set(groups))} groups in both{left}")
     print("A - B, 95 % intervals in brackets")
@@ -222,7 +229,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
             }  # fmt: skip
         metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
-        seen = str(metrics.get("seen_in_training", ""))
+        seen, marks = (str(metrics.get(key, "")) for key in ("seen_in_training", MARK))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
@@ -233,4 +240,4 @@ def read_scores(report: Path, model: str | None) -> Scored:
     if not rows:
         raise DatasetError(f"{path} lists no video")
     name = f"{report}, {NAMES.get(chosen, chosen)}"
-    return Scored(name=name, rows=rows, threshold=threshold, seen=seen)
+    return Scored(name=name, rows=rows, threshold=threshold, seen=seen, marks=marks)

@@ -1,7 +1,4 @@
-"""`unmask evaluate` and `unmask results`: scores of videos never seen, into a report.
-
-The leak guard stands here: whatever trained the backbone or the head must not be evaluated on.
-"""
+"""`unmask evaluate` and `unmask results`: scores of videos never seen, into a report."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, LeakError
+from data.errors import ConfigError, DatasetError, InputError, plain
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -24,6 +21,7 @@ from models.evaluate import Evaluation, difference, evaluate
 from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
+from pipeline.leakage import marks_of, refuse_seen
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
@@ -142,44 +140,12 @@ def evaluate_bundle(
     write_report(report, out, render_page(report))
     if not quiet:
         print("\n".join(table({out.name: report.metrics})))
+        for mark in report.marks:
+            print(plain(f"warning: {mark}"))
         if faceless := sum(bool(one.reason) for one in report.mistakes):
             print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
-
-
-def refuse_seen(
-    bundle: Bundle, videos: Iterable[Video], *, allow_seen: bool, where: str = ""
-) -> str:
-    """The leak guard of every evaluation; returns what was seen, in words, where that is allowed.
-
-    Raises:
-        LeakError: a video or a group was seen in training, and `allow_seen` is false.
-    """
-    seen = seen_before(bundle, videos)
-    if seen and not allow_seen:
-        raise LeakError(
-            f"{where}{seen}; evaluate on videos of other people, or pass --allow-seen, which marks "
-            "the report"
-        )
-    return seen
-
-
-def seen_before(bundle: Bundle, videos: Iterable[Video]) -> str:
-    """What of these videos trained the head or the backbone, in words; empty if nothing did."""
-    digests: set[str] = set()
-    groups: set[str] = set()
-    for trained_on in (bundle.trained_on, bundle.provenance.get("trained_on", {})):
-        for part in trained_on.values():
-            digests |= set(part.get("sha256s", ()))
-            groups |= set(part.get("groups", ()))
-    files = [video.path for video in videos if video.sha256 in digests]
-    people = sorted({video.group for video in videos if video.group in groups})
-    if files:
-        return f"{len(files)} of these videos were seen in training, {files[0]} for one"
-    if people:
-        return f"{len(people)} of these groups were seen in training, {people[0]} for one"
-    return ""
 
 
 def failures_among(videos: Iterable[Video], features: Features) -> list[dict[str, str]]:
@@ -273,6 +239,7 @@ def make_report(
         missing=[path for path in sequences.missing if path not in {r["path"] for r in failures}],
         cards=facts,
         seen=f"Not a fair test: {seen}." if seen else "",
+        marks=marks_of(bundle),
         rendered=all(row.method.startswith(RENDERED) for row in predictions if row.label),
         mistakes=look_into(
             bundle, stored, manifest, sequences, videos, scores[first], frames[first]

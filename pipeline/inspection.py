@@ -20,6 +20,7 @@ from features.published import FAILURES, Features, verify
 from features.recipe import Recipe
 from features.shard import Shard
 from features.statistics import statistics
+from pipeline.leakage import MARK
 
 
 def inspect_features(folder: Path, *, as_json: bool) -> None:
@@ -73,6 +74,7 @@ def describe(features: Features, *, each: bool = False) -> dict[str, Any]:
             name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
             for name, part in features.provenance.get("trained_on", {}).items()
         },
+        **({"mind": str(mark)} if (mark := features.provenance.get(MARK)) else {}),
     }
 
 

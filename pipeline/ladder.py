@@ -13,6 +13,7 @@ from data.errors import plain
 from data.folders import write_json
 from features.published import Failure
 from models.evaluate import Estimate, Evaluation
+from pipeline.leakage import MARK
 
 MARKER = "robustness.json"
 ORIGINAL = Rung(name="original", family="original", severity=0)
@@ -61,6 +62,7 @@ class Ladder:
         kind: of the head.
         failures: rung and failure.
         seen: what was seen in training, in words; empty if nothing.
+        marks: what a reader must know of the bundle's own training.
         rendered: whether the forgeries are rendered, not deepfakes.
         facts: for the page's card.
     """
@@ -72,6 +74,7 @@ class Ladder:
     seen: str
     rendered: bool
     facts: dict[str, str]
+    marks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What robustness.json holds."""
@@ -79,6 +82,7 @@ class Ladder:
             "rungs": {step.rung.name: step.to_json() for step in self.steps},
             "split": self.split,
             "seen_in_training": self.seen,
+            **({MARK: "; ".join(self.marks)} if self.marks else {}),
         }
 
 
@@ -123,4 +127,5 @@ def told(ladder: Ladder) -> list[str]:
         lines.append(f"{step.rung.name:<18}{one.videos:>7}{step.failed:>7}  {interval:<24}{gap:<26}"
                      f"{caught:>8.1%}{cleared:>9.1%}")  # fmt: skip
     rows = [f"failed: {rung}: {f.path}: {f.failure}: {f.message}" for rung, f in ladder.failures]
-    return [*lines, *(plain(row) for row in rows[:10])]
+    rows = rows[:10] + [f"warning: {mark}" for mark in ladder.marks]
+    return [*lines, *map(plain, rows)]

@@ -43,6 +43,11 @@ def told(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} <small>{estimate.low:.3f} to {estimate.high:.3f}</small>"
 
 
+def sentence(text: str) -> str:
+    """A phrase as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def card(heading: str, facts: dict[str, str]) -> str:
     """A card of facts."""
     rows = "".join(

@@ -18,7 +18,8 @@ from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.evaluate import Evaluation, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import RENDERED, refuse_seen
+from pipeline.evaluation import RENDERED
+from pipeline.leakage import learnt_from_any, marks_of, refuse_seen
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
 from pipeline.matrix_page import render_matrix
 
@@ -172,14 +173,14 @@ def measure_cell(
     except DatasetError as error:
         error.add_note(f"of {bundle} on the {split} split of {dataset}")
         raise
-    trained = {sha256 for part in opened.trained_on.values() for sha256 in part.get("sha256s", ())}
     return Cell(
         bundle=bundle,
         dataset=dataset,
         evaluation=evaluation,
         baseline=plainer,
-        own=any(video.sha256 in trained for video in rows.videos),
+        own=learnt_from_any(opened, rows.videos),
         seen=seen,
+        marks=tuple(marks_of(opened)),
         failed=sequences.missing,
         sequences=sequences,
         scores=scores,

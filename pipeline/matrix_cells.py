@@ -13,6 +13,7 @@ from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from features.sequences import Sequences
 from models.evaluate import Estimate, Evaluation
+from pipeline.leakage import MARK
 from pipeline.results import SHOWN, interval
 
 MARKER = "matrix.json"
@@ -29,6 +30,7 @@ class Cell:
         baseline: AUC of the mean-pool baseline; None where the bundle has none.
         own: whether the bundle was trained on other videos of this manifest.
         seen: what of these very videos was seen in training, in words; empty if nothing.
+        marks: what a reader must know of the bundle's own training.
         failed: paths of videos without features.
         sequences: that were scored.
         scores: P(fake) of each.
@@ -40,6 +42,7 @@ class Cell:
     baseline: Estimate | None
     own: bool
     seen: str
+    marks: tuple[str, ...]
     failed: tuple[str, ...]
     sequences: Sequences
     scores: Sequence[float]
@@ -51,6 +54,8 @@ class Cell:
             "seen_in_training": self.seen,
             "failed": len(self.failed),
         }
+        if self.marks:
+            facts[MARK] = "; ".join(self.marks)
         if self.baseline is not None:
             facts |= {"baseline_auc": self.baseline.value, "baseline_auc_low": self.baseline.low}
             facts["baseline_auc_high"] = self.baseline.high
@@ -76,6 +81,15 @@ class Matrix:
     split: str
     rendered: bool
     facts: dict[str, str]
+
+    @property
+    def marks(self) -> list[str]:
+        """Those of all bundles, each with its bundle's name."""
+        return list(
+            dict.fromkeys(
+                f"{one.bundle}: {mark}" for one in self.cells.values() for mark in one.marks
+            )
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What matrix.json holds."""
@@ -144,4 +158,5 @@ def told(matrix: Matrix) -> list[str]:
         for cell in matrix.cells.values()
         if cell.seen
     ]
+    lines += [f"warning: {line}" for line in matrix.marks]
     return [plain(line) for line in lines]

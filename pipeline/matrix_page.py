@@ -24,6 +24,7 @@ def render_matrix(matrix: Matrix) -> str:
             f"{escape(cell.dataset)}: {escape(cell.seen)}.</p>"
             for cell in seen
         ),
+        *(f'<p class="warning">{escape(mark)}.</p>' for mark in matrix.marks),
         "<h2>AUC: trained on (rows), tested on (columns)</h2>",
         place(
             "matrix",

@@ -7,6 +7,7 @@ what the others get stands beside it.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from models.encoder import make_encoder
 from models.evidence import Evidence, weigh
 from pipeline.extraction import bundle_recipe
 from pipeline.jobs import make_jobs, named_videos
+from pipeline.leakage import marks_of
 from pipeline.machine import cores
 from pipeline.verdict_files import PageFiles
 
@@ -158,6 +160,8 @@ def predict_videos(
     names = named(videos)
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
+    for mark in marks_of(opened):
+        print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):
         found = judged.verdict

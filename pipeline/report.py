@@ -14,7 +14,7 @@ from string import Template
 import numpy as np
 
 from models.evaluate import Estimate
-from pipeline.markup import card, escape, inline_json, percent, table, told
+from pipeline.markup import card, escape, inline_json, percent, sentence, table, told
 from pipeline.mistakes_page import mistake_figures, mistakes_section
 from pipeline.plots import figures
 from pipeline.results import NAMES, SHOWN, Report
@@ -28,7 +28,11 @@ def render_page(report: Report) -> str:
     return template.substitute(
         title=escape(report.title),
         answer="".join(f"<p>{line}</p>" for line in answer(report)),
-        warning=f'<p class="warning">{escape(report.seen)}</p>' if report.seen else "",
+        warning="".join(
+            f'<p class="warning">{escape(line)}</p>'
+            for line in (report.seen, *map(sentence, report.marks))
+            if line
+        ),
         results=results_table(report),
         confusions="".join(
             f"<figure><figcaption>{escape(NAMES.get(name, name))}</figcaption>"

@@ -18,6 +18,7 @@ from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from models.calibration import Calibration
 from models.evaluate import Estimate, Evaluation
+from pipeline.leakage import MARK
 
 METRICS = "metrics.json"
 
@@ -103,6 +104,7 @@ class Report:
         missing: evaluated videos without features.
         cards: heading -> facts, for the cards at the end.
         seen: what of the evaluation was seen in training, in words; empty if nothing.
+        marks: what a reader must know of the bundle's own training (`pipeline.leakage.marks_of`).
         rendered: whether the forgeries are rendered, not deepfakes.
         controls: plainer models.
         mistakes: the worst ones, looked into.
@@ -118,6 +120,7 @@ class Report:
     missing: Sequence[str]
     cards: dict[str, dict[str, str]]
     seen: str = ""
+    marks: Sequence[str] = ()
     rendered: bool = False
     controls: Sequence[Control] = ()
     mistakes: Sequence[Mistake] = ()
@@ -148,6 +151,8 @@ class Report:
             facts[name]["unsure"] = float(result.calibration.unsure(scores).mean())
         facts["split"] = self.split
         facts["seen_in_training"] = self.seen
+        if self.marks:
+            facts[MARK] = "; ".join(self.marks)
         facts["failed_videos"] = len(self.failures)
         return facts
 

@@ -30,10 +30,11 @@ from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
-from pipeline.evaluation import check_split, refuse_seen
+from pipeline.evaluation import check_split
 from pipeline.extraction import run_extraction, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
+from pipeline.leakage import marks_of, refuse_seen
 from pipeline.machine import cores, versions
 from pipeline.robustness_page import render_robustness
 
@@ -126,6 +127,7 @@ def measure_robustness(
                 kind=opened.head.config.kind,
                 failures=failed,
                 seen=seen,
+                marks=marks_of(opened),
                 rendered=all(v.method.startswith("rendered") for v in videos if v.label),
                 facts={
                     "command": f"unmask robustness {bundle} {manifest} --split {split}",

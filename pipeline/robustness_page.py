@@ -7,7 +7,7 @@ from typing import Any
 
 from data.degrade import FAMILIES
 from pipeline.ladder import Ladder, Step
-from pipeline.markup import card, escape, percent, table, told
+from pipeline.markup import card, escape, percent, sentence, table, told
 from pipeline.page import place, render
 from pipeline.plots import Figure, layout
 from pipeline.results import NAMES
@@ -35,7 +35,8 @@ def render_robustness(ladder: Ladder) -> str:
     first = ladder.steps[0].evaluation
     auc = first.metrics["auc"].value if first else 0.5
     figures |= {name: against_severity(*one, auc) for name, one in drawn.items()}
-    warning = f'<p class="warning">Not a fair test: {escape(ladder.seen)}.</p>'
+    warned = [f"Not a fair test: {ladder.seen}."] if ladder.seen else []
+    warned += map(sentence, ladder.marks)
     severity = (
         "<h2>Against severity</h2>",
         "<p>Dashed: the AUC of the originals.</p>",
@@ -45,7 +46,7 @@ def render_robustness(ladder: Ladder) -> str:
     )
     body = [
         f'<div class="answer">{answer(ladder)}</div>',
-        warning if ladder.seen else "",
+        *(f'<p class="warning">{escape(line)}</p>' for line in warned),
         "<h2>AUC on each rung</h2>",
         place("overview", "AUC with its interval by groups; the band is that of the originals"),
         *(severity if drawn else ()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
 from pipeline.jobs import named_videos
+from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
 from pipeline.scan_journal import Journal, stamp_of, write_record
@@ -69,6 +71,8 @@ def scan_folder(
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
+    for mark in marks_of(opened):
+        print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
     what = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
@@ -135,7 +139,9 @@ def write_results(
         ],
     )
     write_text(out / "scan.html", render_scan(bundle, scan))
-    write_record(out, {**what, **scan.summary, "threshold": head.threshold})
+    marks = marks_of(bundle)
+    facts = {**what, **scan.summary, "threshold": head.threshold}
+    write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
     return scan
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from models.bundle import Bundle
 from pipeline.audit_page import bars
-from pipeline.cards import calibrated, how_many
+from pipeline.cards import calibrated, how_many, warned
+from pipeline.leakage import marks_of
 from pipeline.markup import card, escape, table
 from pipeline.page import document, style
 from pipeline.scan_journal import Row
@@ -73,6 +74,7 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}</div>',
+        *(f'<p class="warning">This bundle: {escape(mark)}.</p>' for mark in marks_of(bundle)),
     ]
     if not summary["finished"]:
         left = scan.videos - len(scan.scored) - len(scan.failures)
@@ -178,4 +180,5 @@ def facts(bundle: Bundle) -> dict[str, str]:
         "threshold": f"{bundle.head.threshold:.6f}",
         **calibrated(bundle.head),
         **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
+        **warned(bundle),
     }

@@ -7,6 +7,7 @@ out and what to do next. TensorFlow is imported inside the functions that need i
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from pipeline.config import Params, as_options
 from pipeline.crops import stored_crops
 from pipeline.extraction import CARRIED
 from pipeline.jobs import DIGESTS, failure_row, make_jobs
+from pipeline.leakage import marked, refuse_seen_validation, warnings_of
 from pipeline.machine import cores, versions
 
 if TYPE_CHECKING:
@@ -116,8 +118,13 @@ def finetune_backbone(
     params: Params,
     store: Path,
     workers: int | None,
+    allow_seen: bool = False,
 ) -> None:
-    """`unmask finetune`: fine-tunes the backbone on the training split's frames."""
+    """`unmask finetune`: fine-tunes the backbone on the training split's frames.
+
+    Raises:
+        LeakError: the backbone was trained on validation people, and `allow_seen` is false.
+    """
     from models.backbone import load_backbone
     from models.finetune import finetune
 
@@ -125,6 +132,11 @@ def finetune_backbone(
     network = load_backbone(
         backbone or params.backbone.name, size=params.frames.size, seed=params.seed
     )
+    seen = refuse_seen_validation(
+        network.provenance, opened, allow_seen=allow_seen, marks="weights"
+    )
+    for line in warnings_of(seen, network.provenance, opened):
+        print(plain(f"warning: {line}"), file=sys.stderr)
     check_replaceable(out, marker=RECORD)
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
@@ -143,6 +155,7 @@ def finetune_backbone(
             config=params.finetune,
             out=out,
             seed=params.seed,
+            marks=marked(network.provenance, seen),
             workers=workers,
         )
     first, best = result.history[0], result.history[result.best_epoch]
@@ -157,11 +170,24 @@ def finetune_backbone(
 
 
 def train_bundle(
-    features: Path, out: Path, *, manifest: Path, params: Params, tensorboard: Path | None = None
+    features: Path,
+    out: Path,
+    *,
+    manifest: Path,
+    params: Params,
+    tensorboard: Path | None = None,
+    allow_seen: bool = False,
 ) -> None:
-    """`unmask train`: trains the head and its baseline on cached features."""
+    """`unmask train`: trains the head and its baseline on cached features.
+
+    Raises:
+        LeakError: the backbone was trained on validation people, and `allow_seen` is false.
+    """
     opened = Features(features)
     videos = Manifest.read(manifest)
+    seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
+    for line in warnings_of(seen, opened.provenance, videos):
+        print(plain(f"warning: {line}"), file=sys.stderr)
     check_replaceable(out, marker=BUNDLE_RECORD)
     train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
@@ -206,7 +232,8 @@ def train_bundle(
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
         controls=fit_controls(train, val, videos),
-        command=training_command(features, manifest, params),
+        command=training_command(features, manifest, params, allow_seen=bool(seen)),
+        seen_in_validation=seen,
     )
     with_control_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     for path in (*train.missing, *val.missing)[:10]:
@@ -214,9 +241,12 @@ def train_bundle(
     print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
 
 
-def training_command(features: Path, manifest: Path, params: Params) -> str:
+def training_command(
+    features: Path, manifest: Path, params: Params, *, allow_seen: bool = False
+) -> str:
     """What to type for the same bundle; where it lies is no part of it."""
     words = ["unmask", "train", str(features), "--manifest", str(manifest), "-o", "BUNDLE"]
+    words += ["--allow-seen"] if allow_seen else []
     return " ".join(
         [shlex.join(words), *as_options(params, ("seed", "head", "train", "calibration"))]
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -22,10 +23,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.errors import InputError, OutputError, StoreError
+from data.errors import InputError, OutputError, StoreError, plain
 from data.folders import check_replaceable, read_json, write_json
 from data.manifest import Manifest
+from features.published import Features
 from models.splits import check_splits
+from pipeline.leakage import MARK, refuse_seen_validation, warnings_of
 from pipeline.machine import cores
 from pipeline.sweep_page import render_sweep
 from pipeline.sweep_plan import Run, as_text, plan_runs
@@ -47,21 +50,27 @@ def sweep(
     overrides: Sequence[str],
     workers: int | None,
     as_json: bool,
+    allow_seen: bool = False,
 ) -> None:
     """Trains what is not trained yet, then writes and prints the ranking.
 
     Raises:
+        LeakError: the backbone was trained on validation people, and `allow_seen` is false.
         ConfigError: the grid does not fit.
         DatasetError: the training or validation split cannot serve.
         OutputError: `out` cannot be written, or holds something else.
     """
+    rows, provenance = Manifest.read(manifest), Features(features).provenance
+    seen = refuse_seen_validation(provenance, rows, allow_seen=allow_seen, marks="ranking")
+    for line in warnings_of(seen, provenance, rows):
+        print(plain(f"warning: {line}"), file=sys.stderr)
     check_replaceable(out, marker=MARKER)
     data = load_data(features, manifest)
     check_splits(*(part.labels for part in data))
     sha256s = {sha256 for part in data for sha256 in part.sha256s}
     videos = [
         video
-        for video in Manifest.read(manifest).videos
+        for video in rows.videos
         if video.split in ("train", "val") and video.sha256 in sha256s
     ]
     runs = plan_runs(
@@ -91,15 +100,17 @@ def sweep(
         + (["--params", shlex.quote(str(params))] if params else [])
         + [f"--set {shlex.quote(text)}" for text in overrides]
         + [f"--set {shlex.quote(f'{k}={as_text(v)}')}" for k, v in best.values.items()]
+        + (["--allow-seen"] if seen else [])
         + ["-o bundle"]
     )
-    write_text(out / "sweep.html", render_sweep(out.name, ranking, seeds, train))
+    write_text(out / "sweep.html", render_sweep(out.name, ranking, seeds, train, seen))
     if as_json:
         facts = {
             "runs": len(runs),
             "trained_now": len(missing),
             "ranking": [asdict(one) for one in ranking],
             "next": train,
+            **({MARK: seen} if seen else {}),
         }
         print(json.dumps(facts, indent=2))
         return

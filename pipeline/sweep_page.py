@@ -16,7 +16,9 @@ MOST = 40
 """Settings in the figure; the table has all."""
 
 
-def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) -> str:
+def render_sweep(
+    name: str, ranking: Sequence[Setting], seeds: int, train: str, seen: str = ""
+) -> str:
     """Writes the page as text.
 
     Args:
@@ -24,6 +26,7 @@ def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) 
         ranking: best first.
         seeds: of each setting.
         train: the command that trains the best one.
+        seen: which validation people trained the backbone; "" for none.
     """
     best = ranking[0]
     answer = (
@@ -51,6 +54,7 @@ def render_sweep(name: str, ranking: Sequence[Setting], seeds: int, train: str) 
         f"<h1>Sweep {escape(name)}</h1>",
         f'<div class="answer"><p>{answer} All was chosen by validation videos: measure the best '
         "one once on the test split.</p></div>",
+        f'<p class="warning">Not a fair choice: {escape(seen)}.</p>' if seen else "",
         f"<pre>{escape(train)}</pre>",
         '<figure><div class="plot" id="ranking"></div></figure>',
         "<h2>All settings</h2>",

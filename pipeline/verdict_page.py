@@ -10,7 +10,8 @@ from data.errors import VideoError
 from data.probe import probe
 from models.bundle import Bundle
 from models.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
-from pipeline.cards import calibrated, how_many
+from pipeline.cards import calibrated, how_many, warned
+from pipeline.leakage import learnt_from, marks_of
 from pipeline.markup import card, escape
 from pipeline.page import document, picture, style
 from pipeline.predict import Judged, JudgedFace
@@ -114,12 +115,11 @@ def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     """What a reader must not overlook, plain text."""
     found = []
     main = judged.verdict
-    for name, trained_on in (
-        ("head", bundle.trained_on),
-        ("backbone", bundle.provenance.get("trained_on", {})),
-    ):
-        if any(main.sha256 in part.get("sha256s", ()) for part in trained_on.values()):
-            found.append(f"This very file trained the {name}: the verdict on it is worth nothing.")
+    found += [
+        f"This very file trained the {name}: the verdict on it is worth nothing."
+        for name in learnt_from(bundle, main.sha256)
+    ]
+    found += [f"This bundle: {mark}." for mark in marks_of(bundle)]
     others = [one for one in main.faces[1:] if one.verdict == "FAKE"]
     if others and main.verdict != "FAKE":
         which = ", ".join(str(one.face) for one in others)
@@ -296,6 +296,7 @@ def cards(bundle: Bundle, judged: Judged, command: str) -> dict[str, dict[str, s
             "threshold": f"{head.threshold:.6f}",
             **calibrated(head),
             **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
+            **warned(bundle),
         },
         "Recipe": {
             **{str(key): str(value) for key, value in recipe.items()},
