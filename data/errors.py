@@ -81,7 +81,7 @@ class TooManyFailuresError(UnmaskError):
 
 
 class LeakError(UnmaskError):
-    """A video or person of the evaluation was seen in training."""
+    """A video or person to measure, or to choose by, was seen in training."""
 
     exit_code = 10
 

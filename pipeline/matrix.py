@@ -1,6 +1,7 @@
 """`unmask evaluate BUNDLE... --on ...`: trained here, tested there, from cached features.
 
-A row for each bundle, a column for each data set. The leak guard stands before every cell.
+A row for each bundle, a column for each data set. The leak guard is asked for all cells before the
+first one is scored.
 """
 
 from __future__ import annotations
@@ -59,14 +60,21 @@ def evaluate_matrix(
     names = name_bundles(bundles)
     manifests = {one.name: Manifest.read(one.manifest) for one in datasets}
     stored = {one.name: [Features(folder) for folder in one.features] for one in datasets}
-    cells = {}
-    for name, path in zip(names, bundles, strict=True):
-        opened = Bundle.load(path)
-        for one in datasets:
-            cells[name, one.name] = measure_cell(
-                opened, stored[one.name], manifests[one.name],
-                bundle=name, dataset=one.name, split=split, allow_seen=allow_seen, params=params,
-            )  # fmt: skip
+    opened = {name: Bundle.load(path) for name, path in zip(names, bundles, strict=True)}
+    seen = {
+        (name, one): refuse_seen(
+            bundle, rows.split(split), allow_seen=allow_seen, where=f"{name} on {one}: "
+        )
+        for name, bundle in opened.items()
+        for one, rows in manifests.items()
+    }
+    cells = {
+        (name, one): measure_cell(
+            opened[name], stored[one], manifests[one],
+            bundle=name, dataset=one, split=split, seen=told_before, params=params,
+        )
+        for (name, one), told_before in seen.items()
+    }  # fmt: skip
     forged = {
         video.method for rows in manifests.values() for video in rows.split(split) if video.label
     }
@@ -137,16 +145,15 @@ def measure_cell(
     bundle: str,
     dataset: str,
     split: str,
-    allow_seen: bool,
+    seen: str,
     params: Params,
 ) -> Cell:
-    """Scores one data set by one bundle.
+    """Scores one data set by one bundle; `seen` is what the leak guard let through.
 
     Raises:
-        LeakError, MismatchError, DatasetError: as `evaluate_matrix`.
+        MismatchError, DatasetError: as `evaluate_matrix`.
     """
     videos = rows.split(split)
-    seen = refuse_seen(opened, videos, allow_seen=allow_seen, where=f"{bundle} on {dataset}: ")
     features = fitting(opened, stored, bundle=bundle, dataset=dataset)
     sequences = load_sequences(features, videos)
     if not len(sequences):
