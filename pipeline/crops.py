@@ -89,14 +89,12 @@ def stored_crops(
             workers=workers,
         )
         failed = {one.path: one for one in (*failures, *summary.failures)}
-        identities = {job.sha256: job.identity for job in jobs}
 
         def crops(video: Video) -> Frames:
             if (failure := failed.get(video.path)) is not None:
                 kind = cast(FailureClass, failure.failure)
                 raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
-            identity = identities.get(video.sha256, video.sha256)
-            return as_frames(opened.sequence(sequence_key(identity, recipe)), frames.size)
+            return as_frames(opened.sequence(sequence_key(video.sha256, recipe)), frames.size)
 
         yield crops
 
@@ -148,9 +146,9 @@ class KeptCrops:
             if shard.recipe.digest == self._recipe.digest:
                 self._shards |= dict.fromkeys(shard.keys, shard)
 
-    def get(self, identity: str) -> Frames | None:
-        """The crops of a video, `features.job.Job.identity`; None if they are not here, whole."""
-        key = sequence_key(identity, self._recipe)
+    def get(self, sha256: str) -> Frames | None:
+        """The crops of a video; None if they are not here, whole."""
+        key = sequence_key(sha256, self._recipe)
         shard = self._shards.get(key)
         if shard is None:
             return None
@@ -164,12 +162,12 @@ class KeptCrops:
 
     def before(self, read: Read, jobs: Sequence[Job]) -> Read:
         """Reads these jobs' files, but takes their crops where they are kept."""
-        identities = {job.path: job.identity for job in jobs}
+        digests = {job.path: job.sha256 for job in jobs}
 
-        def read_or_take(path: Path, **more: Any) -> Frames:
-            kept = self.get(identities[path])
+        def read_or_take(path: Path) -> Frames:
+            kept = self.get(digests[path])
             if kept is None:
-                return read(path, **more)
+                return read(path)
             with self._lock:
                 self.taken += 1
             return kept

@@ -29,7 +29,7 @@ from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import Read, extract
-from features.job import Job, stand_for
+from features.job import Job
 from features.layout import INDEX
 from features.published import publish
 from features.recipe import Recipe, sequence_key
@@ -79,9 +79,7 @@ def extract_features(
     check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
-    jobs, failures = make_jobs(
-        named, digests, faces=wanted.frames.whose_faces, views=wanted.views.count
-    )
+    jobs, failures = make_jobs(named, digests, views=wanted.views.count)
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
@@ -99,7 +97,7 @@ def extract_features(
         # A video that failed now is not shown, even where an earlier run embedded it.
         failed_now = {failure.path for failure in summary.failures}
         sha256s = [
-            wanted.views.sha256(job.identity, view)
+            wanted.views.sha256(job.sha256, view)
             for job in jobs
             if job.name not in failed_now
             for view in job.views
@@ -116,7 +114,6 @@ def extract_features(
             sha256s=sha256s,
             attach=carry(wanted),
             views=wanted.views,
-            stand_for=stand_for(jobs),
         )
     tell_extraction(summary, out, workers)
     print(f"next: {after_extraction(source, out, bundle)}")
@@ -173,7 +170,6 @@ def what_to_extract(
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
         identity = identity_of(network, opened.backbone)
-        frames = replace(frames, faces=params.frames.faces)  # no part of the recipe
         return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
     frames, name = params.frames, backbone or params.backbone.name
     known = identify(name, size=frames.size, seed=params.seed, memory=memory)
@@ -287,14 +283,6 @@ class TimedFaces:
         finally:
             self._add(monotonic() - clock)
 
-    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
-        """As `FaceFinder.sees`."""
-        clock = monotonic()
-        try:
-            return self._finder.sees(frame, box)
-        finally:
-            self._add(monotonic() - clock)
-
     def _add(self, seconds: float) -> None:
         with self._lock:
             self.seconds += seconds
@@ -329,7 +317,6 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
         f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
         + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
         + (f"; {summary.kept_crops} from kept crops" if summary.kept_crops else "")
-        + (f"; {summary.shared_faces} with faces of originals" if summary.shared_faces else "")
     )
     if summary.frames:
         wall = max(summary.wall_seconds, 1e-9)

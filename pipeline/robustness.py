@@ -22,7 +22,7 @@ from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
-from features.job import Job, stand_for
+from features.job import Job
 from features.published import Features, publish
 from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
@@ -70,9 +70,7 @@ def measure_robustness(
     check_replaceable(out, marker=MARKER)
     wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
-    jobs, failures = make_jobs(
-        named, DigestCache(store.parent / DIGESTS.name), faces=wanted.frames.whose_faces
-    )
+    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     failed = [(ORIGINAL.name, failure) for failure in failures]
     place = nullcontext(str(keep)) if keep else TemporaryDirectory(prefix="unmask-")
     workers = workers or cores()
@@ -83,12 +81,10 @@ def measure_robustness(
             for rung in chosen
             for job in jobs
         }
-        names = {job.sha256: job.name for job in jobs}
         by_path = {copy.path: copy for copy in copies.values()}
         degraded = [
             replace(job, path=copies[rung.name, job.name].path, name=f"{rung.name}: {job.name}",
-                    sha256=copies[rung.name, job.name].sha256,
-                    original=copies[rung.name, names[job.original]].sha256 if job.original else "")
+                    sha256=copies[rung.name, job.name].sha256)
             for rung in chosen
             for job in jobs
         ]  # fmt: skip
@@ -110,14 +106,13 @@ def measure_robustness(
             if (name, path) not in copies:
                 name, path = ORIGINAL.name, failure.path
             failed.append((name, replace(failure, path=path)))
-        sha256s = [job.identity for job in [*jobs, *degraded]]
+        sha256s = [job.sha256 for job in [*jobs, *degraded]]
         keys = {sequence_key(sha256, wanted.recipe) for sha256 in sha256s}
         shards = {s.path: s for key, s in feature_store.shards.items() if key in keys}
         with replace_folder(out, marker=MARKER) as new:
             publish(
                 new / "features", shards.values(), wanted.recipe, dim=wanted.identity.dim,
                 failures=summary.failures, provenance=wanted.identity.provenance, sha256s=sha256s,
-                stand_for=stand_for([*jobs, *degraded]),
             )  # fmt: skip
             stored = Features(new / "features")
             ladder = Ladder(

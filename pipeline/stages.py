@@ -127,9 +127,7 @@ def finetune_backbone(
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
-    jobs, failures = make_jobs(
-        named, DigestCache(store.parent / DIGESTS.name), faces=params.frames.whose_faces
-    )
+    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     with stored_crops(
         jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:
