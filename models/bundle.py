@@ -257,7 +257,7 @@ class Bundle:
         if found.digest != self.recipe["backbone_digest"]:
             raise MismatchError(
                 f"the bundle was trained on features of {_backbone_words(self.recipe)}, but "
-                f"{self.backbone} holds {found.name} ({found.digest[:12]})"
+                f"{self.backbone} holds {found.name} ({found.digest[:12]}); train the bundle anew"
             )
         return found
 

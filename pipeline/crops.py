@@ -22,6 +22,7 @@ from data.errors import FailureClass, StoreError, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Video
+from data.pixels_version import PIXELS_VERSION
 from features.embed import Read, extract
 from features.job import Job
 from features.layout import sealed_in
@@ -107,6 +108,7 @@ def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
         backbone="pixels",
         backbone_digest=Pixels(frames.size).digest,
         dtype="uint8",
+        pixels_version=PIXELS_VERSION,
     )
 
 
