@@ -27,6 +27,9 @@ from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
+from data.frames import RETIRED
+from data.pixels_version import PIXELS_VERSION
+from features.recipe import pixels_version_of
 from models.backbone import Backbone, load_backbone, save_backbone
 from models.calibration import Calibration
 from models.controls import Linear
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 FORMAT = "unmask-bundle"
 VERSION = 2
 """2 has calibrations, on whose scale the thresholds are, and controls; 1 is still read."""
+PASSED_OVER = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
+"""Of two recipes that are compared: a backbone may have been renamed, its digest says what it is;
+versions of pixels are compared by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,11 +217,33 @@ class Bundle:
             raise InputError("this bundle has no baseline; train it anew")
         return head.calibration.apply(score(head.model, sequences))
 
-    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
+    @property
+    def pixels_note(self) -> str:
+        """What `predict` and its like must say where this unmask reads pixels in another way."""
+        trained = pixels_version_of(self.recipe)
+        if trained == PIXELS_VERSION:
+            return ""
+        remedy = (
+            "extract again and train it anew"
+            if trained < PIXELS_VERSION
+            else "use the unmask that trained it"
+        )
+        return (
+            f"the bundle was trained on pixels version {trained}, this unmask reads version "
+            f"{PIXELS_VERSION}; its scores may not be those that were measured: {remedy}"
+        )
+
+    def check_recipe(self, recipe: Mapping[str, Any]) -> str:
         """Refuses features of another backbone or of other frames, naming both.
+
+        Features of a later pixels version are what `predict` makes now, so a bundle may be measured
+        on them; those of an earlier one are what it never sees again.
 
         Args:
             recipe: plain JSON of the features' recipe.
+
+        Returns:
+            What to say of their pixels' version; nothing where it is the bundle's.
 
         Raises:
             MismatchError: it is not the bundle's.
@@ -227,11 +255,10 @@ class Bundle:
                 f"the bundle was trained on features of {ours}, these are of {theirs}; {remedy}"
             )
         mine, other = _flat(self.recipe), _flat(recipe)
-        # A backbone may have been renamed; its digest says what it is.
         differ = sorted(
             key
             for key in mine.keys() | other.keys()
-            if mine.get(key) != other.get(key) and key != "backbone"
+            if mine.get(key) != other.get(key) and key not in PASSED_OVER
         )
         if differ:
             told = ", ".join(
@@ -240,6 +267,19 @@ class Bundle:
             raise MismatchError(
                 f"the bundle and the features come from different recipes: {told}; {remedy}"
             )
+        trained, made = pixels_version_of(self.recipe), pixels_version_of(recipe)
+        if made < trained:
+            remedy = "extract again" if trained <= PIXELS_VERSION else "use a later unmask"
+            raise MismatchError(
+                f"the bundle was trained on pixels version {trained}, these features are of the "
+                f"earlier version {made}; {remedy}"
+            )
+        if made == trained:
+            return ""
+        return (
+            f"the bundle was trained on pixels version {trained}, these features are of version "
+            f"{made}, as a video that is given to `unmask predict` has now; train it anew"
+        )
 
     def load_backbone(self) -> Backbone:
         """The backbone that makes the features which this bundle reads.

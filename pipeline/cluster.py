@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from data.errors import ToolError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
+from data.pixels_version import PIXELS_VERSION
 from features.cluster import RayEngine
 from features.embed import keep_all
 from features.job import Job
@@ -140,6 +141,8 @@ def equip(
 
     if recipe.face_detector not in (None, FaceFinder().digest):
         raise ToolError("it finds faces in another way; install the same unmask there as here")
+    if recipe.pixels_version != PIXELS_VERSION:
+        raise ToolError("it reads pixels in another way; install the same unmask there as here")
     if views != make_views(views.count):
         raise ToolError("it augments in another way; install the same unmask there as here")
     limit_threads(threads)

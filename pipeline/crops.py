@@ -26,6 +26,7 @@ from data.pixels_version import PIXELS_VERSION
 from features.embed import Read, extract
 from features.job import Job
 from features.layout import sealed_in
+from features.outdated import count_outdated, tell_outdated
 from features.published import Failure
 from features.recipe import Recipe, sequence_key
 from features.shard import Shard, StoredSequence
@@ -82,6 +83,8 @@ def stored_crops(
     encoder = Pixels(frames.size)
     recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
+        for line in tell_outdated(count_outdated(jobs, opened), recipe, "crops"):
+            print(line)
         summary = extract(
             jobs,
             read=partial(read_frames, recipe=frames, faces=faces),

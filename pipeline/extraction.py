@@ -5,8 +5,9 @@ TensorFlow is imported inside the functions that need it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -26,11 +27,13 @@ from data.errors import (
 from data.faces import FaceFinder
 from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
+from data.pixels_version import PIXELS_VERSION
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import Read, extract
 from features.job import Job
 from features.layout import INDEX
+from features.outdated import count_outdated, tell_outdated
 from features.published import publish
 from features.recipe import Recipe, sequence_key
 from features.store import FeatureStore
@@ -87,6 +90,8 @@ def extract_features(
         if adopted:
             kinds = "videos" if wanted.views.count == 1 else "videos and views"
             print(f"{out}: {adopted} {kinds} adopted into {store}")
+        for line in tell_outdated(count_outdated(jobs, opened, out), recipe):
+            print(line)
         if engine == "ray":
             from pipeline.cluster import extract_on_ray
 
@@ -167,6 +172,7 @@ def what_to_extract(
         from models.bundle import Bundle
 
         opened = Bundle.load(bundle)
+        warn(opened.pixels_note)
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
         identity = identity_of(network, opened.backbone)
@@ -186,6 +192,7 @@ def what_to_extract(
         backbone_digest=known.digest,
         dtype=params.extract.dtype,
         precision="mixed" if params.extract.mixed_precision else "float32",
+        pixels_version=PIXELS_VERSION,
     )
     views = make_views(frames.views)
     return Wanted(frames=frames, recipe=recipe, identity=known, load=load, views=views)
@@ -199,7 +206,10 @@ def load_named(name: str, params: Params) -> Backbone:
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
-    """The frames and the recipe that a bundle asks for.
+    """The frames that a bundle asks for, and the recipe of what this unmask makes of them.
+
+    The pixels have this unmask's version, whatever the bundle was trained on:
+    `Bundle.pixels_note` tells where the two differ.
 
     Raises:
         MismatchError: this unmask finds faces in another way.
@@ -210,7 +220,14 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
             f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
             f"this unmask has {FaceFinder().digest[:12]}; train the bundle anew"
         )
-    return FrameRecipe(**recipe.frames), recipe
+    frames = FrameRecipe.from_json(recipe.frames)
+    return frames, replace(recipe, frames=frames.to_json(), pixels_version=PIXELS_VERSION)
+
+
+def warn(note: str) -> None:
+    """A line on stderr, where there is something to say: stdout may be JSON."""
+    if note:
+        print(plain(f"warning: {note}"), file=sys.stderr)
 
 
 def run_extraction(

@@ -19,6 +19,7 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import RENDERED, refuse_seen
+from pipeline.extraction import warn
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
 from pipeline.matrix_page import render_matrix
 
@@ -82,6 +83,8 @@ def evaluate_matrix(
         },
     )
     write_matrix(matrix, out, render_matrix(matrix))
+    for cell in cells.values():
+        warn(f"{cell.bundle} on {cell.dataset}: {cell.note}" if cell.note else "")
     if not quiet:
         print("\n".join(told(matrix)))
         print(f"report: {out / 'report.html'}")
@@ -180,6 +183,7 @@ def measure_cell(
         baseline=plainer,
         own=any(video.sha256 in trained for video in rows.videos),
         seen=seen,
+        note=opened.check_recipe(features.recipe.to_json()),
         failed=sequences.missing,
         sequences=sequences,
         scores=scores,
@@ -187,19 +191,24 @@ def measure_cell(
 
 
 def fitting(opened: Bundle, stored: Sequence[Features], *, bundle: str, dataset: str) -> Features:
-    """The features that this bundle reads.
+    """The features that this bundle reads; those of its own pixels version first.
 
     Raises:
         MismatchError: there are none.
     """
     problem: MismatchError | None = None
+    noted: Features | None = None
     for features in stored:
         try:
-            opened.check_recipe(features.recipe.to_json())
+            note = opened.check_recipe(features.recipe.to_json())
         except MismatchError as error:
             problem = error
         else:
-            return features
+            if not note:
+                return features
+            noted = noted or features
+    if noted is not None:
+        return noted
     raise MismatchError(
         f"no features of {dataset} fit {bundle}: {problem}; give further features of it by "
         "another --on under the same name"

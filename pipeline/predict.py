@@ -26,7 +26,7 @@ from features.sequences import Sequences
 from models.bundle import Bundle
 from models.encoder import make_encoder
 from models.evidence import Evidence, weigh
-from pipeline.extraction import bundle_recipe
+from pipeline.extraction import bundle_recipe, warn
 from pipeline.jobs import make_jobs, named_videos
 from pipeline.machine import cores
 from pipeline.verdict_files import PageFiles
@@ -80,6 +80,7 @@ class Verdict:
         failure: class of the failure, or None.
         message: of the failure, or None.
         faces: of every lasting face, the video's own first; none after a failure.
+        warning: where the bundle was trained on another pixels version than this unmask reads.
     """
 
     video: str
@@ -92,6 +93,7 @@ class Verdict:
     failure: str | None = None
     message: str | None = None
     faces: tuple[FaceVerdict, ...] = ()
+    warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,7 @@ def predict_videos(
     names = named(videos)
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
+    warn(opened.pixels_note)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):
         found = judged.verdict
@@ -234,6 +237,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
                 faces_found=main.faces_found,
                 sha256=job.sha256,
                 faces=tuple(one.verdict for one in faces),
+                warning=bundle.pixels_note or None,
             ),
             path=job.path,
             frames=result.frames,

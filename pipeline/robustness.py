@@ -23,6 +23,7 @@ from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
 from features.job import Job
+from features.outdated import count_outdated, tell_outdated
 from features.published import Features, publish
 from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
@@ -31,7 +32,7 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import check_split, refuse_seen
-from pipeline.extraction import run_extraction, what_to_extract
+from pipeline.extraction import run_extraction, warn, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
 from pipeline.machine import cores, versions
@@ -98,6 +99,8 @@ def measure_robustness(
 
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
+        for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
+            warn(line)
         summary = run_extraction(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read
         )

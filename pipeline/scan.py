@@ -18,13 +18,15 @@ from tqdm import tqdm
 
 from data.errors import InputError, plain
 from data.manifest import write_text
+from data.pixels_version import PIXELS_VERSION
 from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
+from pipeline.extraction import warn
 from pipeline.jobs import named_videos
 from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
-from pipeline.scan_journal import Journal, stamp_of, write_record
+from pipeline.scan_journal import Journal, Row, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
 
 CHUNK = 256
@@ -69,12 +71,18 @@ def scan_folder(
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
+    warn(opened.pixels_note)
     what = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     with Journal(out, what) as journal:
         todo = [one for one in videos if not is_done(one, journal, retry)]
+        older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
+        if older:
+            warn(
+                f"{older} of these videos were read with another pixels version; they are read anew"
+            )
         shown = time.monotonic()
         size = sum(one.stamp[0] for one in todo if one.stamp) / 1e6
         shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]"
@@ -95,9 +103,14 @@ def scan_folder(
 def is_done(video: Video, journal: Journal, retry: bool) -> bool:
     """Whether an earlier run finished this very file."""
     row = journal.rows.get(video.name)
-    if row is None or row.stamp is None or row.stamp != video.stamp:
+    if row is None or row.stamp is None or row.stamp != video.stamp or is_outdated(row):
         return False
     return not (retry and row.failure is not None)
+
+
+def is_outdated(row: Row | None) -> bool:
+    """Whether another pixels version read this video: its score may not be what it is now."""
+    return row is not None and row.pixels_version != PIXELS_VERSION
 
 
 def write_results(
@@ -135,7 +148,8 @@ def write_results(
         ],
     )
     write_text(out / "scan.html", render_scan(bundle, scan))
-    write_record(out, {**what, **scan.summary, "threshold": head.threshold})
+    note = {"warning": bundle.pixels_note} if bundle.pixels_note else {}
+    write_record(out, {**what, **scan.summary, "threshold": head.threshold, **note})
     return scan
 
 

@@ -20,6 +20,7 @@ from data.errors import (
 from data.folders import check_replaceable
 from data.index import index
 from data.manifest import Manifest
+from data.pixels_version import PIXELS_VERSION
 from features.published import Features, write_failures
 from features.sequences import Sequences, load_sequences
 from models.identity import (
@@ -28,7 +29,7 @@ from models.identity import (
 )
 from pipeline.config import Params, as_options
 from pipeline.crops import stored_crops
-from pipeline.extraction import CARRIED
+from pipeline.extraction import CARRIED, warn
 from pipeline.jobs import DIGESTS, failure_row, make_jobs
 from pipeline.machine import cores, versions
 
@@ -159,6 +160,11 @@ def train_bundle(
     opened = Features(features)
     videos = Manifest.read(manifest)
     check_replaceable(out, marker=BUNDLE_RECORD)
+    if opened.recipe.pixels_version < PIXELS_VERSION:
+        warn(
+            f"these features are of pixels version {opened.recipe.pixels_version}, `unmask predict` "
+            f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
+        )
     train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
     if not len(train):

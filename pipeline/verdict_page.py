@@ -112,8 +112,8 @@ def whose(judged: Judged) -> str:
 
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     """What a reader must not overlook, plain text."""
-    found = []
     main = judged.verdict
+    found = [f"{main.warning[0].upper()}{main.warning[1:]}."] if main.warning else []
     for name, trained_on in (
         ("head", bundle.trained_on),
         ("backbone", bundle.provenance.get("trained_on", {})),
