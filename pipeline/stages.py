@@ -162,7 +162,7 @@ def train_bundle(
     check_replaceable(out, marker=BUNDLE_RECORD)
     if opened.recipe.pixels_version < PIXELS_VERSION:
         warn(
-            f"these features are of pixels version {opened.recipe.pixels_version}, `unmask predict` "
+            f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
             f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
         )
     train = load_sequences(opened, videos.split("train"), views=True)
