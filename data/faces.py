@@ -40,10 +40,6 @@ ANOTHER = 0.3
 """A box that shares more than this (IoU) with a followed face is that face, not another one."""
 
 
-SAME_PLACE = 0.5
-"""A forgery's face that shares less (IoU) with its original's is somewhere else."""
-
-
 Detections = dict[int, NDArray[np.float32]]
 """Frame number -> box (4,), in `link`'s tracks with its score (5,)."""
 
@@ -140,16 +136,6 @@ class FaceFinder:
             if len(seen) >= max(2, LEAST_FOUND_SHARE * len(images)):
                 others.append(_as_track(seen, len(images), timestamps_seconds, span_only=True))
         return [first, *others]
-
-    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
-        """Whether a face is in a place; half of what either box covers (IoU) must be common.
-
-        Args:
-            frame: (H, W, 3) uint8 RGB.
-            box: (4,) float32, without margin.
-        """
-        found = self._look_near(Image.fromarray(frame), box)
-        return found is not None and bool(overlap(box, found[None])[0] > SAME_PLACE)
 
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]

@@ -16,15 +16,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, VideoError
+from data.errors import ConfigError, StoreError, VideoError
 from data.ffmpeg import decode
-from data.known_faces import KnownFaces, correspond
 from data.probe import Packets, VideoInfo, probe, read_packets
 from data.sampling import choose_clips, choose_uniform, runs_of
 
 Policy = Literal["uniform", "clip"]
 Crop = Literal["face", "full"]
-Faces = Literal["original", "own"]
 
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 WHOLE_SHARE = 0.9
@@ -35,6 +33,9 @@ SEEK_GAIN = 0.5
 """Entering a video at its chosen frames must cost at most this share of decoding it through."""
 MEMORY_BYTES = 4 << 30
 LEAST_BIT_RATE = 1000
+RETIRED = ("faces",)
+"""Keys of older recipes that count no more: a forgery's face was once looked for in its original;
+every video is cropped at its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,6 @@ class FrameRecipe:
         minimum_frames: fewer than this is a failure.
         views: K, how many views of each training video are embedded: the video as it is, and
             K - 1 augmented ones. Others have one, as it is. It changes no view's key.
-        faces: where a forgery's face is looked for: "original": in the real video that it was made
-            from, if the manifest has that and the frames correspond; "own": in itself. Crops of
-            either kind have keys of their own, `features.job.Job.identity`.
 
     Raises:
         ConfigError: if a value is out of range.
@@ -70,7 +68,6 @@ class FrameRecipe:
     max_side: int = 1280
     minimum_frames: int = 8
     views: int = 1
-    faces: Faces = "original"
 
     def __post_init__(self) -> None:
         _check("count", self.count, 1, 4096)
@@ -84,8 +81,6 @@ class FrameRecipe:
             raise ConfigError(f"frames.policy must be uniform or clip, got {self.policy!r}")
         if self.crop not in ("face", "full"):
             raise ConfigError(f"frames.crop must be face or full, got {self.crop!r}")
-        if self.faces not in ("original", "own"):
-            raise ConfigError(f"frames.faces must be original or own, got {self.faces!r}")
         if self.policy == "clip" and self.count % self.clip_length:
             raise ConfigError(
                 f"frames.count must be a multiple of frames.clip_length ({self.clip_length}), "
@@ -103,23 +98,30 @@ class FrameRecipe:
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.views or frames.count"
             )
 
-    @property
-    def whose_faces(self) -> Faces:
-        """`faces`; where no face is cropped, there is nothing to take from an original."""
-        return self.faces if self.crop == "face" else "own"
-
     def to_json(self) -> dict[str, Any]:
         """Plain values of what matters under these settings, for the recipe and its digest.
 
-        Views are not among them, nor whose faces are taken: these have keys of their own.
+        Views are not among them: they have keys of their own.
         """
         facts = asdict(self)
-        del facts["views"], facts["faces"]
+        del facts["views"]
         if self.policy == "uniform":
             del facts["clip_length"]
         if self.crop == "full":
             del facts["margin"], facts["max_side"]
         return dict(sorted(facts.items()))
+
+    @classmethod
+    def from_json(cls, facts: Any) -> FrameRecipe:
+        """Reads what `to_json` gave, of earlier versions too, which could also tell `faces`.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        try:
+            return cls(**{key: value for key, value in facts.items() if key not in RETIRED})
+        except (AttributeError, TypeError, ConfigError) as error:
+            raise StoreError(f"no frames of this version of unmask: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,6 @@ class FaceFollower(Protocol):
     def follow(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
     ) -> FaceTrack: ...
-    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,6 @@ def read_frames(
     recipe: FrameRecipe,
     *,
     faces: FaceFollower | None = None,
-    known: KnownFaces | None = None,
     threads: int = 1,
 ) -> Frames:
     """Reads the chosen frames of one video as crops.
@@ -183,8 +183,6 @@ def read_frames(
         path: the video.
         recipe: which frames, which crop.
         faces: follows the face; needed where `recipe.crop` is "face".
-        known: faces of its original, a video of the same size; they are taken where the frames
-            correspond.
         threads: of the decoder.
 
     Raises:
@@ -208,18 +206,6 @@ def read_frames(
 
     picture = whole_picture(info, recipe.max_side)
     whole, timestamps = read_pixels(path, info, recipe, picture, threads=threads)
-    if known is not None and correspond(
-        known, whole, timestamps, scale=picture.scale, margin=recipe.margin, faces=faces
-    ):
-        pixels, _ = crop_faces(
-            whole, known.boxes * np.float32(picture.scale), margin=1.0, size=recipe.size
-        )
-        return Frames(
-            pixels=pixels,
-            timestamps_seconds=timestamps,
-            boxes=known.boxes,
-            face_found=known.found,
-        )
     track = faces.follow(whole, timestamps)
     pixels, boxes = crop_faces(whole, track.boxes, margin=recipe.margin, size=recipe.size)
     return Frames(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -69,9 +69,7 @@ class RayEngine:
         self._files = files
         self._unit_views = unit_views
 
-    def __call__(
-        self, waves: Iterable[Sequence[Job]], phases: Phases
-    ) -> Generator[Finished, None, None]:
+    def __call__(self, jobs: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
         """Embeds videos; see `features.embed.Engine`.
 
         Raises:
@@ -84,13 +82,12 @@ class RayEngine:
             crew = Crew(ray, self._recipe, self._views, self._equip, files, self.report)
             try:
                 crew.recruit()
-                for wave in waves:
-                    # Links stay links: what they point at may lie elsewhere on another machine.
-                    jobs = [replace(job, path=job.path.absolute()) for job in wave]
-                    views = sum(len(job.views) for job in jobs)
-                    most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
-                    crew.waiting.extend(cut_units(jobs, most=most))
-                    yield from self._work(crew, phases)
+                # Links stay links: what they point at may lie elsewhere on another machine.
+                sent = [replace(job, path=job.path.absolute()) for job in jobs]
+                views = sum(len(job.views) for job in sent)
+                most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
+                crew.waiting.extend(cut_units(sent, most=most))
+                yield from self._work(crew, phases)
             finally:
                 crew.dismiss()
 

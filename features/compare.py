@@ -6,7 +6,7 @@ Made for a frozen and a fine-tuned backbone on the same videos: what did fine-tu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,11 +89,14 @@ def compare(a: Features, b: Features) -> Comparison:
         common=len(common),
         only_a=tuple(sorted(a.sequence(sha256).path for sha256 in there_a - common)),
         only_b=tuple(sorted(b.sequence(sha256).path for sha256 in there_b - common)),
-        recipe=differences(
-            a.recipe.to_json() | {"dim": a.dim}, b.recipe.to_json() | {"dim": b.dim}
-        ),
+        recipe=differences(facts_of(a), facts_of(b)),
         changes=tuple(changes),
     )
+
+
+def facts_of(features: Features) -> dict[str, Any]:
+    """The recipe in full, what goes without saying included."""
+    return asdict(features.recipe) | {"dim": features.dim}
 
 
 def video_change(a: StoredSequence, b: StoredSequence) -> VideoChange:

@@ -8,10 +8,10 @@ handed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,9 @@ from features.shard import StoredSequence
 from features.store import FeatureStore
 from features.summary import ExtractSummary, Phases
 from features.views import Views
-from features.waves import Waves
 
-Read = Callable[..., Frames]
-"""The path of a file, and by `known` the faces of its original if there are any -> frames."""
+Read = Callable[[Path], Frames]
+"""The path of a file -> frames."""
 Augment = Callable[[Frames, str, int], Frames]
 """Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
 
@@ -109,22 +108,20 @@ def extract(
         )
     named = views or Views()
 
-    def engine(waves: Iterable[Sequence[Job]], phases: Phases) -> Generator[Finished, None, None]:
-        for wave in waves:
-            results = embed_videos(
-                wave, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
-            )
-            with closing(results):
-                for result in results:
-                    yield finished(result, store.recipe, named)
+    def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
+        results = embed_videos(
+            missing, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
+        )
+        with closing(results):
+            for result in results:
+                yield finished(result, store.recipe, named)
 
     return keep_all(jobs, engine=engine, store=store, views=named, progress=progress)
 
 
-Engine = Callable[[Iterable[Sequence[Job]], Phases], Generator[Finished, None, None]]
-"""Embeds waves of jobs, each of another video; asks for a wave when all results of the one before
-were taken. Yields, in any order, a result for each view of a job, or one failure for all of them.
-Counts time up."""
+Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
+"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
+failure for all of them. Counts time up."""
 
 
 def keep_all(
@@ -155,7 +152,7 @@ def keep_all(
         named.setdefault(job.sha256, []).append(job)
 
     def key_of(sha256: str, view: int) -> str:
-        return sequence_key(views.sha256(named[sha256][0].identity, view), store.recipe)
+        return sequence_key(views.sha256(sha256, view), store.recipe)
 
     wanted = {
         sha256: sorted({view for job in same for view in job.views})
@@ -177,12 +174,10 @@ def keep_all(
     total = sum(job.duration_seconds for job in missing.values())
     shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
     quiet = True if not missing else None if progress is None else not progress
-    waves = Waves(list(missing.values()), store, summary)
-    results = engine(waves, summary.phases)
+    results = engine(list(missing.values()), summary.phases)
     bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
-        refused = (Finished(job=job, failure=row) for job, row in waves.refused)
-        for result in chain(results, refused) if missing else ():
+        for result in results if missing else ():
             job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
                 summary.failures += [replace(result.failure, path=one.name) for one in same]
@@ -197,7 +192,6 @@ def keep_all(
                     summary.done += 1
                     summary.reused += len(same) - 1
                     summary.video_seconds += job.duration_seconds
-                    summary.shared_faces += job.has_faces(sequence.boxes)
                 summary.augmented += result.view > 0
                 summary.frames += len(sequence.features)
                 summary.size_bytes += sequence.nbytes
@@ -230,7 +224,7 @@ def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
             f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
-    sha256 = views.sha256(result.job.identity, result.view)
+    sha256 = views.sha256(result.job.sha256, result.view)
     sequence = StoredSequence(
         sha256=sha256,
         key=sequence_key(sha256, recipe),
@@ -267,7 +261,7 @@ def embed_videos(
     batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
 
     def every_view(job: Job) -> tuple[Frames, ...]:
-        frames = read(job.path) if job.faces is None else read(job.path, known=job.faces)
+        frames = read(job.path)
         found = []
         for view in job.views:
             if view and augment is None:

@@ -85,7 +85,6 @@ def publish(
     sha256s: Iterable[str] | None = None,
     attach: Callable[[Path], None] | None = None,
     views: Views | None = None,
-    stand_for: dict[str, str] | None = None,
 ) -> None:
     """Writes a published folder, whole or not at all; an older one is replaced.
 
@@ -96,12 +95,10 @@ def publish(
         dim: D, length of one embedding.
         failures: of this run.
         provenance: what the backbone was trained on; it travels with its features.
-        sha256s: digests of the videos that were asked for, or what stands for them; others in
+        sha256s: digests of the videos that were asked for; others in
             these shards are left from other runs and are not shown. None shows all.
         attach: writes what else belongs there into the new folder: weights of one's own.
         views: of the training videos; None is one each.
-        stand_for: what stands in the shards for a video's digest -> that digest, where they differ:
-            its faces were looked for in its original.
 
     Raises:
         OutputError: it cannot be written.
@@ -129,9 +126,6 @@ def publish(
         }
         if shown != held:
             facts["only"] = sorted(shown)
-        other = {one: video for one, video in (stand_for or {}).items() if one in shown}
-        if other:
-            facts["stand_for"] = other
         if views is not None and views.count > 1:
             facts["views"] = views.to_json()
         write_index(new, facts)
@@ -212,6 +206,7 @@ class Features:
             names = [str(entry["file"]) for entry in self.listed]
             only = None if facts.get("only") is None else set(facts["only"])
             self.views = Views.from_json(facts.get("views"))
+            # Of earlier versions, which cropped forgeries at their originals' faces.
             other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -24,9 +25,11 @@ class Recipe:
         backbone_digest: sha256 over its weights.
         dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
         precision: of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
+        pixels_version: of the code that made the crops. Who makes new ones says
+            `data.pixels_version.PIXELS_VERSION`; a recipe that says nothing is of version 1.
 
     Raises:
-        ConfigError: an unknown dtype.
+        ConfigError: an unknown dtype or precision, or no version.
     """
 
     frames: dict[str, Any]
@@ -35,16 +38,21 @@ class Recipe:
     backbone_digest: str
     dtype: DType = "float16"
     precision: Literal["float32", "mixed"] = "float32"
+    pixels_version: int = 1
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32", "uint8"):
             raise ConfigError(f"dtype must be float16, float32 or uint8, got {self.dtype!r}")
         if self.precision not in ("float32", "mixed"):
             raise ConfigError(f"precision must be float32 or mixed, got {self.precision!r}")
+        if type(self.pixels_version) is not int or self.pixels_version < 1:
+            raise ConfigError(f"pixels_version must be 1 or more, got {self.pixels_version!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; float32 goes without saying, as it did before there was a choice."""
+        """Plain values; float32 and pixels of version 1 go without saying, as they once did."""
         facts = asdict(self)
+        if self.pixels_version == 1:
+            del facts["pixels_version"]
         if self.precision == "float32":
             del facts["precision"]
         return facts
@@ -67,6 +75,11 @@ class Recipe:
         facts = self.to_json()
         del facts["backbone"]
         return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def pixels_version_of(recipe: Mapping[str, Any]) -> int:
+    """The pixels' version of a recipe in plain JSON."""
+    return int(recipe.get("pixels_version", 1))
 
 
 def sequence_key(video_sha256: str, recipe: Recipe) -> str:

@@ -36,7 +36,6 @@ class ExtractSummary:
         done: videos embedded in this run, some view of them at least.
         reused: videos whose features were there, or came with a file of the same bytes.
         augmented: augmented views embedded in this run.
-        shared_faces: forgeries embedded in this run whose faces are their originals'.
         kept_crops: videos of this run whose crops were in the store.
         failures: videos that gave none; they are tried again by the next run.
         frames: embedded in this run.
@@ -49,7 +48,6 @@ class ExtractSummary:
     done: int = 0
     reused: int = 0
     augmented: int = 0
-    shared_faces: int = 0
     kept_crops: int = 0
     failures: list[Failure] = field(default_factory=list)
     frames: int = 0

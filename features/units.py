@@ -18,7 +18,6 @@ from typing import Protocol
 
 from data.errors import StoreError
 from data.frames import Frames
-from data.known_faces import KnownFaces
 from features.batches import Encoder
 from features.damage import shard_problems
 from features.embed import Finished, embed_videos, finished
@@ -96,7 +95,7 @@ class Equipment(Protocol):
 
     @property
     def faces_seconds(self) -> float: ...
-    def read(self, path: Path, *, known: KnownFaces | None = None) -> Frames:
+    def read(self, path: Path) -> Frames:
         """Turns a file into frames; raises VideoError."""
 
     def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
@@ -212,7 +211,7 @@ def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iter
             sequences = {key: shard.sequence(number) for number, key in enumerate(shard.keys)}
     jobs = {job.sha256: job for job in unit.jobs}
     keys = {
-        job.sha256: [sequence_key(views.sha256(job.identity, view), recipe) for view in job.views]
+        job.sha256: [sequence_key(views.sha256(job.sha256, view), recipe) for view in job.views]
         for job in unit.jobs
     }
     wanted = {

@@ -1,14 +1,11 @@
 """ResNet50, which turns a face crop into an embedding: found, loaded, named and saved here.
 
-Every backbone takes RGB from 0 to 255 and carries its preprocessing inside. Its digest goes into
-the key of every stored feature, so it depends on nothing but architecture and weights: not on the
-file they came from and not on the version of TensorFlow.
+Every backbone takes RGB from 0 to 255 and carries its preprocessing inside. What its digest covers
+says `models.fingerprint`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 import socket
@@ -21,6 +18,7 @@ import numpy as np
 
 from data.errors import ConfigError, InputError, StoreError, ToolError
 from data.folders import read_json, replace_folder, write_json
+from models.fingerprint import weights_digest
 from models.identity import FORMAT, RECORD, VERSION, file_sha256, imagenet_path
 from models.preprocessing import CaffeInput
 from models.quiet import keras
@@ -43,7 +41,7 @@ class Backbone:
         model: (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out.
         size: side of the input in pixels.
         dim: D, length of one embedding.
-        digest: sha256 over architecture and weights, hex.
+        digest: sha256 over architecture, preprocessing and weights, hex.
         provenance: plain JSON; for a fine-tuned one, what it was trained on. Empty otherwise.
         source: the `.keras` file of a custom one, which is copied, never rewritten.
     """
@@ -157,22 +155,6 @@ def build_resnet50(size: int, weights: str | None = None) -> Any:
         include_top=False, pooling="avg", weights=weights, input_tensor=prepared
     )
     return keras.Model(inputs, plain.output, name="resnet50")
-
-
-def weights_digest(architecture: str, model: Any) -> str:
-    """sha256 over the architecture's name and each weight's name, dtype, shape and bytes.
-
-    A custom model's layers and settings count as well, since its name says nothing of them.
-    """
-    digest = hashlib.sha256(architecture.encode())
-    if architecture == "custom":
-        digest.update(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
-    for weight in model.weights:
-        value = np.ascontiguousarray(weight.value.numpy())
-        shape = ",".join(map(str, value.shape))
-        digest.update(f"\n{weight.path} {value.dtype.str} {shape}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def _backbone(name: str, architecture: str, model: Any, size: int, **more: Any) -> Backbone:
@@ -300,6 +282,13 @@ def _load_folder(folder: Path, size: int) -> Backbone:
     else:
         raise StoreError(f"{folder} has the architecture {architecture!r}, unknown to this version")
     if backbone.digest != digest:
+        file = folder / str(facts.get("file", ""))
+        if file.is_file() and file_sha256(file) == facts.get("sha256"):
+            raise StoreError(
+                f"the weights in {folder} are whole, but were written for other layers or another "
+                f"preprocessing than this unmask's {architecture} (digest {digest[:12]}, here "
+                f"{backbone.digest[:12]}); use the unmask that wrote them, or fine-tune anew"
+            )
         raise StoreError(
             f"the weights in {folder} have the digest {backbone.digest[:12]}, but backbone.json "
             f"says {digest[:12]}; write them anew"

@@ -32,6 +32,7 @@ from models.calibration import Calibration
 from models.controls import Linear
 from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
 from models.quiet import keras
+from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.settings import HeadConfig
 from models.train import Trained, score
 from models.training_history import write_history
@@ -221,35 +222,24 @@ class Bundle:
             raise InputError("this bundle has no baseline; train it anew")
         return head.calibration.apply(score(head.model, sequences))
 
-    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
-        """Refuses features of another backbone or of other frames, naming both.
+    @property
+    def pixels_note(self) -> str:
+        """What must be said where this unmask reads pixels in another way than in training."""
+        return pixels_note(self.recipe)
+
+    def check_recipe(self, recipe: Mapping[str, Any]) -> str:
+        """Refuses features that are not for this bundle; see `models.recipe_check`.
 
         Args:
             recipe: plain JSON of the features' recipe.
 
+        Returns:
+            What to say of their pixels' version; nothing where it is the bundle's.
+
         Raises:
-            MismatchError: it is not the bundle's.
+            MismatchError: they are of another backbone, of other frames, or of earlier pixels.
         """
-        remedy = "extract the videos with `unmask extract --bundle BUNDLE`, or train a new bundle"
-        ours, theirs = _backbone_words(self.recipe), _backbone_words(recipe)
-        if self.recipe["backbone_digest"] != recipe.get("backbone_digest"):
-            raise MismatchError(
-                f"the bundle was trained on features of {ours}, these are of {theirs}; {remedy}"
-            )
-        mine, other = _flat(self.recipe), _flat(recipe)
-        # A backbone may have been renamed; its digest says what it is.
-        differ = sorted(
-            key
-            for key in mine.keys() | other.keys()
-            if mine.get(key) != other.get(key) and key != "backbone"
-        )
-        if differ:
-            told = ", ".join(
-                f"{key} (bundle {mine.get(key)}, features {other.get(key)})" for key in differ
-            )
-            raise MismatchError(
-                f"the bundle and the features come from different recipes: {told}; {remedy}"
-            )
+        return check_recipes(self.recipe, recipe)
 
     def load_backbone(self) -> Backbone:
         """The backbone that makes the features which this bundle reads.
@@ -266,27 +256,10 @@ class Bundle:
             raise StoreError(f"the backbone of this bundle is missing: {error}") from error
         if found.digest != self.recipe["backbone_digest"]:
             raise MismatchError(
-                f"the bundle was trained on features of {_backbone_words(self.recipe)}, but "
-                f"{self.backbone} holds {found.name} ({found.digest[:12]})"
+                f"the bundle was trained on features of {backbone_words(self.recipe)}, but "
+                f"{self.backbone} holds {found.name} ({found.digest[:12]}); train the bundle anew"
             )
         return found
-
-
-def _backbone_words(recipe: Mapping[str, Any]) -> str:
-    """A backbone's name and the start of its digest."""
-    digest = str(recipe.get("backbone_digest"))
-    return f"{recipe.get('backbone')} ({digest[:12]})"
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:

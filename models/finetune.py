@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from data.errors import ConfigError
 from data.folders import check_replaceable
-from models.backbone import Backbone, save_backbone, weights_digest
+from models.backbone import Backbone, save_backbone
 from models.clip_forging import Forger, with_forged_copies
 from models.clips import Clips, V, cached_clips
 from models.finetune_checkpoint import (
@@ -34,6 +34,7 @@ from models.finetune_checkpoint import (
     save_checkpoint,
 )
 from models.finetune_net import FinetuneNet
+from models.fingerprint import weights_digest
 from models.quiet import seed_everything
 from models.settings import FinetuneConfig
 from models.splits import check_splits

@@ -48,7 +48,7 @@ class Identity:
 
     Attributes:
         name: as in `models.backbone.Backbone`.
-        digest: sha256 over architecture and weights, hex.
+        digest: sha256 over architecture, preprocessing and weights, hex.
         dim: D, length of one embedding.
         provenance: what it was trained on; empty for a public one.
         folder: that `save_backbone` wrote, where it comes from one.
@@ -217,7 +217,7 @@ def _made_of(name_or_path: str | Path, size: int, seed: int) -> str | None:
         stamps = [seed]
     else:
         return None
-    rooms = ("backbone", "thin", "preprocessing")
+    rooms = ("backbone", "fingerprint", "preprocessing", "thin")
     sources = [file_sha256(Path(__file__).with_name(f"{room}.py")) for room in rooms]
     versions = [metadata.version(package) for package in ("keras", "numpy")]
     told = json.dumps([name, size, stamps, sources, versions])

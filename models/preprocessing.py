@@ -1,6 +1,7 @@
 """The layer that turns 0-255 RGB into what Caffe-trained networks expect; part of the model.
 
-A backbone owns its preprocessing, so that nobody can apply it twice or forget it.
+A backbone owns its preprocessing, so that nobody can apply it twice or forget it. What it does to
+pixels is a part of the backbone's digest, `models.fingerprint`.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ def cards(
     """
     recipe = dict(opened.recipe)
     frames = recipe.pop("frames", {})
+    trained = recipe.pop("pixels_version", 1)
     videos = rows.split(split)
     return {
         "Model": {
@@ -56,6 +57,8 @@ def cards(
         "Features": {
             **{str(key).replace("_", " "): str(value) for key, value in recipe.items()},
             **{f"frames.{key}": str(value) for key, value in frames.items()},
+            "pixels version": f"{stored.recipe.pixels_version}"
+            + (f"; the bundle's: {trained}" if trained != stored.recipe.pixels_version else ""),
             "recipe's sha256": stored.recipe.digest,
         },
         "Data": {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.errors import ToolError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
-from data.known_faces import KnownFaces
+from data.pixels_version import PIXELS_VERSION
 from features.cluster import RayEngine
 from features.embed import keep_all
 from features.job import Job
@@ -103,9 +103,9 @@ class Equipped:
         """Spent on faces so far."""
         return self._faces.seconds if self._faces else 0.0
 
-    def read(self, path: Path, *, known: KnownFaces | None = None) -> Frames:
+    def read(self, path: Path) -> Frames:
         """Turns a file into frames."""
-        return read_frames(path, self._frames, faces=self._faces, known=known)
+        return read_frames(path, self._frames, faces=self._faces)
 
     def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
         """Makes a view's frames, the same on every machine."""
@@ -141,6 +141,8 @@ def equip(
 
     if recipe.face_detector not in (None, FaceFinder().digest):
         raise ToolError("it finds faces in another way; install the same unmask there as here")
+    if recipe.pixels_version != PIXELS_VERSION:
+        raise ToolError("it reads pixels in another way; install the same unmask there as here")
     if views != make_views(views.count):
         raise ToolError("it augments in another way; install the same unmask there as here")
     limit_threads(threads)

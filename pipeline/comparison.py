@@ -23,6 +23,7 @@ from models.delong import delong
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import check_split
+from pipeline.extraction import warn
 from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
 from pipeline.results import NAMES
@@ -117,6 +118,8 @@ def score_bundle(
     seen = refuse_seen(bundle, videos, allow_seen=allow_seen, where=f"{path}: ")
     stored = [Features(folder) for folder in dataset.features]
     features = fitting(bundle, stored, bundle=str(path), dataset=dataset.name)
+    if note := bundle.check_recipe(features.recipe.to_json()):
+        warn(f"{path}: {note}")
     sequences = load_sequences(features, videos)
     if not len(sequences):
         raise DatasetError(f"{features.folder} has no features of the {split} split")

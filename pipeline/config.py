@@ -211,6 +211,8 @@ def _override(tree: dict[str, Any], override: str) -> str:
     return ".".join(names)
 
 
+RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
+"""Keys of earlier versions, and what to do where one still stands."""
 Where = Callable[[str], str]
 """Place of a key -> what the user wrote there, for the message."""
 
@@ -222,6 +224,8 @@ def _build(kind: type, tree: Mapping[str, Any], place: str, where: Where) -> Any
     values = {}
     for key, value in tree.items():
         path = f"{place}{key}"
+        if path in RETIRED:
+            raise ConfigError(f"{where(path)}: {path} was retired: {RETIRED[path]}")
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.4)
             advice = f"did you mean {place}{near[0]}?" if near else f"known: {', '.join(names)}"

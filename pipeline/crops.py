@@ -22,9 +22,11 @@ from data.errors import FailureClass, StoreError, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Video
+from data.pixels_version import PIXELS_VERSION
 from features.embed import Read, extract
 from features.job import Job
 from features.layout import sealed_in
+from features.outdated import count_outdated, tell_outdated
 from features.published import Failure
 from features.recipe import Recipe, sequence_key
 from features.shard import Shard, StoredSequence
@@ -81,6 +83,8 @@ def stored_crops(
     encoder = Pixels(frames.size)
     recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
+        for line in tell_outdated(count_outdated(jobs, opened), recipe, "crops"):
+            print(line)
         summary = extract(
             jobs,
             read=partial(read_frames, recipe=frames, faces=faces),
@@ -89,14 +93,12 @@ def stored_crops(
             workers=workers,
         )
         failed = {one.path: one for one in (*failures, *summary.failures)}
-        identities = {job.sha256: job.identity for job in jobs}
 
         def crops(video: Video) -> Frames:
             if (failure := failed.get(video.path)) is not None:
                 kind = cast(FailureClass, failure.failure)
                 raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
-            identity = identities.get(video.sha256, video.sha256)
-            return as_frames(opened.sequence(sequence_key(identity, recipe)), frames.size)
+            return as_frames(opened.sequence(sequence_key(video.sha256, recipe)), frames.size)
 
         yield crops
 
@@ -109,6 +111,7 @@ def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
         backbone="pixels",
         backbone_digest=Pixels(frames.size).digest,
         dtype="uint8",
+        pixels_version=PIXELS_VERSION,
     )
 
 
@@ -148,9 +151,9 @@ class KeptCrops:
             if shard.recipe.digest == self._recipe.digest:
                 self._shards |= dict.fromkeys(shard.keys, shard)
 
-    def get(self, identity: str) -> Frames | None:
-        """The crops of a video, `features.job.Job.identity`; None if they are not here, whole."""
-        key = sequence_key(identity, self._recipe)
+    def get(self, sha256: str) -> Frames | None:
+        """The crops of a video; None if they are not here, whole."""
+        key = sequence_key(sha256, self._recipe)
         shard = self._shards.get(key)
         if shard is None:
             return None
@@ -164,12 +167,12 @@ class KeptCrops:
 
     def before(self, read: Read, jobs: Sequence[Job]) -> Read:
         """Reads these jobs' files, but takes their crops where they are kept."""
-        identities = {job.path: job.identity for job in jobs}
+        digests = {job.path: job.sha256 for job in jobs}
 
-        def read_or_take(path: Path, **more: Any) -> Frames:
-            kept = self.get(identities[path])
+        def read_or_take(path: Path) -> Frames:
+            kept = self.get(digests[path])
             if kept is None:
-                return read(path, **more)
+                return read(path)
             with self._lock:
                 self.taken += 1
             return kept

@@ -21,6 +21,7 @@ from models.evaluate import Evaluation, difference, evaluate
 from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
+from pipeline.extraction import warn
 from pipeline.leakage import marks_of, refuse_seen
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
@@ -116,7 +117,7 @@ def evaluate_bundle(
     """
     opened = Bundle.load(bundle)
     stored = Features(features)
-    opened.check_recipe(stored.recipe.to_json())
+    warn(opened.check_recipe(stored.recipe.to_json()))
     rows = Manifest.read(manifest)
     if root is not None:  # a folder that is not there costs the page its faces, no more
         rows = replace(rows, root=root)

@@ -5,6 +5,7 @@ TensorFlow is imported inside the functions that need it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,11 +27,13 @@ from data.errors import (
 from data.faces import FaceFinder
 from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
+from data.pixels_version import PIXELS_VERSION
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import Read, extract
-from features.job import Job, stand_for
+from features.job import Job
 from features.layout import INDEX
+from features.outdated import count_outdated, tell_outdated
 from features.published import publish
 from features.recipe import Recipe, sequence_key
 from features.store import FeatureStore
@@ -79,9 +82,7 @@ def extract_features(
     check_replaceable(out, marker=INDEX)  # hours early
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
-    jobs, failures = make_jobs(
-        named, digests, faces=wanted.frames.whose_faces, views=wanted.views.count
-    )
+    jobs, failures = make_jobs(named, digests, views=wanted.views.count)
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
@@ -89,6 +90,8 @@ def extract_features(
         if adopted:
             kinds = "videos" if wanted.views.count == 1 else "videos and views"
             print(f"{out}: {adopted} {kinds} adopted into {store}")
+        for line in tell_outdated(count_outdated(jobs, opened, out), recipe):
+            print(line)
         if engine == "ray":
             from pipeline.cluster import extract_on_ray
 
@@ -99,7 +102,7 @@ def extract_features(
         # A video that failed now is not shown, even where an earlier run embedded it.
         failed_now = {failure.path for failure in summary.failures}
         sha256s = [
-            wanted.views.sha256(job.identity, view)
+            wanted.views.sha256(job.sha256, view)
             for job in jobs
             if job.name not in failed_now
             for view in job.views
@@ -116,7 +119,6 @@ def extract_features(
             sha256s=sha256s,
             attach=carry(wanted),
             views=wanted.views,
-            stand_for=stand_for(jobs),
         )
     tell_extraction(summary, out, workers)
     print(f"next: {after_extraction(source, out, bundle)}")
@@ -170,10 +172,10 @@ def what_to_extract(
         from models.bundle import Bundle
 
         opened = Bundle.load(bundle)
+        warn(opened.pixels_note)
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
         identity = identity_of(network, opened.backbone)
-        frames = replace(frames, faces=params.frames.faces)  # no part of the recipe
         return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
     frames, name = params.frames, backbone or params.backbone.name
     known = identify(name, size=frames.size, seed=params.seed, memory=memory)
@@ -190,6 +192,7 @@ def what_to_extract(
         backbone_digest=known.digest,
         dtype=params.extract.dtype,
         precision="mixed" if params.extract.mixed_precision else "float32",
+        pixels_version=PIXELS_VERSION,
     )
     views = make_views(frames.views)
     return Wanted(frames=frames, recipe=recipe, identity=known, load=load, views=views)
@@ -203,7 +206,10 @@ def load_named(name: str, params: Params) -> Backbone:
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
-    """The frames and the recipe that a bundle asks for.
+    """The frames that a bundle asks for, and the recipe of what this unmask makes of them.
+
+    The pixels have this unmask's version, whatever the bundle was trained on:
+    `Bundle.pixels_note` tells where the two differ.
 
     Raises:
         MismatchError: this unmask finds faces in another way.
@@ -214,7 +220,14 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
             f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
             f"this unmask has {FaceFinder().digest[:12]}; train the bundle anew"
         )
-    return FrameRecipe(**recipe.frames), recipe
+    frames = FrameRecipe.from_json(recipe.frames)
+    return frames, replace(recipe, frames=frames.to_json(), pixels_version=PIXELS_VERSION)
+
+
+def warn(note: str) -> None:
+    """A line on stderr, where there is something to say: stdout may be JSON."""
+    if note:
+        print(plain(f"warning: {note}"), file=sys.stderr)
 
 
 def run_extraction(
@@ -287,14 +300,6 @@ class TimedFaces:
         finally:
             self._add(monotonic() - clock)
 
-    def sees(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> bool:
-        """As `FaceFinder.sees`."""
-        clock = monotonic()
-        try:
-            return self._finder.sees(frame, box)
-        finally:
-            self._add(monotonic() - clock)
-
     def _add(self, seconds: float) -> None:
         with self._lock:
             self.seconds += seconds
@@ -329,7 +334,6 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
         f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
         + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
         + (f"; {summary.kept_crops} from kept crops" if summary.kept_crops else "")
-        + (f"; {summary.shared_faces} with faces of originals" if summary.shared_faces else "")
     )
     if summary.frames:
         wall = max(summary.wall_seconds, 1e-9)

@@ -124,6 +124,7 @@ def describe_shards(
         "backbone": recipe.backbone,
         "backbone_digest": recipe.backbone_digest,
         "recipe_digest": recipe.digest,
+        "pixels_version": recipe.pixels_version,
         "face_detector": recipe.face_detector,
         "frames recipe": recipe.frames,
         "versions": _all_versions(shards),

@@ -1,4 +1,4 @@
-"""From what a user names to jobs: which videos, each the one that was indexed, whose faces."""
+"""From what a user names to jobs: which videos, each the one that was indexed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from data.errors import (
     InputError,
     VideoError,
 )
-from data.frames import Faces
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
 from features.job import Job
@@ -40,7 +39,6 @@ def make_jobs(
     named: Sequence[tuple[str, Path, Video | None]],
     digests: DigestCache,
     *,
-    faces: Faces = "original",
     views: int = 1,
 ) -> tuple[list[Job], list[Failure]]:
     """Digests each file; one that is gone, or not the one that was indexed, is a failure.
@@ -48,12 +46,10 @@ def make_jobs(
     Args:
         named: as `named_videos` gives them.
         digests: of files that were digested before.
-        faces: whose are taken for a forgery; see `data.frames.FrameRecipe`.
         views: of each video that the manifest has in the training split; others have one.
     """
     jobs, failures = [], []
     found = digest_all(named, digests)
-    originals = find_originals(named, found) if faces == "original" else {}
     for (name, path, video), sha256 in zip(named, found, strict=True):
         if isinstance(sha256, OSError):
             problem = VideoError("unreadable", f"cannot read the file: {sha256.strerror}")
@@ -72,38 +68,10 @@ def make_jobs(
                 sha256=sha256,
                 duration_seconds=max(seconds, 0.1),
                 views=tuple(range(views if learnt else 1)),
-                original=originals.get(sha256, ""),
             )
         )
     digests.save()
     return jobs, failures
-
-
-def find_originals(
-    named: Sequence[tuple[str, Path, Video | None]], sha256s: Sequence[str | OSError]
-) -> dict[str, str]:
-    """Digest of a forgery -> digest of the real video that it was made from.
-
-    Args:
-        named: as `named_videos` gives them.
-        sha256s: of their files.
-
-    Returns:
-        Those whose original is here, as it was indexed, and is of the same size in pixels.
-    """
-    reals = {
-        video.path: video
-        for (_, _, video), sha256 in zip(named, sha256s, strict=True)
-        if video is not None and not video.label and video.sha256 == sha256
-    }
-    found: dict[str, str] = {}
-    for _, _, video in named:
-        real = reals.get(video.original) if video is not None and video.label else None
-        if video is None or real is None or real.sha256 == video.sha256:
-            continue
-        if (real.width, real.height) == (video.width, video.height):
-            found.setdefault(video.sha256, real.sha256)
-    return found
 
 
 def digest_all(

@@ -20,6 +20,7 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import RENDERED
+from pipeline.extraction import warn
 from pipeline.leakage import learnt_from_any, marks_of, refuse_seen
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
 from pipeline.matrix_page import render_matrix
@@ -91,6 +92,8 @@ def evaluate_matrix(
         },
     )
     write_matrix(matrix, out, render_matrix(matrix))
+    for cell in cells.values():
+        warn(f"{cell.bundle} on {cell.dataset}: {cell.note}" if cell.note else "")
     if not quiet:
         print("\n".join(told(matrix)))
         print(f"report: {out / 'report.html'}")
@@ -188,6 +191,7 @@ def measure_cell(
         own=learnt_from_any(opened, rows.videos),
         seen=seen,
         marks=tuple(marks_of(opened)),
+        note=opened.check_recipe(features.recipe.to_json()),
         failed=sequences.missing,
         sequences=sequences,
         scores=scores,
@@ -195,19 +199,24 @@ def measure_cell(
 
 
 def fitting(opened: Bundle, stored: Sequence[Features], *, bundle: str, dataset: str) -> Features:
-    """The features that this bundle reads.
+    """The features that this bundle reads; those of its own pixels version first.
 
     Raises:
         MismatchError: there are none.
     """
     problem: MismatchError | None = None
+    noted: Features | None = None
     for features in stored:
         try:
-            opened.check_recipe(features.recipe.to_json())
+            note = opened.check_recipe(features.recipe.to_json())
         except MismatchError as error:
             problem = error
         else:
-            return features
+            if not note:
+                return features
+            noted = noted or features
+    if noted is not None:
+        return noted
     raise MismatchError(
         f"no features of {dataset} fit {bundle}: {problem}; give further features of it by "
         "another --on under the same name"

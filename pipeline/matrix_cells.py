@@ -34,6 +34,7 @@ class Cell:
         failed: paths of videos without features.
         sequences: that were scored.
         scores: P(fake) of each.
+        note: what to say of the features' pixels version; empty where it is the bundle's.
     """
 
     bundle: str
@@ -46,6 +47,7 @@ class Cell:
     failed: tuple[str, ...]
     sequences: Sequences
     scores: Sequence[float]
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -59,7 +61,7 @@ class Cell:
         if self.baseline is not None:
             facts |= {"baseline_auc": self.baseline.value, "baseline_auc_low": self.baseline.low}
             facts["baseline_auc_high"] = self.baseline.high
-        return facts
+        return facts | ({"pixels_note": self.note} if self.note else {})
 
 
 @dataclass(frozen=True, kw_only=True)

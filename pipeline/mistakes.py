@@ -87,7 +87,7 @@ def look_into(
         frame_scores: (N, T) P(fake) of each frame alone, NaN where there is none.
     """
     rows = worst(sequences.labels, scores, bundle.head.threshold, sequences.paths)[:MOST]
-    recipe = FrameRecipe(**bundle.recipe["frames"]) if rows else FrameRecipe()
+    recipe = FrameRecipe.from_json(bundle.recipe["frames"]) if rows else FrameRecipe()
     digests = DigestCache()
     found = []
     for row in rows:

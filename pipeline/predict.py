@@ -27,7 +27,7 @@ from features.sequences import Sequences
 from models.bundle import Bundle
 from models.encoder import make_encoder
 from models.evidence import Evidence, weigh
-from pipeline.extraction import bundle_recipe
+from pipeline.extraction import bundle_recipe, warn
 from pipeline.jobs import make_jobs, named_videos
 from pipeline.leakage import marks_of
 from pipeline.machine import cores
@@ -82,6 +82,7 @@ class Verdict:
         failure: class of the failure, or None.
         message: of the failure, or None.
         faces: of every lasting face, the video's own first; none after a failure.
+        warning: where the bundle was trained on another pixels version than this unmask reads.
     """
 
     video: str
@@ -94,6 +95,7 @@ class Verdict:
     failure: str | None = None
     message: str | None = None
     faces: tuple[FaceVerdict, ...] = ()
+    warning: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,7 @@ def predict_videos(
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
         print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
+    warn(opened.pixels_note)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):
         found = judged.verdict
@@ -238,6 +241,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
                 faces_found=main.faces_found,
                 sha256=job.sha256,
                 faces=tuple(one.verdict for one in faces),
+                warning=bundle.pixels_note or None,
             ),
             path=job.path,
             frames=result.frames,

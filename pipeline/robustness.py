@@ -22,7 +22,8 @@ from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
-from features.job import Job, stand_for
+from features.job import Job
+from features.outdated import count_outdated, tell_outdated
 from features.published import Features, publish
 from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
@@ -31,7 +32,7 @@ from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate
 from pipeline.config import Params
 from pipeline.evaluation import check_split
-from pipeline.extraction import run_extraction, what_to_extract
+from pipeline.extraction import run_extraction, warn, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.ladder import MARKER, ORIGINAL, Ladder, Step, told, write_ladder
 from pipeline.leakage import marks_of, refuse_seen
@@ -71,9 +72,7 @@ def measure_robustness(
     check_replaceable(out, marker=MARKER)
     wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
-    jobs, failures = make_jobs(
-        named, DigestCache(store.parent / DIGESTS.name), faces=wanted.frames.whose_faces
-    )
+    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     failed = [(ORIGINAL.name, failure) for failure in failures]
     place = nullcontext(str(keep)) if keep else TemporaryDirectory(prefix="unmask-")
     workers = workers or cores()
@@ -84,12 +83,10 @@ def measure_robustness(
             for rung in chosen
             for job in jobs
         }
-        names = {job.sha256: job.name for job in jobs}
         by_path = {copy.path: copy for copy in copies.values()}
         degraded = [
             replace(job, path=copies[rung.name, job.name].path, name=f"{rung.name}: {job.name}",
-                    sha256=copies[rung.name, job.name].sha256,
-                    original=copies[rung.name, names[job.original]].sha256 if job.original else "")
+                    sha256=copies[rung.name, job.name].sha256)
             for rung in chosen
             for job in jobs
         ]  # fmt: skip
@@ -103,6 +100,8 @@ def measure_robustness(
 
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
+        for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
+            warn(line)
         summary = run_extraction(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read
         )
@@ -111,14 +110,13 @@ def measure_robustness(
             if (name, path) not in copies:
                 name, path = ORIGINAL.name, failure.path
             failed.append((name, replace(failure, path=path)))
-        sha256s = [job.identity for job in [*jobs, *degraded]]
+        sha256s = [job.sha256 for job in [*jobs, *degraded]]
         keys = {sequence_key(sha256, wanted.recipe) for sha256 in sha256s}
         shards = {s.path: s for key, s in feature_store.shards.items() if key in keys}
         with replace_folder(out, marker=MARKER) as new:
             publish(
                 new / "features", shards.values(), wanted.recipe, dim=wanted.identity.dim,
                 failures=summary.failures, provenance=wanted.identity.provenance, sha256s=sha256s,
-                stand_for=stand_for([*jobs, *degraded]),
             )  # fmt: skip
             stored = Features(new / "features")
             ladder = Ladder(

@@ -19,14 +19,16 @@ from tqdm import tqdm
 
 from data.errors import InputError, plain
 from data.manifest import write_text
+from data.pixels_version import PIXELS_VERSION
 from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
+from pipeline.extraction import warn
 from pipeline.jobs import named_videos
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
-from pipeline.scan_journal import Journal, stamp_of, write_record
+from pipeline.scan_journal import Journal, Row, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
 
 CHUNK = 256
@@ -73,12 +75,18 @@ def scan_folder(
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
         print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
+    warn(opened.pixels_note)
     what = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     with Journal(out, what) as journal:
         todo = [one for one in videos if not is_done(one, journal, retry)]
+        older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
+        if older:
+            warn(
+                f"{older} of these videos were read with another pixels version; they are read anew"
+            )
         shown = time.monotonic()
         size = sum(one.stamp[0] for one in todo if one.stamp) / 1e6
         shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]"
@@ -99,9 +107,14 @@ def scan_folder(
 def is_done(video: Video, journal: Journal, retry: bool) -> bool:
     """Whether an earlier run finished this very file."""
     row = journal.rows.get(video.name)
-    if row is None or row.stamp is None or row.stamp != video.stamp:
+    if row is None or row.stamp is None or row.stamp != video.stamp or is_outdated(row):
         return False
     return not (retry and row.failure is not None)
+
+
+def is_outdated(row: Row | None) -> bool:
+    """Whether another pixels version read this video: its score may not be what it is now."""
+    return row is not None and row.pixels_version != PIXELS_VERSION
 
 
 def write_results(
@@ -141,6 +154,7 @@ def write_results(
     write_text(out / "scan.html", render_scan(bundle, scan))
     marks = marks_of(bundle)
     facts = {**what, **scan.summary, "threshold": head.threshold}
+    facts |= {"warning": bundle.pixels_note} if bundle.pixels_note else {}
     write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
     return scan
 

@@ -7,7 +7,7 @@ needs it, so that a scan of known videos never does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -62,7 +62,9 @@ class Scorer:
         self.embedded = 0
         self._bundle = bundle
         self._workers = workers
-        self._frames, self._recipe = bundle_recipe(bundle.recipe)
+        self._frames, recipe = bundle_recipe(bundle.recipe)
+        # Scores come from float32, whatever the training features were computed in.
+        self._recipe = replace(recipe, precision="float32")
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)

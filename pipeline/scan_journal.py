@@ -16,6 +16,7 @@ from typing import Any
 from data.errors import LockedError, OutputError
 from data.folders import read_json
 from data.manifest import write_text
+from data.pixels_version import PIXELS_VERSION
 from features.lock import hold_lock
 
 RECORD = "scan.json"
@@ -39,6 +40,7 @@ class Row:
         faces_found: frames in which the detector saw the face.
         failure: class of the failure, or None.
         message: of the failure, or None.
+        pixels_version: that it was read with; a line that says nothing is of version 1.
     """
 
     path: str
@@ -49,6 +51,7 @@ class Row:
     faces_found: int = 0
     failure: str | None = None
     message: str | None = None
+    pixels_version: int = PIXELS_VERSION
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -165,7 +168,7 @@ def _row(line: bytes) -> Row | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        facts = json.loads(line)
+        facts = {"pixels_version": 1} | json.loads(line)
         stamp = facts.pop("stamp")
         return Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):

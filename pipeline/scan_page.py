@@ -76,6 +76,9 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
         f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}</div>',
         *(f'<p class="warning">This bundle: {escape(mark)}.</p>' for mark in marks_of(bundle)),
     ]
+    if bundle.pixels_note:
+        note = f"{bundle.pixels_note[0].upper()}{bundle.pixels_note[1:]}."
+        body.append(f'<p class="warning">{escape(note)}</p>')
     if not summary["finished"]:
         left = scan.videos - len(scan.scored) - len(scan.failures)
         body.append(f'<p class="warning">Not finished: {left} videos are still to come.</p>')

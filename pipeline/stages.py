@@ -21,6 +21,7 @@ from data.errors import (
 from data.folders import check_replaceable
 from data.index import index
 from data.manifest import Manifest
+from data.pixels_version import PIXELS_VERSION
 from features.published import Features, write_failures
 from features.sequences import Sequences, load_sequences
 from models.identity import (
@@ -29,7 +30,7 @@ from models.identity import (
 )
 from pipeline.config import Params, as_options
 from pipeline.crops import stored_crops
-from pipeline.extraction import CARRIED
+from pipeline.extraction import CARRIED, warn
 from pipeline.jobs import DIGESTS, failure_row, make_jobs
 from pipeline.leakage import marked, refuse_seen_validation, warnings_of
 from pipeline.machine import cores, versions
@@ -141,9 +142,7 @@ def finetune_backbone(
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
-    jobs, failures = make_jobs(
-        named, DigestCache(store.parent / DIGESTS.name), faces=params.frames.whose_faces
-    )
+    jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     with stored_crops(
         jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:
@@ -189,6 +188,11 @@ def train_bundle(
     for line in warnings_of(seen, opened.provenance, videos):
         print(plain(f"warning: {line}"), file=sys.stderr)
     check_replaceable(out, marker=BUNDLE_RECORD)
+    if opened.recipe.pixels_version < PIXELS_VERSION:
+        warn(
+            f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
+            f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
+        )
     train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
     if not len(train):

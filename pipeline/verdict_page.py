@@ -113,8 +113,8 @@ def whose(judged: Judged) -> str:
 
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     """What a reader must not overlook, plain text."""
-    found = []
     main = judged.verdict
+    found = [f"{main.warning[0].upper()}{main.warning[1:]}."] if main.warning else []
     found += [
         f"This very file trained the {name}: the verdict on it is worth nothing."
         for name in learnt_from(bundle, main.sha256)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from data.errors import StoreError
 from data.frames import Frames
-from data.known_faces import KnownFaces
 from features.units import Equip
 from tests.features.conftest import FakeEncoder, read_fake, turned
 
@@ -55,24 +51,7 @@ def equip_never(files: dict[str, bytes], threads: int) -> FakeEquipment:
     raise StoreError("the weights are not those that were sent")
 
 
-class SharingEquipment(FakeEquipment):
-    """Takes the faces of an original, as the real one does where frames correspond."""
-
-    def read(self, path: Path, *, known: KnownFaces | None = None) -> Frames:
-        """As `read_fake`, with the first of the original's boxes for all."""
-        frames = super().read(path)
-        if known is None:
-            return frames
-        return replace(frames, boxes=np.resize(known.boxes, frames.boxes.shape))
-
-
-def equip_sharing(files: dict[str, bytes], threads: int) -> SharingEquipment:
-    """A worker that takes faces over."""
-    return SharingEquipment(FakeEncoder(), float(files["pace"]))
-
-
 KNOWN: dict[str, Equip] = {
-    "sharing": equip_sharing,
     "well": equip,
     "poorly": equip_poorly,
     "never": equip_never,

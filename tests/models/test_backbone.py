@@ -21,8 +21,8 @@ from models.backbone import (
     load_backbone,
     residual_blocks,
     save_backbone,
-    weights_digest,
 )
+from models.fingerprint import weights_digest
 from models.quiet import keras
 
 THIN_DIGEST = "923947d9653c7f94a104b9a7840b512a69e4de5c8fc5df58f56d146a11d1eb55"

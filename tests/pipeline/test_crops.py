@@ -120,12 +120,12 @@ def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
 
     (shard,) = (store / next(p.name for p in store.iterdir()) / "shards").iterdir()
     content = bytearray(shard.read_bytes())
-    at = content.find(kept.get(jobs[0].identity).pixels.tobytes())
+    at = content.find(kept.get(jobs[0].sha256).pixels.tobytes())
     content[at + 100] ^= 1
     shard.unlink()
     shard.write_bytes(content)
     damaged = KeptCrops(store, FRAMES, None)
-    assert damaged.get(jobs[0].identity) is None
-    assert damaged.get(jobs[1].identity) is not None
+    assert damaged.get(jobs[0].sha256) is None
+    assert damaged.get(jobs[1].sha256) is not None
     shard.write_bytes(b"no shard")
-    assert KeptCrops(store, FRAMES, None).get(jobs[1].identity) is None
+    assert KeptCrops(store, FRAMES, None).get(jobs[1].sha256) is None

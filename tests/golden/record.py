@@ -1,0 +1,41 @@
+"""Records what this code makes of the golden videos: `python -m tests.golden.record`.
+
+For a pixels version that has no record yet. `--replace` overwrites one: only before that version
+was released, since features of two codes would else stand under one key.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from data.pixels_version import PIXELS_VERSION
+from tests.golden.golden import EMBEDDED, differences, load_golden, make_crops, make_embeddings
+from tests.golden.golden import path_of as golden_path
+
+
+def record(path: Path, *, replace: bool) -> int:
+    """Writes the record; returns the exit code."""
+    if path.exists() and not replace:
+        print(
+            f"{path.name} is recorded. If pixels changed, raise PIXELS_VERSION in "
+            "data/pixels_version.py and run this again; --replace overwrites the record of a "
+            "version that was never released",
+            file=sys.stderr,
+        )
+        return 2
+    crops = make_crops()
+    made = crops | make_embeddings(crops[f"{EMBEDDED} crops"])
+    if path.exists():
+        told = differences(made, load_golden())
+        print("\n".join(told) or "as recorded, to within what is borne")
+    with path.open("wb") as file:
+        np.savez_compressed(file, **made)  # type: ignore[arg-type]
+    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, pixels version {PIXELS_VERSION}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(record(golden_path(), replace="--replace" in sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""Pixels and embeddings are those that were recorded for this pixels version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import data.faces
+import data.frames
+from data.faces import FaceFinder, FaceTrack
+from data.pixels_version import PIXELS_VERSION
+from tests.golden.golden import (
+    CASES,
+    EMBEDDED,
+    differences,
+    load_golden,
+    make_crops,
+    make_embeddings,
+    path_of,
+)
+from tests.golden.record import record
+
+REMEDY = (
+    "pixels or embeddings are not what they were under this version: every stored feature would "
+    "be of another make under the same key. Raise PIXELS_VERSION in data/pixels_version.py, then "
+    "python -m tests.golden.record"
+)
+
+
+def test_this_version_is_recorded() -> None:
+    assert path_of().is_file(), (
+        f"pixels version {PIXELS_VERSION} has no record: python -m tests.golden.record"
+    )
+    assert path_of().stat().st_size < 200_000
+    names = {f"{name} {what}" for name in CASES for what in ("crops", "boxes", "seconds")}
+    assert names < load_golden().keys()
+
+
+def test_crops_are_as_recorded() -> None:
+    assert differences(make_crops(), load_golden()) == [], REMEDY
+
+
+def test_embeddings_are_as_recorded() -> None:
+    golden = load_golden()
+    made = make_embeddings(golden[f"{EMBEDDED} crops"])
+    assert differences(made, golden) == [], REMEDY
+
+
+class Off(FaceFinder):
+    """Finds every face one pixel to the right."""
+
+    def follow(
+        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
+    ) -> FaceTrack:
+        found = super().follow(frames, timestamps_seconds)
+        return replace(found, boxes=found.boxes + np.float32([1, 0, 1, 0]))
+
+
+def crop_off(patch: pytest.MonkeyPatch) -> None:
+    """Pixels of one place under the box of another."""
+    made = data.faces.crop_faces
+
+    def off(frames: NDArray[np.uint8], boxes: NDArray[np.float32], **more: Any) -> Any:
+        pixels, told = made(frames, boxes + np.float32(1), **more)
+        return pixels, told - 1
+
+    patch.setattr(data.faces, "crop_faces", off)
+
+
+def other_filter(patch: pytest.MonkeyPatch) -> None:
+    """Crops are resized bilinearly."""
+    made = Image.Image.resize
+
+    def resize(
+        image: Image.Image, size: Any, resample: Any = None, *more: Any, **named: Any
+    ) -> Any:
+        if resample == Image.Resampling.BICUBIC:
+            resample = Image.Resampling.BILINEAR
+        return made(image, size, resample, *more, **named)
+
+    patch.setattr(Image.Image, "resize", resize)
+
+
+def other_scaling(patch: pytest.MonkeyPatch) -> None:
+    """ffmpeg converts frames with other flags."""
+    patch.setattr(data.frames, "SCALE_FLAGS", "bilinear")
+
+
+def next_frame(patch: pytest.MonkeyPatch) -> None:
+    """Each chosen frame is the one after it."""
+    made = data.frames.choose
+    patch.setattr(
+        data.frames,
+        "choose",
+        lambda times, recipe: np.minimum(made(times, recipe) + 1, len(times) - 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "cases"),
+    [
+        (crop_off, {"uniform", "runs", "turned"}),
+        (other_filter, {"uniform", "runs", "turned"}),
+        (other_scaling, set(CASES)),
+        (next_frame, set(CASES)),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_a_change_of_pixels_is_seen(
+    change: Callable[[pytest.MonkeyPatch], None], cases: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(monkeypatch)
+    told = differences(make_crops(), load_golden())
+    assert {line.partition(" ")[0] for line in told} >= cases
+
+
+def test_a_face_found_elsewhere_and_another_margin_are_seen() -> None:
+    golden = load_golden()
+    told = differences(make_crops(Off()), golden)
+    assert {"uniform crops", "uniform boxes"} <= {line.partition(":")[0] for line in told}
+    file, recipe = CASES["uniform"]
+    wider = {"uniform": (file, replace(recipe, margin=recipe.margin + 0.03))}
+    assert len(differences(make_crops(cases=wider), golden)) == 2
+
+
+def test_another_mean_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import backbone, thin
+
+    monkeypatch.setattr(thin, "MEAN_BGR", (104.0, 117.0, 122.0))
+    monkeypatch.setattr(backbone, "MEAN_BGR", (103.939, 116.779, 122.68))
+    golden = load_golden()
+    told = differences(make_embeddings(golden[f"{EMBEDDED} crops"]), golden)
+    assert len(told) == 2
+
+
+def test_a_record_is_not_overwritten_by_chance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / path_of().name
+    path.write_bytes(b"kept")
+    assert record(path, replace=False) == 2
+    assert path.read_bytes() == b"kept"
+    assert "raise PIXELS_VERSION" in capsys.readouterr().err
