@@ -179,7 +179,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work; default: the system's")
     arguments = parser.parse_args()
     figures: dict[str, float] = {}
-    print(f"{'scan':10}{'videos':>9}{'shards':>8}{'written MB':>12}{'CPU s':>8}{'wall s':>8}{'MB':>7}")
+    print(
+        f"{'scan':10}{'videos':>9}{'shards':>8}{'written MB':>12}{'CPU s':>8}{'wall s':>8}{'MB':>7}"
+    )
     for name, count in (("known", arguments.videos), ("embedded", arguments.embed)):
         with a_folder(arguments.folder, count) as root:
             if name == "known":

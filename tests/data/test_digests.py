@@ -201,9 +201,7 @@ def test_a_database_of_somebody_elses_is_not_used(
     assert sorted(os.listdir(tmp_path)) == ["ann.mp4", "digests"]
 
 
-@pytest.mark.parametrize(
-    "value", ["zeroblob(30000000)", "'text'", "7", "NULL", "x'00'"], ids=str
-)
+@pytest.mark.parametrize("value", ["zeroblob(30000000)", "'text'", "7", "NULL", "x'00'"], ids=str)
 def test_a_value_that_is_not_ours_counts_as_none(
     video: Path, tmp_path: Path, reads: list[Path], value: str
 ) -> None:
