@@ -173,7 +173,9 @@ def noop(count: int = 100_000) -> dict[str, float]:
         ]
         fill(folder / "store", recipe, stored)
         clock = time.perf_counter()
-        jobs, failures = make_jobs(named_videos(videos, None), DigestCache(folder / "digests.sqlite"))
+        jobs, failures = make_jobs(
+            named_videos(videos, None), DigestCache(folder / "digests.sqlite")
+        )
         with FeatureStore(folder / "store", recipe, versions={}) as store:
             keys = [sequence_key(job.sha256, recipe) for job in jobs]
             store.begin(keys)

@@ -5,8 +5,9 @@
 Two scans, each in a process of its own. The first is of videos whose features the store has: they
 are digested, scored, noted and ranked. The second embeds: features of real size, 32 x 2048 float16,
 go into the store, video by video, and are sealed into shards. Written is what the process handed to
-the system in all, temporary files included; memory is the peak over what it had at the start. The
-last line is one JSON object.
+the system in all, temporary files included, less the features, which are written twice: staged and
+sealed. Memory is the peak of the process's own over what it had at the start, maps of shards left
+out. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +134,25 @@ def process_figure(name: str, file: str) -> int:
     raise KeyError(name)
 
 
+class Peak:
+    """The most memory of its own that this process has while the block runs, in bytes."""
+
+    def __enter__(self) -> Peak:
+        self.start = self.most = process_figure("RssAnon", "status")
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.1):
+            self.most = max(self.most, process_figure("RssAnon", "status"))
+
+
 def run_scan(root: Path) -> dict[str, float]:
     """Scans `root/videos` in this process."""
     from pipeline.scan import scan_folder
@@ -147,8 +168,7 @@ def run_scan(root: Path) -> dict[str, float]:
         ):
             stack.enter_context(patch(what, value))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        memory = process_figure("VmRSS", "status")
+        peak = stack.enter_context(Peak())
         written = process_figure("wchar", "io")
         begun, cpu = time.monotonic(), time.process_time()
         scan_folder(
@@ -159,7 +179,7 @@ def run_scan(root: Path) -> dict[str, float]:
             "seconds": time.monotonic() - begun,
             "cpu_seconds": time.process_time() - cpu,
             "written_mb": (process_figure("wchar", "io") - written) / 1e6,
-            "memory_mb": (process_figure("VmHWM", "status") - memory) / 1e6,
+            "memory_mb": (peak.most - peak.start) / 1e6,
         }
 
 
@@ -188,10 +208,10 @@ def main() -> None:
                 fill_store(root / ".unmask" / "store", count)
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 told = pool.apply(run_scan, (root,))
-            told["shards"] = len(list(root.glob(".unmask/store/*/shards/*")))
-            sizes = sum(one.stat().st_size for one in root.glob(".unmask/store/*/shards/*"))
-        if name == "embedded":  # each is written twice: staged, then sealed
-            told["written_mb"] -= 2 * sizes / 1e6
+            shards = [one.stat().st_size for one in root.glob(".unmask/store/*/shards/*")]
+            told["shards"] = len(shards)
+        if name == "embedded":
+            told["written_mb"] -= 2 * sum(shards) / 1e6
         print(
             f"{name:10}{count:9}{told['shards']:8}{told['written_mb']:12.1f}"
             f"{told['cpu_seconds']:8.1f}{told['seconds']:8.1f}{told['memory_mb']:7.0f}",
