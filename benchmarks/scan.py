@@ -203,6 +203,8 @@ def main() -> None:
         f"{'scan':10}{'videos':>9}{'shards':>8}{'written MB':>12}{'CPU s':>8}{'wall s':>8}{'MB':>7}"
     )
     for name, count in (("known", arguments.videos), ("embedded", arguments.embed)):
+        if not count:
+            continue
         with a_folder(arguments.folder, count) as root:
             if name == "known":
                 fill_store(root / ".unmask" / "store", count)

@@ -245,7 +245,7 @@ def run(request: dict[str, Any], source: Path, videos: Path) -> None:
     os.chdir(request["cwd"])
     log = Path(request["log"])
     chunk = pipeline.scan_chunk
-    pipeline.scan.CHUNK = CHUNK
+    pipeline.scan.CHUNK = request.get("chunk", CHUNK)
     pipeline.scan.SHOW_SECONDS = -1.0  # tables and page after each chunk
     pipeline.scan.Bundle.load = lambda folder: bundle()  # type: ignore[method-assign]
     chunk.versions = lambda: {"test": "1"}

@@ -107,9 +107,7 @@ def plain(scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byt
     folder = tmp_path_factory.mktemp("plain")
     assert scan(folder) == PARTLY_FAILED
     assert len(begun(folder)) == VIDEOS - 1  # the copy is not read
-    left = outcome(folder)
-    assert sum(name.startswith("shard-") for name in map(os.path.basename, left)) == 4
-    return left
+    return outcome(folder)
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
@@ -151,6 +149,15 @@ def goes_on(scan: Scan, folder: Path, videos: Path, plain: dict[str, bytes], **m
     assert scan(folder, **more) == PARTLY_FAILED
     assert not before & set(begun(folder))
     assert outcome(folder) == plain
+
+
+def test_shards_are_cut_by_size_wherever_chunks_end(
+    scan: Scan, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert sum("/shard-" in name for name in plain) == 4  # of eight videos, not of five
+    for chunk in (1, 3, 100):
+        assert scan(tmp_path / str(chunk), chunk=chunk) == PARTLY_FAILED
+        assert outcome(tmp_path / str(chunk)) == plain
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
