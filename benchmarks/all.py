@@ -23,6 +23,7 @@ RUNS = (
     ("The face finder", ["faces.py"]),
     ("Data sets on paper", ["scale.py"]),
     ("The store", ["store.py", "--plot", "docs/store-growth.svg"]),
+    ("A scan", ["scan.py"]),
     ("The forge", ["forge.py"]),
     ("Fine-tuning", ["finetune.py"]),
     ("Heads", ["train.py"]),

@@ -155,7 +155,7 @@ def noop(count: int = 100_000) -> dict[str, float]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(number))
             os.utime(path, (1e9, 1e9))
-        digests = DigestCache(folder / "digests.json")
+        digests = DigestCache(folder / "digests.sqlite")
         jobs, _ = make_jobs(named_videos(videos, None), digests)
         rng = np.random.default_rng(0)
         values = rng.standard_normal((1, 8)).astype(np.float16)
@@ -173,7 +173,9 @@ def noop(count: int = 100_000) -> dict[str, float]:
         ]
         fill(folder / "store", recipe, stored)
         clock = time.perf_counter()
-        jobs, failures = make_jobs(named_videos(videos, None), DigestCache(folder / "digests.json"))
+        jobs, failures = make_jobs(
+            named_videos(videos, None), DigestCache(folder / "digests.sqlite")
+        )
         with FeatureStore(folder / "store", recipe, versions={}) as store:
             keys = [sequence_key(job.sha256, recipe) for job in jobs]
             store.begin(keys)

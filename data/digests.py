@@ -10,46 +10,33 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import stat
-import threading
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import data.probe
+from data.digest_table import DigestTable
 from data.probe import VideoInfo, probe
 
-HEADER = "unmask digests 1"
 FRESH_SECONDS = 2.0
 """A file changed this lately may change again within the clock's tick: not remembered."""
 
 READER = hashlib.sha256(Path(data.probe.__file__).read_bytes()).hexdigest()
 """The module that reads headers: what another version of it told is asked anew."""
 
-Stamp = tuple[int, int, int]  # size, mtime_ns, inode
-
 
 class DigestCache:
-    """sha256 and headers of files, kept in one small file; safe to use from many threads.
+    """sha256 and headers of files, kept in one file; safe to use from many threads and processes.
 
-    The file is a line with the format and the sha256 of what follows, and JSON. A damaged one is
-    as good as none: damage costs time, never truth.
+    Whatever becomes of that file costs time, never truth: see `data.digest_table`.
 
     Args:
         path: of the file; None remembers nothing beyond this object.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._files: dict[str, tuple[Stamp, str]] = {}
-        self._infos: dict[str, VideoInfo] = {}
-        self._changed = False
-        if path is not None:
-            with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-                self._load(path)
+        self._table = DigestTable(path)
 
     def sha256(self, path: Path) -> str:
         """The digest of a file, read only if it changed.
@@ -57,20 +44,18 @@ class DigestCache:
         Raises:
             OSError: it cannot be read, or is no regular file: a pipe would be waited for for ever.
         """
-        name = os.path.abspath(path)
+        name = os.fsencode(os.path.abspath(path))
         facts = os.stat(path)
-        stamp = (facts.st_size, facts.st_mtime_ns, facts.st_ino)
-        known = self._files.get(name)
-        if known is not None and known[0] == stamp:
-            return known[1]
+        stamp = b"%d %d %d" % (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+        known = self._table.get("files", name, stamp)
+        if known is not None:
+            return known.decode("ascii")
         if not stat.S_ISREG(facts.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         with open(path, "rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         if time.time() - facts.st_mtime > FRESH_SECONDS:
-            with self._lock:
-                self._files[name] = (stamp, digest)
-                self._changed = True
+            self._table.put("files", name, stamp, digest.encode())
         return digest
 
     def probe(self, path: Path) -> tuple[str, VideoInfo]:
@@ -81,47 +66,14 @@ class DigestCache:
             VideoError: as `data.probe.probe`; not remembered.
         """
         digest = self.sha256(path)
-        known = self._infos.get(digest)
-        if known is None:
-            known = probe(path)
-            with self._lock:
-                self._infos[digest] = known
-                self._changed = True
-        return digest, known
+        known = self._table.get("headers", digest.encode(), READER.encode())
+        if known is not None:
+            return digest, VideoInfo(**json.loads(known))
+        info = probe(path)
+        facts = json.dumps(asdict(info), sort_keys=True)
+        self._table.put("headers", digest.encode(), READER.encode(), facts.encode("ascii"))
+        return digest, info
 
     def save(self) -> None:
-        """Writes the file, if there is anything new; a failure is no error: it is only a cache."""
-        if self._path is None or not self._changed:
-            return
-        with self._lock:
-            files = {name: [*stamp, digest] for name, (stamp, digest) in self._files.items()}
-            infos = {digest: asdict(info) for digest, info in self._infos.items()}
-        # ASCII: names that are no UTF-8 come back as they were.
-        tree = {"files": files, "infos": infos, "reader": READER}
-        body = json.dumps(tree, sort_keys=True).encode("ascii")
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(b"%s %s\n%s\n" % (HEADER.encode(), _checksum(body), body))
-            os.replace(temporary, self._path)
-            self._changed = False
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-    def _load(self, path: Path) -> None:
-        """Reads the file; raises one of many errors if it is damaged."""
-        head, _, body = path.read_bytes().partition(b"\n")
-        body = body.removesuffix(b"\n")
-        if head != b"%s %s" % (HEADER.encode(), _checksum(body)):
-            raise ValueError("damaged, or of another version")
-        tree = json.loads(body)
-        if tree["reader"] == READER:
-            self._infos = {digest: VideoInfo(**facts) for digest, facts in tree["infos"].items()}
-        self._files = {
-            name: ((size, mtime_ns, inode), digest)
-            for name, (size, mtime_ns, inode, digest) in tree["files"].items()
-        }
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.sha256(body).hexdigest().encode()
+        """Adds what is new to the file; a failure is no error: it is only a cache."""
+        self._table.save()

@@ -102,11 +102,44 @@ def extract(
         StoreError: embeddings are not finite, or too large for the dtype.
         ValueError: the encoder is not of the store's recipe: our bug.
     """
-    if encoder.digest != store.recipe.backbone_digest:
+    engine = local_engine(read, encoder, store.recipe, workers, views or Views(), augment)
+    return keep_all(jobs, engine=engine, store=store, views=views, progress=progress)
+
+
+def extract_part(
+    jobs: Sequence[Job], *, read: Read, encoder: Encoder, store: FeatureStore, workers: int
+) -> ExtractSummary:
+    """Embeds the next videos of a run that is not known whole when it starts.
+
+    The caller begins and finishes the store's run; shards are cut as if `extract` had been given
+    all parts at once. All else is as in `extract`, and no bar is shown.
+    """
+    engine = local_engine(read, encoder, store.recipe, workers, Views(), None)
+    return keep_part(jobs, engine=engine, store=store, progress=False)
+
+
+Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
+"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
+failure for all of them. Counts time up."""
+
+
+def local_engine(
+    read: Read,
+    encoder: Encoder,
+    recipe: Recipe,
+    workers: int,
+    views: Views,
+    augment: Augment | None,
+) -> Engine:
+    """The engine of this machine: threads that read, one encoder.
+
+    Raises:
+        ValueError: the encoder is not of the recipe: our bug.
+    """
+    if encoder.digest != recipe.backbone_digest:
         raise ValueError(
-            f"encoder must be {store.recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
+            f"encoder must be {recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
         )
-    named = views or Views()
 
     def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
         results = embed_videos(
@@ -114,14 +147,9 @@ def extract(
         )
         with closing(results):
             for result in results:
-                yield finished(result, store.recipe, named)
+                yield finished(result, recipe, views)
 
-    return keep_all(jobs, engine=engine, store=store, views=named, progress=progress)
-
-
-Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
-"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
-failure for all of them. Counts time up."""
+    return engine
 
 
 def keep_all(
@@ -132,7 +160,7 @@ def keep_all(
     views: Views | None = None,
     progress: bool | None = None,
 ) -> ExtractSummary:
-    """Lets an engine embed what the store does not hold, and keeps each result as it comes.
+    """Lets an engine embed what the store does not hold, and keeps each result: a whole run.
 
     Args:
         jobs: as `extract` takes them.
@@ -145,6 +173,24 @@ def keep_all(
         OutputError: the store cannot be written.
     """
     begun = time.monotonic()
+    store.begin()
+    summary = keep_part(jobs, engine=engine, store=store, views=views, progress=progress)
+    clock = time.monotonic()
+    store.finish()
+    summary.phases.write += time.monotonic() - clock
+    summary.wall_seconds = time.monotonic() - begun
+    return summary
+
+
+def keep_part(
+    jobs: Sequence[Job],
+    *,
+    engine: Engine,
+    store: FeatureStore,
+    views: Views | None = None,
+    progress: bool | None = None,
+) -> ExtractSummary:
+    """As `keep_all`, but a part of a run: the store goes on with its order and closes no shard."""
     summary = ExtractSummary()
     views = views or Views()
     named: dict[str, list[Job]] = {}  # by sha256
@@ -160,7 +206,7 @@ def keep_all(
     }
     # Views come after all videos and in shards of their own: those of the videos are the same
     # bytes with and without views.
-    store.begin(
+    store.want(
         [key_of(sha256, 0) for sha256, which in wanted.items() if 0 in which],
         [key_of(sha256, view) for sha256, which in wanted.items() for view in which if view],
     )
@@ -196,10 +242,6 @@ def keep_all(
                 summary.frames += len(sequence.features)
                 summary.size_bytes += sequence.nbytes
                 bar.update(job.duration_seconds / len(job.views))
-    clock = time.monotonic()
-    store.finish()
-    summary.phases.write += time.monotonic() - clock
-    summary.wall_seconds = time.monotonic() - begun
     return summary
 
 

@@ -8,7 +8,8 @@ was left alone. The habits are borg's: temporary file, fsync, rename, fsync of t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,11 +71,10 @@ class FeatureStore:
         self._staging = self.folder / STAGING
         self._sealed = self.folder / SHARDS
         self._staged: dict[str, Staged] = {}
-        self._order: list[str] = []
-        self._cut = 0  # place in the order at which a shard ends in any case
-        self._settled: set[str] = set()
-        self._cursor = 0
-        self._pending: list[str] = []
+        self._order: deque[str | None] = deque()  # None: a shard ends here in any case
+        self._settled: set[str] = set()  # of the order: staged or failed
+        self._pending: list[str] = []  # staged, next to be sealed
+        self._queued: set[str] = set()  # in the order, or pending
         self._pending_bytes = 0
         with writing(self.folder):
             self._staging.mkdir(parents=True, exist_ok=True)
@@ -106,9 +106,7 @@ class FeatureStore:
                     raise
                 except StoreError:  # `store repair` mends it; its videos are embedded anew
                     continue
-        # A killed `compact` leaves videos in two shards: the larger one counts, so that what is
-        # published is never a mixture.
-        for shard in sorted(opened, key=_size_and_name):
+        for shard in opened:
             self._know(shard)
         for path in sorted(self._staging.iterdir()):
             if not OURS.fullmatch(path.name):
@@ -141,14 +139,22 @@ class FeatureStore:
             with temporary.open("rb") as handle:
                 os.fsync(handle)
             name_file(temporary, target)
-        shards = {shard.path: shard for shard in self.shards.values()} | {target: Shard(target)}
-        for shard in sorted(shards.values(), key=_size_and_name):
-            self._know(shard)
+        self._know(Shard(target))
         return True
 
     def _know(self, shard: Shard) -> None:
-        if shard.recipe.digest == self.recipe.digest:
-            self.shards |= dict.fromkeys(shard.keys, shard)
+        """Takes its videos from this shard, but for those that a larger one has.
+
+        A killed `compact` leaves videos in two shards: the larger one counts, so that what is
+        published is never a mixture.
+        """
+        if shard.recipe.digest != self.recipe.digest:
+            return
+        rank = _size_and_name(shard)
+        for key in shard.keys:
+            known = self.shards.get(key)
+            if known is None or _size_and_name(known) <= rank:
+                self.shards[key] = shard
 
     def _whole(self, path: Path) -> Staged | None:
         """What a staged file holds, if every byte of it is as it was written."""
@@ -182,19 +188,31 @@ class FeatureStore:
             raise StoreError(f"{shard.path} is damaged; mend it with `unmask store repair`")
         return shard.sequence(number)
 
-    def begin(self, keys: Sequence[str], apart: Sequence[str] = ()) -> None:
-        """Says which sequences this run wants, in the manifest's order.
+    def begin(self, keys: Iterable[str] = (), apart: Iterable[str] = ()) -> None:
+        """Starts a run; says which sequences it wants, in the manifest's order: see `want`."""
+        self._order.clear()
+        self._settled.clear()
+        self._queued.clear()
+        self._pending, self._pending_bytes = [], 0
+        self.want(keys, apart)
+
+    def want(self, keys: Iterable[str], apart: Iterable[str] = ()) -> None:
+        """Adds to the run's order what is not sealed yet and not in it.
+
+        A run may tell its order part by part: it is cut into shards as if it had been told at once.
 
         Args:
-            keys: of the first ones.
+            keys: of the next ones.
             apart: of those after them, which never share a shard with them.
         """
-        first = [key for key in dict.fromkeys(keys) if key not in self.shards]
-        self._order = first + [key for key in dict.fromkeys(apart) if key not in self.shards]
-        self._cut = len(first)
-        self._settled = {key for key in self._order if key in self._staged}
-        self._cursor = 0
-        self._pending, self._pending_bytes = [], 0
+        for ends_before, group in ((False, keys), (True, apart)):
+            known = (self.shards, self._queued)
+            fresh = [key for key in dict.fromkeys(group) if not any(key in one for one in known)]
+            if fresh and ends_before:
+                self._order.append(None)
+            self._order += fresh
+            self._queued.update(fresh)
+            self._settled.update(key for key in fresh if key in self._staged)
         self._advance()
 
     def stage(self, sequence: StoredSequence) -> None:
@@ -210,13 +228,16 @@ class FeatureStore:
             write_shard(temporary, [sequence], self.recipe, self._versions, frame_counts=[frames])
             name_file(temporary, path)
         self._staged[sequence.key] = Staged(path, frames, sequence.nbytes)
-        self._settled.add(sequence.key)
-        self._advance()
+        self._settle(sequence.key)
 
     def fail(self, key: str) -> None:
-        """Says that this sequence will not come in this run; the shards go on without it."""
-        self._settled.add(key)
-        self._advance()
+        """Says that this sequence will not come; the shards go on without it."""
+        self._settle(key)
+
+    def _settle(self, key: str) -> None:
+        if key in self._queued:
+            self._settled.add(key)
+            self._advance()
 
     def finish(self) -> None:
         """Seals what is staged of this run into a last shard.
@@ -232,15 +253,18 @@ class FeatureStore:
 
         Where shards are cut depends on the order alone, never on which video was ready first.
         """
-        while self._cursor < len(self._order) and self._order[self._cursor] in self._settled:
-            key = self._order[self._cursor]
-            self._cursor += 1
-            if key in self._staged:
-                self._pending.append(key)
-                self._pending_bytes += self._staged[key].nbytes
-                if self._pending_bytes >= self._shard_bytes:
-                    self._seal()
-            if self._cursor == self._cut < len(self._order) and self._pending:
+        while self._order and (self._order[0] is None or self._order[0] in self._settled):
+            key = self._order.popleft()
+            if key is None:
+                self.finish()
+                continue
+            self._settled.discard(key)
+            if key not in self._staged:
+                self._queued.discard(key)
+                continue
+            self._pending.append(key)
+            self._pending_bytes += self._staged[key].nbytes
+            if self._pending_bytes >= self._shard_bytes:
                 self._seal()
 
     def _seal(self) -> None:
@@ -263,6 +287,7 @@ class FeatureStore:
             self._know(Shard(path))
             for key in self._pending:
                 self._staged.pop(key).path.unlink()
+        self._queued.difference_update(self._pending)
         self._pending, self._pending_bytes = [], 0
 
 

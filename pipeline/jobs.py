@@ -17,7 +17,7 @@ from features.job import Job
 from features.published import Failure
 from pipeline.machine import cores
 
-DIGESTS = Path(".unmask/digests.json")
+DIGESTS = Path(".unmask/digests.sqlite")
 
 
 def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:

@@ -2,7 +2,8 @@
 
 Chunk by chunk: digest, embed what the store does not hold, score, note in the journal. The store
 keeps a finished video at once and the journal a finished chunk, so that nothing is embedded twice;
-memory holds one chunk and some hundred bytes for each video.
+memory holds one chunk and some hundred bytes for each video. Shards are cut by size and digests are
+added to their file, so that what is written grows as the videos do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ CHUNK = 256
 """Videos from one line in the journal's time to the next: what memory holds, what a kill repeats
 in scoring, never in embedding."""
 SHOW_SECONDS = 60.0
-"""How often a running scan writes its table and page."""
+"""How often a running scan writes its page."""
+SHOW_GROWTH = 1.05
+"""By how much more must be finished before it writes its tables, too, whose length is that of the
+scan: each minute, those of a day and 100,000 videos would be ten gigabytes."""
 TOP = 10
 """Videos that are printed."""
 
@@ -87,19 +91,29 @@ def scan_folder(
             warn(
                 f"{older} of these videos were read with another pixels version; they are read anew"
             )
-        shown = time.monotonic()
+        shown, tabled = time.monotonic(), 0
         size = sum(one.stamp[0] for one in todo if one.stamp) / 1e6
         shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]"
         quiet = True if not todo else None
         bar = tqdm(total=size, desc="scan", disable=quiet, bar_format=shape)
         with Scorer(opened, store, workers or cores()) as scorer, bar:
+            rows = (journal.rows.get(one.name) for one in videos)
+            scorer.begin(row.sha256 for row in rows if row and row.sha256 and not row.failure)
             for start in range(0, len(todo), CHUNK):
                 journal.add(scorer.chunk(todo[start : start + CHUNK], bar))
                 bar.set_postfix_str(f"{min(start + CHUNK, len(todo))} of {len(todo)} videos")
                 if time.monotonic() - shown > SHOW_SECONDS:
-                    write_results(opened, bundle, out, videos, journal, what)
+                    scan = collect(opened, bundle, out, videos, journal, what)
+                    finished = len(scan.scored) + len(scan.failures)
+                    if finished >= tabled * SHOW_GROWTH:
+                        write_tables(out, scan)
+                        tabled = finished
+                    write_page(opened, out, scan, what)
                     shown = time.monotonic()
-        scan = write_results(opened, bundle, out, videos, journal, what)
+            scorer.finish()
+        scan = collect(opened, bundle, out, videos, journal, what)
+        write_tables(out, scan)
+        write_page(opened, out, scan, what)
     tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
     return len(scan.failures)
 
@@ -117,7 +131,7 @@ def is_outdated(row: Row | None) -> bool:
     return row is not None and row.pixels_version != PIXELS_VERSION
 
 
-def write_results(
+def collect(
     bundle: Bundle,
     source: Path,
     out: Path,
@@ -125,7 +139,7 @@ def write_results(
     journal: Journal,
     what: dict[str, str],
 ) -> Scan:
-    """Writes table, failures, page and record of all that is finished so far."""
+    """All that is finished so far, ranked."""
     rows = [journal.rows[one.name] for one in videos if is_done(one, journal, retry=False)]
     head = bundle.head
     scored = [
@@ -134,14 +148,18 @@ def write_results(
         if row.probability_fake is not None
     ]
     scored.sort(key=lambda one: (-float(one.row.probability_fake or 0), one.row.path))
-    scan = Scan(
+    return Scan(
         folder=what["folder"],
         videos=len(videos),
         scored=scored,
         failures=sorted((row for row in rows if row.failure is not None), key=lambda one: one.path),
         command=f"unmask scan {source} {what['folder']} -o {out}",
     )
-    write_text(out / "scores.csv", as_csv(scored))
+
+
+def write_tables(out: Path, scan: Scan) -> None:
+    """Writes what has a row for each video."""
+    write_text(out / "scores.csv", as_csv(scan.scored))
     write_failures(
         out / "failures.csv",
         [
@@ -151,12 +169,15 @@ def write_results(
             for row in scan.failures
         ],
     )
+
+
+def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str]) -> None:
+    """Writes what has the same length for any number of videos: page and record."""
     write_text(out / "scan.html", render_scan(bundle, scan))
     marks = marks_of(bundle)
-    facts = {**what, **scan.summary, "threshold": head.threshold}
+    facts = {**what, **scan.summary, "threshold": bundle.head.threshold}
     facts |= {"warning": bundle.pixels_note} if bundle.pixels_note else {}
     write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
-    return scan
 
 
 def as_csv(scored: Sequence[Scored]) -> str:

@@ -1,12 +1,13 @@
 """One chunk of a scan: digest, embed what the store does not hold, score.
 
-The store stays open from the first chunk to the last; the backbone is loaded when a video first
-needs it, so that a scan of known videos never does.
+The store stays open from the first chunk to the last, and all of them are one run of it: shards are
+cut by size, wherever chunks end. The backbone is loaded when a video first needs it, so that a scan
+of known videos never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from data.digests import DigestCache
-from data.errors import StoreError
 from data.faces import FaceFinder
 from data.frames import Frames, read_frames
 from features.batches import Encoder
-from features.embed import extract
+from features.embed import extract_part
 from features.job import Job
 from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence
 from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evidence import score_sequences
@@ -34,7 +33,7 @@ from pipeline.machine import versions
 from pipeline.scan_journal import Row, Stamp
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Video:
     """A file of the folder: its name there, where it is, and what tells whether it changed."""
 
@@ -84,18 +83,29 @@ class Scorer:
 
         return make_encoder(self._bundle.load_backbone())
 
+    def begin(self, known: Iterable[str]) -> None:
+        """Starts the store's run with what earlier runs of this scan staged and did not seal.
+
+        Args:
+            known: sha256 of the videos that they scored, in order.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        keys = (sequence_key(sha256, self._recipe) for sha256 in known)
+        self._opened.begin(key for key in keys if self._opened.has(key))
+
     def chunk(self, videos: Sequence[Video], bar: Any) -> list[Row]:
         """Embeds what is missing and scores all; a row for each video, in order."""
         stamps = {one.name: one.stamp for one in videos}
         jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
         told = Told(self._read, bar)
-        summary = extract(
+        summary = extract_part(
             jobs,
             read=told.read,
             encoder=self._encoder,
             store=self._opened,
             workers=self._workers,
-            progress=False,
         )
         self.embedded += summary.done
         failures += summary.failures
@@ -113,11 +123,19 @@ class Scorer:
         told.rest(videos)
         return [rows[one.name] for one in videos]
 
+    def finish(self) -> None:
+        """Seals what no shard has yet, after the last chunk.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        self._opened.finish()
+
     def _score(self, jobs: Sequence[Job], stamps: dict[str, Stamp | None]) -> dict[str, Row]:
         """Scores stored sequences, all padded to one length: one shape, one traced graph."""
         if not jobs:
             return {}
-        stored = [sequence_in(self._opened, job) for job in jobs]
+        stored = [self._opened.sequence(sequence_key(job.sha256, self._recipe)) for job in jobs]
         longest = max(self._frames.count, *(len(one.features) for one in stored))
         features = np.zeros((len(jobs), longest, self._bundle.dim), self._recipe.dtype)
         mask = np.zeros((len(jobs), longest), bool)
@@ -181,17 +199,3 @@ def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> Identity:
         provenance=bundle.provenance,
         folder=bundle.backbone if isinstance(bundle.backbone, Path) else None,
     )
-
-
-def sequence_in(store: FeatureStore, job: Job) -> StoredSequence:
-    """The stored sequence of a video.
-
-    Raises:
-        StoreError: it is damaged.
-    """
-    key = sequence_key(job.sha256, store.recipe)
-    shard = store.shards[key]
-    number = shard.keys.index(key)
-    if not shard.intact(number):
-        raise StoreError(f"{shard.path} is damaged; run `unmask store repair`, then scan again")
-    return shard.sequence(number)

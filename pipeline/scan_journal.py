@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +24,13 @@ RECORD = "scan.json"
 JOURNAL = "journal.jsonl"
 FORMAT = "unmask-scan"
 VERSION = 1
+LEFTOVER = re.compile(r"\.(scan\.json|scores\.csv|failures\.csv|scan\.html)\.[0-9a-f]{8}")
+"""What a kill leaves of a file that was to be replaced whole."""
 
 Stamp = tuple[int, int]  # size in bytes, time of change in ns
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One video of a scan.
 
@@ -88,6 +91,8 @@ class Journal:
         except LockedError as error:
             raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
         try:
+            for path in leftovers(out):
+                path.unlink(missing_ok=True)
             whole = self._read()
             self._file = self._path.open("ab")
             self._file.truncate(whole)
@@ -115,7 +120,7 @@ class Journal:
                         "folder to write to"
                     )
             return
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and set(out.iterdir()) - set(leftovers(out)):
             raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
         write_record(out, what)
 
@@ -151,6 +156,11 @@ class Journal:
                 f"cannot write {self._path}: {error.strerror}; free some space and run again"
             ) from error
         self.rows |= {row.path: row for row in rows}
+
+
+def leftovers(out: Path) -> list[Path]:
+    """Half-written files of a scan that was killed; of a running one, too: hold its lock."""
+    return [path for path in out.iterdir() if LEFTOVER.fullmatch(path.name)]
 
 
 def write_record(out: Path, facts: dict[str, Any]) -> None:

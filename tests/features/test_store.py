@@ -289,3 +289,53 @@ def test_kill_9_at_any_moment_loses_at_most_what_was_in_flight(
     assert sealed(tmp_path / "killed") == sealed(tmp_path / "plain")
     assert verify(tmp_path / "killed") == []
     assert staged(tmp_path / "killed") == []
+
+
+@pytest.mark.parametrize("part", [1, 2, 5])
+@pytest.mark.parametrize("ends", [(), (3,), (4, 9), (1, 2, 3, 11)])
+def test_a_run_told_in_parts_is_cut_as_one_told_at_once(
+    tmp_path: Path, recipe: Recipe, part: int, ends: tuple[int, ...]
+) -> None:
+    # The same video twice, and one that fails at first: as a scan may meet them.
+    names = [*NAMES[:8], NAMES[2], *NAMES[8:], NAMES[5]]
+    sequences = [make_sequence(name, recipe) for name in names]
+    with open_store(tmp_path / "plain", recipe) as store:
+        store.begin(one.key for number, one in enumerate(sequences) if number != 5)
+        for number, one in enumerate(sequences):
+            if number != 5 and not store.has(one.key):
+                store.stage(one)
+        store.finish()
+    done = 0
+    for end in (*ends, len(sequences)):
+        with open_store(tmp_path / "parts", recipe) as store:
+            known = [one.key for number, one in enumerate(sequences[:done]) if number != 5]
+            store.begin(key for key in known if store.has(key))
+            for start in range(done, end, part):
+                keys = [one.key for one in sequences[start : min(start + part, end)]]
+                store.want(keys)
+                for number in range(start, min(start + part, end)):
+                    if number == 5:
+                        store.fail(sequences[number].key)
+                    elif not store.has(sequences[number].key):
+                        store.stage(sequences[number])
+            done = end
+            if end == len(sequences):
+                store.finish()
+    assert sealed(tmp_path / "parts") == sealed(tmp_path / "plain")
+    assert staged(tmp_path / "parts") == []
+
+
+def test_of_doubled_videos_the_larger_shard_counts_whatever_comes_first(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    for folder, names in (("large", NAMES), ("small", NAMES[:3])):
+        with FeatureStore(tmp_path / folder, recipe, versions={}) as store:
+            store.begin(make_sequence(name, recipe).key for name in names)
+            for name in names:
+                store.stage(make_sequence(name, recipe))
+            store.finish()
+    large, small = (next((tmp_path / one).glob("*/shards/*")) for one in ("large", "small"))
+    for order in ((large, small), (small, large)):
+        with FeatureStore(tmp_path / order[0].name, recipe, versions={}) as store:
+            assert all(map(store.take, order))
+            assert {shard.path.name for shard in store.shards.values()} == {large.name}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.scan
 import pipeline.scan_chunk
 from data.errors import LockedError, OutputError
 from data.frames import read_frames
@@ -107,6 +108,33 @@ def test_a_scan_that_was_ended_goes_on_and_reads_nothing_twice(
     assert "5 known" in run(*arguments).output
 
 
+def test_a_running_scan_writes_its_tables_as_they_grow_and_its_page_each_time(
+    world, run, some, tmp_path, monkeypatch, loaded
+):
+    written = []
+
+    def watch(name):
+        real = getattr(pipeline.scan, name)
+
+        def call(*arguments):
+            real(*arguments)
+            table = tmp_path / "scan" / "scores.csv"
+            written.append((name, len(rows_of(table))))
+
+        monkeypatch.setattr(pipeline.scan, name, call)
+
+    watch("write_tables")
+    watch("write_page")
+    monkeypatch.setattr("pipeline.scan.CHUNK", 1)
+    monkeypatch.setattr("pipeline.scan.SHOW_SECONDS", -1.0)
+    monkeypatch.setattr("pipeline.scan.SHOW_GROWTH", 2.0)
+    (some / "<b>bad.mp4").unlink()
+    run("scan", world.bundle, some, "-o", tmp_path / "scan", "--store", world.store)
+    assert [rows for name, rows in written if name == "write_tables"] == [1, 2, 4, 5]
+    assert [rows for name, rows in written if name == "write_page"] == [1, 2, 2, 4, 4, 5]
+    assert len(list((tmp_path / "scan").glob(".*"))) == 0
+
+
 def test_what_a_scan_refuses(world, run, some, tmp_path):
     arguments = ("--store", world.store)
     (tmp_path / "empty").mkdir()
@@ -145,6 +173,19 @@ def test_what_a_crash_left_is_dropped_and_written_over(tmp_path, torn):
         journal.add([row("b")])
     with Journal(tmp_path / "scan", WHAT) as journal:
         assert list(journal.rows) == ["a", "b"]
+
+
+def test_what_a_kill_left_half_written_goes_and_nothing_else(tmp_path):
+    out = tmp_path / "scan"
+    out.mkdir()
+    (out / ".scan.json.0123abcd").write_text("{")  # killed in its first moment
+    with Journal(out, WHAT):
+        assert not (out / ".scan.json.0123abcd").exists()
+    (out / ".scores.csv.89abcdef").write_text("rank")
+    (out / ".scores.csv.swp").write_text("somebody's editor")
+    with Journal(out, WHAT):
+        pass
+    assert sorted(path.name for path in out.glob(".*")) == [".scores.csv.swp"]
 
 
 def test_another_scan_is_not_mixed_in(tmp_path):
