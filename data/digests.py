@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import stat
 import threading
 import time
@@ -19,6 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import data.probe
+from data.atomic_files import write_bytes
+from data.errors import OutputError
 from data.probe import VideoInfo, probe
 
 HEADER = "unmask digests 1"
@@ -99,14 +100,9 @@ class DigestCache:
         # ASCII: names that are no UTF-8 come back as they were.
         tree = {"files": files, "infos": infos, "reader": READER}
         body = json.dumps(tree, sort_keys=True).encode("ascii")
-        temporary = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(b"%s %s\n%s\n" % (HEADER.encode(), _checksum(body), body))
-            os.replace(temporary, self._path)
+        with suppress(OutputError):
+            write_bytes(self._path, b"%s %s\n%s\n" % (HEADER.encode(), _checksum(body), body))
             self._changed = False
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
     def _load(self, path: Path) -> None:
         """Reads the file; raises one of many errors if it is damaged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.probe import VideoInfo
 from data.published import assign_splits, straddling
 from data.split import SplitConfig
+from data.system_errors import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ def index(
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
+    begin: Callable[[Path], None] | None = None,
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
 
@@ -78,6 +80,7 @@ def index(
         progress: show a bar; None shows it on a terminal.
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
+        begin: called with the data set's root once it is known, before any video is read.
         near_duplicates: put videos of the same pictures into one group; decodes each video.
 
     Raises:
@@ -86,6 +89,8 @@ def index(
         DatasetError: one video under both labels, or a group in two given splits.
     """
     chosen, listing = read_layout(root, layout)
+    if begin is not None:
+        begin(listing.root)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
@@ -162,7 +167,7 @@ def _look(
         except VideoError as error:
             return error
         except OSError as error:
-            return VideoError("unreadable", f"cannot read the file: {error.strerror}")
+            return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
     quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
@@ -171,8 +176,8 @@ def _look(
         total = len(listing.entries)
         return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
     finally:
-        # After Ctrl-C what is in flight ends, what waits does not start, what is known is kept.
-        pool.shutdown(cancel_futures=True)
+        # After Ctrl-C what waits does not start, and what is known is kept.
+        pool.shutdown(wait=False, cancel_futures=True)
         digests.save()
 
 

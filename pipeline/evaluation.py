@@ -116,6 +116,7 @@ def evaluate_bundle(
         MismatchError: the features are not the bundle's.
         DatasetError: nothing to evaluate, or one class only.
     """
+    check_replaceable(out, marker=METRICS)
     opened = Bundle.load(bundle)
     stored = Features(features)
     opened.check_recipe(stored.recipe.to_json())
@@ -124,7 +125,6 @@ def evaluate_bundle(
         rows = replace(rows, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    check_replaceable(out, marker=METRICS)
     sequences = load_sequences(stored, videos)
     if not len(sequences):
         raise DatasetError(f"{features} has no features of the {split} split of {manifest}")

@@ -63,11 +63,14 @@ def measure_robustness(
     """
     check_split(split)
     chosen = choose_rungs(rungs)
+    check_replaceable(out, marker=MARKER)
+    check_store(store)
+    if keep is not None:
+        check_out_folder(keep)
     opened = Bundle.load(bundle)
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    check_replaceable(out, marker=MARKER)
     wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
     jobs, failures = make_jobs(
@@ -101,7 +104,8 @@ def measure_robustness(
                 return read_frames(file, **more)
 
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
+            with writing(keep):
+                make_folder(keep)
         summary = run_extraction(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read
         )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.atomic_files import check_out_folder, check_output
 from data.digests import DigestCache
 from data.errors import (
     DatasetError,
@@ -21,6 +22,7 @@ from data.folders import check_replaceable
 from data.index import index
 from data.manifest import Manifest
 from features.published import Features, write_failures
+from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
 from models.identity import (
     BUNDLE_RECORD,
@@ -61,6 +63,8 @@ def index_videos(
     near_duplicates: bool = False,
 ) -> None:
     """`unmask index`: writes the manifest and, beside it, the failures."""
+    if out is not None:
+        check_manifest(out)
     digests = DigestCache(DIGESTS)
     result = index(
         root,
@@ -71,6 +75,7 @@ def index_videos(
         compression=compression,
         methods=methods,
         near_duplicates=near_duplicates,
+        begin=None if out is not None else lambda folder: check_manifest(folder / "manifest.csv"),
     )
     folder = result.manifest.root
     out = out or folder / "manifest.csv"
@@ -95,11 +100,21 @@ def index_videos(
     print(f"next: unmask extract {out}{rooted} -o features")
 
 
+def check_manifest(path: Path) -> None:
+    """Refuses early a manifest, or the failures beside it, that cannot be written.
+
+    Raises:
+        OutputError: as it says.
+    """
+    for file in (path, path.with_suffix(".failures.csv")):
+        check_output(file)
+
+
 def export_backbone(name: str, out: Path, *, params: Params) -> None:
     """`unmask backbone`: writes a backbone's weights to a folder."""
+    check_replaceable(out, marker=RECORD)
     from models.backbone import load_backbone, save_backbone
 
-    check_replaceable(out, marker=RECORD)
     backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
     save_backbone(backbone, out)
     print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
@@ -116,6 +131,8 @@ def finetune_backbone(
     workers: int | None,
 ) -> None:
     """`unmask finetune`: fine-tunes the backbone on the training split's frames."""
+    check_replaceable(out, marker=RECORD)
+    check_store(store)
     from models.backbone import load_backbone
     from models.finetune import finetune
 
@@ -123,7 +140,6 @@ def finetune_backbone(
     network = load_backbone(
         backbone or params.backbone.name, size=params.frames.size, seed=params.seed
     )
-    check_replaceable(out, marker=RECORD)
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
@@ -158,9 +174,11 @@ def train_bundle(
     features: Path, out: Path, *, manifest: Path, params: Params, tensorboard: Path | None = None
 ) -> None:
     """`unmask train`: trains the head and its baseline on cached features."""
+    check_replaceable(out, marker=BUNDLE_RECORD)
+    if tensorboard is not None:
+        check_out_folder(tensorboard / out.name)
     opened = Features(features)
     videos = Manifest.read(manifest)
-    check_replaceable(out, marker=BUNDLE_RECORD)
     train = load_sequences(opened, videos.split("train"), views=True)
     val = load_sequences(opened, videos.split("val"))
     if not len(train):
