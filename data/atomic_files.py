@@ -45,10 +45,8 @@ def follow(path: Path) -> Path:
     with writing(path):
         if not path.is_symlink():
             return path
-        try:
+        with suppress(FileNotFoundError):  # the end may still have to be made
             os.stat(path)
-        except FileNotFoundError:
-            pass  # the end is still to be made
         return Path(os.path.realpath(path))
 
 
@@ -259,7 +257,7 @@ def _raise(error: OSError) -> None:
 
 
 def is_mount_point(path: Path) -> bool:
-    """Whether something is mounted there, a single file included; such a name cannot be replaced."""
+    """Whether something, perhaps a single file, is mounted there: it cannot be replaced."""
     real = os.path.realpath(path)
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_bytes().splitlines():

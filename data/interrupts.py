@@ -1,9 +1,9 @@
 """Ctrl-C: one line, exit code 130, and no traceback, at any moment from the first import on.
 
-Before a command runs there is nothing to wind up, so the first Ctrl-C ends the process at once. While
-it runs, the first one raises `KeyboardInterrupt` in the main thread, as Python does; what must not be
-cut in two (a child that starts, a library that loads) holds it back for that long. The second one
-ends the process at once: whoever presses it does not want to wait.
+Before a command runs there is nothing to wind up: the first Ctrl-C ends the process at once. While
+it runs, the first one raises `KeyboardInterrupt` in the main thread, as Python does; what must not
+be cut in two (a child that starts, a library that loads) holds it back for that long. The second
+one ends the process at once: whoever presses it does not want to wait.
 
 Imports nothing but the smallest of the standard library: this runs before everything else.
 """
@@ -119,7 +119,7 @@ def kept_from_children() -> Iterator[None]:
     """For starting child processes: they never get Ctrl-C, not even in their first moment.
 
     The signal is blocked while they start, and a child is born with its parent's mask. A spawned
-    child reads what it is to do from a pipe: its parent must not be torn away before it has written.
+    child reads from a pipe what it is to do: its parent must not be torn away before that is said.
     """
     with held_back():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

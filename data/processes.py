@@ -1,4 +1,4 @@
-"""Pools of child processes: spawned, deaf to Ctrl-C from their first moment, ended with their parent.
+"""Pools of child processes that never get Ctrl-C and end with their parent.
 
 Spawned, not forked: the caller may hold threads, TensorFlow's for one, which no fork survives.
 """

@@ -1,4 +1,4 @@
-"""What the operating system's errors mean for a user: which are a disk's, and what to do about each.
+"""What the system's errors mean for a user: which a disk can cause, and what to do about each.
 
 An `OSError` that a file or a disk can cause becomes one line with a remedy; any other is a bug of
 unmask and keeps its traceback. Whoever writes turns errors into `OutputError` itself (`writing`,
@@ -47,9 +47,7 @@ UNABLE = _numbers("EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "ENOTTY", "ESPIPE
 """What this file system, or this kind of file, cannot do."""
 LINKS = _numbers("EMLINK")
 
-ALWAYS = (
-    FULL | READ_ONLY | TOO_LONG | LOOP | TOO_LARGE | TOO_MANY_OPEN | NO_MEMORY | DEVICE | LINKS
-)
+ALWAYS = FULL | READ_ONLY | TOO_LONG | LOOP | TOO_LARGE | TOO_MANY_OPEN | NO_MEMORY | DEVICE | LINKS
 """A disk's or the system's, whether or not the error names a file."""
 WITH_A_FILE = FORBIDDEN | GONE | KIND | BUSY | UNABLE
 """A disk's where the error names a file of the user; without one, a bug."""

@@ -9,7 +9,6 @@ with the rows. So damage of a few bytes costs the few videos that it hit.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import signal
 from multiprocessing import resource_tracker

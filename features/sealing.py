@@ -15,7 +15,6 @@ from data.atomic_files import check_out_folder, name_file
 from features.recipe import Recipe
 from features.shard import StoredSequence, file_sha256, write_shard
 
-
 KEPT = ", or take another store by --store; finished videos are kept"
 """What a message about a store ends with."""
 

@@ -79,7 +79,8 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     arrays = {f"state_{row}": value for row, value in enumerate(checkpoint.state)}
     arrays |= {f"best_{row}": value for row, value in enumerate(checkpoint.best)}
     text = json.dumps({"key": key, "history": checkpoint.history})
-    with atomic_file(path, also=", the run goes on from its last epoch") as new, new.open("wb") as file:
+    kept = ", the run goes on from its last epoch"
+    with atomic_file(path, also=kept) as new, new.open("wb") as file:
         np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
 

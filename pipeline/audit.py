@@ -22,9 +22,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data.atomic_files import check_output, write_text
 from data.errors import LeakError, plain
 from data.lookalikes import alike, fingerprints
-from data.atomic_files import check_output, write_text
 from data.manifest import SPLITS, Manifest, Video
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata

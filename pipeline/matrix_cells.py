@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import plain
 from data.atomic_files import as_csv, write_plain
+from data.errors import plain
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from features.sequences import Sequences

@@ -16,15 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic_files import check_out_folder, make_folder
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
 from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
+from data.system_errors import writing
 from features.job import Job, stand_for
 from features.published import Features, publish
 from features.recipe import sequence_key
+from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle

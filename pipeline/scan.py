@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.errors import InputError, plain
 from data.atomic_files import write_text
+from data.errors import InputError, plain
 from features.published import Failure, write_failures
 from features.sealing import check_store
 from models.bundle import Bundle

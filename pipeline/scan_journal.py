@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import as_json, check_out_folder, check_output, write_text
 from data.errors import LockedError, OutputError
 from data.folders import read_json
-from data.atomic_files import as_json, check_out_folder, check_output, write_text
 from data.system_errors import cannot_write, writing
 from features.lock import hold_lock
 

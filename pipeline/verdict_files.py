@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.errors import ConfigError, OutputError
 from data.atomic_files import check_out_folder, check_output, write_text
+from data.errors import ConfigError, OutputError
 
 LONGEST = 80
 """Characters of a video's name that its page's name keeps: the end, which tells most."""
