@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,7 +85,7 @@ def check_out_folder(folder: Path) -> Path:
 
 
 def check_folder_writable(folder: Path, *, what: object) -> None:
-    """Makes and removes a file in a folder, or in the nearest one above it that is there.
+    """Makes a file without a name in a folder, or in the nearest one above it that is there.
 
     Raises:
         OutputError: no file can be made there.
@@ -92,9 +93,8 @@ def check_folder_writable(folder: Path, *, what: object) -> None:
     with writing(what):
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
-        probe = folder / _temporary_name("check")
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        os.unlink(probe)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def refuse_other_kind(folder: Path, target: Path) -> None:

@@ -5,7 +5,8 @@ it runs, the first one raises `KeyboardInterrupt` in the main thread, as Python 
 be cut in two (a child that starts, a library that loads) holds it back for that long. The second
 one ends the process at once: whoever presses it does not want to wait.
 
-Imports nothing but the smallest of the standard library: this runs before everything else.
+This is imported before everything else, and what is imported before it knows nothing of Ctrl-C. So
+it imports what Python has loaded by then anyway: no `typing`, no `contextlib`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: finished work is kept."""
@@ -59,35 +60,28 @@ def install() -> None:
     sys.unraisablehook = _unraisable
 
 
-@contextmanager
-def command_runs() -> Iterator[None]:
+class command_runs:  # noqa: N801 - used as a function is
     """Says that a command runs in the block: Ctrl-C is raised, and what is half done is wound up.
 
     Once it is wound up the process ends at once: threads and libraries that are still at work have
     nothing to say any more, nor has an error that some library made of the interrupt. Where Ctrl-C
     was not taken over, `KeyboardInterrupt` goes on.
     """
-    before, _state.running = _state.running, True
-    try:
-        yield
-    except BaseException as error:
-        if _state.installed and (_state.presses or isinstance(error, KeyboardInterrupt)):
+
+    def __enter__(self) -> None:
+        self._before, _state.running = _state.running, True
+
+    def __exit__(self, _class: object, error: object, _traceback: object) -> None:
+        interrupted = _state.presses or isinstance(error, KeyboardInterrupt)
+        if _state.installed and error is not None and interrupted:
             _leave()
-        raise
-    finally:
-        _state.running = before
+        _state.running = self._before
 
 
-def _leave() -> None:
-    """Writes the line, once, and ends the process at once."""
-    if not _state.told:
-        _state.told = True
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, RuntimeError, AttributeError):
-                stream.flush()
-        with suppress(OSError):
-            os.write(_state.stderr, f"{LINE}\n".encode())
-    os._exit(INTERRUPTED)
+def end() -> None:
+    """Says that all is done: Ctrl-C while Python winds itself up would end it without a word."""
+    if _state.installed:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def redirect_line(descriptor: int) -> None:
@@ -95,43 +89,47 @@ def redirect_line(descriptor: int) -> None:
     _state.stderr = descriptor
 
 
-@contextmanager
-def held_back() -> Iterator[None]:
+class held_back:  # noqa: N801 - used as a function is
     """Ctrl-C waits for the end of the block, which must be short; a second one ends the process.
 
     In other threads than the main one it changes nothing: Ctrl-C is never raised there.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _state.depth += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self) -> None:
+        import threading
+
+        self._ours = threading.current_thread() is threading.main_thread()
+        if self._ours:
+            _state.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if not self._ours:
+            return
         _state.depth -= 1
         if not _state.depth and _state.pending:
             _state.pending = False
             _interrupt()
 
 
-@contextmanager
-def kept_from_children() -> Iterator[None]:
+class kept_from_children(held_back):  # noqa: N801 - used as a function is
     """For starting child processes: they never get Ctrl-C, not even in their first moment.
 
     The signal is blocked while they start, and a child is born with its parent's mask. A spawned
     child reads from a pipe what it is to do: its parent must not be torn away before that is said.
     """
-    with held_back():
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def __enter__(self) -> None:
+        super().__enter__()
         _state.starting = True
-        try:
-            yield
-        finally:
-            _state.starting = False
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def __exit__(self, *_: object) -> None:
+        _state.starting = False
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        super().__exit__()
 
 
-def _handle(_signal: int, _frame: Any) -> None:
+def _handle(_signal: int, _frame: FrameType | None) -> None:
     _state.presses += 1
     if _state.depth and (_state.presses == 1 or _state.starting):
         _state.pending = True
@@ -145,7 +143,23 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def _unraisable(told: Any) -> None:
+def _leave() -> None:
+    """Writes the line, once, and ends the process at once."""
+    if not _state.told:
+        _state.told = True
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, RuntimeError, AttributeError):
+                continue  # closed, full, in the middle of a write, or not there
+        try:
+            os.write(_state.stderr, f"{LINE}\n".encode())
+        except OSError:
+            os._exit(INTERRUPTED)  # nobody is there to read it
+    os._exit(INTERRUPTED)
+
+
+def _unraisable(told: sys.UnraisableHookArgs) -> None:
     """A callback from C or a destructor cannot pass Ctrl-C on: then the process ends at once."""
     if isinstance(told.exc_value, KeyboardInterrupt):
         _leave()

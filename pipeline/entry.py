@@ -10,4 +10,7 @@ def main() -> None:
     interrupts.install()
     from pipeline.cli import main as run
 
-    run()
+    try:
+        run()
+    finally:
+        interrupts.end()
