@@ -60,7 +60,7 @@ def install() -> None:
     sys.unraisablehook = _unraisable
 
 
-class command_runs:  # noqa: N801 - used as a function is
+class command_runs:
     """Says that a command runs in the block: Ctrl-C is raised, and what is half done is wound up.
 
     Once it is wound up the process ends at once: threads and libraries that are still at work have
@@ -89,7 +89,7 @@ def redirect_line(descriptor: int) -> None:
     _state.stderr = descriptor
 
 
-class held_back:  # noqa: N801 - used as a function is
+class held_back:
     """Ctrl-C waits for the end of the block, which must be short; a second one ends the process.
 
     In other threads than the main one it changes nothing: Ctrl-C is never raised there.
@@ -111,7 +111,7 @@ class held_back:  # noqa: N801 - used as a function is
             _interrupt()
 
 
-class kept_from_children(held_back):  # noqa: N801 - used as a function is
+class kept_from_children(held_back):
     """For starting child processes: they never get Ctrl-C, not even in their first moment.
 
     The signal is blocked while they start, and a child is born with its parent's mask. A spawned

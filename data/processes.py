@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -43,14 +44,27 @@ def process_pool(
         initializer: what each does first.
         arguments: of it.
     """
-    # It sets Ctrl-C free again as it starts, so it is started before any child is.
-    resource_tracker.ensure_running()
+    start_tracker()
     return Pool(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
         initargs=(initializer, arguments),
     )
+
+
+def start_tracker() -> None:
+    """Starts the process that tidies up after `multiprocessing`, before any child is started.
+
+    Starting it sets Ctrl-C free again, whoever held it back. After a second Ctrl-C it finds
+    semaphores that nobody gave back: it removes them, and need not tell the user of it.
+    """
+    quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
+    sys.warnoptions.append(quiet)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(quiet)
 
 
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import signal
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from data.errors import StoreError
 from data.hush import discard_stderr
 from data.interrupts import kept_from_children
+from data.processes import start_tracker
 from features.preamble import LaterVersionError
 from features.recipe import sequence_key
 from features.shard import Shard
@@ -78,7 +78,7 @@ def _open_in_child(path: Path) -> Shard | None:
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit threads and locks
     mine, theirs = spawn.Pipe(duplex=False)
     child = spawn.Process(target=_child, args=(theirs, path), daemon=True)
-    resource_tracker.ensure_running()
+    start_tracker()
     with kept_from_children():
         child.start()
     theirs.close()
