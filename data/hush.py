@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.interrupts import held_back, redirect_line
+from data.interrupts import held_back, redirect_line, was_pressed
 
 
 class _Redirect:
@@ -114,7 +114,7 @@ def hushed_stderr() -> Iterator[None]:
             entered = True
         yield
     except Exception:
-        failed = True
+        failed = not was_pressed()
         raise
     finally:
         if entered:

@@ -84,6 +84,11 @@ def end() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def was_pressed() -> bool:
+    """Whether Ctrl-C was pressed: what a library says from then on is of no interest."""
+    return _state.presses > 0
+
+
 def redirect_line(descriptor: int) -> None:
     """Where the line goes while file descriptor 2 is turned away."""
     _state.stderr = descriptor
@@ -109,6 +114,17 @@ class held_back:
         if not _state.depth and _state.pending:
             _state.pending = False
             _interrupt()
+
+
+class not_swallowed:
+    """Ctrl-C that a library swallows in the block, as imports may, is raised again at its end."""
+
+    def __enter__(self) -> None:
+        self._presses = _state.presses
+
+    def __exit__(self, _class: object, error: object, _traceback: object) -> None:
+        if _state.presses > self._presses and error is None:
+            raise KeyboardInterrupt
 
 
 class kept_from_children(held_back):
