@@ -52,9 +52,10 @@ class _Redirect:
     def _turn_away(self) -> None:
         """Where it cannot be done, because there is no stderr for one, nothing is."""
         self.failed = False
+        if sys.stderr is None:  # it was closed at the start: descriptor 2 may be any file by now
+            return
         try:
-            if sys.stderr is not None:
-                sys.stderr.flush()
+            sys.stderr.flush()
             kept = os.dup(2)
         except (OSError, ValueError):
             return

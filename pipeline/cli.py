@@ -27,7 +27,8 @@ class Commands(TyperGroup):
         try:
             with command_runs():
                 result = super().invoke(ctx)
-                sys.stdout.flush()  # a full disk behind `>` is told here, or by no line at all
+                if sys.stdout is not None:  # a full disk behind `>` is told here, or by no line
+                    sys.stdout.flush()
                 return result
         except UnmaskError as error:
             complain(error)
