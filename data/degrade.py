@@ -158,7 +158,6 @@ class Copy:
             VideoError: the source cannot be read, or takes too long.
         """
         info = probe(self.source)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         transcode(
             self.source,
             self.path,

@@ -22,8 +22,6 @@ from PIL import Image
 from data.errors import ToolError
 from data.hush import hushed_stderr
 
-LOADING = threading.Lock()
-"""One thread at a time turns stderr away."""
 OVERLAP = 0.3
 """Detections that share more than this (IoU) are one face."""
 
@@ -172,7 +170,7 @@ def _anchors(model: Model) -> NDArray[np.float32]:
 
 def load_interpreter(model: bytes) -> Any:
     """One thread: videos run side by side already."""
-    with LOADING, hushed_stderr():  # it announces its delegate each time
+    with hushed_stderr():  # it announces its delegate each time
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=model, num_threads=1)

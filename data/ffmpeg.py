@@ -18,7 +18,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -31,7 +30,9 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import OutputError, ToolError, VideoError
+from data.atomic_files import atomic_file
+from data.errors import ToolError, VideoError
+from data.system_errors import FULL, TOO_LARGE, cannot_write
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpegts,mpeg,mpegvideo,flv,asf,ogg,"
@@ -378,7 +379,7 @@ def encode(
     stream = ffmpeg.input(
         "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
     )
-    with _whole(path) as unfinished:
+    with atomic_file(path, suffix=".mp4") as unfinished:
         command = [str(find_tools().ffmpeg), "-hide_banner", "-nostats", "-loglevel"]
         command += ["level+warning", *_h264(stream, unfinished, crf, preset).get_args(), "-y"]
         with Child(command, timeout_seconds=timeout_seconds, stdin=True) as child:
@@ -421,7 +422,7 @@ def transcode(
     stream = ffmpeg.input("-", **options)[str(stream_index)]
     for name, settings in chain:
         stream = stream.filter(name, **settings)
-    with _whole(target) as unfinished:
+    with atomic_file(target, suffix=".mp4") as unfinished:
         output = _h264(stream, unfinished, crf, preset, fps_mode="passthrough", map_metadata=-1)
         command = [
             *(str(find_tools().ffmpeg), "-nostdin", "-hide_banner", "-nostats"),
@@ -451,32 +452,19 @@ def _h264(stream: Any, path: Path, crf: int, preset: str, **more: Any) -> Any:
     )
 
 
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when the block ends well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=".mp4", dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-
-
 def _refuse_unwritten(child: Child, path: Path) -> None:
     """Waits for an encoder and refuses what it did not finish.
 
     Raises:
-        OutputError: the disk is full.
+        OutputError: the disk is full, or takes no file so large.
         VideoError: timeout or decode_error.
     """
     code = child.wait()
     if child.timed_out:
         raise VideoError("timeout", f"encoding took more than {child.timeout_seconds:.0f} s")
-    if code != 0 and "No space left" in child.stderr_tail:
-        raise OutputError(f"cannot write {path}: no space left; free some and run again")
+    for number in FULL | TOO_LARGE if code != 0 else ():
+        if os.strerror(number) in child.stderr_tail:
+            raise cannot_write(path, OSError(number, os.strerror(number)))
     if code != 0:
         raise VideoError(
             "decode_error", f"{path.name} could not be encoded", stderr_tail=child.stderr_tail

@@ -7,18 +7,28 @@ the steps.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import (
+    as_json,
+    check_folder_writable,
+    follow,
+    is_mount_point,
+    make_folder,
+    refuse_other_kind,
+    sync_folder,
+    sync_tree,
+    write_plain,
+)
 from data.errors import InputError, OutputError, StoreError
 from data.siblings import make_sibling, recover, swap
+from data.system_errors import cannot_read, cannot_write, is_of_writing, writing
 
 
 @contextmanager
@@ -33,25 +43,20 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
-    folder = folder.resolve() if folder.is_symlink() else folder  # the link is the user's own
-    recover(folder)
+    target = follow(folder)  # the link is the user's own
+    recover(target)
     check_replaceable(folder, marker=marker)
-    try:
-        new, lock = make_sibling(folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
+    with writing(folder):
+        new, lock = make_sibling(target)
     try:
         yield new
-        for path in sorted(new.iterdir()):
-            _sync(path)
-        _sync(new)
-        swap(new, folder)
-        _sync(folder.parent)
+        sync_tree(new)
+        swap(new, target)
+        sync_folder(target.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"cannot write {folder}: {reason}; free some space or choose another"
-        ) from error
+        if not is_of_writing(error, new):
+            raise cannot_read(error.filename, error) from error
+        raise cannot_write(folder, error) from error
     finally:
         try:
             shutil.rmtree(new, ignore_errors=True)
@@ -65,31 +70,26 @@ def check_replaceable(folder: Path, *, marker: str) -> None:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; choose another place to write to")
-    if folder.is_dir() and not (folder / marker).exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror}; choose another") from error
-
-
-def _sync(path: Path) -> None:
-    """Forces a file or folder to disk; some file systems refuse it for folders."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+    target = follow(folder)
+    refuse_other_kind(folder, target)
+    with writing(folder):
+        if target.is_dir():
+            if not (target / marker).exists() and any(target.iterdir()):
+                raise OutputError(
+                    f"{folder} holds other files and no {marker}; choose an empty folder"
+                )
+            if target.name in ("", "..") or is_mount_point(target):
+                raise OutputError(
+                    f"{folder} is a mount point or the current folder, which cannot be replaced; "
+                    "give a folder inside it"
+                )
+        make_folder(target.parent)
+    check_folder_writable(target.parent, what=folder)
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:
-    """Writes plain facts, sorted, one newline at the end; a NaN is our bug and raises."""
-    path.write_text(json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
+    """Writes plain facts into a folder that is still hidden; a NaN is our bug and raises."""
+    write_plain(path, as_json(facts))
 
 
 def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:

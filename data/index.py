@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from data.probe import VideoInfo
 from data.published import assign_splits, straddling
 from data.split import SplitConfig
 from data.stems import same_stem, stem_warning
+from data.system_errors import reason
 
 GROUPINGS = ("names", "stem")
 """What `index --group-by` takes."""
@@ -72,6 +73,7 @@ def index(
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
     group_by: str = "names",
+    begin: Callable[[Path], None] | None = None,
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
 
@@ -84,6 +86,7 @@ def index(
         progress: show a bar; None shows it on a terminal.
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
+        begin: called with the data set's root once it is known, before any video is read.
         near_duplicates: put videos of the same pictures into one group; decodes each video.
         group_by: one of GROUPINGS: "names" as `data.groups` reads them; "stem" puts names that
             differ by a number alone into one group, too.
@@ -96,6 +99,8 @@ def index(
     if group_by not in GROUPINGS:
         raise ConfigError(f"--group-by must be {' or '.join(GROUPINGS)}, got {group_by!r}")
     chosen, listing = read_layout(root, layout)
+    if begin is not None:
+        begin(listing.root)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
@@ -178,7 +183,7 @@ def _look(
         except VideoError as error:
             return error
         except OSError as error:
-            return VideoError("unreadable", f"cannot read the file: {error.strerror}")
+            return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
     quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
@@ -187,8 +192,8 @@ def _look(
         total = len(listing.entries)
         return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
     finally:
-        # After Ctrl-C what is in flight ends, what waits does not start, what is known is kept.
-        pool.shutdown(cancel_futures=True)
+        # After Ctrl-C what waits does not start, and what is known is kept.
+        pool.shutdown(wait=False, cancel_futures=True)
         digests.save()
 
 

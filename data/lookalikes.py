@@ -80,7 +80,7 @@ def fingerprints(
         found = pool.map(look, paths)
         return list(tqdm(found, total=len(paths), desc="hashes", unit="video", disable=quiet))
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def alike(

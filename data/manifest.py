@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
-import secrets
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 
-from data.errors import InputError, OutputError
+from data.atomic_files import write_text
+from data.errors import InputError
 
 SPLITS = ("train", "val", "test")
 LABEL_NAMES = ("real", "fake")
@@ -172,27 +170,6 @@ class Manifest:
             told = ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
             lines.append(f"methods of the fakes: {told}")
         return lines
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[str]:

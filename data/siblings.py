@@ -17,6 +17,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.atomic_files import shortened
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
 _OLD = ".old"
@@ -30,7 +32,7 @@ def make_sibling(folder: Path) -> tuple[Path, int]:
         OSError: it cannot be made.
     """
     while True:
-        new = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+        new = folder.parent / f".{shortened(folder.name)}.{secrets.token_hex(4)}"
         new.mkdir()
         lock = os.open(new, os.O_RDONLY)
         with contextlib.suppress(OSError):  # no locks here: then nobody can take it away, either
@@ -94,7 +96,8 @@ def recover(folder: Path) -> None:
     Nothing that a living process holds is touched, nor what is called otherwise, nor a link. Where
     it cannot be known, because the file system has no locks, nothing is done.
     """
-    pattern = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}({re.escape(_OLD)})?")
+    name = re.escape(shortened(folder.name))
+    pattern = re.compile(rf"\.{name}\.[0-9a-f]{{8}}({re.escape(_OLD)})?")
     try:
         found = [path for path in folder.parent.iterdir() if pattern.fullmatch(path.name)]
     except OSError:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from data.atomic_files import sync_folder
 from data.errors import StoreError
 from features.layout import leftovers_in, recipe_of, sealed_in
 from features.lock import hold_lock
 from features.recipe import canonical
-from features.sealing import seal_shard, sync_folder, writing
+from features.sealing import seal_shard, writing
 from features.shard import Shard, StoredSequence
 from features.store import SHARD_BYTES
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import write_text
 from data.errors import InputError, StoreError
 from data.folders import read_json, replace_folder, write_json
 from features.damage import Problem, shard_problems
@@ -59,14 +60,18 @@ class Failure:
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """Writes failures.csv; with no failure, its header alone."""
+    """Writes failures.csv; with no failure, its header alone.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "class", "message", "stderr"])
     for row in sorted(failures, key=lambda failure: failure.path):
         cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
         writer.writerow([_printable(cell) for cell in cells])
-    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+    write_text(path, text.getvalue())
 
 
 def _printable(text: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data.atomic_files import name_file, sync_file, sync_folder
 from data.errors import StoreError
 from features.layout import (
     copies_of,
@@ -27,7 +28,7 @@ from features.layout import (
 from features.lock import hold_lock
 from features.preamble import LaterVersionError
 from features.salvage import intact_videos, open_shard
-from features.sealing import name_file, seal_shard, sync_folder, writing
+from features.sealing import seal_shard, writing
 from features.shard import Shard, file_sha256
 
 Action = Literal["restored", "rescued", "removed", "left"]
@@ -257,8 +258,7 @@ def restore(copy: Path, folder: Path) -> Path:
         if file_sha256(temporary) != sha256_of(copy):
             temporary.unlink()
             raise StoreError(f"{copy} cannot be copied whole; check the disk") from None
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync_file(temporary)
         temporary.chmod(0o444)
     name_file(temporary, folder / copy.name)
     return folder / copy.name

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.errors import OutputError, StoreError
-from data.folders import replace_folder
+from data.errors import StoreError
+from data.folders import check_replaceable, replace_folder
+from data.system_errors import cannot_write
 from features.layout import INDEX
 from features.published import entry_of, link_or_copy, read_index, write_index
 from features.recipe import Recipe
@@ -36,6 +37,8 @@ def repair_published(
         StoreError: the index is damaged: what belongs there is not known.
         OutputError: it cannot be written; the old folder is as it was.
     """
+    if not dry_run:
+        check_replaceable(folder, marker=INDEX)
     facts = read_index(folder)
     try:
         recipe = Recipe.from_json(facts["recipe"])
@@ -103,4 +106,4 @@ def _carry(source: str, target: str) -> str:
     try:
         return str(link_or_copy(Path(source), Path(target)))
     except OSError as error:
-        raise OutputError(f"cannot carry {source} over: {error.strerror or error}") from error
+        raise cannot_write(target, error) from error

@@ -9,13 +9,15 @@ with the rows. So damage of a few bytes costs the few videos that it hit.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from data.errors import StoreError
+from data.hush import discard_stderr
+from data.interrupts import kept_from_children
+from data.processes import start_tracker
 from features.preamble import LaterVersionError
 from features.recipe import sequence_key
 from features.shard import Shard
@@ -76,7 +78,9 @@ def _open_in_child(path: Path) -> Shard | None:
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit threads and locks
     mine, theirs = spawn.Pipe(duplex=False)
     child = spawn.Process(target=_child, args=(theirs, path), daemon=True)
-    child.start()
+    start_tracker()
+    with kept_from_children():
+        child.start()
     theirs.close()
     ready, got = False, None
     try:
@@ -107,7 +111,7 @@ def _child(pipe: Connection, path: Path) -> None:
     # Should the parent be killed meanwhile, a child that HDF5 holds must not spin for ever.
     seconds = int(2 * TIMEOUT_SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # HDF5's last words are no use to anyone
+    discard_stderr()  # HDF5's last words are no use to anyone
     pipe.send(True)
     try:
         pipe.send(Shard.unchecked(path))

@@ -6,14 +6,17 @@ of borg. What replaces something is durable before the other is removed.
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from data.errors import OutputError
+from data import system_errors
+from data.atomic_files import check_out_folder, name_file
 from features.recipe import Recipe
 from features.shard import StoredSequence, file_sha256, write_shard
+
+KEPT = ", or take another store by --store; finished videos are kept"
+"""What a message about a store ends with."""
 
 
 def seal_shard(
@@ -46,29 +49,15 @@ def seal_shard(
     return path
 
 
-def name_file(temporary: Path, path: Path) -> None:
-    """Gives a finished file its name, for good."""
-    os.replace(temporary, path)
-    sync_folder(path.parent)
+def writing(folder: Path) -> AbstractContextManager[None]:
+    """Turns what the system says against writing a store into one line with a remedy."""
+    return system_errors.writing(f"the store {folder}", then=KEPT)
 
 
-def sync_folder(folder: Path) -> None:
-    """Forces a folder's entries to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems refuse, and keep it anyway
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+def check_store(root: Path) -> None:
+    """Refuses early a store that cannot be written; makes nothing.
 
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns what the system says against writing into one line with a remedy."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the store {folder}: {error.strerror or error}; free some space or "
-            "choose another by --store, finished videos are kept"
-        ) from error
+    Raises:
+        OutputError: it is no folder, or no file can be made there.
+    """
+    check_out_folder(root)

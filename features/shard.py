@@ -24,7 +24,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import OutputError, StoreError
+from data.errors import StoreError
+from data.system_errors import cannot_write
 from features.preamble import FORMAT, SIZE_BYTES, VERSION, Preamble, header_sha256, read_preamble
 from features.recipe import Recipe, canonical
 from features.sink import Sink
@@ -123,10 +124,7 @@ def write_shard(
             os.fsync(handle.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path.parent}: {error.strerror or error}; free some space and run "
-            "again, finished videos are kept"
-        ) from error
+        raise cannot_write(path.parent, error, then="; finished videos are kept") from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -7,12 +7,12 @@ was left alone. The habits are borg's: temporary file, fsync, rename, fsync of t
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from data.atomic_files import make_folder, name_file, sync_file
 from data.errors import StoreError
 from features.damage import shard_problems
 from features.layout import OURS, SHARDS, STAGING, sha256_of
@@ -20,7 +20,7 @@ from features.lock import hold_lock
 from features.preamble import LaterVersionError
 from features.published import link_or_copy
 from features.recipe import Recipe, sequence_key
-from features.sealing import name_file, seal_shard, writing
+from features.sealing import seal_shard, writing
 from features.shard import Shard, StoredSequence, write_shard
 
 SHARD_BYTES = 256 << 20
@@ -77,8 +77,8 @@ class FeatureStore:
         self._queued: set[str] = set()  # in the order, or pending
         self._pending_bytes = 0
         with writing(self.folder):
-            self._staging.mkdir(parents=True, exist_ok=True)
-            self._sealed.mkdir(exist_ok=True)
+            make_folder(self._staging)
+            make_folder(self._sealed)
             self._lock = hold_lock(self.folder)
         try:
             with writing(self.folder):
@@ -136,8 +136,7 @@ class FeatureStore:
                 temporary.unlink()
                 return False
             temporary.chmod(0o444)
-            with temporary.open("rb") as handle:
-                os.fsync(handle)
+            sync_file(temporary)
             name_file(temporary, target)
         self._know(Shard(target))
         return True

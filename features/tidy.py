@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from data.atomic_files import sync_folder
 from data.errors import StoreError
 from features.layout import SHARDS, STAGING, leftovers_in, recipe_of, sealed_in, staged_in
 from features.lock import LOCK
 from features.preamble import LaterVersionError
-from features.sealing import sync_folder, writing
+from features.sealing import writing
 from features.shard import Shard
 from features.usage import Usage
 

@@ -23,6 +23,7 @@ from data.errors import OutputError, VideoError
 
 if TYPE_CHECKING:
     from data.frames import Frames
+from data.system_errors import reason, write_remedy
 
 
 class Labelled(Protocol):
@@ -190,5 +191,5 @@ def reserve(path: Path) -> None:
             size = path.stat().st_size / 1e9
             raise OutputError(
                 f"{path.parent.parent} has no room for {size:.1f} GB of face crops "
-                f"({error.strerror}); free some space or lower finetune.frames_per_video"
+                f"({reason(error)}); {write_remedy(error)}, or lower finetune.frames_per_video"
             ) from error

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import OutputError
+from data.atomic_files import atomic_file
 
 if TYPE_CHECKING:
     from models.clips import Clips
@@ -78,7 +78,6 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
     """
-    new = path.with_suffix(".tmp")
     arrays = {f"state_{row}": value for row, value in enumerate(checkpoint.state)}
     arrays |= {
         f"best_{epoch}_{row}": value
@@ -87,17 +86,9 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     }
     facts = {"key": key, "history": checkpoint.history, "best": list(checkpoint.best)}
     text = json.dumps(facts)
-    try:
-        with new.open("wb") as file:
-            np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write the checkpoint {path}: {error.strerror}; free some space"
-        ) from error
+    kept = ", the run goes on from its last epoch"
+    with atomic_file(path, also=kept) as new, new.open("wb") as file:
+        np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
 
 def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
@@ -119,7 +110,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
 
 def remove_checkpoint(path: Path) -> None:
     """Removes it, and what a kill while writing left."""
-    for left in (path, path.with_suffix(".tmp")):
+    for left in (path, *path.parent.glob(f".{escape(path.name)}.????????")):
         left.unlink(missing_ok=True)
 
 

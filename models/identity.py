@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import InputError, StoreError
-from data.folders import read_json, write_json
+from data.atomic_files import as_json, write_text
+from data.errors import InputError, OutputError, StoreError
+from data.folders import read_json
 from features.batches import Encoder
 
 if TYPE_CHECKING:
@@ -117,15 +117,14 @@ def remember(
         known = dict(read_json(memory, MEMORY_FORMAT, 1)["known"])
     known[key] = {"name": identity.name, "digest": identity.digest, "dim": identity.dim}
     facts = {"format": MEMORY_FORMAT, "version": 1, "known": known}
-    temporary = memory.with_name(f".{memory.name}.{secrets.token_hex(4)}")
-    with suppress(OSError):  # it only saves time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_json(temporary, facts)
-        os.replace(temporary, memory)
+    with suppress(OutputError):  # it only saves time
+        write_text(memory, as_json(facts))
 
 
 def copy_backbone(folder: Path, to: Path) -> None:
-    """Copies a folder of weights: its record and the file that the record names.
+    """Copies a folder of weights into one that is still hidden: record and file of weights.
+
+    `data.folders.replace_folder` makes them durable, with all that is in its folder.
 
     Raises:
         StoreError: the record names no file.

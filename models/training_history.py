@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from data.atomic_files import as_csv, write_plain
 from data.folders import write_json
 
 COLUMNS = ("epoch", "loss", "auc", "val_loss", "val_auc")
@@ -29,10 +29,8 @@ def write_history(folder: Path, heads: Mapping[str, Learnt]) -> None:
         heads: by kind; the first one is the one that gives verdicts.
     """
     first = next(iter(heads.values()))
-    with (folder / "history.csv").open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([row[key] for key in COLUMNS] for row in first.history)
+    rows = ([row[key] for key in COLUMNS] for row in first.history)
+    write_plain(folder / "history.csv", as_csv(COLUMNS, rows))
     facts = {}
     for kind, head in heads.items():
         if head.history:

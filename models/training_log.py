@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data.errors import OutputError
+from data.atomic_files import check_out_folder, make_folder
+from data.system_errors import writing
 from models.quiet import tf
 
 HEAD = f"{'epoch':>6}{'loss':>9}{'AUC':>8}{'val loss':>10}{'val AUC':>9}{'seconds':>9}"
@@ -36,14 +37,11 @@ class TrainingLog:
 
     def __enter__(self) -> TrainingLog:
         if self._folder is not None:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+            check_out_folder(self._folder)
+            with writing(self._folder):
+                make_folder(self._folder)
                 for old in self._folder.glob("events.out.tfevents.*"):
                     old.unlink()  # two runs in one folder would be drawn as one
-            except OSError as error:
-                raise OutputError(
-                    f"cannot write {self._folder}: {error.strerror}; choose another --tensorboard"
-                ) from error
             self._writer = tf.summary.create_file_writer(str(self._folder))
         if self._live:
             print(f"{self._name}\n{HEAD}", file=sys.stderr)

@@ -22,9 +22,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from data.atomic_files import check_output, write_text
 from data.errors import LeakError, plain
 from data.lookalikes import alike, fingerprints
-from data.manifest import SPLITS, Manifest, Video, write_text
+from data.manifest import SPLITS, Manifest, Video
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata
 from pipeline.audit_page import render_audit
@@ -73,7 +74,10 @@ def audit_manifest(
 
     Raises:
         LeakError: something straddles the splits, and `strict` is true.
+        OutputError: the page cannot be written.
     """
+    if out is not None:
+        check_output(out)
     found = audit(Manifest.read(path, root=root), hashes=hashes, workers=workers)
     if out is not None:
         write_text(out, render_audit(found, str(path)))

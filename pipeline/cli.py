@@ -6,21 +6,18 @@ which is imported inside the command, so that `unmask --help` answers without lo
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from data.errors import OutputError, UnmaskError, plain
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: finished work is kept."""
-
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+from data.errors import UnmaskError, plain
+from data.interrupts import INTERRUPTED, LINE, command_runs
+from data.system_errors import as_users_error
 
 
 class Commands(TyperGroup):
@@ -28,18 +25,23 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with command_runs():
+                result = super().invoke(ctx)
+                if sys.stdout is not None:  # a full disk behind `>` is told here, or by no line
+                    sys.stdout.flush()
+                return result
         except UnmaskError as error:
             complain(error)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            typer.echo("unmask: interrupted; finished work is kept", err=True)
+            typer.echo(LINE, err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
-            if error.errno not in UNWRITABLE:
+            told = as_users_error(error)
+            if told is None:  # a bug of ours, or a reader of our output that went away
                 raise
-            complain(OutputError(unwritable(error)))
-            raise typer.Exit(OutputError.exit_code) from error
+            complain(told)
+            raise typer.Exit(told.exit_code) from error
 
 
 def complain(error: UnmaskError) -> None:
@@ -47,14 +49,6 @@ def complain(error: UnmaskError) -> None:
     typer.echo(f"unmask: {plain(str(error))}", err=True)
     for note in getattr(error, "__notes__", []):
         typer.echo(f"  {plain(note)}", err=True)
-
-
-def unwritable(error: OSError) -> str:
-    """One line that says what could not be written, why, and what to do."""
-    remedy = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "choose another"
-    return (
-        f"cannot write {error.filename or 'the output'}: {error.strerror}; {remedy} and run again"
-    )
 
 
 app = typer.Typer(
@@ -752,7 +746,7 @@ def load(params: Path | None, overrides: list[str] | None) -> Any:
 
 
 def main() -> None:
-    """Entry point of the command `unmask`."""
+    """Runs the command line; `pipeline.entry` calls it."""
     app(prog_name="unmask")
 
 

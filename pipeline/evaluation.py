@@ -115,6 +115,7 @@ def evaluate_bundle(
         MismatchError: the features are not the bundle's.
         DatasetError: nothing to evaluate, or one class only.
     """
+    check_replaceable(out, marker=METRICS)
     opened = Bundle.load(bundle)
     stored = Features(features)
     warn(opened.check_recipe(stored.recipe.to_json()))
@@ -123,7 +124,6 @@ def evaluate_bundle(
         rows = replace(rows, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    check_replaceable(out, marker=METRICS)
     sequences = load_sequences(stored, videos)
     if not len(sequences):
         raise DatasetError(f"{features} has no features of the {split} split of {manifest}")

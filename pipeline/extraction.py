@@ -36,6 +36,7 @@ from features.layout import INDEX
 from features.outdated import count_outdated, tell_outdated
 from features.published import publish
 from features.recipe import Recipe, sequence_key
+from features.sealing import check_store
 from features.store import FeatureStore
 from features.summary import ExtractSummary, where_time_went
 from features.views import Views
@@ -78,8 +79,9 @@ def extract_features(
     check_engine(engine, address, workers)
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
-    named = named_videos(source, root)
     check_replaceable(out, marker=INDEX)  # hours early
+    check_store(store)
+    named = named_videos(source, root)
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
     jobs, failures = make_jobs(named, digests, views=wanted.views.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from data.digests import DigestCache
@@ -22,7 +23,7 @@ def forge_videos(
         InputError: no real video, or the folder holds anything else.
         TooManyFailuresError: more failed than forge.max_failures allows; the rest is kept.
     """
-    if out.resolve() == (reals.parent if reals.is_file() else reals).resolve():
+    if os.path.realpath(out) == os.path.realpath(reals.parent if reals.is_file() else reals):
         raise InputError(f"{out} holds the real videos; write the forgeries to another folder")
     summary = forge(
         reals,

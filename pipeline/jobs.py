@@ -13,6 +13,7 @@ from data.errors import (
 )
 from data.layouts.listing import is_video, walk
 from data.manifest import Manifest, Video
+from data.system_errors import reason
 from features.job import Job
 from features.published import Failure
 from pipeline.machine import cores
@@ -52,14 +53,17 @@ def make_jobs(
     found = digest_all(named, digests)
     for (name, path, video), sha256 in zip(named, found, strict=True):
         if isinstance(sha256, OSError):
-            problem = VideoError("unreadable", f"cannot read the file: {sha256.strerror}")
-            failures.append(failure_row(name, problem))
+            failures.append(failure_row(name, unreadable(sha256)))
             continue
         if video is not None and video.sha256 != sha256:
             problem = VideoError("unreadable", "the file changed since it was indexed; index again")
             failures.append(failure_row(name, problem))
             continue
-        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        try:
+            seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        except OSError as error:  # it was there when it was digested, and is gone
+            failures.append(failure_row(name, unreadable(error)))
+            continue
         learnt = video is not None and video.split == "train"
         jobs.append(
             Job(
@@ -91,8 +95,16 @@ def digest_all(
     paths = [path for _, path, _ in named]
     size = max(1, len(paths) // 256)
     runs = [paths[start : start + size] for start in range(0, len(paths), size)]
-    with ThreadPoolExecutor(cores()) as pool:
+    pool = ThreadPoolExecutor(cores())
+    try:
         return [one for run in pool.map(lambda run: list(map(digest, run)), runs) for one in run]
+    finally:  # after Ctrl-C nobody waits for a large file to be read to its end
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def unreadable(error: OSError) -> VideoError:
+    """What the system says against reading a video."""
+    return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
 
 def failure_row(path: str, error: VideoError) -> Failure:

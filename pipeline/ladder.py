@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import as_csv, write_plain
 from data.degrade import Rung
 from data.errors import plain
 from data.folders import write_json
@@ -92,23 +92,18 @@ COLUMNS = ("auc", "balanced_accuracy", "recall_fake", "recall_real")
 def write_ladder(ladder: Ladder, new: Path, page: str) -> None:
     """Writes robustness.json, robustness.csv, failures.csv and report.html into a folder."""
     write_json(new / MARKER, ladder.to_json())
-    with (new / "robustness.csv").open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        ends = ("", "_low", "_high")
-        names = [name + end for name in (*COLUMNS, "auc_drop") for end in ends]
-        writer.writerow(["rung", "family", "severity", "videos", "failed", *names])
-        for step in ladder.steps:
-            facts = step.to_json()
-            writer.writerow([step.rung.name, step.rung.family, step.rung.severity,
-                             facts.get("videos", 0), step.failed,
-                             *(facts.get(name, "") for name in names)])  # fmt: skip
-    with (new / "failures.csv").open(
-        "w", encoding="utf-8", newline="", errors="backslashreplace"
-    ) as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["rung", "path", "class", "message"])
-        writer.writerows((rung, f.path, f.failure, f.message) for rung, f in ladder.failures)
-    (new / "report.html").write_text(page, encoding="utf-8")
+    names = [name + end for name in (*COLUMNS, "auc_drop") for end in ("", "_low", "_high")]
+    rows = []
+    for step in ladder.steps:
+        facts = step.to_json()
+        rows.append([step.rung.name, step.rung.family, step.rung.severity,
+                     facts.get("videos", 0), step.failed,
+                     *(facts.get(name, "") for name in names)])  # fmt: skip
+    header = ["rung", "family", "severity", "videos", "failed", *names]
+    write_plain(new / "robustness.csv", as_csv(header, rows))
+    failed = ((rung, f.path, f.failure, f.message) for rung, f in ladder.failures)
+    write_plain(new / "failures.csv", as_csv(["rung", "path", "class", "message"], failed))
+    write_plain(new / "report.html", page)
 
 
 def told(ladder: Ladder) -> list[str]:

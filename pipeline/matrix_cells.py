@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import as_csv, write_plain
 from data.errors import plain
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
@@ -114,26 +114,24 @@ def write_matrix(matrix: Matrix, out: Path, page: str) -> None:
     metrics = [name + end for name in SHOWN for end in ends]
     with replace_folder(out, marker=MARKER) as new:
         write_json(new / MARKER, matrix.to_json())
-        with (new / "matrix.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(["bundle", "data set", "own", "videos", "groups", "failed", *metrics])
-            for cell in matrix.cells.values():
-                facts = cell.to_json()
-                writer.writerow([cell.bundle, cell.dataset, "yes" if cell.own else "no",
-                                 facts["videos"], facts["groups"], facts["failed"],
-                                 *(facts[name] for name in metrics)])  # fmt: skip
-        with (new / "predictions.csv").open(
-            "w", encoding="utf-8", newline="", errors="backslashreplace"
-        ) as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(["bundle", "data set", "path", "label", "group", "method", "score"])
-            for cell in matrix.cells.values():
-                these = cell.sequences
-                for row, score in enumerate(cell.scores):
-                    writer.writerow([cell.bundle, cell.dataset, these.paths[row],
-                                     LABEL_NAMES[int(these.labels[row])], these.groups[row],
-                                     these.methods[row], f"{score:.9g}"])  # fmt: skip
-        (new / "report.html").write_text(page, encoding="utf-8")
+        header = ["bundle", "data set", "own", "videos", "groups", "failed", *metrics]
+        rows: list[list[Any]] = []
+        for cell in matrix.cells.values():
+            facts = cell.to_json()
+            rows.append([cell.bundle, cell.dataset, "yes" if cell.own else "no",
+                         facts["videos"], facts["groups"], facts["failed"],
+                         *(facts[name] for name in metrics)])  # fmt: skip
+        write_plain(new / "matrix.csv", as_csv(header, rows))
+        header = ["bundle", "data set", "path", "label", "group", "method", "score"]
+        rows = []
+        for cell in matrix.cells.values():
+            these = cell.sequences
+            for row, score in enumerate(cell.scores):
+                rows.append([cell.bundle, cell.dataset, these.paths[row],
+                             LABEL_NAMES[int(these.labels[row])], these.groups[row],
+                             these.methods[row], f"{score:.9g}"])  # fmt: skip
+        write_plain(new / "predictions.csv", as_csv(header, rows))
+        write_plain(new / "report.html", page)
 
 
 def told(matrix: Matrix) -> list[str]:

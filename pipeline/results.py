@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.atomic_files import as_csv, write_plain
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from models.calibration import Calibration
@@ -208,14 +208,11 @@ def write_report(report: Report, out: Path, page: str) -> None:
             columns,
             ([row[column] for column in columns] for row in result.history),
         )
-        (new / "report.html").write_text(page, encoding="utf-8")
+        write_plain(new / "report.html", page)
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as handle:
-        writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    write_plain(path, as_csv(header, rows))
 
 
 def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:

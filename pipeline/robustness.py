@@ -16,16 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from data.atomic_files import check_out_folder, make_folder
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
 from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
+from data.system_errors import writing
 from features.job import Job
 from features.outdated import count_outdated, tell_outdated
 from features.published import Features, publish
 from features.recipe import sequence_key
+from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle
@@ -65,11 +68,14 @@ def measure_robustness(
     """
     check_split(split)
     chosen = choose_rungs(rungs)
+    check_replaceable(out, marker=MARKER)
+    check_store(store)
+    if keep is not None:
+        check_out_folder(keep)
     opened = Bundle.load(bundle)
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    check_replaceable(out, marker=MARKER)
     wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
@@ -99,7 +105,8 @@ def measure_robustness(
                 return read_frames(file, **more)
 
         if keep is not None:
-            keep.mkdir(parents=True, exist_ok=True)
+            with writing(keep):
+                make_folder(keep)
         for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
             warn(line)
         summary = run_extraction(

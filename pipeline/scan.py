@@ -18,10 +18,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data.atomic_files import write_text
 from data.errors import InputError, plain
-from data.manifest import write_text
 from data.pixels_version import PIXELS_VERSION
 from features.published import Failure, write_failures
+from features.sealing import check_store
 from models.bundle import Bundle
 from models.identity import file_sha256
 from pipeline.extraction import warn
@@ -29,7 +30,7 @@ from pipeline.jobs import named_videos
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
-from pipeline.scan_journal import Journal, Row, stamp_of, write_record
+from pipeline.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
 
 CHUNK = 256
@@ -72,6 +73,8 @@ def scan_folder(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
+    check_scan_folder(out)
+    check_store(store)
     videos = [
         Video(name=name, path=path, stamp=stamp_of(path))
         for name, path, _ in named_videos(folder, None)

@@ -30,7 +30,7 @@ from models.identity import Identity, LazyEncoder
 from pipeline.extraction import bundle_recipe
 from pipeline.jobs import DIGESTS, make_jobs
 from pipeline.machine import versions
-from pipeline.scan_journal import Row, Stamp
+from pipeline.scan_journal import Row, Stamp, stamp_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +176,8 @@ class Told:
         try:
             return self._read(path)
         finally:
-            self._tell(path, path.stat().st_size if path.exists() else 0)
+            stamp = stamp_of(path)  # it may be gone by now
+            self._tell(path, stamp[0] if stamp else 0)
 
     def rest(self, videos: Sequence[Video]) -> None:
         """Those that nobody had to read: known ones, copies, failures."""

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data.atomic_files import as_json, check_out_folder, check_output, write_text
 from data.errors import LockedError, OutputError
 from data.folders import read_json
-from data.manifest import write_text
 from data.pixels_version import PIXELS_VERSION
+from data.system_errors import cannot_write, writing
 from features.lock import hold_lock
 
 RECORD = "scan.json"
@@ -87,7 +88,8 @@ class Journal:
         self.rows: dict[str, Row] = {}
         self._prepare(out, what)
         try:
-            self._lock = hold_lock(out)
+            with writing(out):
+                self._lock = hold_lock(out)
         except LockedError as error:
             raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
         try:
@@ -98,7 +100,7 @@ class Journal:
             self._file.truncate(whole)
         except OSError as error:
             self._lock.close()
-            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+            raise cannot_write(self._path, error) from error
 
     def __enter__(self) -> Journal:
         return self
@@ -109,8 +111,7 @@ class Journal:
 
     def _prepare(self, out: Path, what: dict[str, str]) -> None:
         """Makes the folder, or checks that an older one is of the same scan."""
-        if out.exists() and not out.is_dir():
-            raise OutputError(f"{out} is a file; choose another place to write to")
+        check_scan_folder(out)
         if (out / RECORD).exists():
             facts = read_json(out / RECORD, FORMAT, VERSION)
             for key, value in what.items():
@@ -120,8 +121,6 @@ class Journal:
                         "folder to write to"
                     )
             return
-        if out.is_dir() and set(out.iterdir()) - set(leftovers(out)):
-            raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
         write_record(out, what)
 
     def _read(self) -> int:
@@ -147,14 +146,10 @@ class Journal:
         """
         rows = list(rows)
         text = "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows)
-        try:
+        with writing(self._path):
             self._file.write(text.encode("ascii"))
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._path}: {error.strerror}; free some space and run again"
-            ) from error
         self.rows |= {row.path: row for row in rows}
 
 
@@ -163,14 +158,29 @@ def leftovers(out: Path) -> list[Path]:
     return [path for path in out.iterdir() if LEFTOVER.fullmatch(path.name)]
 
 
+def check_scan_folder(out: Path) -> None:
+    """Refuses early a folder that cannot be written, or that holds anything but a scan.
+
+    Raises:
+        OutputError: as it says.
+    """
+    check_out_folder(out)
+    for name in (RECORD, JOURNAL):
+        check_output(out / name)
+    with writing(out):
+        if not out.is_dir() or (out / RECORD).exists():
+            return
+        if set(out.iterdir()) - set(leftovers(out)):
+            raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
+
+
 def write_record(out: Path, facts: dict[str, Any]) -> None:
     """Writes scan.json, whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
     """
-    whole = {"format": FORMAT, "version": VERSION, **facts}
-    write_text(out / RECORD, json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    write_text(out / RECORD, as_json({"format": FORMAT, "version": VERSION, **facts}))
 
 
 def _row(line: bytes) -> Row | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.atomic_files import check_out_folder, check_output
 from data.digests import DigestCache
 from data.errors import (
     DatasetError,
@@ -23,6 +24,7 @@ from data.index import index
 from data.manifest import Manifest
 from data.pixels_version import PIXELS_VERSION
 from features.published import Features, write_failures
+from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
 from models.identity import (
     BUNDLE_RECORD,
@@ -65,6 +67,8 @@ def index_videos(
     group_by: str = "names",
 ) -> None:
     """`unmask index`: writes the manifest and, beside it, the failures."""
+    if out is not None:
+        check_manifest(out)
     digests = DigestCache(DIGESTS)
     result = index(
         root,
@@ -76,6 +80,7 @@ def index_videos(
         methods=methods,
         near_duplicates=near_duplicates,
         group_by=group_by,
+        begin=None if out is not None else lambda folder: check_manifest(folder / "manifest.csv"),
     )
     folder = result.manifest.root
     out = out or folder / "manifest.csv"
@@ -100,11 +105,21 @@ def index_videos(
     print(f"next: unmask extract {out}{rooted} -o features")
 
 
+def check_manifest(path: Path) -> None:
+    """Refuses early a manifest, or the failures beside it, that cannot be written.
+
+    Raises:
+        OutputError: as it says.
+    """
+    for file in (path, path.with_suffix(".failures.csv")):
+        check_output(file)
+
+
 def export_backbone(name: str, out: Path, *, params: Params) -> None:
     """`unmask backbone`: writes a backbone's weights to a folder."""
+    check_replaceable(out, marker=RECORD)
     from models.backbone import load_backbone, save_backbone
 
-    check_replaceable(out, marker=RECORD)
     backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
     save_backbone(backbone, out)
     print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
@@ -126,6 +141,8 @@ def finetune_backbone(
     Raises:
         LeakError: the backbone was trained on validation people, and `allow_seen` is false.
     """
+    check_replaceable(out, marker=RECORD)
+    check_store(store)
     from models.backbone import load_backbone
     from models.finetune import finetune
 
@@ -138,7 +155,6 @@ def finetune_backbone(
     )
     for line in warnings_of(seen, network.provenance, opened):
         print(plain(f"warning: {line}"), file=sys.stderr)
-    check_replaceable(out, marker=RECORD)
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
@@ -182,12 +198,14 @@ def train_bundle(
     Raises:
         LeakError: the backbone was trained on validation people, and `allow_seen` is false.
     """
+    check_replaceable(out, marker=BUNDLE_RECORD)
+    if tensorboard is not None:
+        check_out_folder(tensorboard / out.name)
     opened = Features(features)
     videos = Manifest.read(manifest)
     seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
     for line in warnings_of(seen, opened.provenance, videos):
         print(plain(f"warning: {line}"), file=sys.stderr)
-    check_replaceable(out, marker=BUNDLE_RECORD)
     if opened.recipe.pixels_version < PIXELS_VERSION:
         warn(
             f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "

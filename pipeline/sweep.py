@@ -12,7 +12,6 @@ The test split is never read: who picks a model by it has no test left.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,9 +22,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.errors import InputError, OutputError, StoreError, plain
-from data.folders import check_replaceable, read_json, write_json
+from data.atomic_files import as_json, check_out_folder, check_output, make_folder, write_text
+from data.errors import InputError, StoreError, plain
+from data.folders import check_replaceable, read_json
 from data.manifest import Manifest
+from data.system_errors import writing
 from features.published import Features
 from models.splits import check_splits
 from pipeline.leakage import MARK, refuse_seen_validation, warnings_of
@@ -37,6 +38,7 @@ from pipeline.sweep_runs import do_runs, load_data, workers_for
 
 FORMAT, VERSION = "unmask-sweep", 1
 MARKER = "sweep.json"
+FILES = (MARKER, "results.csv", "ranking.csv", "best.yaml", "sweep.html")
 
 
 def sweep(
@@ -65,6 +67,9 @@ def sweep(
     for line in warnings_of(seen, provenance, rows):
         print(plain(f"warning: {line}"), file=sys.stderr)
     check_replaceable(out, marker=MARKER)
+    check_out_folder(out)
+    for name in FILES:
+        check_output(out / name)
     data = load_data(features, manifest)
     check_splits(*(part.labels for part in data))
     sha256s = {sha256 for part in data for sha256 in part.sha256s}
@@ -126,12 +131,10 @@ def begin(out: Path) -> None:
     Raises:
         OutputError: it cannot be written, or is of a later version.
     """
-    try:
-        (out / "runs").mkdir(parents=True, exist_ok=True)
-        if not (out / MARKER).exists():
-            write_json(out / MARKER, {"format": FORMAT, "version": VERSION})
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}; choose another") from error
+    with writing(out):
+        make_folder(out / "runs")
+    if not (out / MARKER).exists():
+        write_text(out / MARKER, as_json({"format": FORMAT, "version": VERSION}))
     read_json(out / MARKER, FORMAT, VERSION)
 
 
@@ -155,19 +158,4 @@ def write_run(out: Path, run: Run, result: dict[str, Any]) -> None:
         "seed": run.seed,
         "result": result,
     }
-    path = out / "runs" / f"{run.key}.json"
-    write_text(path, json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a small file whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}; free some space") from error
+    write_text(out / "runs" / f"{run.key}.json", as_json(facts))

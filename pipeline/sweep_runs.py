@@ -1,25 +1,20 @@
 """The runs of a sweep, in processes that each load TensorFlow once and share the mapped features.
 
-Processes are spawned, never forked: TensorFlow's threads do not survive a fork. Each gets its share
-of the cores, since a head's matrices are too small to keep many busy.
+Each process gets its share of the cores, since a head's matrices are too small to keep many busy.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DatasetError, ToolError
 from data.manifest import Manifest
+from data.processes import process_pool
 from features.published import Features
 from features.sequences import load_sequences
 from pipeline.sweep_plan import Run
@@ -56,12 +51,7 @@ def do_runs(
         for run in runs:
             yield run, do_run(run, data)
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin,
-        initargs=(features, manifest, threads),
-    )
+    pool = process_pool(workers, _begin, features, manifest, threads)
     try:
         waiting = {pool.submit(_do_run, run): run for run in runs}
         for job in as_completed(waiting):
@@ -73,9 +63,7 @@ def do_runs(
         ) from error
     finally:
         # After Ctrl-C or a failure nobody waits for the runs under way: they are repeated.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
+        pool.end()
 
 
 def load_data(features: Path, manifest: Path) -> Data:
@@ -119,21 +107,11 @@ def workers_for(runs: int, cores: int) -> int:
 
 def _begin(features: Path, manifest: Path, threads: int) -> None:
     """What a worker process does first."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     from models.quiet import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     _data.append(load_data(features, manifest))
-
-
-def _end_with_parent() -> None:
-    """A sweep that was killed must not leave processes that train for nobody."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _do_run(run: Run) -> dict[str, Any]:

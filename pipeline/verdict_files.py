@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from data.atomic_files import check_out_folder, check_output, write_text
 from data.errors import ConfigError, OutputError
-from data.manifest import write_text
 
 LONGEST = 80
 """Characters of a video's name that its page's name keeps: the end, which tells most."""
@@ -21,7 +21,7 @@ class PageFiles:
 
     Raises:
         ConfigError: one page for several videos.
-        OutputError: the place is taken by something else.
+        OutputError: the place is taken by something else, or cannot be written.
     """
 
     def __init__(self, target: Path, *, several: bool) -> None:
@@ -29,13 +29,14 @@ class PageFiles:
         self._target = target
         if self._single and several:
             raise ConfigError(f"--report {target} is one page, for one video; give a folder")
-        folder = target.parent if self._single else target
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise OutputError(
-                f"{folder} is no folder; give a page that ends with .html, or a folder"
-            ) from error
+        if self._single:
+            check_output(target)
+        else:
+            if target.exists() and not target.is_dir():
+                raise OutputError(
+                    f"{target} is no folder; give a page that ends with .html, or a folder"
+                )
+            check_out_folder(target)
 
     def write(self, video: str, sha256: str | None, text: str) -> Path:
         """Writes one page, whole or not at all; an older one is replaced.

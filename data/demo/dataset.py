@@ -11,23 +11,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from data.atomic_files import as_json, check_out_folder, make_folder, write_text
 from data.demo.take import DemoConfig, Take, plan, render_take
-from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
+from data.errors import ConfigError, InputError, ToolError, VideoError
 from data.ffmpeg import encode
+from data.processes import process_pool
+from data.system_errors import writing
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 
@@ -79,16 +77,19 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
     if workers < 1:
         raise ConfigError(f"demo workers must be at least 1, got {workers}")
     takes = plan(config)
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_file():
+        raise InputError(f"{folder} must be a folder, got a file in its way")
+    check_out_folder(folder)
+    with writing(folder):
+        make_folder(folder)
         _claim(folder, config, takes)
         for label in ("real", "fake"):
-            (folder / label).mkdir(exist_ok=True)
-        missing = [take for take in takes if not (folder / take.path).is_file()]
-        _render_all(folder, config, missing, workers=workers, progress=progress)
-        if not (folder / LABELS).is_file():
-            _write(folder / LABELS, _labels(takes))
-        size_bytes = sum((folder / take.path).stat().st_size for take in takes)
+            make_folder(folder / label)
+    missing = [take for take in takes if not (folder / take.path).is_file()]
+    _render_all(folder, config, missing, workers=workers, progress=progress)
+    if not (folder / LABELS).is_file():
+        write_text(folder / LABELS, _labels(takes))
+    size_bytes = sum((folder / take.path).stat().st_size for take in takes)
     return DemoSummary(
         folder=folder,
         videos=len(takes),
@@ -109,7 +110,7 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     if found and RECORD not in found:
         raise InputError(f"{folder} is not empty ({min(found)}); choose a new or empty folder")
     if not found:
-        _write(folder / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
+        write_text(folder / RECORD, as_json(record))
         return
     if _read(folder / RECORD) != record:
         raise InputError(
@@ -136,10 +137,7 @@ def _render_all(
                 _render_file(folder, take, config)
                 bar.update()
             return
-        # Spawned, not forked: the caller may hold threads (TensorFlow's, for one).
-        pool = ProcessPoolExecutor(
-            min(workers, len(takes)), mp_context=get_context("spawn"), initializer=_ignore_interrupt
-        )
+        pool = process_pool(min(workers, len(takes)))
         try:
             jobs = [pool.submit(_render_file, folder, take, config) for take in takes]
             for job in as_completed(jobs):
@@ -169,11 +167,6 @@ def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
         raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from None
 
 
-def _ignore_interrupt() -> None:
-    """Leaves Ctrl-C to the parent, which lets the videos in flight finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _labels(takes: list[Take]) -> str:
     """The CSV that `unmask index` reads."""
     text = io.StringIO()
@@ -197,21 +190,3 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns the system's refusals into one line."""
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{folder} must be a folder, got a file in its way") from error
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error

@@ -11,25 +11,27 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from data.atomic_files import as_json, check_out_folder, make_folder, write_text
 from data.digests import DigestCache
-from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
+from data.errors import ConfigError, InputError, ToolError, VideoError
 from data.forge.plan import ForgeConfig, Item, make_plan
 from data.forge.sheet import write_sheet
 from data.forge.sources import Source, Sources, find_sources
 from data.forge.survey import Facts, survey, survey_key
 from data.forge.tables import FORGERIES, LABELS, write_tables
-from data.forge.work import WORK, ForgeWork, forge_item, ignore_interrupt, note_path
+from data.forge.work import WORK, ForgeWork, forge_item, note_path
+from data.processes import process_pool
+from data.system_errors import writing
 
 FORMAT = {"format": "unmask forge", "version": 1}
 RECORD = "forge.json"
@@ -98,9 +100,10 @@ def forge(
     """
     if workers < 1:
         raise ConfigError(f"forge workers must be at least 1, got {workers}")
+    _check_out(out)
     sources = find_sources(start, root=root, out=out, digests=digests)
     bar: Callable[..., Any] = partial(tqdm, unit="video", disable=None if progress else True)
-    with _writing(out), _processes(workers) as submit:
+    with _processes(workers) as submit:
         _claim(out)
         facts = _survey_all(sources, out, config, submit, partial(bar, desc="faces"))
         plan = make_plan(list(facts), list(facts.values()), config)
@@ -139,10 +142,7 @@ def _processes(workers: int) -> Iterator[Submit]:
     if workers == 1:
         yield lambda function, jobs: ((key, function(*given)) for key, given in jobs.items())
         return
-    # Spawned, not forked: the caller may hold threads (TensorFlow's, for one).
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=ignore_interrupt
-    )
+    pool = process_pool(workers)
 
     def submit(
         function: Callable[..., Any], jobs: dict[Any, Sequence[Any]]
@@ -234,8 +234,9 @@ def _make_all(
             )
     if jobs:
         # Whoever reads a half-made folder must not take an older table for its contents.
-        for name in (LABELS, FORGERIES, SHEET):
-            (out / name).unlink(missing_ok=True)
+        with writing(out):
+            for name in (LABELS, FORGERIES, SHEET):
+                (out / name).unlink(missing_ok=True)
     made = frames = 0
     for name, result in bar(submit(forge_item, jobs), total=len(jobs)):
         if isinstance(result, int):
@@ -257,22 +258,41 @@ def _note(out: Path, path: str) -> str:
     return ""
 
 
-def _claim(out: Path) -> None:
-    """Makes sure that the folder is empty or was written by `forge`."""
-    out.mkdir(parents=True, exist_ok=True)
-    inside = (path.relative_to(out) for path in out.iterdir())
-    found = {path.as_posix() for path in inside if not path.name.startswith(".")}
+def _check_out(out: Path) -> None:
+    """Refuses, before anything is read, a folder that cannot be written or is not ours.
+
+    Raises:
+        InputError: a file is in its way, or the folder holds anything else.
+        OutputError: it cannot be written.
+    """
+    if out.is_file():
+        raise InputError(f"{out} must be a folder, got a file in its way")
+    if out.is_dir():
+        _refuse_foreign(out)
+    check_out_folder(out)
+
+
+def _refuse_foreign(out: Path) -> bool:
+    """Refuses a folder that holds anything that `forge` did not write; tells whether it is new."""
+    found = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     if found and RECORD not in found:
         raise InputError(f"{out} is not empty ({min(found)}); choose a new or empty folder")
     if not found:
-        (out / RECORD).write_text(json.dumps(FORMAT, indent=2) + "\n", encoding="utf-8")
+        return True
     with suppress(ValueError):
         if json.loads((out / RECORD).read_text(encoding="utf-8")) == FORMAT:
-            (out / WORK).mkdir(exist_ok=True)
-            return
+            return False
     raise InputError(
         f"{out} was written by another version of `unmask forge`; delete it or choose another"
     )
+
+
+def _claim(out: Path) -> None:
+    """Makes the folder, and says what it is."""
+    with writing(out):
+        make_folder(out / WORK)
+        if _refuse_foreign(out):
+            write_text(out / RECORD, as_json(FORMAT))
 
 
 def _remove_others(out: Path, plan: Sequence[Item]) -> int:
@@ -282,18 +302,8 @@ def _remove_others(out: Path, plan: Sequence[Item]) -> int:
     for note in sorted((out / WORK).rglob("*.key")):
         path = note.relative_to(out / WORK).as_posix().removesuffix(".key")
         if path not in wanted:
-            (out / path).unlink(missing_ok=True)
-            note.unlink()
+            with writing(out):
+                (out / path).unlink(missing_ok=True)
+                note.unlink()
             removed += 1
     return removed
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turns the system's refusals into one line."""
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{out} must be a folder, got a file in its way") from error
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error

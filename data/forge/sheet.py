@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from data.atomic_files import atomic_file
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
 from data.forge.plan import Forgery, Item
@@ -32,6 +32,9 @@ def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
         path: of the PNG.
         out: the folder of the videos.
         plan: what is in it.
+
+    Raises:
+        OutputError: it cannot be written.
     """
     pairs = [(item, one) for item in plan for one in item.forgeries]
     if not pairs:
@@ -45,9 +48,8 @@ def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
     sheet = Image.new("RGB", (columns * width + GAP, rows * height + GAP), (32, 32, 32))
     for index, tile in enumerate(tiles):
         sheet.paste(tile, (GAP + index % columns * width, GAP + index // columns * height))
-    temporary = path.with_name(f".{path.name}.tmp")
-    sheet.save(temporary, "PNG")
-    os.replace(temporary, path)
+    with atomic_file(path) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 def _pair(out: Path, item: Item, forgery: Forgery) -> Image.Image:

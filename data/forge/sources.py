@@ -5,6 +5,7 @@ Fakes are never forged again: a copy of a fake under the label real would teach 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from data.groups import assign_groups
 from data.layouts import read_layout
 from data.layouts.listing import REAL, Entry, is_video, label_of, walk
 from data.manifest import SPLITS, Manifest
+from data.system_errors import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +82,18 @@ def find_sources(
         root = manifest.root
     else:
         entries, root = _listed(start)
-    inside = out.resolve()
-    entries = [one for one in entries if not (root / one.path).resolve().is_relative_to(inside)]
+    inside = os.path.realpath(out)
+    entries = [one for one in entries if not _is_below(os.path.realpath(root / one.path), inside)]
     found.fakes = sum(entry.label != REAL for entry in entries)
     _digest([entry for entry in entries if entry.label == REAL], root, known, digests, found)
     if not found.videos and not found.failures:
         passed = f", only {found.fakes} fakes" if found.fakes else ""
         raise InputError(f"{start} holds no real video{passed}; give real videos of faces")
     return found
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
 
 
 def _listed(start: Path) -> tuple[list[Entry], Path]:
@@ -126,7 +132,7 @@ def _digest(
         try:
             sha256 = digests.sha256(root / entry.path)
         except OSError as error:
-            problem = VideoError("unreadable", f"cannot read the file: {error.strerror}")
+            problem = VideoError("unreadable", f"cannot read the file: {reason(error)}")
             found.failures.append((name, problem))
             continue
         if name != entry.path:

@@ -9,8 +9,6 @@ import functools
 import hashlib
 import io
 import json
-import os
-import secrets
 import zipfile
 import zlib
 from contextlib import suppress
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from data.atomic_files import atomic_file
 from data.errors import VideoError
 from data.face_landmarks import MESH, OVAL, LandmarkFinder
 from data.faces import FaceFinder
@@ -191,14 +190,10 @@ def _save(keep: Path, found: Survey) -> None:
     """Writes a survey's file whole or not at all; equal surveys give equal bytes."""
     limit = np.iinfo(np.int16)
     points = np.clip(np.rint(found.points * STEPS), limit.min, limit.max).astype(np.int16)
-    temporary = keep.with_name(f".{keep.name}.{secrets.token_hex(4)}.npz")
-    try:
+    with atomic_file(keep, suffix=".npz") as temporary:
         np.savez_compressed(
             temporary, facts=json.dumps(asdict(found.facts)), points=points, times=found.times
         )
-        os.replace(temporary, keep)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _skin(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, ...]:

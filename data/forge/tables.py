@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.atomic_files import write_text
 from data.forge.plan import Item
-from data.manifest import write_text
 
 LABELS = "labels.csv"
 FORGERIES = "forgeries.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.atomic_files import make_folder, write_text
 from data.errors import VideoError
 from data.ffmpeg import encode
 from data.forge.plan import Item
 from data.forge.survey import load_survey, read_clip
 from data.forgery import Donor, forge_clip
 from data.forgery.motion import face_sizes
+from data.system_errors import writing
 
 WORK = ".forge"
 """Folder inside the output for surveys and notes; hidden, so that `index` passes it over."""
@@ -47,11 +48,6 @@ class ForgeWork:
     files: dict[str, Path]
     seconds: float
     max_side: int
-
-
-def ignore_interrupt() -> None:
-    """Leaves Ctrl-C to the parent, which lets the videos in flight finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def note_path(out: Path, path: str) -> Path:
@@ -105,9 +101,10 @@ def _donor(work: ForgeWork, name: str, face_size: float) -> Donor:
 def _write(work: ForgeWork, path: str, frames: NDArray[np.uint8], fps: float) -> int:
     """Encodes one video, then notes its key; returns its number of frames."""
     target, note = work.out / path, note_path(work.out, path)
-    for folder in (target.parent, note.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    note.unlink(missing_ok=True)
+    with writing(work.out):
+        for folder in (target.parent, note.parent):
+            make_folder(folder)
+        note.unlink(missing_ok=True)
     encode(target, frames, fps=fps, crf=work.item.crf, preset=PRESET)
-    note.write_text(work.keys[path], encoding="ascii")
+    write_text(note, work.keys[path])  # after the video is durable, and durable itself
     return len(frames)

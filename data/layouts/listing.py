@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from data.errors import InputError
+from data.system_errors import GONE, cannot_read
 
 VIDEO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -178,7 +178,7 @@ def walk(root: Path) -> Iterator[Path]:
             names[:] = sorted(name for name in names if not name.startswith("."))
             for name in names:
                 target = Path(folder, name)
-                if target.is_symlink() and not home.is_relative_to(os.path.realpath(target)):
+                if os.path.islink(target) and not home.is_relative_to(os.path.realpath(target)):
                     links.append(target)
             for name in sorted(files):
                 if not name.startswith("."):
@@ -186,8 +186,9 @@ def walk(root: Path) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed."""
-    raise InputError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+    """A folder that cannot be listed; one that went away meanwhile holds nothing any more."""
+    if error.errno not in GONE:
+        raise cannot_read(f"the folder {error.filename}", error) from error
 
 
 def is_video(path: Path) -> bool:

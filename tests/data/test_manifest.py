@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.atomic_files import write_text
 from data.errors import InputError, OutputError
-from data.manifest import COLUMNS, Manifest, Video, problems, write_text
+from data.manifest import COLUMNS, Manifest, Video, problems
 
 ANN = Video(
     path="real/ann.mp4",

@@ -1,0 +1,16 @@
+"""The command `unmask`: Ctrl-C is taken over before anything else is imported."""
+
+from __future__ import annotations
+
+from data import interrupts
+
+
+def main() -> None:
+    """Entry point of the command `unmask`."""
+    interrupts.install()
+    from pipeline.cli import main as run
+
+    try:
+        run()
+    finally:
+        interrupts.end()
