@@ -15,7 +15,7 @@ import pytest
 
 
 def missing(what: str, reason: str) -> NoReturn:
-    """Ends the test: a failure with CI=true unless CI_WITHOUT names what is missing, else a skip."""
+    """Ends the test: a failure in CI, unless CI_WITHOUT names what is missing; else a skip."""
     if os.environ.get("CI") == "true" and what not in os.environ.get("CI_WITHOUT", "").split():
         pytest.fail(f"{reason}; CI must not skip this", pytrace=False)
     pytest.skip(reason)
