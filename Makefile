@@ -1,13 +1,15 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint lock results bench bench-peers clean
+.PHONY: help environment demo test test-slow lint lock results bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
   2>/dev/null && { echo $$p; break; }; done)
-BIN := .venv/bin
-# The binaries of the environment first: dvc starts `unmask`, unmask finds ffmpeg in the wheel.
+# Named after what is in it: a change makes another one, and .venv is a link to the last.
+ENVIRONMENT := $(shell cat requirements.lock pyproject.toml | sha256sum | cut -c 1-12)
+BIN := .venvs/$(ENVIRONMENT)/bin
+# The binaries of the environment first: a test starts `dvc` and `unmask` by their names.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
@@ -20,19 +22,14 @@ help:
 	@echo "make bench-peers  PyTorch in .venv-peers, and the benchmarks against it"
 	@echo "make clean  remove the environment and every result; the feature store too"
 
-.venv/installed: requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "unmask needs Python 3.11 to 3.13 with venv" \
-	  "(Debian: apt-get install python3 python3-venv), or say make PYTHON=/path/to/python" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+environment:
+	@.ci/environment $(ENVIRONMENT) "$(PYTHON)"
 
-demo: .venv/installed
+demo: environment
 	@$(BIN)/dvc repro --quiet
 	@$(BIN)/unmask results artifacts/reports
 
-lint: .venv/installed
+lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -46,14 +43,14 @@ PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reord
 test: lint
 	$(PYTEST) -m "not slow"
 
-test-slow: .venv/installed
+test-slow: environment
 	$(PYTEST) -m slow
 
-results: .venv/installed
+results: environment
 	@$(BIN)/dvc repro --quiet
 	@$(BIN)/python benchmarks/results.py --readme README.md
 
-bench: .venv/installed
+bench: environment
 	$(BIN)/python benchmarks/all.py docs/performance.md
 
 # What others use, in an environment of its own: unmask never imports it.
@@ -63,7 +60,7 @@ bench: .venv/installed
 	  torch torchvision opencv-python-headless
 	@touch $@
 
-bench-peers: .venv/installed .venv-peers/installed
+bench-peers: environment .venv-peers/installed
 	$(BIN)/python benchmarks/extract_peers.py
 	$(BIN)/python benchmarks/train.py
 
@@ -73,4 +70,4 @@ lock:
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
-	rm -rf .venv .venv-peers artifacts .unmask
+	rm -rf .venv .venv.new .venvs .venv-peers artifacts .unmask

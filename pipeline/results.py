@@ -1,6 +1,7 @@
 """What a report says: one plain object, written as files for programs and read by the page.
 
-`metrics.json` and the CSV files are what DVC shows; `report.html` is for people.
+`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was measured;
+`report.html` is for people.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.evaluate import Estimate, Evaluation
 from pipeline.leakage import MARK
 
 METRICS = "metrics.json"
+SUMMARY = "summary.json"
 
 if TYPE_CHECKING:
     from pipeline.mistakes import Mistake
@@ -40,6 +42,9 @@ SHOWN = {
     "ece": "calibration error",
 }
 """Metrics in the order in which people see them, with the field's names."""
+
+SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
+"""Metrics of the verdict's model by which experiments are compared: columns of `dvc exp show`."""
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline"}
 
@@ -156,6 +161,12 @@ class Report:
         facts["failed_videos"] = len(self.failures)
         return facts
 
+    @property
+    def summary(self) -> dict[str, float]:
+        """What summary.json holds: a few metrics of the model that gives the verdict."""
+        metrics = next(iter(self.models.values())).evaluation.metrics
+        return {name: metrics[name].value for name in SUMMARIZED}
+
 
 def write_report(report: Report, out: Path, page: str) -> None:
     """Writes the report's folder, whole or not at all; an older one is replaced.
@@ -172,6 +183,7 @@ def write_report(report: Report, out: Path, page: str) -> None:
     evaluation = result.evaluation
     with replace_folder(out, marker=METRICS) as new:
         write_json(new / METRICS, report.metrics)
+        write_json(new / SUMMARY, report.summary)
         _write_csv(
             new / "predictions.csv",
             ["path", "label", "group", "method", *report.models],

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import requirements
+
 settings.register_profile("unmask", deadline=None)
 settings.load_profile("unmask")
 
@@ -17,7 +19,7 @@ def ray_cluster() -> Iterator[Any]:
 
     Starting it takes seconds: whoever can do without should.
     """
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'unmask[ray]'")
+    requirements.module("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 

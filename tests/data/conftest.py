@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from data.ffmpeg import encode, find_tools
+from tests import footage
 
-CLIPS = Path(__file__).parents[2].parent / "shared" / "clips"
 FPS = 25.0
 
 
@@ -30,9 +30,7 @@ def make(path: Path, *arguments: str) -> Path:
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real face clips."""
-    if not CLIPS.is_dir():
-        pytest.skip("the real face clips are not beside the checkout")
-    return CLIPS
+    return footage.clips()
 
 
 @pytest.fixture(scope="session")

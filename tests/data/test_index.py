@@ -22,8 +22,6 @@ from data.manifest import Manifest, Video
 from data.probe import VideoInfo
 from data.split import SplitConfig
 
-CLIPS = Path(__file__).parents[2].parent / "shared" / "clips"
-
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
@@ -127,9 +125,8 @@ def test_a_unicode_root_with_blanks_is_fine(tmp_path: Path, clip: bytes) -> None
     assert len(run(root).manifest.videos) == 2
 
 
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="the real face clips are not beside the checkout")
-def test_real_clips_of_every_make_are_indexed(tmp_path: Path) -> None:
-    (tmp_path / "real").symlink_to(CLIPS)
+def test_real_clips_of_every_make_are_indexed(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").symlink_to(clips)
     result = run(tmp_path)
     assert not result.failures
     assert len(result.manifest.videos) >= 7

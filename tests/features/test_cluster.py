@@ -24,6 +24,7 @@ from features.store import FeatureStore
 from features.summary import ExtractSummary
 from features.units import UnitReport, cut_units
 from features.views import Views
+from tests import requirements
 from tests.conftest import add_node
 from tests.features.clustered import KNOWN, VERSIONS, FakeEquipment
 from tests.features.conftest import FakeEncoder, make_recipe, turned
@@ -335,7 +336,7 @@ def test_a_long_video_is_a_unit_of_its_own() -> None:
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'unmask[ray]'")
+    requirements.module("ray")
     for address in ("ray://head:10001", "head", ":6379", "head:none"):
         with pytest.raises(ConfigError, match=r"host:port"), connected(address):
             pass

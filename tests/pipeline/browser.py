@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on the PATH")
+needs_chromium = pytest.mark.usefixtures("chromium")
+"""Marks a test that looks at pages."""
 PHONE, DESK = 390, 1280
 """Widths at which pages are looked at, in pixels."""
 FLAGS = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from typer.testing import CliRunner, Result
 from data.demo import DemoConfig, write_demo
 from features.batches import Encoder
 from pipeline.cli import app
+from tests import requirements
+from tests.pipeline.browser import CHROMIUM
 
 SMALL = ("--set", "frames.count=8", "--set", "frames.size=64", "--set", "train.epochs=12")
 
@@ -72,6 +76,22 @@ def world(tmp_path_factory: pytest.TempPathFactory, run: Run) -> World:
     evaluate = ("evaluate", made.bundle, made.features, "--manifest", made.manifest)
     run(*evaluate, "-o", made.report)
     return made
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    """A browser on the PATH, for tests that look at pages; see `tests.pipeline.browser`."""
+    if CHROMIUM is None:
+        requirements.missing("chromium", "chromium is not on the PATH")
+
+
+@pytest.fixture(scope="session")
+def mountable(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The right to mount a tmpfs, for tests of full and of read-only disks."""
+    disk = str(tmp_path_factory.mktemp("disk"))
+    for command in (["mount", "-t", "tmpfs", "tmpfs", disk], ["umount", disk]):
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            requirements.missing("mount", "this machine does not let us mount a tmpfs")
 
 
 @pytest.fixture(scope="session")

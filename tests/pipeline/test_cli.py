@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from typer.main import get_command
 from data import errors
 from models.calibration import Calibration
 from pipeline.cli import INTERRUPTED, PARTLY_FAILED, app
+from tests import footage
 from tests.pipeline.conftest import SMALL
 
 ROOT = Path(__file__).parents[2]
@@ -366,15 +366,11 @@ def test_an_out_that_holds_other_files_is_left_alone(run, tmp_path, world):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs to mount")
+@pytest.mark.usefixtures("mountable")
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(run, tmp_path, world):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
     try:
         arguments = ("extract", world.demo / "real", "-o", disk / "features",
                      "--store", disk / "store", *SMALL)  # fmt: skip
@@ -390,13 +386,11 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(run, tmp_path, world):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs to mount")
+@pytest.mark.usefixtures("mountable")
 def test_a_read_only_out_is_one_clear_line(run, tmp_path, world):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)], check=True)
     try:
         out = disk / "out"
         for arguments in (
@@ -414,10 +408,8 @@ def test_a_read_only_out_is_one_clear_line(run, tmp_path, world):
 
 
 def test_real_clips_are_extracted(run, tmp_path, world):
-    clips = ROOT.parent / "shared" / "clips"
-    if not clips.is_dir():
-        pytest.skip("the real face clips are not beside the checkout")
-    told = run("extract", clips, "-o", tmp_path / "f", "--store", world.store, *SMALL).output
+    arguments = ("extract", footage.clips(), "-o", tmp_path / "f", "--store", world.store)
+    told = run(*arguments, *SMALL).output
     assert "7 videos done, 0 reused, 0 failed" in told
     facts = json.loads(run("store", "inspect", tmp_path / "f", "--json").output)
     assert facts["videos"] == 7

@@ -23,6 +23,7 @@ from features.store import FeatureStore
 from pipeline.jobs import make_jobs
 from tests.data.hostile import WHOLE, make_seeds, write_hostile
 from tests.features.conftest import make_recipe
+from tests.requirements import missing
 
 COUNT = 500
 FRAMES = FrameRecipe(crop="full", count=4, size=32, minimum_frames=4)
@@ -85,7 +86,7 @@ def test_hostile_files_harm_nobody(tmp_path, outside):
         assert len(expected) == len(list(folder.iterdir())) == COUNT
         canary.read_bytes()
         if not watch.works or not watch.events():
-            pytest.skip("this machine does not tell who opens a file")
+            missing("inotify", "this machine does not tell who opens a file")
         seconds: dict[str, float] = {}
 
         def read(path: Path):
