@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -269,6 +270,11 @@ def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Es
     drawn = better.samples[metric] - worse.samples[metric]
     value = better.metrics[metric].value - worse.metrics[metric].value
     return _estimate(value, drawn, better.confidence)
+
+
+def level_percent(level: float) -> str:
+    """A level of confidence for people, exact: 0.95 is "95", 0.999 is "99.9"."""
+    return f"{(Decimal(repr(level)) * 100).normalize():f}"
 
 
 def check_classes(labels: NDArray[np.integer[Any]]) -> None:

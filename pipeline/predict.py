@@ -22,10 +22,9 @@ from data.faces import FaceFinder, jumps
 from data.frames import Frames
 from features.batches import Encoder
 from features.embed import embed_videos
-from features.sequences import Sequences
 from models.bundle import Bundle
 from models.encoder import make_encoder
-from models.evidence import Evidence, weigh
+from models.evidence import INTERVAL_LEVEL, Evidence, weigh
 from pipeline.extraction import bundle_recipe
 from pipeline.jobs import make_jobs, named_videos
 from pipeline.machine import cores
@@ -40,8 +39,10 @@ class FaceVerdict:
         face: 1 for the largest lasting one, whose verdict is the video's.
         verdict: "FAKE", "REAL" or "UNSURE".
         probability_fake: calibrated P(fake).
-        probability_low: of the 95 % interval over halves of the frames; None for few frames.
+        probability_low: of the interval over halves of the frames; None for few frames.
         probability_high: likewise.
+        interval_level: of this interval, a share; None for few frames.
+        agreement: share of the halves that give the same verdict; None for few frames.
         frames_used: embedded frames.
         faces_found: frames in which the detector saw it.
         start_seconds: when the first of its frames is shown.
@@ -56,6 +57,8 @@ class FaceVerdict:
     probability_fake: float
     probability_low: float | None
     probability_high: float | None
+    interval_level: float | None
+    agreement: float | None
     frames_used: int
     faces_found: int
     start_seconds: float
@@ -218,7 +221,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
         parts = np.split(result.features.astype(recipe.dtype), ends)
         clip = frames.clip_length if frames.policy == "clip" else None
         faces = tuple(
-            judge_face(bundle, number, one, features, job.sha256, clip_length=clip)
+            judge_face(bundle, number, one, features, clip_length=clip)
             for number, (one, features) in enumerate(
                 zip(result.frames.faces, parts, strict=True), start=1
             )
@@ -252,14 +255,13 @@ def judge_face(
     number: int,
     frames: Frames,
     features: NDArray[np.floating],
-    sha256: str,
     *,
     clip_length: int | None,
 ) -> JudgedFace:
     """Scores one face: (T, D) features as the store would round them."""
-    score = float(bundle.score(as_sequences(features, sha256))[0])
     times = frames.timestamps_seconds
     evidence = weigh(bundle.head, features, times, clip_length=clip_length)
+    score = evidence.probability_fake
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
@@ -267,6 +269,8 @@ def judge_face(
         probability_fake=score,
         probability_low=evidence.low,
         probability_high=evidence.high,
+        interval_level=None if evidence.low is None else INTERVAL_LEVEL,
+        agreement=evidence.agreement,
         frames_used=len(frames.pixels),
         faces_found=int(frames.face_found.sum()),
         start_seconds=float(times[0]),
@@ -275,19 +279,6 @@ def judge_face(
         box=(x0, y0, x1, y1),
     )
     return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
-
-
-def as_sequences(features: NDArray[np.floating], sha256: str) -> Sequences:
-    """One sequence (T, D) as the head reads it."""
-    return Sequences(
-        features=features[None],
-        mask=np.ones((1, len(features)), bool),
-        labels=np.zeros(1, np.int8),
-        groups=("",),
-        methods=("",),
-        paths=("",),
-        sha256s=(sha256,),
-    )
 
 
 def no_verdict(

@@ -9,6 +9,8 @@ import numpy as np
 from data.errors import VideoError
 from data.probe import probe
 from models.bundle import Bundle
+from models.evaluate import level_percent
+from models.evidence import INTERVAL_LEVEL
 from models.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
 from pipeline.cards import calibrated, how_many
 from pipeline.markup import card, escape
@@ -85,16 +87,18 @@ def answer(bundle: Bundle, judged: Judged) -> list[str]:
     if evidence.low is None or evidence.high is None or evidence.agreement is None:
         lines.append("There are too few frames for an interval.")
         return lines
-    crosses = evidence.low < threshold <= evidence.high
+    ends = [calibration.verdict(one, threshold) for one in (evidence.low, evidence.high)]
+    others = [one for one in dict.fromkeys(ends) if one != main.verdict.verdict]
     lines.append(
-        f"95 % interval <strong>{evidence.low:.3f} to {evidence.high:.3f}</strong>, from the "
-        "scores of random halves of the frames: it says how the score moves with the frames that "
-        "are looked at, and not how often the detector errs. "
-        f"{evidence.agreement:.0%} of the halves give the same verdict"
+        f"{level_percent(INTERVAL_LEVEL)} % interval <strong>{evidence.low:.3f} to "
+        f"{evidence.high:.3f}</strong>, from the scores of random halves of the frames, laid "
+        "around the score of all: it says how the score moves with the frames that are looked at, "
+        "and not how often the detector errs. "
+        f"{evidence.agreement:.0%} of the halves, laid so, give the same verdict"
         + (
-            "; the interval reaches over the threshold, so that other frames of the same video "
-            "might have been judged otherwise."
-            if crosses
+            f"; the interval reaches {' and '.join(others)}, so that other frames of the same "
+            "video might have been judged otherwise."
+            if others
             else "."
         )
     )
@@ -217,6 +221,8 @@ def heat_part(one: JudgedFace, heat: HeatMap) -> list[str]:
     most = float(np.abs(heat.whole).max())
     whole = picture(heated(middle, heat.whole, most), "heat over the face, all frames")
     strongest = float(np.abs(heat.frames).max())
+    count = len(one.frames.pixels)
+    which = "the frames" if len(frames) == count else f"{len(frames)} of the {count} frames"
     singles = []
     for pixels, effects, index in zip(frames, heat.frames, heat.frame_numbers, strict=True):
         when = f"{one.frames.timestamps_seconds[index]:.2f} s"
@@ -230,7 +236,7 @@ def heat_part(one: JudgedFace, heat: HeatMap) -> list[str]:
         '<i style="background:#009e73"></i> speaks for real</p>'
         f"<p>{told_part('Hiding', heat.hottest)} {word_change(heat, heat.hottest)}; hiding "
         f"{told_part('', heat.coldest)} {word_change(heat, heat.coldest)}.</p>"
-        f"<p>A square of {PATCH_CELLS / CELLS:.0%} of the side is blurred away, the frames are "
+        f"<p>A square of {PATCH_CELLS / CELLS:.0%} of the side is blurred away, {which} are "
         "embedded and scored anew: colours show how far that moves the head's log-odds of fake, "
         f"before calibration; at most {most:.2f} here. What moves the score need not be where a "
         "forgery is.</p></div></div>",
@@ -249,11 +255,10 @@ def told_part(verb: str, part: Part) -> str:
 
 def word_change(heat: HeatMap, part: Part) -> str:
     """What hiding a part does to P(fake)."""
-    before, after = heat.probability_fake, part.probability_fake
-    moved = "lowers" if part.effect > 0 else "raises" if part.effect < 0 else "leaves"
-    if moved == "leaves":
-        return f"leaves P(fake) at {before:.3f}"
-    return f"{moved} P(fake) from {before:.3f} to {after:.3f}"
+    before, after = f"{heat.probability_fake:.3f}", f"{part.probability_fake:.3f}"
+    if before == after:  # the effect is in log-odds before calibration, which may flatten it
+        return f"leaves P(fake) at {before}"
+    return f"{'lowers' if part.effect > 0 else 'raises'} P(fake) from {before} to {after}"
 
 
 def limits(bundle: Bundle, judged: Judged) -> str:
