@@ -113,6 +113,7 @@ class Evaluation:
         (true_real, false_fake), (false_real, true_fake) = self.confusion
         return flat | {
             "threshold": self.threshold,
+            "confidence": self.confidence,
             "videos": self.videos,
             "groups": self.groups,
             "real_as_real": true_real,
@@ -275,6 +276,12 @@ def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Es
 def level_percent(level: float) -> str:
     """A level of confidence for people, exact: 0.95 is "95", 0.999 is "99.9"."""
     return f"{(Decimal(repr(level)) * 100).normalize():f}"
+
+
+def percentiles(level: float) -> tuple[float, float]:
+    """Between which the interval of a level lies, exact: 0.95 is (2.5, 97.5)."""
+    tail = (1 - Decimal(repr(level))) * 50
+    return float(tail), float(100 - tail)
 
 
 def check_classes(labels: NDArray[np.integer[Any]]) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from features.sequences import Sequences
 from models.bundle import BundledHead
 from models.calibration import LEAST, MOST, sigmoid
+from models.evaluate import percentiles
 from models.train import score
 
 DRAWS = 200
@@ -201,7 +202,9 @@ def centred(own: float, halves: NDArray[np.float64]) -> NDArray[np.float64]:
     scale of log-odds. Interval and agreement are both taken from what this returns.
     """
     scattered = log_odds(halves)
-    return sigmoid(log_odds(np.asarray(own)) + scattered - np.median(scattered))
+    moved = scattered - np.median(scattered)
+    # What does not move is the score itself: rounding must not carry it over a threshold.
+    return np.where(moved == 0, own, sigmoid(log_odds(np.asarray(own)) + moved))
 
 
 def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
@@ -211,9 +214,9 @@ def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
     at least this share of the halves lies inside, however few they are.
     """
     around = centred(own, halves)
-    tail = (1 - INTERVAL_LEVEL) / 2 * 100
-    low = np.percentile(around, tail, method="lower")
-    high = np.percentile(around, 100 - tail, method="higher")
+    below, above = percentiles(INTERVAL_LEVEL)
+    low = np.percentile(around, below, method="lower")
+    high = np.percentile(around, above, method="higher")
     return min(float(low), own), max(float(high), own)  # log-odds are bounded, `own` may be 1
 
 

@@ -27,8 +27,11 @@ from data.lookalikes import alike, fingerprints
 from data.manifest import SPLITS, Manifest, Video, write_text
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata
+from models.evaluate import level_percent, percentiles
 from pipeline.audit_page import render_audit
 
+LEVEL = 0.95
+"""Of the intervals."""
 GIVEAWAY = 0.6
 """Metadata that reach this AUC, with an interval above 0.5, are warned of."""
 
@@ -46,6 +49,7 @@ class Audit:
         lookalikes: near-duplicates in different groups, rows of path, path, share of bits.
         unhashed: number of videos that could not be read for that.
         metadata: rows of what, auc, low, high; empty where folds cannot be made.
+        level: of these intervals.
         warnings: lines for people.
     """
 
@@ -56,6 +60,7 @@ class Audit:
     lookalikes: list[dict[str, Any]]
     unhashed: int
     metadata: list[dict[str, Any]]
+    level: float
     warnings: list[str]
 
 
@@ -121,6 +126,7 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
         lookalikes=pairs,
         unhashed=unhashed,
         metadata=told_by,
+        level=LEVEL,
         warnings=warn(straddling, pairs, unhashed, told_by),
     )
 
@@ -201,7 +207,7 @@ def _auc(
     name: str, labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> dict[str, Any]:
     """An AUC with its interval by groups."""
-    low, high = np.percentile(weighted_auc(labels, scores, weights), [2.5, 97.5])
+    low, high = np.percentile(weighted_auc(labels, scores, weights), percentiles(LEVEL))
     auc = float(roc_auc_score(labels, scores))
     return {"what": name, "auc": auc, "low": float(low), "high": float(high)}
 
@@ -245,7 +251,8 @@ def told(found: Audit) -> list[str]:
         f"{row['split']:<7}{row['label']:<6}{row['method']:<24}{row['videos']:>7}{row['groups']:>8}"
         for row in found.balance
     ]
-    lines += ["", "what metadata tell about the label (AUC, 95 % interval by groups)"]
+    level = f"{level_percent(LEVEL)} % interval by groups"
+    lines += ["", f"what metadata tell about the label (AUC, {level})"]
     lines += [
         f"  {row['what']:<26}{row['auc']:.3f} ({row['low']:.2f} to {row['high']:.2f})"
         for row in found.metadata

@@ -10,6 +10,8 @@ from typing import Any
 from data.manifest import Manifest, Video
 from features.published import Features
 from models.bundle import Bundle, BundledHead
+from models.calibration import THRESHOLD_LEVEL
+from models.evaluate import level_percent
 from models.identity import file_sha256
 from pipeline.config import Params
 
@@ -71,7 +73,8 @@ def cards(
             f"unmask evaluate {bundle} --on OTHER:OTHER.csv -o MATRIX",
             "degraded videos": f"unmask robustness {bundle} {manifest} -o LADDER",
             "a video": f"unmask predict {bundle} VIDEO",
-            "intervals": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+            "intervals": f"{level_percent(params.evaluate.confidence)} %, by "
+            f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },
         "Versions in training": dict(opened.versions or {}),
     }
@@ -136,7 +139,9 @@ def calibrated(head: BundledHead) -> dict[str, Any]:
     if told.method == "temperature":
         facts["temperature"] = f"{told.temperature:.3f}"
     if told.threshold_low is not None and told.threshold_high is not None:
-        facts["threshold's interval"] = f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+        facts[f"threshold's {level_percent(THRESHOLD_LEVEL)} % interval"] = (
+            f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+        )
     if told.unsure_low is not None and told.unsure_high is not None:
         facts["unsure"] = f"{told.unsure_low:.3f} to {told.unsure_high:.3f}"
     return facts

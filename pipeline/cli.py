@@ -589,6 +589,7 @@ def compare(
     Example: unmask compare bundle-a bundle-b --on features:manifest.csv
     """
     from pipeline.comparison import compare_any
+    from pipeline.config import is_given
 
     compare_any(
         a,
@@ -600,6 +601,7 @@ def compare(
         allow_seen=allow_seen,
         params=load(params, set_),
         as_json=json_,
+        level_given=is_given(params, set_ or [], "evaluate.confidence"),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, LeakError
+from data.errors import ConfigError, DatasetError, InputError, LeakError, plain
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -31,7 +31,7 @@ from pipeline.results import (
     ModelResult,
     Prediction,
     Report,
-    is_model,
+    headings,
     read_metrics,
     table,
     write_report,
@@ -284,11 +284,7 @@ def show_results(reports: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2, sort_keys=True))
         return
-    videos = [facts for metrics in found.values() for facts in metrics.values() if is_model(facts)]
-    print(
-        f"{videos[0]['videos']} videos of {videos[0]['groups']} groups, 95 % intervals in brackets"
-    )
-    print("\n".join(table(found)))
+    print("\n".join([*(plain(line) for line in headings(found)), *table(found)]))
     for name in found:
         page = reports / name / "report.html"
         print(f"report: {page if page.exists() else reports / 'report.html'}")

@@ -12,7 +12,7 @@ from data.degrade import Rung
 from data.errors import plain
 from data.folders import write_json
 from features.published import Failure
-from models.evaluate import Estimate, Evaluation
+from models.evaluate import Estimate, Evaluation, level_percent
 
 MARKER = "robustness.json"
 ORIGINAL = Rung(name="original", family="original", severity=0)
@@ -73,11 +73,19 @@ class Ladder:
     rendered: bool
     facts: dict[str, str]
 
+    @property
+    def confidence(self) -> float:
+        """Of all intervals."""
+        first = self.steps[0].evaluation
+        assert first is not None  # noqa: S101 - `climb` refuses originals that cannot be measured
+        return first.confidence
+
     def to_json(self) -> dict[str, Any]:
         """What robustness.json holds."""
         return {
             "rungs": {step.rung.name: step.to_json() for step in self.steps},
             "split": self.split,
+            "confidence": self.confidence,
             "seen_in_training": self.seen,
         }
 
@@ -109,7 +117,8 @@ def write_ladder(ladder: Ladder, new: Path, page: str) -> None:
 
 def told(ladder: Ladder) -> list[str]:
     """The ladder as lines of text."""
-    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {'AUC, 95 % interval':<24}"
+    head = f"AUC, {level_percent(ladder.confidence)} % interval"
+    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {head:<24}"
              f"{'below the originals':<26}{'caught':>8}{'cleared':>9}"]  # fmt: skip
     for step in ladder.steps:
         one = step.evaluation

@@ -16,7 +16,7 @@ from data.manifest import Manifest
 from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
-from models.evaluate import Evaluation, evaluate
+from models.evaluate import Evaluation, evaluate, level_percent
 from pipeline.config import Params
 from pipeline.evaluation import RENDERED, refuse_seen
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
@@ -78,7 +78,8 @@ def evaluate_matrix(
         rendered=all(method.startswith(RENDERED) for method in forged),
         facts={
             "command": f"unmask evaluate {given} --split {split}",
-            "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+            "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
+            f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },
     )
     write_matrix(matrix, out, render_matrix(matrix))

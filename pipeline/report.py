@@ -11,6 +11,7 @@ from string import Template
 
 import numpy as np
 
+from models.evaluate import level_percent
 from pipeline.markup import card, escape, inline_json, percent, table, told
 from pipeline.mistakes_page import mistake_figures, mistakes_section
 from pipeline.plots import figures
@@ -63,7 +64,8 @@ def answer(report: Report) -> list[str]:
         f"On {evaluation.videos} videos of the {escape(report.split)} split "
         f"({evaluation.videos - fakes} real, {fakes} {kind}, {evaluation.groups} groups that "
         f"share no person with training), the {escape(NAMES.get(name, name))} reaches an AUC of "
-        f"<strong>{auc.value:.3f}</strong> ({evaluation.confidence:.0%} interval {auc.low:.3f} to "
+        f"<strong>{auc.value:.3f}</strong> ({level_percent(evaluation.confidence)}% interval "
+        f"{auc.low:.3f} to "
         f"{auc.high:.3f}). At the threshold {evaluation.threshold:.3f}, chosen on validation "
         f"videos, it catches <strong>{percent(metrics['recall_fake'])}</strong> of the {kind} and "
         f"clears <strong>{percent(metrics['recall_real'])}</strong> of the real videos; balanced "

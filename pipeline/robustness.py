@@ -28,7 +28,7 @@ from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle
-from models.evaluate import Evaluation, difference, evaluate
+from models.evaluate import Evaluation, difference, evaluate, level_percent
 from pipeline.config import Params
 from pipeline.evaluation import check_split, refuse_seen
 from pipeline.extraction import run_extraction, what_to_extract
@@ -130,7 +130,8 @@ def measure_robustness(
                 facts={
                     "command": f"unmask robustness {bundle} {manifest} --split {split}",
                     "ffmpeg": versions()["ffmpeg"],
-                    "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+                    "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
+                    f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
                     "features": wanted.recipe.digest,
                     "backbone": f"{wanted.recipe.backbone} ({wanted.recipe.backbone_digest[:12]})",
                 },
