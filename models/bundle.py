@@ -35,6 +35,7 @@ from models.quiet import keras
 from models.settings import HeadConfig
 from models.train import Trained, score
 from models.training_history import write_history
+from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from features.sequences import Sequences
@@ -98,6 +99,7 @@ class Bundle:
         versions: of unmask and of what it stands on, when it was trained; filled by `save`.
         controls: "metadata" and "logistic", fitted on the same videos; none in older bundles.
         command: that trained it, whole; "" where nobody said.
+        training: what the head learnt from, by split; none in older bundles.
     """
 
     head: BundledHead
@@ -110,6 +112,7 @@ class Bundle:
     versions: dict[str, str] | None = None
     controls: dict[str, Linear] = field(default_factory=dict)
     command: str = ""
+    training: dict[str, TrainingSummary] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -140,6 +143,7 @@ class Bundle:
             "versions": self.versions or _versions(),
             "controls": {name: one.to_json() for name, one in self.controls.items()},
             "command": self.command,
+            "training": {name: one.to_json() for name, one in self.training.items()},
         }
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
@@ -184,6 +188,10 @@ class Bundle:
                     name: Linear.from_json(one) for name, one in facts.get("controls", {}).items()
                 },
                 command=str(facts.get("command", "")),
+                training={
+                    name: TrainingSummary.from_json(one)
+                    for name, one in dict(facts.get("training", {})).items()
+                },
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -74,6 +74,7 @@ def finetune(
     seed: int = 0,
     workers: int = 2,
     progress: bool | None = None,
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -87,6 +88,7 @@ def finetune(
         seed: of order, frames and augmentation.
         workers: videos that are read at once.
         progress: show bars; None shows them on a terminal.
+        summarize: sums up the videos of a split as plain JSON, which the backbone then carries.
 
     Raises:
         ConfigError: the backbone is a custom model, whose blocks nobody knows.
@@ -140,7 +142,10 @@ def finetune(
         backbone,
         name=f"{base.name.removesuffix('-finetuned')}-finetuned",
         digest=weights_digest(backbone.architecture, model),
-        provenance={"trained_on": _trained_on(base, learn, check)},
+        provenance={
+            "trained_on": _trained_on(base, learn, check),
+            "training": _training(base, {"train": (train, learn), "val": (val, check)}, summarize),
+        },
     )
     details = {
         "config": asdict(config),
@@ -225,3 +230,27 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
             "groups": sorted({*clips.groups, *before.get("groups", [])}),
         }
     return seen
+
+
+def _training(
+    base: Backbone,
+    parts: dict[str, tuple[Sequence[V], Clips]],
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None,
+) -> list[dict[str, Any] | None]:
+    """What each fine-tuning learnt from, oldest first; None for one that nobody summed up.
+
+    Args:
+        base: where this one started.
+        parts: split -> videos, and what could be read of them.
+        summarize: as `finetune` was given it.
+    """
+    earlier = base.provenance.get("training")
+    if earlier is None:
+        earlier = [None] if base.provenance else []
+    if summarize is None:
+        return [*earlier, None]
+    now = {}
+    for name, (videos, clips) in parts.items():
+        read = set(clips.sha256s)
+        now[name] = summarize([video for video in videos if video.sha256 in read])
+    return [*earlier, now]

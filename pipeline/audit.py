@@ -22,9 +22,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.errors import LeakError, plain
+from data.errors import LeakError, VideoError, plain
 from data.lookalikes import alike, fingerprints
 from data.manifest import SPLITS, Manifest, Video, write_text
+from data.reasons import reason_of
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata
 from models.evaluate import level_percent, percentiles
@@ -107,10 +108,16 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
     videos = manifest.videos
     straddling = names_on_two_sides(videos)
     pairs: list[dict[str, Any]] = []
-    unhashed = 0
+    unread: list[str] = []
+    reasons: dict[Path, VideoError] = {}
     if hashes:
-        taken = fingerprints([manifest.resolve(video) for video in videos], workers=workers)
-        unhashed = sum(one is None for one in taken)
+        files = [manifest.resolve(video) for video in videos]
+        taken = fingerprints(files, workers=workers, failed=reasons.__setitem__)
+        unread = [
+            f"{video.path}: {reason_of(reasons[file])}"
+            for video, file, one in zip(videos, files, taken, strict=True)
+            if one is None
+        ]
         for one, other, share in alike(taken):
             a, b = videos[one], videos[other]
             if a.split != b.split and a.sha256 != b.sha256:
@@ -124,10 +131,10 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
         balance=balance(videos),
         straddling=straddling,
         lookalikes=pairs,
-        unhashed=unhashed,
+        unhashed=len(unread),
         metadata=told_by,
         level=LEVEL,
-        warnings=warn(straddling, pairs, unhashed, told_by),
+        warnings=warn(straddling, pairs, unread, told_by),
     )
 
 
@@ -215,7 +222,7 @@ def _auc(
 def warn(
     straddling: Sequence[dict[str, Any]],
     pairs: Sequence[dict[str, Any]],
-    unhashed: int,
+    unread: Sequence[str],
     metadata: Sequence[dict[str, Any]],
 ) -> list[str]:
     """What a reader must not miss, a line each."""
@@ -231,8 +238,8 @@ def warn(
             f"{len(pairs)} pairs of near-duplicates are in different groups: {pairs[0]['a']}, "
             f"{pairs[0]['b']} for one; `unmask index --near-duplicates` joins them"
         )
-    if unhashed:
-        lines.append(f"{unhashed} videos could not be read and compared")
+    if unread:
+        lines.append(f"{len(unread)} videos could not be read and compared; {unread[0]}, for one")
     strong = [row for row in metadata if row["auc"] >= GIVEAWAY and row["low"] > 0.5]
     if strong:
         best = max(strong, key=lambda row: row["auc"])

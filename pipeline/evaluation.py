@@ -6,6 +6,7 @@ The leak guard stands here: whatever trained the backbone or the head must not b
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, LeakError, plain
+from data.errors import ConfigError, DatasetError, InputError, LeakError, OutputError, plain
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -24,6 +25,7 @@ from models.evaluate import Evaluation, difference, evaluate
 from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import kinds_of, run_controls, score_frames
+from pipeline.held_out import write_result
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
@@ -137,15 +139,42 @@ def evaluate_bundle(
         params=params,
         seen=seen,
         failures=failures_among(videos, stored),
-        facts=cards(bundle, features, manifest, opened, stored, rows, split, params),
+        facts=cards(
+            bundle,
+            features,
+            manifest,
+            opened,
+            stored,
+            rows,
+            split,
+            params,
+            root=root,
+            allow_seen=allow_seen,
+        ),
     )
     write_report(report, out, render_page(report))
+    if not report.seen:
+        keep_result(bundle, report, rows)
     if not quiet:
         print("\n".join(table({out.name: report.metrics})))
         if faceless := sum(bool(one.reason) for one in report.mistakes):
             print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
+
+
+def keep_result(bundle: Path, report: Report, rows: Manifest) -> None:
+    """Keeps a fair result beside the bundle, whose verdicts name it; a report can do without."""
+    scored = {one.path for one in report.predictions}
+    evaluation = next(iter(report.models.values())).evaluation
+    try:
+        write_result(
+            bundle, evaluation, [one for one in rows.videos if one.path in scored],
+            split=report.split,
+        )  # fmt: skip
+    except OutputError as error:
+        told = f"the verdicts of {bundle} will not name this result: {error}"
+        print(plain(told), file=sys.stderr)
 
 
 def refuse_seen(

@@ -11,6 +11,7 @@ from typing import Any
 from data.degrade import Rung
 from data.errors import plain
 from data.folders import write_json
+from data.reasons import with_reason
 from features.published import Failure
 from models.evaluate import Estimate, Evaluation, level_percent
 
@@ -131,5 +132,8 @@ def told(ladder: Ladder) -> list[str]:
         caught, cleared = (one.metrics[f"recall_{side}"].value for side in ("fake", "real"))
         lines.append(f"{step.rung.name:<18}{one.videos:>7}{step.failed:>7}  {interval:<24}{gap:<26}"
                      f"{caught:>8.1%}{cleared:>9.1%}")  # fmt: skip
-    rows = [f"failed: {rung}: {f.path}: {f.failure}: {f.message}" for rung, f in ladder.failures]
-    return [*lines, *(plain(row) for row in rows[:10])]
+    rows = [
+        f"failed: {rung}: {f.path}: {f.failure}: {with_reason(f.message, f.stderr_tail)}"
+        for rung, f in ladder.failures[:10]
+    ]
+    return [*lines, *map(plain, rows)]

@@ -43,6 +43,13 @@ def told(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} <small>{estimate.low:.3f} to {estimate.high:.3f}</small>"
 
 
+def caution(headline: str, words: str) -> str:
+    """What stands before a verdict, in its size; plain texts."""
+    return (
+        f'<p class="verdict caution">{escape(headline)}</p><p class="warning">{escape(words)}</p>'
+    )
+
+
 def card(heading: str, facts: dict[str, str]) -> str:
     """A card of facts."""
     rows = "".join(

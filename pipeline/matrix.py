@@ -17,7 +17,8 @@ from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.evaluate import Evaluation, evaluate, level_percent
-from pipeline.config import Params
+from pipeline.commands import command_line
+from pipeline.config import Params, as_options
 from pipeline.evaluation import RENDERED, refuse_seen
 from pipeline.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
 from pipeline.matrix_page import render_matrix
@@ -69,7 +70,13 @@ def evaluate_matrix(
     forged = {
         video.method for rows in manifests.values() for video in rows.split(split) if video.label
     }
-    given = " ".join([*map(str, bundles), *(f"--on {text}" for text in on)])
+    given = command_line(
+        "unmask",
+        "evaluate",
+        *bundles,
+        *(word for text in on for word in ("--on", text)),
+        *("--split", split, *(("--allow-seen",) if allow_seen else ()), "-o", "MATRIX"),
+    )
     matrix = Matrix(
         bundles=names,
         datasets=[one.name for one in datasets],
@@ -77,7 +84,7 @@ def evaluate_matrix(
         split=split,
         rendered=all(method.startswith(RENDERED) for method in forged),
         facts={
-            "command": f"unmask evaluate {given} --split {split}",
+            "command": " ".join([given, *as_options(params, ("seed", "evaluate"))]),
             "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
             f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },

@@ -27,8 +27,8 @@ def render_matrix(matrix: Matrix) -> str:
         "<h2>AUC: trained on (rows), tested on (columns)</h2>",
         place(
             "matrix",
-            f"{level_percent(matrix.confidence)}% intervals by groups; * trained on other videos of this "
-            "data set",
+            f"{level_percent(matrix.confidence)}% intervals by groups; * trained on other videos "
+            "of this data set",
         ),
         "<h2>In numbers</h2>",
         numbers(matrix),

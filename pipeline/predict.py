@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,14 +20,18 @@ from data.errors import InputError, plain
 from data.every_face import FacesFrames, read_every_face
 from data.faces import FaceFinder, jumps
 from data.frames import Frames
+from data.reasons import with_reason
 from features.batches import Encoder
 from features.embed import embed_videos
+from features.published import Failure
 from models.bundle import Bundle
 from models.encoder import make_encoder
 from models.evidence import INTERVAL_LEVEL, Evidence, weigh
+from pipeline.commands import command_line
 from pipeline.extraction import bundle_recipe
 from pipeline.jobs import make_jobs, named_videos
 from pipeline.machine import cores
+from pipeline.provenance import provenance_of
 from pipeline.verdict_files import PageFiles
 
 
@@ -73,6 +77,9 @@ class Verdict:
 
     Attributes:
         video: as given.
+        warning: what must stand before the verdict: the bundle has seen rendered people alone;
+            None where nothing must.
+        training: what the bundle learnt from and how it did on held-out people, one line.
         verdict: "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no
             features.
         probability_fake: calibrated P(fake), or None.
@@ -81,11 +88,13 @@ class Verdict:
         faces_found: frames in which the detector saw the face.
         sha256: of the file.
         failure: class of the failure, or None.
-        message: of the failure, or None.
+        message: of the failure, with what ffmpeg said of it; or None.
         faces: of every lasting face, the video's own first; none after a failure.
     """
 
     video: str
+    warning: str | None = None
+    training: str = ""
     verdict: str | None
     probability_fake: float | None
     threshold: float
@@ -161,23 +170,32 @@ def predict_videos(
     names = named(videos)
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
+    provenance = provenance_of(opened, bundle)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):
-        found = judged.verdict
+        found = replace(judged.verdict, warning=provenance.warning, training=provenance.line)
         verdicts.append(found)
         if pages is not None and judged.faces:
             from pipeline.verdict_page import render_verdict
 
-            text = render_verdict(opened, judged, command=command(bundle, judged.path, report))
+            text = render_verdict(
+                opened, judged, command=command(bundle, judged.path, report), provenance=provenance
+            )
             written[found.video] = pages.write(found.video, found.sha256, text)
     verdicts.sort(key=lambda one: one.video)
     if as_json:
         print(json.dumps([asdict(one) for one in verdicts], indent=2))
     else:
+        lines = [f"bundle {bundle}: {provenance.line}"]
+        if provenance.warning is not None:
+            lines.insert(0, provenance.warning.upper())
         for one in verdicts:
-            print("\n".join(plain(line) for line in told(one)))
+            lines += told(one)
             if one.video in written:
-                print(plain(f"  page: {written[one.video]}"))
+                lines.append(f"  page: {written[one.video]}")
+            elif pages is not None:
+                lines.append("  no page: there is no verdict to show")
+        print("\n".join(plain(line) for line in lines))
     return sum(one.verdict is None for one in verdicts)
 
 
@@ -192,7 +210,9 @@ def named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def command(bundle: Path, video: Path | None, report: Path | None) -> str:
     """What to type for the same page."""
-    return f"unmask predict {bundle} {video} --report {report}"
+    words: list[str | Path] = ["unmask", "predict", bundle]
+    words += [] if video is None else [video]
+    return command_line(*words, *(() if report is None else ("--report", report)))
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
@@ -201,7 +221,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     threshold = bundle.head.threshold
     for failure in failures:
-        yield no_verdict(failure.path, None, failure.failure, failure.message, threshold)
+        yield no_verdict(failure, None, threshold)
     encoder = open_encoder(bundle)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
@@ -212,8 +232,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     ):
         job = result.job
         if result.failure is not None:
-            failure = result.failure
-            yield no_verdict(job.name, job.sha256, failure.failure, failure.message, threshold)
+            yield no_verdict(result.failure, job.sha256, threshold)
             continue
         assert isinstance(result.frames, FacesFrames)  # noqa: S101
         assert result.features is not None  # noqa: S101
@@ -281,20 +300,18 @@ def judge_face(
     return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
 
 
-def no_verdict(
-    video: str, sha256: str | None, failure: str, message: str, threshold: float
-) -> Judged:
+def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged:
     """A video that failed is not scored."""
     verdict = Verdict(
-        video=video,
+        video=failure.path,
         verdict=None,
         probability_fake=None,
         threshold=threshold,
         frames_used=0,
         faces_found=0,
         sha256=sha256,
-        failure=failure,
-        message=message,
+        failure=failure.failure,
+        message=with_reason(failure.message, failure.stderr_tail),
     )
     return Judged(verdict=verdict)
 

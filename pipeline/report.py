@@ -11,6 +11,7 @@ from string import Template
 
 import numpy as np
 
+from data.reasons import with_reason
 from models.evaluate import level_percent
 from pipeline.markup import card, escape, inline_json, percent, table, told
 from pipeline.mistakes_page import mistake_figures, mistakes_section
@@ -201,7 +202,11 @@ def controls_table(report: Report) -> str:
 def failures_table(report: Report) -> str:
     """Videos that are not in the numbers, and why."""
     rows = [
-        [escape(row.get("path", "")), escape(row.get("class", "")), escape(row.get("message", ""))]
+        [
+            escape(row.get("path", "")),
+            escape(row.get("class", "")),
+            escape(with_reason(row.get("message", ""), row.get("stderr", ""))),
+        ]
         for row in report.failures
     ]
     rows += [

@@ -23,13 +23,15 @@ from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
 from features.job import Job, stand_for
+from features.layout import STORE
 from features.published import Features, publish
 from features.recipe import sequence_key
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluate import Evaluation, difference, evaluate, level_percent
-from pipeline.config import Params
+from pipeline.commands import command_line
+from pipeline.config import Params, as_options
 from pipeline.evaluation import check_split, refuse_seen
 from pipeline.extraction import run_extraction, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
@@ -128,7 +130,16 @@ def measure_robustness(
                 seen=seen,
                 rendered=all(v.method.startswith("rendered") for v in videos if v.label),
                 facts={
-                    "command": f"unmask robustness {bundle} {manifest} --split {split}",
+                    "command": again(
+                        bundle,
+                        manifest,
+                        root=root,
+                        split=split,
+                        rungs=rungs,
+                        store=store,
+                        allow_seen=allow_seen,
+                        params=params,
+                    ),
                     "ffmpeg": versions()["ffmpeg"],
                     "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
                     f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
@@ -143,6 +154,28 @@ def measure_robustness(
     print(f"{summary.done} copies or videos embedded, {summary.reused} reused")
     print("\n".join(told(ladder)))
     print(f"report: {out / 'report.html'}")
+
+
+def again(
+    bundle: Path,
+    manifest: Path,
+    *,
+    root: Path | None,
+    split: str,
+    rungs: Sequence[str],
+    store: Path,
+    allow_seen: bool,
+    params: Params,
+) -> str:
+    """What to type for the same results."""
+    line = command_line(
+        *("unmask", "robustness", bundle, manifest, *(() if root is None else ("--root", root))),
+        *("--split", split, *(word for one in rungs for word in ("--rungs", one))),
+        *(("--store", store) if store != STORE else ()),
+        *(("--allow-seen",) if allow_seen else ()),
+        *("-o", "LADDER"),
+    )
+    return " ".join([line, *as_options(params, ("seed", "evaluate"))])
 
 
 def _plan(job: Job, video: Video, rung: Rung, folder: Path) -> Copy:

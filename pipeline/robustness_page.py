@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.degrade import FAMILIES
+from data.reasons import with_reason
 from models.evaluate import level_percent
 from pipeline.ladder import Ladder, Step
 from pipeline.markup import card, escape, percent, table, told
@@ -50,8 +51,8 @@ def render_robustness(ladder: Ladder) -> str:
         "<h2>AUC on each rung</h2>",
         place(
             "overview",
-            f"AUC with its {level_percent(ladder.confidence)}% interval by groups; the band is that "
-            "of the originals",
+            f"AUC with its {level_percent(ladder.confidence)}% interval by groups; the band is "
+            "that of the originals",
         ),
         *(severity if drawn else ()),
         "<h2>In numbers</h2>",
@@ -213,7 +214,12 @@ def failures(ladder: Ladder) -> str:
     if not ladder.failures:
         return "<p>None: every copy gave features.</p>"
     rows = [
-        [escape(rung), escape(one.path), escape(one.failure), escape(one.message)]
+        [
+            escape(rung),
+            escape(one.path),
+            escape(one.failure),
+            escape(with_reason(one.message, one.stderr_tail)),
+        ]
         for rung, one in ladder.failures[:MOST]
     ]
     return "<p>These were not scored.</p>" + table(["rung", "video", "class", "why"], rows)

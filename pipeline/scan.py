@@ -12,17 +12,21 @@ import io
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data.errors import InputError, plain
 from data.manifest import write_text
+from features.layout import STORE
 from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
+from pipeline.commands import command_line
 from pipeline.jobs import named_videos
 from pipeline.machine import cores
+from pipeline.provenance import Provenance, provenance_of
 from pipeline.scan_chunk import Scorer, Video
 from pipeline.scan_journal import Journal, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
@@ -73,6 +77,12 @@ def scan_folder(
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
+    kept = () if store == STORE else ("--store", store)
+    show = partial(
+        write_results,
+        command=command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept),
+        provenance=provenance_of(opened, bundle),
+    )
     with Journal(out, what) as journal:
         todo = [one for one in videos if not is_done(one, journal, retry)]
         shown = time.monotonic()
@@ -85,9 +95,9 @@ def scan_folder(
                 journal.add(scorer.chunk(todo[start : start + CHUNK], bar))
                 bar.set_postfix_str(f"{min(start + CHUNK, len(todo))} of {len(todo)} videos")
                 if time.monotonic() - shown > SHOW_SECONDS:
-                    write_results(opened, bundle, out, videos, journal, what)
+                    show(opened, out, videos, journal, what)
                     shown = time.monotonic()
-        scan = write_results(opened, bundle, out, videos, journal, what)
+        scan = show(opened, out, videos, journal, what)
     tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
     return len(scan.failures)
 
@@ -102,11 +112,13 @@ def is_done(video: Video, journal: Journal, retry: bool) -> bool:
 
 def write_results(
     bundle: Bundle,
-    source: Path,
     out: Path,
     videos: Sequence[Video],
     journal: Journal,
     what: dict[str, str],
+    *,
+    command: str,
+    provenance: Provenance,
 ) -> Scan:
     """Writes table, failures, page and record of all that is finished so far."""
     rows = [journal.rows[one.name] for one in videos if is_done(one, journal, retry=False)]
@@ -122,7 +134,8 @@ def write_results(
         videos=len(videos),
         scored=scored,
         failures=sorted((row for row in rows if row.failure is not None), key=lambda one: one.path),
-        command=f"unmask scan {source} {what['folder']} -o {out}",
+        command=command,
+        provenance=provenance,
     )
     write_text(out / "scores.csv", as_csv(scored))
     write_failures(
@@ -160,10 +173,14 @@ def as_csv(scored: Sequence[Scored]) -> str:
 def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> None:
     """What came out, the highest scores, and where the rest is."""
     summary = scan.summary
+    learnt = scan.provenance
     if as_json:
         files = {name: str(out / name) for name in ("scores.csv", "failures.csv", "scan.html")}
         print(json.dumps({**summary, "embedded": embedded, "files": files}, indent=2))
         return
+    if learnt.warning is not None:
+        print(learnt.warning.upper())
+    print(plain(f"bundle: {learnt.line}"))
     failed = ", ".join(f"{name} {count}" for name, count in summary["failed"].items())
     print(
         f"{out}: {summary['videos']} videos, {summary['FAKE']} FAKE, {summary['UNSURE']} UNSURE, "
@@ -172,6 +189,8 @@ def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> 
     )
     for one in scan.scored[:TOP]:
         print(plain(f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"))
-    for row in scan.failures[:TOP]:
-        print(plain(f"failed: {row.path}: {row.failure}: {row.message}"))
+    for reason in scan.reasons[:TOP]:
+        print(plain(f"failed: {reason.words}"))
+    if len(scan.reasons) > TOP:
+        print(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}")
     print(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from data.errors import InputError, OutputError, StoreError
 from data.folders import check_replaceable, read_json, write_json
 from data.manifest import Manifest
 from models.splits import check_splits
+from pipeline.commands import command_line
 from pipeline.machine import cores
 from pipeline.sweep_page import render_sweep
 from pipeline.sweep_plan import Run, as_text, plan_runs
@@ -86,12 +86,12 @@ def sweep(
     best = ranking[0]
     write_text(out / "ranking.csv", ranking_csv(ranking))
     write_text(out / "best.yaml", best_yaml(best))
-    train = " ".join(
-        ["unmask train", shlex.quote(str(features)), "--manifest", shlex.quote(str(manifest))]
-        + (["--params", shlex.quote(str(params))] if params else [])
-        + [f"--set {shlex.quote(text)}" for text in overrides]
-        + [f"--set {shlex.quote(f'{k}={as_text(v)}')}" for k, v in best.values.items()]
-        + ["-o bundle"]
+    chosen = [*overrides, *(f"{key}={as_text(value)}" for key, value in best.values.items())]
+    train = command_line(
+        *("unmask", "train", features, "--manifest", manifest),
+        *(("--params", params) if params else ()),
+        *(word for text in chosen for word in ("--set", text)),
+        *("-o", "bundle"),
     )
     write_text(out / "sweep.html", render_sweep(out.name, ranking, seeds, train))
     if as_json:

@@ -8,14 +8,16 @@ import numpy as np
 
 from data.errors import VideoError
 from data.probe import probe
+from data.reasons import reason_of
 from models.bundle import Bundle
 from models.evaluate import level_percent
 from models.evidence import INTERVAL_LEVEL
 from models.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
 from pipeline.cards import calibrated, how_many
-from pipeline.markup import card, escape
+from pipeline.markup import card, caution, escape
 from pipeline.page import document, picture, style
 from pipeline.predict import Judged, JudgedFace
+from pipeline.provenance import HEADLINE, WARNING, Provenance, provenance_of
 from pipeline.verdict_figures import heated, scale, scene, timeline
 
 STRIP_FRAMES = 16
@@ -26,14 +28,18 @@ FEW = 0.5
 """A face that is seen in fewer of its frames gets a warning."""
 
 
-def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
+def render_verdict(
+    bundle: Bundle, judged: Judged, *, command: str, provenance: Provenance | None = None
+) -> str:
     """Writes the page of one video that has a verdict, as text.
 
     Args:
         bundle: what judged it.
         judged: the video, its faces and their evidence.
         command: what to type for this page.
+        provenance: of the bundle; None takes what the bundle alone tells, no test result.
     """
+    learnt = provenance or provenance_of(bundle)
     assert judged.frames is not None  # noqa: S101
     verdict = judged.verdict
     title = f"Verdict on {Path(verdict.video).name}"
@@ -45,6 +51,7 @@ def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
     }
     body = [
         f"<h1>{escape(title)}</h1>",
+        caution(HEADLINE, WARNING) if learnt.rendered_alone else "",
         f'<p class="verdict {verdict.verdict}">{verdict.verdict}</p>',
         scale(
             judged.faces[0].evidence,
@@ -52,14 +59,15 @@ def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
             bundle.head.calibration,
             str(verdict.verdict),
         ),
-        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, judged))}</div>',
+        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, judged))}'
+        f"<p>This bundle: {escape(learnt.line)}.</p></div>",
         *(f'<p class="warning">{escape(line)}</p>' for line in warnings(bundle, judged)),
     ]
     if judged.frames.still is not None:
         body += ["<h2>Faces</h2>", *faces_part(judged)]
     for one in judged.faces:
         body += face_part(bundle, judged, one)
-    body += ["<h2>What this does not mean</h2>", limits(bundle, judged)]
+    body += ["<h2>What this does not mean</h2>", limits(judged)]
     body += ["<h2>How it was made</h2>", '<div class="pair cards">']
     body += [card(heading, facts) for heading, facts in cards(bundle, judged, command).items()]
     return document(
@@ -261,15 +269,14 @@ def word_change(heat: HeatMap, part: Part) -> str:
     return f"{'lowers' if part.effect > 0 else 'raises'} P(fake) from {before} to {after}"
 
 
-def limits(bundle: Bundle, judged: Judged) -> str:
+def limits(judged: Judged) -> str:
     """What nobody may conclude; a list."""
-    videos = how_many(bundle.trained_on.get("train", {}))
     lines = [
         "A score is evidence, not proof. P(fake) is calibrated on the validation videos of the "
         "training; for other cameras, compressions and forgery methods, or where forgeries are "
         "rarer or more frequent, it is not the share of fakes among such videos.",
-        f"The head was trained on {escape(videos)}. How it does on people it never saw stands in "
-        "the report of <code>unmask evaluate</code>, not here.",
+        "The test result above is of other videos: this one may be of a kind that was not among "
+        "them. More of it stands in the report of <code>unmask evaluate</code>.",
         "The interval holds the choice of frames alone. The detector's own error is larger.",
         f"REAL does not mean untouched: {judged.verdict.frames_used} frames of a face were looked "
         "at, and neither sound, nor text, nor background, nor what lies between those frames.",
@@ -316,7 +323,7 @@ def file_facts(judged: Judged) -> dict[str, str]:
     try:
         info = probe(judged.path)
     except VideoError as error:
-        return {"header": f"no longer readable: {error}"}
+        return {"header": f"no longer readable: {reason_of(error)}"}
     return {
         "size": f"{info.size_bytes / 1e6:.2f} MB",
         "length": f"{info.duration_seconds:.2f} s",
