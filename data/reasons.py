@@ -14,7 +14,8 @@ LONGEST = 160
 """Characters of ffmpeg's line."""
 GENERIC = "Invalid data found when processing input"
 """What ffprobe says of anything that it cannot open; shown where it says nothing else."""
-TAGS = re.compile(r"(?:\[[^\]]*\] *)*\[(?:error|fatal|panic)\] *")
+LEVELS = "quiet|panic|fatal|error|warning|info|verbose|debug|trace"
+TAGS = re.compile(rf"(?:\[(?!(?:{LEVELS})\])[^\]]*\] *)*\[(?:error|fatal|panic)\] *")
 
 
 def with_reason(message: str, stderr_tail: str) -> str:

@@ -7,8 +7,10 @@ which is imported inside the command, so that `unmask --help` answers without lo
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,7 +115,12 @@ def unmask(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal."""
+    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal.
+
+    A path that is no UTF-8 is printed with escapes, as stderr does, and ends nothing.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
