@@ -10,7 +10,7 @@ the same code ran with the same parameters on the same videos is not run again. 
 are kept in the store beside the others; once artifacts/results is removed, `unmask store gc`
 removes them, too.
 
-A value is the mean over seeds. Its 95 % interval draws groups with replacement, the same for all
+A value is the mean over seeds. Its interval draws groups with replacement, the same for all
 seeds and all ways. The last line is one JSON object.
 """
 
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models.bootstrap import group_weights, weighted_metrics
+from models.evaluate import level_percent, percentiles
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "artifacts" / "results"
@@ -54,6 +55,8 @@ SHOWN = {
 }
 ROOMS = ("data", "features", "models", "pipeline")
 ROUNDS = 2000
+LEVEL = 0.95
+"""Of the table's intervals, which are made here, whatever `evaluate.confidence` is."""
 BEGIN, END = "<!-- results: made by `make results` -->", "<!-- /results -->"
 
 
@@ -127,8 +130,8 @@ def measure(reports: list[Path], model: str) -> dict[str, NDArray[np.float64]]:
 
 
 def told(values: NDArray[np.float64], sign: str = "") -> str:
-    """The value and its 95 % interval."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
+    """The value and its interval."""
+    low, high = np.percentile(values[1:], percentiles(LEVEL))
     return f"{values[0]:{sign}.3f} ({low:{sign}.2f} to {high:{sign}.2f})"
 
 
@@ -148,7 +151,7 @@ def main() -> None:
     best = values["finetuned", "lstm"]
     lines = [
         f"Demo, test split: {len(labels)} videos of {len(set(groups))} people, `resnet50-thin`, "
-        f"mean of {arguments.seeds} seeds, 95 % intervals in brackets:",
+        f"mean of {arguments.seeds} seeds, {level_percent(LEVEL)} % intervals in brackets:",
         "",
         "| way | " + " | ".join(SHOWN.values()) + " |",
         "| --- |" + " --- |" * len(SHOWN),

@@ -12,13 +12,14 @@ from tqdm import tqdm
 from data.digests import DigestCache
 from data.errors import ConfigError, DatasetError, InputError, VideoError
 from data.groups import assign_groups
-from data.layouts import read_layout
+from data.layouts import FILMED, read_layout
 from data.layouts.choice import choose
 from data.layouts.listing import Entry, Listing
 from data.lookalikes import alike, fingerprints
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.probe import VideoInfo
 from data.published import assign_splits, straddling
+from data.reasons import reason_of
 from data.split import SplitConfig
 from data.stems import same_stem, stem_warning
 from data.system_errors import reason
@@ -115,7 +116,7 @@ def index(
     if not entries:
         raise InputError(
             f"none of the {len(failures)} files below {root} is a readable video; "
-            f"the first, {failures[0].path}: {failures[0].error}"
+            f"the first, {failures[0].path}: {reason_of(failures[0].error)}"
         ) from failures[0].error
     sha256s = [sha256 for sha256, _ in facts]
     _refuse_two_labels(entries, sha256s)
@@ -147,6 +148,7 @@ def index(
             source=entry.source,
             original=entry.original,
             compression=entry.compression,
+            origin=entry.origin or ("filmed" if chosen in FILMED else ""),
         )
         for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
     ]

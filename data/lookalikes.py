@@ -6,7 +6,7 @@ encoder, another size and another container. Cut, mirrored or re-timed copies ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,7 +58,11 @@ def fingerprint(path: Path) -> NDArray[np.uint64]:
 
 
 def fingerprints(
-    paths: Sequence[Path], *, workers: int, progress: bool | None = None
+    paths: Sequence[Path],
+    *,
+    workers: int,
+    progress: bool | None = None,
+    failed: Callable[[Path, VideoError], None] | None = None,
 ) -> list[NDArray[np.uint64] | None]:
     """The hashes of many videos, None for one that cannot be read.
 
@@ -66,12 +70,15 @@ def fingerprints(
         paths: of the files.
         workers: videos read at once.
         progress: show a bar; None shows it on a terminal.
+        failed: told of each that cannot be read, from several threads.
     """
 
     def look(path: Path) -> NDArray[np.uint64] | None:
         try:
             return fingerprint(path)
-        except VideoError:
+        except VideoError as error:
+            if failed is not None:
+                failed(path, error)
             return None
 
     quiet = None if progress is None else not progress

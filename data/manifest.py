@@ -43,6 +43,8 @@ class Video:
         source: whose face or expression a fake took over; likewise.
         original: path of the real video that a fake was made from, there or not; likewise.
         compression: "raw", "c23" ... where the data set comes in several.
+        origin: "rendered" where the people are made by code, "filmed" where a camera saw them; ""
+            where nothing tells.
     """
 
     path: str
@@ -62,11 +64,14 @@ class Video:
     source: str = ""
     original: str = ""
     compression: str = ""
+    origin: str = ""
 
 
 TOLD = ("target", "source", "original", "compression")
 """Columns that only data sets of the field fill; written where one does, else left out."""
-COLUMNS = tuple(column.name for column in fields(Video) if column.name not in TOLD)
+ORIGIN = "origin"
+"""A column that is written where some video's is told."""
+COLUMNS = tuple(column.name for column in fields(Video) if column.name not in (*TOLD, ORIGIN))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,8 @@ class Manifest:
         """
         told = any(getattr(video, name) for video in self.videos for name in TOLD)
         columns = COLUMNS + TOLD if told else COLUMNS
+        if any(video.origin for video in self.videos):
+            columns = (*columns, ORIGIN)
         lines = [",".join(columns)]
         for video in sorted(self.videos, key=lambda video: video.path):
             lines.append(",".join(_cell(name, getattr(video, name)) for name in columns))
@@ -216,7 +223,7 @@ def _video(row: dict[str, str | None], place: str) -> Video:
     """One row, checked."""
     values: dict[str, object] = {}
     for column in fields(Video):
-        if column.name in TOLD and column.name not in row:
+        if column.name in (*TOLD, ORIGIN) and column.name not in row:
             continue  # an older manifest, or one of plain folders
         text = row.get(column.name)
         if text is None:

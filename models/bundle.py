@@ -36,6 +36,7 @@ from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.settings import HeadConfig
 from models.train import Trained, score
 from models.training_history import write_history
+from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from features.sequences import Sequences
@@ -104,6 +105,7 @@ class Bundle:
         command: that trained it, whole; "" where nobody said.
         seen_in_validation: which validation people trained the backbone, in words, where that was
             allowed (`train --allow-seen`); "" for a sound training.
+        training: what the head learnt from, by split; none in older bundles.
     """
 
     head: BundledHead
@@ -117,6 +119,7 @@ class Bundle:
     controls: dict[str, Linear] = field(default_factory=dict)
     command: str = ""
     seen_in_validation: str = ""
+    training: dict[str, TrainingSummary] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -147,6 +150,7 @@ class Bundle:
             "versions": self.versions or _versions(),
             "controls": {name: one.to_json() for name, one in self.controls.items()},
             "command": self.command,
+            "training": {name: one.to_json() for name, one in self.training.items()},
         }
         if self.seen_in_validation:
             facts["seen_in_validation"] = self.seen_in_validation
@@ -195,6 +199,10 @@ class Bundle:
                 },
                 command=str(facts.get("command", "")),
                 seen_in_validation=str(facts.get("seen_in_validation", "")),
+                training={
+                    name: TrainingSummary.from_json(one)
+                    for name, one in dict(facts.get("training", {})).items()
+                },
             )
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise StoreError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from models.bootstrap import group_weights
-from models.evaluate import check_classes, choose_threshold
+from models.evaluate import check_classes, choose_threshold, percentiles
 from models.settings import CalibrationConfig
 
 LEAST, MOST = 1e-30, 1 - 2**-25
@@ -25,6 +25,8 @@ SUREST = 1e-7
 """Of a fit on logits: beyond it a score would weigh too much."""
 RIDGE = 1e-3
 """Of a slope in standard deviations, beside a mean loss."""
+THRESHOLD_LEVEL = 0.95
+"""Of the threshold's interval."""
 FLATTEST, STEEPEST = 0.05, 2.0
 """Bounds of 1 / temperature: above 2, float64 could not tell the surest float32 scores apart."""
 
@@ -38,7 +40,8 @@ class Calibration:
         temperature: P = sigmoid(logit(score) / temperature).
         knots: (score, P) of the isotonic map, straight lines between them.
         rule: how the threshold was chosen, in words; bundles of version 1 knew only the default's.
-        threshold_low: of the threshold's 95 % bootstrap interval; None where it is not known.
+        threshold_low: of the threshold's bootstrap interval of THRESHOLD_LEVEL; None where it is
+            not known.
         threshold_high: likewise.
         unsure_low: at or above this and below `unsure_high` there is no verdict.
         unsure_high: None, like `unsure_low`, where each video gets a verdict.
@@ -119,7 +122,7 @@ def calibrate(
     threshold, rule = pick_threshold(truth, probability, config)
     weights = group_weights(truth, np.asarray(groups), rounds=200, seed=seed).astype(np.int64)
     drawn = [pick_threshold(truth, probability, config, weight)[0] for weight in weights]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(drawn, percentiles(THRESHOLD_LEVEL))
     if config.unsure:
         near = float(np.quantile(np.abs(probability - threshold), config.unsure))
         fitted = replace(fitted, unsure_low=threshold - near, unsure_high=threshold + near)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import OutputError, VideoError
+from data.reasons import reason_of
 
 if TYPE_CHECKING:
     from data.frames import Frames
@@ -107,7 +108,7 @@ def cached_clips(
             try:
                 crops = read(videos[row]).pixels  # (T, S, S, 3)
             except VideoError as error:
-                failures[row] = str(error)
+                failures[row] = reason_of(error)
                 return
             count = min(len(crops), frames)
             chosen = np.linspace(0, len(crops) - 1, count).round().astype(np.int64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -124,6 +125,7 @@ class Evaluation:
                 "fake_as_fake": true_fake,
             }
         return flat | {
+            "confidence": self.confidence,
             "videos": self.videos,
             "groups": self.groups,
             "recall_by_method": {name: one.value for name, one in self.methods.items()},
@@ -293,6 +295,17 @@ def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Es
     drawn = better.samples[metric] - worse.samples[metric]
     value = better.metrics[metric].value - worse.metrics[metric].value
     return _estimate(value, drawn, better.confidence)
+
+
+def level_percent(level: float) -> str:
+    """A level of confidence for people, exact: 0.95 is "95", 0.999 is "99.9"."""
+    return f"{(Decimal(repr(level)) * 100).normalize():f}"
+
+
+def percentiles(level: float) -> tuple[float, float]:
+    """Between which the interval of a level lies, exact: 0.95 is (2.5, 97.5)."""
+    tail = (1 - Decimal(repr(level))) * 50
+    return float(tail), float(100 - tail)
 
 
 def check_classes(labels: NDArray[np.integer[Any]]) -> None:

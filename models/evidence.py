@@ -21,10 +21,13 @@ from numpy.typing import NDArray
 from features.sequences import Sequences
 from models.bundle import BundledHead
 from models.calibration import LEAST, MOST, sigmoid
+from models.evaluate import percentiles
 from models.train import score
 
 DRAWS = 200
 """Halves of which an interval is made."""
+INTERVAL_LEVEL = 0.95
+"""Of the interval around one video's score; `evaluate.confidence` is of a report's intervals."""
 LEAST_UNITS = 4
 """With fewer pieces than this there are too few halves to speak of an interval."""
 WINDOW_FRAMES = 4
@@ -52,9 +55,11 @@ class Evidence:
 
     Attributes:
         probability_fake: calibrated, of all frames: the verdict's.
-        low: of the 95 % interval over halves of the frames; None where there are too few.
+        low: of the interval of INTERVAL_LEVEL over halves of the frames; None where there are too
+            few.
         high: likewise.
-        agreement: share of the halves that give the same verdict; None likewise.
+        agreement: share of the halves, laid around the score as for the interval, that give the
+            same verdict; None likewise.
         windows: scores over time.
     """
 
@@ -94,11 +99,11 @@ def weigh(
         ends = head.calibration.apply(np.asarray(interval(float(own), drawn)))
         low, high = float(ends[0]), float(ends[1])
         verdict = head.calibration.verdict(probability, head.threshold)
-        shares = [
+        same = [
             head.calibration.verdict(float(one), head.threshold) == verdict
-            for one in head.calibration.apply(drawn)
+            for one in head.calibration.apply(centred(float(own), drawn))
         ]
-        agreement = float(np.mean(shares))
+        agreement = float(np.mean(same))
     scores = head.calibration.apply(at)
     return Evidence(
         probability_fake=probability,
@@ -189,16 +194,30 @@ def half_samples(count: int, *, block: int, seed: int) -> list[NDArray[np.intege
     return [np.concatenate([pieces[one] for one in some]) for some in chosen]
 
 
-def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % interval around a raw score from the scores of halves.
+def centred(own: float, halves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Raw scores of halves, (N,), laid around the raw score of the whole.
 
-    Their scatter around their own median is laid around the score, on the scale of log-odds: half
-    a video may be less telling than the whole, which is no scatter.
+    A half may be less telling than the whole, and an LSTM that sees half the steps scores lower:
+    that is no scatter. So their scatter around their own median is laid around the score, on the
+    scale of log-odds. Interval and agreement are both taken from what this returns.
     """
     scattered = log_odds(halves)
-    low, high = np.percentile(scattered - np.median(scattered), [2.5, 97.5])
-    ends = sigmoid(log_odds(np.asarray(own)) + np.asarray([low, high]))
-    return float(ends[0]), float(ends[1])
+    moved = scattered - np.median(scattered)
+    # What does not move is the score itself: rounding must not carry it over a threshold.
+    return np.where(moved == 0, own, sigmoid(log_odds(np.asarray(own)) + moved))
+
+
+def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
+    """The interval of INTERVAL_LEVEL around a raw score, of its `centred` halves.
+
+    Its ends are scores of halves, the outer of two where a percentile lies between them, so that
+    at least this share of the halves lies inside, however few they are.
+    """
+    around = centred(own, halves)
+    below, above = percentiles(INTERVAL_LEVEL)
+    low = np.percentile(around, below, method="lower")
+    high = np.percentile(around, above, method="higher")
+    return min(float(low), own), max(float(high), own)  # log-odds are bounded, `own` may be 1
 
 
 def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:

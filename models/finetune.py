@@ -76,6 +76,7 @@ def finetune(
     marks: Mapping[str, Any] | None = None,
     workers: int = 2,
     progress: bool | None = None,
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -90,6 +91,7 @@ def finetune(
         marks: further facts for the provenance of the weights.
         workers: videos that are read at once.
         progress: show bars; None shows them on a terminal.
+        summarize: sums up the videos of a split as plain JSON, which the backbone then carries.
 
     Raises:
         ConfigError: the backbone is a custom model, whose blocks nobody knows.
@@ -143,7 +145,11 @@ def finetune(
         backbone,
         name=f"{base.name.removesuffix('-finetuned')}-finetuned",
         digest=weights_digest(backbone.architecture, model),
-        provenance={"trained_on": _trained_on(base, learn, check), **(marks or {})},
+        provenance={
+            "trained_on": _trained_on(base, learn, check),
+            "training": _training(base, {"train": (train, learn), "val": (val, check)}, summarize),
+            **(marks or {}),
+        },
     )
     details = {
         "config": asdict(config),
@@ -229,3 +235,27 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
             "groups": sorted({*clips.groups, *before.get("groups", [])}),
         }
     return seen
+
+
+def _training(
+    base: Backbone,
+    parts: dict[str, tuple[Sequence[V], Clips]],
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None,
+) -> list[dict[str, Any] | None]:
+    """What each fine-tuning learnt from, oldest first; None for one that nobody summed up.
+
+    Args:
+        base: where this one started.
+        parts: split -> videos, and what could be read of them.
+        summarize: as `finetune` was given it.
+    """
+    earlier = base.provenance.get("training")
+    if earlier is None:
+        earlier = [None] if base.provenance else []
+    if summarize is None:
+        return [*earlier, None]
+    now = {}
+    for name, (videos, clips) in parts.items():
+        read = set(clips.sha256s)
+        now[name] = summarize([video for video in videos if video.sha256 in read])
+    return [*earlier, now]

@@ -23,13 +23,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data.atomic_files import check_output, write_text
-from data.errors import LeakError, plain
+from data.errors import LeakError, VideoError, plain
 from data.lookalikes import alike, fingerprints
 from data.manifest import SPLITS, Manifest, Video
+from data.reasons import reason_of
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata
+from models.evaluate import level_percent, percentiles
 from pipeline.audit_page import render_audit
 
+LEVEL = 0.95
+"""Of the intervals."""
 GIVEAWAY = 0.6
 """Metadata that reach this AUC, with an interval above 0.5, are warned of."""
 
@@ -47,6 +51,7 @@ class Audit:
         lookalikes: near-duplicates in different groups, rows of path, path, share of bits.
         unhashed: number of videos that could not be read for that.
         metadata: rows of what, auc, low, high; empty where folds cannot be made.
+        level: of these intervals.
         warnings: lines for people.
     """
 
@@ -57,6 +62,7 @@ class Audit:
     lookalikes: list[dict[str, Any]]
     unhashed: int
     metadata: list[dict[str, Any]]
+    level: float
     warnings: list[str]
 
 
@@ -106,10 +112,16 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
     videos = manifest.videos
     straddling = names_on_two_sides(videos)
     pairs: list[dict[str, Any]] = []
-    unhashed = 0
+    unread: list[str] = []
+    reasons: dict[Path, VideoError] = {}
     if hashes:
-        taken = fingerprints([manifest.resolve(video) for video in videos], workers=workers)
-        unhashed = sum(one is None for one in taken)
+        files = [manifest.resolve(video) for video in videos]
+        taken = fingerprints(files, workers=workers, failed=reasons.__setitem__)
+        unread = [
+            f"{video.path}: {reason_of(reasons[file])}"
+            for video, file, one in zip(videos, files, taken, strict=True)
+            if one is None
+        ]
         for one, other, share in alike(taken):
             a, b = videos[one], videos[other]
             if a.split != b.split and a.sha256 != b.sha256:
@@ -123,9 +135,10 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
         balance=balance(videos),
         straddling=straddling,
         lookalikes=pairs,
-        unhashed=unhashed,
+        unhashed=len(unread),
         metadata=told_by,
-        warnings=warn(straddling, pairs, unhashed, told_by),
+        level=LEVEL,
+        warnings=warn(straddling, pairs, unread, told_by),
     )
 
 
@@ -205,7 +218,7 @@ def _auc(
     name: str, labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> dict[str, Any]:
     """An AUC with its interval by groups."""
-    low, high = np.percentile(weighted_auc(labels, scores, weights), [2.5, 97.5])
+    low, high = np.percentile(weighted_auc(labels, scores, weights), percentiles(LEVEL))
     auc = float(roc_auc_score(labels, scores))
     return {"what": name, "auc": auc, "low": float(low), "high": float(high)}
 
@@ -213,7 +226,7 @@ def _auc(
 def warn(
     straddling: Sequence[dict[str, Any]],
     pairs: Sequence[dict[str, Any]],
-    unhashed: int,
+    unread: Sequence[str],
     metadata: Sequence[dict[str, Any]],
 ) -> list[str]:
     """What a reader must not miss, a line each."""
@@ -229,8 +242,8 @@ def warn(
             f"{len(pairs)} pairs of near-duplicates are in different groups: {pairs[0]['a']}, "
             f"{pairs[0]['b']} for one; `unmask index --near-duplicates` joins them"
         )
-    if unhashed:
-        lines.append(f"{unhashed} videos could not be read and compared")
+    if unread:
+        lines.append(f"{len(unread)} videos could not be read and compared; {unread[0]}, for one")
     strong = [row for row in metadata if row["auc"] >= GIVEAWAY and row["low"] > 0.5]
     if strong:
         best = max(strong, key=lambda row: row["auc"])
@@ -249,7 +262,8 @@ def told(found: Audit) -> list[str]:
         f"{row['split']:<7}{row['label']:<6}{row['method']:<24}{row['videos']:>7}{row['groups']:>8}"
         for row in found.balance
     ]
-    lines += ["", "what metadata tell about the label (AUC, 95 % interval by groups)"]
+    level = f"{level_percent(LEVEL)} % interval by groups"
+    lines += ["", f"what metadata tell about the label (AUC, {level})"]
     lines += [
         f"  {row['what']:<26}{row['auc']:.3f} ({row['low']:.2f} to {row['high']:.2f})"
         for row in found.metadata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from models.evaluate import level_percent
 from pipeline.markup import escape, table
 from pipeline.page import document
 
@@ -36,7 +37,8 @@ def render_audit(found: Audit, name: str) -> str:
         bars([(f"{r['split']} {r['method']}", r["videos"], COLOURS[r["label"]],
                f"{r['videos']} videos, {r['groups']} groups") for r in found.balance]),
         "<h2>What metadata tell about the label</h2>",
-        "<p>AUC by models that never saw the group they score; 0.5 is nothing.</p>",
+        "<p>AUC by models that never saw the group they score, with its "
+        f"{level_percent(found.level)}% interval by groups; 0.5 is nothing.</p>",
         bars([(r["what"], r["auc"], "#0072b2", f"{r['auc']:.3f} ({r['low']:.2f} to "
                f"{r['high']:.2f})") for r in found.metadata], most=1.0),
         "<h2>On two sides of a split</h2>",

@@ -10,7 +10,10 @@ from typing import Any
 from data.manifest import Manifest, Video
 from features.published import Features
 from models.bundle import Bundle, BundledHead
+from models.calibration import THRESHOLD_LEVEL
+from models.evaluate import level_percent
 from models.identity import file_sha256
+from pipeline.commands import command_line
 from pipeline.config import Params
 from pipeline.leakage import marks_of
 
@@ -27,6 +30,9 @@ def cards(
     rows: Manifest,
     split: str,
     params: Params,
+    *,
+    root: Path | None = None,
+    allow_seen: bool = False,
 ) -> dict[str, dict[str, str]]:
     """Heading -> facts.
 
@@ -39,6 +45,8 @@ def cards(
         rows: the manifest.
         split: that is evaluated.
         params: of the evaluation.
+        root: of the videos, as it was given.
+        allow_seen: whether the leak guard was told to let seen videos pass.
     """
     recipe = dict(opened.recipe)
     frames = recipe.pop("frames", {})
@@ -68,16 +76,47 @@ def cards(
         },
         "Again": {
             **({"this bundle": opened.command} if opened.command else {}),
-            "this report": f"unmask evaluate {bundle} {features} --manifest {manifest} "
-            f"--split {split} --set evaluate.rounds={params.evaluate.rounds} "
-            f"--set evaluate.confidence={params.evaluate.confidence:g} --set seed={params.seed}",
-            "another data set": f"unmask extract OTHER.csv --bundle {bundle} -o OTHER; "
-            f"unmask evaluate {bundle} --on OTHER:OTHER.csv -o MATRIX",
-            "degraded videos": f"unmask robustness {bundle} {manifest} -o LADDER",
-            "a video": f"unmask predict {bundle} VIDEO",
-            "intervals": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+            **again(bundle, features, manifest, split, params, root=root, allow_seen=allow_seen),
+            "intervals": f"{level_percent(params.evaluate.confidence)} %, by "
+            f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },
         "Versions in training": dict(opened.versions or {}),
+    }
+
+
+def again(
+    bundle: Path,
+    features: Path,
+    manifest: Path,
+    split: str,
+    params: Params,
+    *,
+    root: Path | None,
+    allow_seen: bool,
+) -> dict[str, str]:
+    """What to type for this report again, and for what goes on from it."""
+    rooted = () if root is None else ("--root", root)
+    settings = {
+        "evaluate.rounds": params.evaluate.rounds,
+        "evaluate.confidence": params.evaluate.confidence,
+        "seed": params.seed,
+    }
+    other = (
+        command_line("unmask", "extract", "OTHER.csv", "--bundle", bundle, "-o", "OTHER"),
+        command_line("unmask", "evaluate", bundle, "--on", "OTHER:OTHER.csv", "-o", "MATRIX"),
+    )
+    return {
+        "this report": command_line(
+            *("unmask", "evaluate", bundle, features, "--manifest", manifest, *rooted),
+            *("--split", split, *(("--allow-seen",) if allow_seen else ())),
+            *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
+            *("-o", "REPORT"),
+        ),
+        "another data set": " && ".join(other),
+        "degraded videos": command_line(
+            *("unmask", "robustness", bundle, manifest, *rooted, "-o", "LADDER")
+        ),
+        "a video": command_line("unmask", "predict", bundle, "VIDEO"),
     }
 
 
@@ -146,7 +185,9 @@ def calibrated(head: BundledHead) -> dict[str, Any]:
     if told.method == "temperature":
         facts["temperature"] = f"{told.temperature:.3f}"
     if told.threshold_low is not None and told.threshold_high is not None:
-        facts["threshold's interval"] = f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+        facts[f"threshold's {level_percent(THRESHOLD_LEVEL)} % interval"] = (
+            f"{told.threshold_low:.3f} to {told.threshold_high:.3f}"
+        )
     if told.unsure_low is not None and told.unsure_high is not None:
         facts["unsure"] = f"{told.unsure_low:.3f} to {told.unsure_high:.3f}"
     return facts

@@ -6,6 +6,7 @@ which is imported inside the command, so that `unmask --help` answers without lo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -114,7 +115,12 @@ def unmask(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal."""
+    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal.
+
+    A path that is no UTF-8 is printed with escapes, as stderr does, and ends nothing.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -609,6 +615,7 @@ def compare(
     Example: unmask compare bundle-a bundle-b --on features:manifest.csv
     """
     from pipeline.comparison import compare_any
+    from pipeline.config import is_given
 
     compare_any(
         a,
@@ -620,6 +627,7 @@ def compare(
         allow_seen=allow_seen,
         params=load(params, set_),
         as_json=json_,
+        level_given=is_given(params, set_ or [], "evaluate.confidence"),
     )
 
 

@@ -20,7 +20,7 @@ from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
 from models.delong import delong
-from models.evaluate import Evaluation, difference, evaluate
+from models.evaluate import Evaluation, difference, evaluate, level_percent
 from pipeline.config import Params
 from pipeline.evaluation import check_split
 from pipeline.extraction import warn
@@ -42,6 +42,7 @@ class Scored:
         threshold: of the model.
         seen: what of these videos trained it, in words; empty if nothing did.
         marks: what a reader must know of its bundle's own training; likewise.
+        confidence: of the intervals of the report; None for a bundle, and for an older report.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Scored:
     threshold: float
     seen: str = ""
     marks: str = ""
+    confidence: float | None = None
 
 
 def compare_any(
@@ -62,8 +64,12 @@ def compare_any(
     allow_seen: bool,
     params: Params,
     as_json: bool,
+    level_given: bool = True,
 ) -> None:
     """Prints how two models differ: of two reports, or with `on` of two bundles.
+
+    All intervals are made anew, of the level in `params`; with `level_given` false, of the level
+    that both reports have.
 
     Raises:
         ConfigError: `on` names more than one data set; no such split.
@@ -93,8 +99,17 @@ def compare_any(
     else:
         first, second = (read_scores(path, name) for path, name in zip((a, b), names, strict=True))
     tell_difference(
-        first, second, a, b, rounds=params.evaluate.rounds, seed=params.seed, as_json=as_json
-    )
+        first, second, a, b, rounds=params.evaluate.rounds, seed=params.seed,
+        confidence=params.evaluate.confidence if level_given else level_of(first, second, params),
+        as_json=as_json,
+    )  # fmt: skip
+
+
+def level_of(first: Scored, second: Scored, params: Params) -> float:
+    """The level of both reports, where it is one and known; else that of the parameters."""
+    if first.confidence is None or first.confidence != second.confidence:
+        return params.evaluate.confidence
+    return first.confidence
 
 
 def score_bundle(
@@ -140,7 +155,15 @@ def score_bundle(
 
 
 def tell_difference(
-    first: Scored, second: Scored, a: Path, b: Path, *, rounds: int, seed: int, as_json: bool
+    first: Scored,
+    second: Scored,
+    a: Path,
+    b: Path,
+    *,
+    rounds: int,
+    seed: int,
+    confidence: float = 0.95,
+    as_json: bool,
 ) -> None:
     """Prints the difference between two models' AUC, by DeLong and by a bootstrap of groups.
 
@@ -161,11 +184,11 @@ def tell_difference(
     groups = [first.rows[path][1] for path in paths]
     methods = [first.rows[path][2] for path in paths]
     scores = [np.asarray([one.rows[path][3] for path in paths]) for one in (first, second)]
-    tested = delong(labels, scores[0], scores[1])
+    tested = delong(labels, scores[0], scores[1], confidence=confidence)
     measured: list[Evaluation] = [
         evaluate(
             labels, values, tuple(groups), tuple(methods), threshold=one.threshold,
-            rounds=rounds, seed=seed,
+            rounds=rounds, confidence=confidence, seed=seed,
         )
         for values, one in zip(scores, (first, second), strict=True)
     ]  # fmt: skip
@@ -176,6 +199,7 @@ def tell_difference(
         "videos": len(paths),
         "groups": len(set(groups)),
         "left_out": alone,
+        "confidence": confidence,
         "seen_in_training": [one.seen for one in (first, second)],
         **({MARK: [first.marks, second.marks]} if first.marks or second.marks else {}),
         "delong": tested.__dict__,
@@ -193,9 +217,13 @@ def tell_difference(
             print(plain(f"warning: not a fair test of {letter}: {one.seen}"))
         if one.marks:
             print(plain(f"warning: {letter}: {one.marks}"))
+    if first.confidence != second.confidence:
+        for letter, level in (("A", first.confidence), ("B", second.confidence)):
+            words = "an unrecorded level" if level is None else f"{level_percent(level)} %"
+            print(f"the intervals in the report of {letter} are of {words}")
     left = f"; {alone} that only one has are left out" if alone else ""
     print(f"{len(paths)} videos of {len(set(groups))} groups in both{left}")
-    print("A - B, 95 % intervals in brackets")
+    print(f"A - B, {level_percent(confidence)} % intervals in brackets")
     print(
         f"  AUC, DeLong               {tested.difference:+.3f} "
         f"({tested.low:+.3f} to {tested.high:+.3f}), p = {tested.p:.3g}"
@@ -233,6 +261,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
         metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
         seen, marks = (str(metrics.get(key, "")) for key in ("seen_in_training", MARK))
+        level = metrics[chosen].get("confidence")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
@@ -243,4 +272,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
     if not rows:
         raise DatasetError(f"{path} lists no video")
     name = f"{report}, {NAMES.get(chosen, chosen)}"
-    return Scored(name=name, rows=rows, threshold=threshold, seen=seen, marks=marks)
+    confidence = None if level is None else float(level)
+    return Scored(
+        name=name, rows=rows, threshold=threshold, seen=seen, marks=marks, confidence=confidence
+    )

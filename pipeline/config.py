@@ -137,6 +137,18 @@ def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
     return typing.cast(Params, _build(Params, tree, "", where))
 
 
+def is_given(path: Path | None, overrides: Sequence[str], key: str) -> bool:
+    """Whether the file or an override says a parameter, even where it says the default."""
+    tree: Any = {} if path is None else _read_yaml(path)
+    for text in overrides:
+        _override(tree, text)
+    for name in key.split("."):
+        if not isinstance(tree, dict) or name not in tree:
+            return False
+        tree = tree[name]
+    return True
+
+
 def as_options(params: Params, names: Sequence[str]) -> list[str]:
     """Options that give these sections and values, quoted for a shell: what is not default."""
     plain = dataclasses.asdict(Params())

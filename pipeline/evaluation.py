@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, plain
+from data.errors import ConfigError, DatasetError, InputError, OutputError, plain
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -22,6 +23,7 @@ from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
 from pipeline.extraction import warn
+from pipeline.held_out import write_result
 from pipeline.leakage import marks_of, refuse_seen
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
@@ -30,7 +32,7 @@ from pipeline.results import (
     ModelResult,
     Prediction,
     Report,
-    is_model,
+    headings,
     read_metrics,
     table,
     write_report,
@@ -136,9 +138,22 @@ def evaluate_bundle(
         params=params,
         seen=seen,
         failures=failures_among(videos, stored),
-        facts=cards(bundle, features, manifest, opened, stored, rows, split, params),
+        facts=cards(
+            bundle,
+            features,
+            manifest,
+            opened,
+            stored,
+            rows,
+            split,
+            params,
+            root=root,
+            allow_seen=allow_seen,
+        ),
     )
     write_report(report, out, render_page(report))
+    if not report.seen:
+        keep_result(bundle, report, rows)
     if not quiet:
         print("\n".join(table({out.name: report.metrics})))
         for mark in report.marks:
@@ -147,6 +162,20 @@ def evaluate_bundle(
             print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
         print(f"report: {out / 'report.html'}")
     return report.metrics
+
+
+def keep_result(bundle: Path, report: Report, rows: Manifest) -> None:
+    """Keeps a fair result beside the bundle, whose verdicts name it; a report can do without."""
+    scored = {one.path for one in report.predictions}
+    evaluation = next(iter(report.models.values())).evaluation
+    try:
+        write_result(
+            bundle, evaluation, [one for one in rows.videos if one.path in scored],
+            split=report.split,
+        )  # fmt: skip
+    except OutputError as error:
+        told = f"the verdicts of {bundle} will not name this result: {error}"
+        print(plain(told), file=sys.stderr)
 
 
 def failures_among(videos: Iterable[Video], features: Features) -> list[dict[str, str]]:
@@ -256,11 +285,7 @@ def show_results(reports: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2, sort_keys=True))
         return
-    videos = [facts for metrics in found.values() for facts in metrics.values() if is_model(facts)]
-    print(
-        f"{videos[0]['videos']} videos of {videos[0]['groups']} groups, 95 % intervals in brackets"
-    )
-    print("\n".join(table(found)))
+    print("\n".join([*(plain(line) for line in headings(found)), *table(found)]))
     for name in found:
         page = reports / name / "report.html"
         print(f"report: {page if page.exists() else reports / 'report.html'}")

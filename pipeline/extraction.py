@@ -28,6 +28,7 @@ from data.faces import FaceFinder
 from data.folders import check_replaceable
 from data.frames import FaceTrack, FrameRecipe, Frames, read_frames
 from data.pixels_version import PIXELS_VERSION
+from data.reasons import with_reason
 from features.adopt import adopt_published
 from features.batches import Encoder
 from features.embed import Read, extract
@@ -49,6 +50,7 @@ from models.identity import (
     remember,
 )
 from models.views import augment, make_views
+from pipeline.commands import command_line
 from pipeline.config import Params
 from pipeline.crops import KeptCrops
 from pipeline.jobs import DIGESTS, make_jobs, named_videos
@@ -348,7 +350,8 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
             f"{spent['binding']} binds"
         )
     for failure in summary.failures[:10]:
-        print(plain(f"failed: {failure.path}: {failure.failure}: {failure.message}"))
+        reason = with_reason(failure.message, failure.stderr_tail)
+        print(plain(f"failed: {failure.path}: {failure.failure}: {reason}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
 
@@ -356,7 +359,8 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
 def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:
     """What to type after `extract`; without a manifest there are no labels to go on with."""
     if source.suffix.casefold() != ".csv":
-        return f"unmask store inspect {out}"
+        return command_line("unmask", "store", "inspect", out)
     if bundle is not None:
-        return f"unmask evaluate {bundle} {out} --manifest {source} -o report"
-    return f"unmask train {out} --manifest {source} -o bundle"
+        of = ("--manifest", source, "-o", "report")
+        return command_line("unmask", "evaluate", bundle, out, *of)
+    return command_line("unmask", "train", out, "--manifest", source, "-o", "bundle")

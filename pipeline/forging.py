@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 from data.digests import DigestCache
-from data.errors import InputError, TooManyFailuresError
+from data.errors import InputError, TooManyFailuresError, plain
 from data.forge import forge
+from data.reasons import reason_of
 from features.published import write_failures
+from pipeline.commands import command_line
 from pipeline.config import Params
 from pipeline.jobs import DIGESTS, failure_row
 from pipeline.machine import cores
@@ -48,7 +50,7 @@ def forge_videos(
     if passed:
         print(f"passed over: {', '.join(passed)}")
     for name, error in summary.failures[:10]:
-        print(f"failed: {name}: {error.failure}: {error}")
+        print(plain(f"failed: {name}: {error.failure}: {reason_of(error)}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
     failed = len(summary.failures)
@@ -57,4 +59,5 @@ def forge_videos(
             f"{failed} of {summary.sources} videos failed, more than forge.max_failures "
             f"({params.forge.max_failures:g}) allows; see {out / 'failures.csv'}"
         )
-    print(f"look at {out / 'sheet.png'}; next: unmask index {out}")
+    print(plain(f"look at {out / 'sheet.png'}"))
+    print(f"next: {command_line('unmask', 'index', out)}")

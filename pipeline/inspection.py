@@ -20,6 +20,7 @@ from features.published import FAILURES, Features, verify
 from features.recipe import Recipe
 from features.shard import Shard
 from features.statistics import statistics
+from pipeline.commands import command_line
 from pipeline.leakage import MARK
 
 
@@ -207,6 +208,6 @@ def _advice(folder: Path, problems: Sequence[Problem]) -> str:
             return "use a later unmask"
         return "move what does not belong there to where it does, or extract again"
     return (
-        f"run `unmask store repair {folder}`: it keeps what is intact and lists what the next "
-        "`unmask extract` embeds anew"
+        f"run `{command_line('unmask', 'store', 'repair', folder)}`: it keeps what is intact and "
+        "lists what the next `unmask extract` embeds anew"
     )

@@ -11,8 +11,9 @@ from data.atomic_files import as_csv, write_plain
 from data.degrade import Rung
 from data.errors import plain
 from data.folders import write_json
+from data.reasons import with_reason
 from features.published import Failure
-from models.evaluate import Estimate, Evaluation
+from models.evaluate import Estimate, Evaluation, level_percent
 from pipeline.leakage import MARK
 
 MARKER = "robustness.json"
@@ -76,11 +77,19 @@ class Ladder:
     facts: dict[str, str]
     marks: Sequence[str] = ()
 
+    @property
+    def confidence(self) -> float:
+        """Of all intervals."""
+        first = self.steps[0].evaluation
+        assert first is not None  # noqa: S101 - `climb` refuses originals that cannot be measured
+        return first.confidence
+
     def to_json(self) -> dict[str, Any]:
         """What robustness.json holds."""
         return {
             "rungs": {step.rung.name: step.to_json() for step in self.steps},
             "split": self.split,
+            "confidence": self.confidence,
             "seen_in_training": self.seen,
             **({MARK: "; ".join(self.marks)} if self.marks else {}),
         }
@@ -108,7 +117,8 @@ def write_ladder(ladder: Ladder, new: Path, page: str) -> None:
 
 def told(ladder: Ladder) -> list[str]:
     """The ladder as lines of text."""
-    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {'AUC, 95 % interval':<24}"
+    head = f"AUC, {level_percent(ladder.confidence)} % interval"
+    lines = [f"{'rung':<18}{'videos':>7}{'failed':>7}  {head:<24}"
              f"{'below the originals':<26}{'caught':>8}{'cleared':>9}"]  # fmt: skip
     for step in ladder.steps:
         one = step.evaluation
@@ -121,6 +131,9 @@ def told(ladder: Ladder) -> list[str]:
         caught, cleared = (one.metrics[f"recall_{side}"].value for side in ("fake", "real"))
         lines.append(f"{step.rung.name:<18}{one.videos:>7}{step.failed:>7}  {interval:<24}{gap:<26}"
                      f"{caught:>8.1%}{cleared:>9.1%}")  # fmt: skip
-    rows = [f"failed: {rung}: {f.path}: {f.failure}: {f.message}" for rung, f in ladder.failures]
-    rows = rows[:10] + [f"warning: {mark}" for mark in ladder.marks]
+    rows = [
+        f"failed: {rung}: {f.path}: {f.failure}: {with_reason(f.message, f.stderr_tail)}"
+        for rung, f in ladder.failures[:10]
+    ]
+    rows += [f"warning: {mark}" for mark in ladder.marks]
     return [*lines, *map(plain, rows)]

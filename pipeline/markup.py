@@ -48,6 +48,13 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def caution(headline: str, words: str) -> str:
+    """What stands before a verdict, in its size; plain texts."""
+    return (
+        f'<p class="verdict caution">{escape(headline)}</p><p class="warning">{escape(words)}</p>'
+    )
+
+
 def card(heading: str, facts: dict[str, str]) -> str:
     """A card of facts."""
     rows = "".join(

@@ -17,8 +17,9 @@ from data.manifest import Manifest
 from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
-from models.evaluate import Evaluation, evaluate
-from pipeline.config import Params
+from models.evaluate import Evaluation, evaluate, level_percent
+from pipeline.commands import command_line
+from pipeline.config import Params, as_options
 from pipeline.evaluation import RENDERED
 from pipeline.extraction import warn
 from pipeline.leakage import learnt_from_any, marks_of, refuse_seen
@@ -79,7 +80,13 @@ def evaluate_matrix(
     forged = {
         video.method for rows in manifests.values() for video in rows.split(split) if video.label
     }
-    given = " ".join([*map(str, bundles), *(f"--on {text}" for text in on)])
+    given = command_line(
+        "unmask",
+        "evaluate",
+        *bundles,
+        *(word for text in on for word in ("--on", text)),
+        *("--split", split, *(("--allow-seen",) if allow_seen else ()), "-o", "MATRIX"),
+    )
     matrix = Matrix(
         bundles=names,
         datasets=[one.name for one in datasets],
@@ -87,8 +94,9 @@ def evaluate_matrix(
         split=split,
         rendered=all(method.startswith(RENDERED) for method in forged),
         facts={
-            "command": f"unmask evaluate {given} --split {split}",
-            "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+            "command": " ".join([given, *as_options(params, ("seed", "evaluate"))]),
+            "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
+            f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },
     )
     write_matrix(matrix, out, render_matrix(matrix))

@@ -12,7 +12,7 @@ from data.errors import plain
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from features.sequences import Sequences
-from models.evaluate import Estimate, Evaluation
+from models.evaluate import Estimate, Evaluation, level_percent
 from pipeline.leakage import MARK
 from pipeline.results import SHOWN, interval
 
@@ -93,6 +93,11 @@ class Matrix:
             )
         )
 
+    @property
+    def confidence(self) -> float:
+        """Of all intervals."""
+        return next(iter(self.cells.values())).evaluation.confidence
+
     def to_json(self) -> dict[str, Any]:
         """What matrix.json holds."""
         return {
@@ -101,6 +106,7 @@ class Matrix:
                 for bundle in self.bundles
             },
             "split": self.split,
+            "confidence": self.confidence,
         }
 
 
@@ -151,6 +157,7 @@ def told(matrix: Matrix) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in [head, *rows]
     ]
+    lines.append(f"{level_percent(matrix.confidence)} % intervals in brackets")
     if any(cell.own for cell in matrix.cells.values()):
         lines.append("* trained on other videos of this data set")
     lines += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.evaluate import level_percent
 from pipeline.markup import card, escape, percent, table, told
 from pipeline.matrix_cells import Cell, Matrix
 from pipeline.page import place, render
@@ -15,7 +16,6 @@ MOST = 100
 
 def render_matrix(matrix: Matrix) -> str:
     """Writes the page as text."""
-    confidence = next(iter(matrix.cells.values())).evaluation.confidence
     seen = [cell for cell in matrix.cells.values() if cell.seen]
     body = [
         f'<div class="answer">{answer(matrix)}</div>',
@@ -28,7 +28,8 @@ def render_matrix(matrix: Matrix) -> str:
         "<h2>AUC: trained on (rows), tested on (columns)</h2>",
         place(
             "matrix",
-            f"{confidence:.0%} intervals by groups; * trained on other videos of this data set",
+            f"{level_percent(matrix.confidence)}% intervals by groups; * trained on other videos "
+            "of this data set",
         ),
         "<h2>In numbers</h2>",
         numbers(matrix),

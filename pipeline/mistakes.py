@@ -16,6 +16,7 @@ from data.digests import DigestCache
 from data.errors import VideoError
 from data.frames import FrameRecipe
 from data.manifest import Manifest, Video
+from data.reasons import reason_of
 from data.strips import read_strip
 from features.published import Features
 from features.sequences import Sequences
@@ -107,7 +108,7 @@ def look_into(
         except OSError:
             reason = "the video is not there; --root says where the videos are"
         except VideoError as error:
-            reason = str(error)
+            reason = reason_of(error)
         times = one.timestamps_seconds
         found.append(
             Mistake(

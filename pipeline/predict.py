@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,16 +21,19 @@ from data.errors import InputError, plain
 from data.every_face import FacesFrames, read_every_face
 from data.faces import FaceFinder, jumps
 from data.frames import Frames
+from data.reasons import with_reason
 from features.batches import Encoder
 from features.embed import embed_videos
-from features.sequences import Sequences
+from features.published import Failure
 from models.bundle import Bundle
 from models.encoder import make_encoder
-from models.evidence import Evidence, weigh
+from models.evidence import INTERVAL_LEVEL, Evidence, weigh
+from pipeline.commands import command_line
 from pipeline.extraction import bundle_recipe, warn
 from pipeline.jobs import make_jobs, named_videos
 from pipeline.leakage import marks_of
 from pipeline.machine import cores
+from pipeline.provenance import provenance_of
 from pipeline.verdict_files import PageFiles
 
 
@@ -42,8 +45,10 @@ class FaceVerdict:
         face: 1 for the largest lasting one, whose verdict is the video's.
         verdict: "FAKE", "REAL" or "UNSURE".
         probability_fake: calibrated P(fake).
-        probability_low: of the 95 % interval over halves of the frames; None for few frames.
+        probability_low: of the interval over halves of the frames; None for few frames.
         probability_high: likewise.
+        interval_level: of this interval, a share; None for few frames.
+        agreement: share of the halves that give the same verdict; None for few frames.
         frames_used: embedded frames.
         faces_found: frames in which the detector saw it.
         start_seconds: when the first of its frames is shown.
@@ -58,6 +63,8 @@ class FaceVerdict:
     probability_fake: float
     probability_low: float | None
     probability_high: float | None
+    interval_level: float | None
+    agreement: float | None
     frames_used: int
     faces_found: int
     start_seconds: float
@@ -72,6 +79,9 @@ class Verdict:
 
     Attributes:
         video: as given.
+        warning: what must stand before the verdict: the bundle has seen rendered people alone;
+            None where nothing must.
+        training: what the bundle learnt from and how it did on held-out people, one line.
         verdict: "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no
             features.
         probability_fake: calibrated P(fake), or None.
@@ -80,12 +90,14 @@ class Verdict:
         faces_found: frames in which the detector saw the face.
         sha256: of the file.
         failure: class of the failure, or None.
-        message: of the failure, or None.
+        message: of the failure, with what ffmpeg said of it; or None.
         faces: of every lasting face, the video's own first; none after a failure.
-        warning: where the bundle was trained on another pixels version than this unmask reads.
+        pixels_note: where the bundle was trained on another pixels version than this unmask reads.
     """
 
     video: str
+    warning: str | None = None
+    training: str = ""
     verdict: str | None
     probability_fake: float | None
     threshold: float
@@ -95,7 +107,7 @@ class Verdict:
     failure: str | None = None
     message: str | None = None
     faces: tuple[FaceVerdict, ...] = ()
-    warning: str | None = None
+    pixels_note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,23 +177,32 @@ def predict_videos(
     for mark in marks_of(opened):
         print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
     warn(opened.pixels_note)
+    provenance = provenance_of(opened, bundle)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):
-        found = judged.verdict
+        found = replace(judged.verdict, warning=provenance.warning, training=provenance.line)
         verdicts.append(found)
         if pages is not None and judged.faces:
             from pipeline.verdict_page import render_verdict
 
-            text = render_verdict(opened, judged, command=command(bundle, judged.path, report))
+            text = render_verdict(
+                opened, judged, command=command(bundle, judged.path, report), provenance=provenance
+            )
             written[found.video] = pages.write(found.video, found.sha256, text)
     verdicts.sort(key=lambda one: one.video)
     if as_json:
         print(json.dumps([asdict(one) for one in verdicts], indent=2))
     else:
+        lines = [f"bundle {bundle}: {provenance.line}"]
+        if provenance.warning is not None:
+            lines.insert(0, provenance.warning.upper())
         for one in verdicts:
-            print("\n".join(plain(line) for line in told(one)))
+            lines += told(one)
             if one.video in written:
-                print(plain(f"  page: {written[one.video]}"))
+                lines.append(f"  page: {written[one.video]}")
+            elif pages is not None:
+                lines.append("  no page: there is no verdict to show")
+        print("\n".join(plain(line) for line in lines))
     return sum(one.verdict is None for one in verdicts)
 
 
@@ -196,7 +217,9 @@ def named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def command(bundle: Path, video: Path | None, report: Path | None) -> str:
     """What to type for the same page."""
-    return f"unmask predict {bundle} {video} --report {report}"
+    words: list[str | Path] = ["unmask", "predict", bundle]
+    words += [] if video is None else [video]
+    return command_line(*words, *(() if report is None else ("--report", report)))
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
@@ -205,7 +228,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     threshold = bundle.head.threshold
     for failure in failures:
-        yield no_verdict(failure.path, None, failure.failure, failure.message, threshold)
+        yield no_verdict(failure, None, threshold)
     encoder = open_encoder(bundle)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
@@ -216,8 +239,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     ):
         job = result.job
         if result.failure is not None:
-            failure = result.failure
-            yield no_verdict(job.name, job.sha256, failure.failure, failure.message, threshold)
+            yield no_verdict(result.failure, job.sha256, threshold)
             continue
         assert isinstance(result.frames, FacesFrames)  # noqa: S101
         assert result.features is not None  # noqa: S101
@@ -225,7 +247,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
         parts = np.split(result.features.astype(recipe.dtype), ends)
         clip = frames.clip_length if frames.policy == "clip" else None
         faces = tuple(
-            judge_face(bundle, number, one, features, job.sha256, clip_length=clip)
+            judge_face(bundle, number, one, features, clip_length=clip)
             for number, (one, features) in enumerate(
                 zip(result.frames.faces, parts, strict=True), start=1
             )
@@ -241,7 +263,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
                 faces_found=main.faces_found,
                 sha256=job.sha256,
                 faces=tuple(one.verdict for one in faces),
-                warning=bundle.pixels_note or None,
+                pixels_note=bundle.pixels_note or None,
             ),
             path=job.path,
             frames=result.frames,
@@ -260,14 +282,13 @@ def judge_face(
     number: int,
     frames: Frames,
     features: NDArray[np.floating],
-    sha256: str,
     *,
     clip_length: int | None,
 ) -> JudgedFace:
     """Scores one face: (T, D) features as the store would round them."""
-    score = float(bundle.score(as_sequences(features, sha256))[0])
     times = frames.timestamps_seconds
     evidence = weigh(bundle.head, features, times, clip_length=clip_length)
+    score = evidence.probability_fake
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
@@ -275,6 +296,8 @@ def judge_face(
         probability_fake=score,
         probability_low=evidence.low,
         probability_high=evidence.high,
+        interval_level=None if evidence.low is None else INTERVAL_LEVEL,
+        agreement=evidence.agreement,
         frames_used=len(frames.pixels),
         faces_found=int(frames.face_found.sum()),
         start_seconds=float(times[0]),
@@ -285,33 +308,18 @@ def judge_face(
     return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
 
 
-def as_sequences(features: NDArray[np.floating], sha256: str) -> Sequences:
-    """One sequence (T, D) as the head reads it."""
-    return Sequences(
-        features=features[None],
-        mask=np.ones((1, len(features)), bool),
-        labels=np.zeros(1, np.int8),
-        groups=("",),
-        methods=("",),
-        paths=("",),
-        sha256s=(sha256,),
-    )
-
-
-def no_verdict(
-    video: str, sha256: str | None, failure: str, message: str, threshold: float
-) -> Judged:
+def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged:
     """A video that failed is not scored."""
     verdict = Verdict(
-        video=video,
+        video=failure.path,
         verdict=None,
         probability_fake=None,
         threshold=threshold,
         frames_used=0,
         faces_found=0,
         sha256=sha256,
-        failure=failure,
-        message=message,
+        failure=failure.failure,
+        message=with_reason(failure.message, failure.stderr_tail),
     )
     return Judged(verdict=verdict)
 

@@ -13,7 +13,8 @@ from string import Template
 
 import numpy as np
 
-from models.evaluate import Estimate
+from data.reasons import with_reason
+from models.evaluate import Estimate, level_percent
 from pipeline.markup import card, escape, inline_json, percent, sentence, table, told
 from pipeline.mistakes_page import mistake_figures, mistakes_section
 from pipeline.plots import figures
@@ -70,7 +71,8 @@ def answer(report: Report) -> list[str]:
         f"On {evaluation.videos} videos of the {escape(report.split)} split "
         f"({evaluation.videos - fakes} real, {fakes} {kind}, {evaluation.groups} groups that "
         f"share no person with training), the {escape(NAMES.get(name, name))} reaches an AUC of "
-        f"<strong>{auc.value:.3f}</strong> ({evaluation.confidence:.0%} interval {auc.low:.3f} to "
+        f"<strong>{auc.value:.3f}</strong> ({level_percent(evaluation.confidence)}% interval "
+        f"{auc.low:.3f} to "
         f"{auc.high:.3f}). At the threshold {evaluation.threshold:.3f}, chosen on validation "
         f"videos, it catches <strong>{percent(metrics['recall_fake'])}</strong> of the {kind} and "
         f"clears <strong>{percent(metrics['recall_real'])}</strong> of the real videos; balanced "
@@ -220,7 +222,11 @@ def controls_table(report: Report) -> str:
 def failures_table(report: Report) -> str:
     """Videos that are not in the numbers, and why."""
     rows = [
-        [escape(row.get("path", "")), escape(row.get("class", "")), escape(row.get("message", ""))]
+        [
+            escape(row.get("path", "")),
+            escape(row.get("class", "")),
+            escape(with_reason(row.get("message", ""), row.get("stderr", ""))),
+        ]
         for row in report.failures
     ]
     rows += [

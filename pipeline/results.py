@@ -1,7 +1,7 @@
 """What a report says: one plain object, written as files for programs and read by the page.
 
-`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was measured;
-`report.html` is for people.
+`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was
+measured; `report.html` is for people.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data.atomic_files import as_csv, write_plain
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
 from models.calibration import Calibration
-from models.evaluate import Estimate, Evaluation
+from models.evaluate import Estimate, Evaluation, level_percent
 from pipeline.leakage import MARK
 
 METRICS = "metrics.json"
@@ -45,6 +45,8 @@ SHOWN = {
 
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
 """Metrics of the verdict's model by which experiments are compared: columns of `dvc exp show`."""
+
+LEVELLESS = "a report of an earlier version; evaluate again to have it"
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline"}
 
@@ -154,6 +156,7 @@ class Report:
         for name, result in self.models.items():
             scores = np.asarray([row.scores[name] for row in self.predictions])
             facts[name]["unsure"] = float(result.calibration.unsure(scores).mean())
+        facts["confidence"] = result.evaluation.confidence  # of all intervals above
         facts["split"] = self.split
         facts["seen_in_training"] = self.seen
         if self.marks:
@@ -234,6 +237,27 @@ def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
         if path.is_file():
             found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+def headings(reports: dict[str, dict[str, Any]]) -> list[str]:
+    """How many videos, and of which level the intervals are; a line for each kind of report.
+
+    A report of an earlier unmask does not tell its level, which could be set then, too.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name, metrics in reports.items():
+        for facts in [one for one in metrics.values() if is_model(one)][:1]:
+            level = facts.get("confidence")
+            words = (
+                f"intervals in brackets, their level is not recorded ({LEVELLESS})"
+                if level is None
+                else f"{level_percent(float(level))} % intervals in brackets"
+            )
+            told = f"{facts['videos']} videos of {facts['groups']} groups, {words}"
+            kinds.setdefault(told, []).append(name)
+    if len(kinds) == 1:
+        return list(kinds)
+    return [f"{', '.join(names)}: {told}" for told, names in kinds.items()]
 
 
 def is_model(facts: Any) -> bool:

@@ -25,6 +25,7 @@ from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
 from data.system_errors import writing
 from features.job import Job
+from features.layout import STORE
 from features.outdated import count_outdated, tell_outdated
 from features.published import Features, publish
 from features.recipe import sequence_key
@@ -32,8 +33,9 @@ from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
 from features.store import FeatureStore
 from models.bundle import Bundle
-from models.evaluate import Evaluation, difference, evaluate
-from pipeline.config import Params
+from models.evaluate import Evaluation, difference, evaluate, level_percent
+from pipeline.commands import command_line
+from pipeline.config import Params, as_options
 from pipeline.evaluation import check_split
 from pipeline.extraction import run_extraction, warn, what_to_extract
 from pipeline.jobs import DIGESTS, make_jobs
@@ -135,9 +137,19 @@ def measure_robustness(
                 marks=marks_of(opened),
                 rendered=all(v.method.startswith("rendered") for v in videos if v.label),
                 facts={
-                    "command": f"unmask robustness {bundle} {manifest} --split {split}",
+                    "command": again(
+                        bundle,
+                        manifest,
+                        root=root,
+                        split=split,
+                        rungs=rungs,
+                        store=store,
+                        allow_seen=allow_seen,
+                        params=params,
+                    ),
                     "ffmpeg": versions()["ffmpeg"],
-                    "bootstrap": f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+                    "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
+                    f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
                     "features": wanted.recipe.digest,
                     "backbone": f"{wanted.recipe.backbone} ({wanted.recipe.backbone_digest[:12]})",
                 },
@@ -149,6 +161,28 @@ def measure_robustness(
     print(f"{summary.done} copies or videos embedded, {summary.reused} reused")
     print("\n".join(told(ladder)))
     print(f"report: {out / 'report.html'}")
+
+
+def again(
+    bundle: Path,
+    manifest: Path,
+    *,
+    root: Path | None,
+    split: str,
+    rungs: Sequence[str],
+    store: Path,
+    allow_seen: bool,
+    params: Params,
+) -> str:
+    """What to type for the same results."""
+    line = command_line(
+        *("unmask", "robustness", bundle, manifest, *(() if root is None else ("--root", root))),
+        *("--split", split, *(word for one in rungs for word in ("--rungs", one))),
+        *(("--store", store) if store != STORE else ()),
+        *(("--allow-seen",) if allow_seen else ()),
+        *("-o", "LADDER"),
+    )
+    return " ".join([line, *as_options(params, ("seed", "evaluate"))])
 
 
 def _plan(job: Job, video: Video, rung: Rung, folder: Path) -> Copy:

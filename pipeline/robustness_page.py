@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.degrade import FAMILIES
+from data.reasons import with_reason
+from models.evaluate import level_percent
 from pipeline.ladder import Ladder, Step
 from pipeline.markup import card, escape, percent, sentence, table, told
 from pipeline.page import place, render
@@ -48,7 +50,11 @@ def render_robustness(ladder: Ladder) -> str:
         f'<div class="answer">{answer(ladder)}</div>',
         *(f'<p class="warning">{escape(line)}</p>' for line in warned),
         "<h2>AUC on each rung</h2>",
-        place("overview", "AUC with its interval by groups; the band is that of the originals"),
+        place(
+            "overview",
+            f"AUC with its {level_percent(ladder.confidence)}% interval by groups; the band is "
+            "that of the originals",
+        ),
         *(severity if drawn else ()),
         "<h2>In numbers</h2>",
         steps_table(ladder),
@@ -69,7 +75,7 @@ def answer(ladder: Ladder) -> str:
     text = (
         f"<p>On {first.videos} videos of the {escape(ladder.split)} split ({first.groups} groups) "
         f"the {head} reaches an AUC of <strong>{auc.value:.3f}</strong> "
-        f"({auc.low:.3f} to {auc.high:.3f}). "
+        f"({level_percent(ladder.confidence)}% interval {auc.low:.3f} to {auc.high:.3f}). "
     )
     measured = [(step, step.drop) for step in ladder.steps if step.drop is not None]
     if measured:
@@ -209,7 +215,12 @@ def failures(ladder: Ladder) -> str:
     if not ladder.failures:
         return "<p>None: every copy gave features.</p>"
     rows = [
-        [escape(rung), escape(one.path), escape(one.failure), escape(one.message)]
+        [
+            escape(rung),
+            escape(one.path),
+            escape(one.failure),
+            escape(with_reason(one.message, one.stderr_tail)),
+        ]
         for rung, one in ladder.failures[:MOST]
     ]
     return "<p>These were not scored.</p>" + table(["rung", "video", "class", "why"], rows)

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,14 +22,17 @@ from tqdm import tqdm
 from data.atomic_files import write_text
 from data.errors import InputError, plain
 from data.pixels_version import PIXELS_VERSION
+from features.layout import STORE
 from features.published import Failure, write_failures
 from features.sealing import check_store
 from models.bundle import Bundle
 from models.identity import file_sha256
+from pipeline.commands import command_line
 from pipeline.extraction import warn
 from pipeline.jobs import named_videos
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
+from pipeline.provenance import Provenance, provenance_of
 from pipeline.scan_chunk import Scorer, Video
 from pipeline.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.scan_page import Scan, Scored, render_scan
@@ -87,7 +91,14 @@ def scan_folder(
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
+    kept = () if store == STORE else ("--store", store)
+    collected = partial(
+        collect,
+        command=command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept),
+        provenance=provenance_of(opened, bundle),
+    )
     with Journal(out, what) as journal:
+        see = partial(collected, opened, videos, journal, what)
         todo = [one for one in videos if not is_done(one, journal, retry)]
         older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
         if older:
@@ -106,7 +117,7 @@ def scan_folder(
                 journal.add(scorer.chunk(todo[start : start + CHUNK], bar))
                 bar.set_postfix_str(f"{min(start + CHUNK, len(todo))} of {len(todo)} videos")
                 if time.monotonic() - shown > SHOW_SECONDS:
-                    scan = collect(opened, bundle, out, videos, journal, what)
+                    scan = see()
                     finished = len(scan.scored) + len(scan.failures)
                     if finished >= tabled * SHOW_GROWTH:
                         write_tables(out, scan)
@@ -114,7 +125,7 @@ def scan_folder(
                     write_page(opened, out, scan, what)
                     shown = time.monotonic()
             scorer.finish()
-        scan = collect(opened, bundle, out, videos, journal, what)
+        scan = see()
         write_tables(out, scan)
         write_page(opened, out, scan, what)
     tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
@@ -136,11 +147,12 @@ def is_outdated(row: Row | None) -> bool:
 
 def collect(
     bundle: Bundle,
-    source: Path,
-    out: Path,
     videos: Sequence[Video],
     journal: Journal,
     what: dict[str, str],
+    *,
+    command: str,
+    provenance: Provenance,
 ) -> Scan:
     """All that is finished so far, ranked."""
     rows = [journal.rows[one.name] for one in videos if is_done(one, journal, retry=False)]
@@ -156,7 +168,8 @@ def collect(
         videos=len(videos),
         scored=scored,
         failures=sorted((row for row in rows if row.failure is not None), key=lambda one: one.path),
-        command=f"unmask scan {source} {what['folder']} -o {out}",
+        command=command,
+        provenance=provenance,
     )
 
 
@@ -179,7 +192,7 @@ def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str]) -> N
     write_text(out / "scan.html", render_scan(bundle, scan))
     marks = marks_of(bundle)
     facts = {**what, **scan.summary, "threshold": bundle.head.threshold}
-    facts |= {"warning": bundle.pixels_note} if bundle.pixels_note else {}
+    facts |= {"pixels_note": bundle.pixels_note} if bundle.pixels_note else {}
     write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
 
 
@@ -204,10 +217,14 @@ def as_csv(scored: Sequence[Scored]) -> str:
 def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> None:
     """What came out, the highest scores, and where the rest is."""
     summary = scan.summary
+    learnt = scan.provenance
     if as_json:
         files = {name: str(out / name) for name in ("scores.csv", "failures.csv", "scan.html")}
         print(json.dumps({**summary, "embedded": embedded, "files": files}, indent=2))
         return
+    if learnt.warning is not None:
+        print(learnt.warning.upper())
+    print(plain(f"bundle: {learnt.line}"))
     failed = ", ".join(f"{name} {count}" for name, count in summary["failed"].items())
     print(
         f"{out}: {summary['videos']} videos, {summary['FAKE']} FAKE, {summary['UNSURE']} UNSURE, "
@@ -216,6 +233,8 @@ def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> 
     )
     for one in scan.scored[:TOP]:
         print(plain(f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"))
-    for row in scan.failures[:TOP]:
-        print(plain(f"failed: {row.path}: {row.failure}: {row.message}"))
+    for reason in scan.reasons[:TOP]:
+        print(plain(f"failed: {reason.words}"))
+    if len(scan.reasons) > TOP:
+        print(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}")
     print(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}")

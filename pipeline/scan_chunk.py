@@ -19,6 +19,7 @@ import numpy as np
 from data.digests import DigestCache
 from data.faces import FaceFinder
 from data.frames import Frames, read_frames
+from data.reasons import with_reason
 from features.batches import Encoder
 from features.embed import extract_part
 from features.job import Job
@@ -118,7 +119,7 @@ class Scorer:
                 stamp=stamps[one.path],
                 sha256=sha256s.get(one.path),
                 failure=one.failure,
-                message=one.message,
+                message=with_reason(one.message, one.stderr_tail),
             )
         told.rest(videos)
         return [rows[one.name] for one in videos]

@@ -6,6 +6,7 @@ ranking, the table beside it has all.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from models.bundle import Bundle
 from pipeline.audit_page import bars
 from pipeline.cards import calibrated, how_many, warned
 from pipeline.leakage import marks_of
-from pipeline.markup import card, escape, table
+from pipeline.markup import card, caution, escape, table
 from pipeline.page import document, style
+from pipeline.provenance import HEADLINE, WARNING, Provenance
 from pipeline.scan_journal import Row
 from pipeline.verdict_figures import COLOURS
 
@@ -36,6 +38,30 @@ class Scored:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why videos failed.
+
+    Attributes:
+        count: of videos that failed so; of numbers in the message, any.
+        failure: class of the failure.
+        message: of the first of them.
+        path: of the first of them.
+    """
+
+    count: int
+    failure: str
+    message: str
+    path: str
+
+    @property
+    def words(self) -> str:
+        """One line: of one video as such, of several with one for an example."""
+        if self.count == 1:
+            return f"{self.path}: {self.failure}: {self.message}"
+        return f"{self.count} x {self.failure}: {self.message}; {self.path} for one"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scan:
     """What a scan found so far.
 
@@ -45,6 +71,7 @@ class Scan:
         scored: highest P(fake) first.
         failures: rows without a score, by path.
         command: what to type for the same scan.
+        provenance: of the bundle.
     """
 
     folder: str
@@ -52,6 +79,21 @@ class Scan:
     scored: Sequence[Scored]
     failures: Sequence[Row]
     command: str
+    provenance: Provenance
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """The failures summed up, the most frequent first."""
+        alike: dict[tuple[str, str], list[Row]] = {}
+        for row in self.failures:
+            key = str(row.failure), re.sub(r"\d+", "0", str(row.message))
+            alike.setdefault(key, []).append(row)
+        found = [
+            Reason(count=len(rows), failure=failure, message=str(rows[0].message),
+                   path=rows[0].path)
+            for (failure, _), rows in alike.items()
+        ]  # fmt: skip
+        return sorted(found, key=lambda one: (-one.count, one.path))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -59,6 +101,8 @@ class Scan:
         verdicts = Counter(one.verdict for one in self.scored)
         failed = Counter(str(row.failure) for row in self.failures)
         return {
+            "warning": self.provenance.warning,
+            "training": self.provenance.line,
             "videos": self.videos,
             "scored": len(self.scored),
             **{name: verdicts[name] for name in COLOURS},
@@ -73,7 +117,9 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
     title = f"Scan of {scan.folder}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}</div>',
+        caution(HEADLINE, WARNING) if scan.provenance.rendered_alone else "",
+        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}'
+        f"<p>This bundle: {escape(scan.provenance.line)}.</p></div>",
         *(f'<p class="warning">This bundle: {escape(mark)}.</p>' for mark in marks_of(bundle)),
     ]
     if bundle.pixels_note:
@@ -172,7 +218,24 @@ def failures(scan: Scan) -> str:
         if len(scan.failures) > MOST
         else ""
     )
-    return table(["video", "class", "why"], rows) + more
+    return summed_up(scan) + table(["video", "class", "why"], rows) + more
+
+
+def summed_up(scan: Scan) -> str:
+    """The reasons with their counts; nothing where each video has its own."""
+    reasons = scan.reasons
+    if len(reasons) == len(scan.failures):
+        return ""
+    rows = [
+        [
+            one.count,
+            escape(one.failure),
+            f'<span class="path">{escape(one.message)}</span>',
+            f'<span class="path">{escape(one.path)}</span>',
+        ]
+        for one in reasons[:MOST]
+    ]
+    return table(["videos", "class", "why", "one of them"], rows) + "<p>Each:</p>"
 
 
 def facts(bundle: Bundle) -> dict[str, str]:

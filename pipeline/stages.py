@@ -6,7 +6,6 @@ out and what to do next. TensorFlow is imported inside the functions that need i
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from data.folders import check_replaceable
 from data.index import index
 from data.manifest import Manifest
 from data.pixels_version import PIXELS_VERSION
+from data.reasons import reason_of
 from features.published import Features, write_failures
 from features.sealing import check_store
 from features.sequences import Sequences, load_sequences
@@ -30,6 +30,8 @@ from models.identity import (
     BUNDLE_RECORD,
     RECORD,
 )
+from models.training_summary import TrainingSummary
+from pipeline.commands import command_line
 from pipeline.config import Params, as_options
 from pipeline.crops import stored_crops
 from pipeline.extraction import CARRIED, warn
@@ -51,7 +53,7 @@ def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
         f"{folder}: {summary.videos} videos, {summary.rendered} rendered now, "
         f"{summary.size_bytes / 1e6:.1f} MB; rendered forgeries: {methods}"
     )
-    print(f"next: unmask index {folder}")
+    print(f"next: {command_line('unmask', 'index', folder)}")
 
 
 def index_videos(
@@ -96,13 +98,13 @@ def index_videos(
     if result.missing:
         print(plain(f"missing: {result.missing}"))
     for one in result.failures[:10]:
-        print(plain(f"failed: {one.path}: {one.error.failure}: {one.error}"))
+        print(plain(f"failed: {one.path}: {one.error.failure}: {reason_of(one.error)}"))
     if len(result.failures) > 10:
         print(f"failed: {len(result.failures)} in all, see {out.with_suffix('.failures.csv')}")
     for warning in result.warnings:
         print(plain(f"warning: {warning}"))
-    rooted = "" if out.parent.resolve() == folder.resolve() else f" --root {folder}"
-    print(f"next: unmask extract {out}{rooted} -o features")
+    rooted = () if out.parent.resolve() == folder.resolve() else ("--root", folder)
+    print(f"next: {command_line('unmask', 'extract', out, *rooted, '-o', 'features')}")
 
 
 def check_manifest(path: Path) -> None:
@@ -172,6 +174,7 @@ def finetune_backbone(
             seed=params.seed,
             marks=marked(network.provenance, seen),
             workers=workers,
+            summarize=lambda videos: TrainingSummary.of(videos).to_json(),
         )
     first, best = result.history[0], result.history[result.best_epoch]
     print(
@@ -181,7 +184,9 @@ def finetune_backbone(
     )
     for path, reason in result.failures[:10]:
         print(plain(f"failed: {path}: {reason}"))
-    print(f"next: unmask extract {manifest} --backbone {out} -o features")
+    rooted = () if root is None else ("--root", root)
+    of = ("--backbone", out, "-o", "features")
+    print(f"next: {command_line('unmask', 'extract', manifest, *rooted, *of)}")
 
 
 def train_bundle(
@@ -256,22 +261,26 @@ def train_bundle(
         controls=fit_controls(train, val, videos),
         command=training_command(features, manifest, params, allow_seen=bool(seen)),
         seen_in_validation=seen,
+        training={
+            name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
+            for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
+        },
     )
     with_control_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
-    print(f"next: unmask evaluate {out} {features} --manifest {manifest} -o report")
+    of = ("--manifest", manifest, "-o", "report")
+    print(f"next: {command_line('unmask', 'evaluate', out, features, *of)}")
 
 
 def training_command(
     features: Path, manifest: Path, params: Params, *, allow_seen: bool = False
 ) -> str:
     """What to type for the same bundle; where it lies is no part of it."""
-    words = ["unmask", "train", str(features), "--manifest", str(manifest), "-o", "BUNDLE"]
-    words += ["--allow-seen"] if allow_seen else []
-    return " ".join(
-        [shlex.join(words), *as_options(params, ("seed", "head", "train", "calibration"))]
-    )
+    marked = ("--allow-seen",) if allow_seen else ()
+    words = ("train", features, "--manifest", manifest, "-o", "BUNDLE", *marked)
+    line = command_line("unmask", *words)
+    return " ".join([line, *as_options(params, ("seed", "head", "train", "calibration"))])
 
 
 def fit_controls(train: Sequences, val: Sequences, manifest: Manifest) -> dict[str, Linear]:

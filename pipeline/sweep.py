@@ -12,7 +12,6 @@ The test split is never read: who picks a model by it has no test left.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,6 +28,7 @@ from data.manifest import Manifest
 from data.system_errors import writing
 from features.published import Features
 from models.splits import check_splits
+from pipeline.commands import command_line
 from pipeline.leakage import MARK, refuse_seen_validation, warnings_of
 from pipeline.machine import cores
 from pipeline.sweep_page import render_sweep
@@ -100,13 +100,13 @@ def sweep(
     best = ranking[0]
     write_text(out / "ranking.csv", ranking_csv(ranking))
     write_text(out / "best.yaml", best_yaml(best))
-    train = " ".join(
-        ["unmask train", shlex.quote(str(features)), "--manifest", shlex.quote(str(manifest))]
-        + (["--params", shlex.quote(str(params))] if params else [])
-        + [f"--set {shlex.quote(text)}" for text in overrides]
-        + [f"--set {shlex.quote(f'{k}={as_text(v)}')}" for k, v in best.values.items()]
-        + (["--allow-seen"] if seen else [])
-        + ["-o bundle"]
+    chosen = [*overrides, *(f"{key}={as_text(value)}" for key, value in best.values.items())]
+    train = command_line(
+        *("unmask", "train", features, "--manifest", manifest),
+        *(("--params", params) if params else ()),
+        *(word for text in chosen for word in ("--set", text)),
+        *(("--allow-seen",) if seen else ()),
+        *("-o", "bundle"),
     )
     write_text(out / "sweep.html", render_sweep(out.name, ranking, seeds, train, seen))
     if as_json:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data.errors import InputError, OutputError, StoreError
+from data.errors import InputError, OutputError, StoreError, plain
 from features.compact import Compaction, compact_part
 from features.layout import INDEX, SHARDS, STORE, copies_of, find_published, parts_of, sha256_of
 from features.lock import hold_lock
@@ -20,6 +20,7 @@ from features.sealing import writing
 from features.shard import file_sha256
 from features.tidy import Plan, Waste, plan_part, remove
 from features.usage import Usage, usage_of
+from pipeline.commands import command_line
 
 LISTED = 20
 """Of a long list, so many lines are printed; `--json` has them all."""
@@ -104,7 +105,8 @@ def _tell_repair(
     if nameless:
         print(f"to extract: the videos of {len(nameless)} files that tell no names any more")
     for other in others:
-        print(f"next: unmask store repair {other}   (it has a file of the same name)")
+        print(plain(f"{other} has a file of the same name"))
+        print(f"next: {command_line('unmask', 'store', 'repair', Path(other))}")
     if dry_run:
         print("nothing was changed: a dry run")
     elif lost or nameless:
@@ -240,4 +242,5 @@ def _tell_compaction(one: Compaction, *, dry_run: bool) -> None:
     else:
         print(f"{one.part}: nothing to merge")
     for name in one.left:
-        print(f"  left out: {name}: damaged or foreign; next: unmask store repair {one.part}")
+        repair = command_line("unmask", "store", "repair", one.part)
+        print(f"  left out: {plain(name)}: damaged or foreign; next: {repair}")

@@ -8,13 +8,17 @@ import numpy as np
 
 from data.errors import VideoError
 from data.probe import probe
+from data.reasons import reason_of
 from models.bundle import Bundle
+from models.evaluate import level_percent
+from models.evidence import INTERVAL_LEVEL
 from models.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
 from pipeline.cards import calibrated, how_many, warned
 from pipeline.leakage import learnt_from, marks_of
-from pipeline.markup import card, escape
+from pipeline.markup import card, caution, escape, sentence
 from pipeline.page import document, picture, style
 from pipeline.predict import Judged, JudgedFace
+from pipeline.provenance import HEADLINE, WARNING, Provenance, provenance_of
 from pipeline.verdict_figures import heated, scale, scene, timeline
 
 STRIP_FRAMES = 16
@@ -25,14 +29,18 @@ FEW = 0.5
 """A face that is seen in fewer of its frames gets a warning."""
 
 
-def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
+def render_verdict(
+    bundle: Bundle, judged: Judged, *, command: str, provenance: Provenance | None = None
+) -> str:
     """Writes the page of one video that has a verdict, as text.
 
     Args:
         bundle: what judged it.
         judged: the video, its faces and their evidence.
         command: what to type for this page.
+        provenance: of the bundle; None takes what the bundle alone tells, no test result.
     """
+    learnt = provenance or provenance_of(bundle)
     assert judged.frames is not None  # noqa: S101
     verdict = judged.verdict
     title = f"Verdict on {Path(verdict.video).name}"
@@ -44,6 +52,7 @@ def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
     }
     body = [
         f"<h1>{escape(title)}</h1>",
+        caution(HEADLINE, WARNING) if learnt.rendered_alone else "",
         f'<p class="verdict {verdict.verdict}">{verdict.verdict}</p>',
         scale(
             judged.faces[0].evidence,
@@ -51,14 +60,15 @@ def render_verdict(bundle: Bundle, judged: Judged, *, command: str) -> str:
             bundle.head.calibration,
             str(verdict.verdict),
         ),
-        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, judged))}</div>',
+        f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, judged))}'
+        f"<p>This bundle: {escape(learnt.line)}.</p></div>",
         *(f'<p class="warning">{escape(line)}</p>' for line in warnings(bundle, judged)),
     ]
     if judged.frames.still is not None:
         body += ["<h2>Faces</h2>", *faces_part(judged)]
     for one in judged.faces:
         body += face_part(bundle, judged, one)
-    body += ["<h2>What this does not mean</h2>", limits(bundle, judged)]
+    body += ["<h2>What this does not mean</h2>", limits(judged)]
     body += ["<h2>How it was made</h2>", '<div class="pair cards">']
     body += [card(heading, facts) for heading, facts in cards(bundle, judged, command).items()]
     return document(
@@ -86,16 +96,18 @@ def answer(bundle: Bundle, judged: Judged) -> list[str]:
     if evidence.low is None or evidence.high is None or evidence.agreement is None:
         lines.append("There are too few frames for an interval.")
         return lines
-    crosses = evidence.low < threshold <= evidence.high
+    ends = [calibration.verdict(one, threshold) for one in (evidence.low, evidence.high)]
+    others = [one for one in dict.fromkeys(ends) if one != main.verdict.verdict]
     lines.append(
-        f"95 % interval <strong>{evidence.low:.3f} to {evidence.high:.3f}</strong>, from the "
-        "scores of random halves of the frames: it says how the score moves with the frames that "
-        "are looked at, and not how often the detector errs. "
-        f"{evidence.agreement:.0%} of the halves give the same verdict"
+        f"{level_percent(INTERVAL_LEVEL)} % interval <strong>{evidence.low:.3f} to "
+        f"{evidence.high:.3f}</strong>, from the scores of random halves of the frames, laid "
+        "around the score of all: it says how the score moves with the frames that are looked at, "
+        "and not how often the detector errs. "
+        f"{evidence.agreement:.0%} of the halves, laid so, give the same verdict"
         + (
-            "; the interval reaches over the threshold, so that other frames of the same video "
-            "might have been judged otherwise."
-            if crosses
+            f"; the interval reaches {' and '.join(others)}, so that other frames of the same "
+            "video might have been judged otherwise."
+            if others
             else "."
         )
     )
@@ -114,7 +126,7 @@ def whose(judged: Judged) -> str:
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     """What a reader must not overlook, plain text."""
     main = judged.verdict
-    found = [f"{main.warning[0].upper()}{main.warning[1:]}."] if main.warning else []
+    found = [sentence(main.pixels_note)] if main.pixels_note else []
     found += [
         f"This very file trained the {name}: the verdict on it is worth nothing."
         for name in learnt_from(bundle, main.sha256)
@@ -217,6 +229,8 @@ def heat_part(one: JudgedFace, heat: HeatMap) -> list[str]:
     most = float(np.abs(heat.whole).max())
     whole = picture(heated(middle, heat.whole, most), "heat over the face, all frames")
     strongest = float(np.abs(heat.frames).max())
+    count = len(one.frames.pixels)
+    which = "the frames" if len(frames) == count else f"{len(frames)} of the {count} frames"
     singles = []
     for pixels, effects, index in zip(frames, heat.frames, heat.frame_numbers, strict=True):
         when = f"{one.frames.timestamps_seconds[index]:.2f} s"
@@ -230,7 +244,7 @@ def heat_part(one: JudgedFace, heat: HeatMap) -> list[str]:
         '<i style="background:#009e73"></i> speaks for real</p>'
         f"<p>{told_part('Hiding', heat.hottest)} {word_change(heat, heat.hottest)}; hiding "
         f"{told_part('', heat.coldest)} {word_change(heat, heat.coldest)}.</p>"
-        f"<p>A square of {PATCH_CELLS / CELLS:.0%} of the side is blurred away, the frames are "
+        f"<p>A square of {PATCH_CELLS / CELLS:.0%} of the side is blurred away, {which} are "
         "embedded and scored anew: colours show how far that moves the head's log-odds of fake, "
         f"before calibration; at most {most:.2f} here. What moves the score need not be where a "
         "forgery is.</p></div></div>",
@@ -249,22 +263,20 @@ def told_part(verb: str, part: Part) -> str:
 
 def word_change(heat: HeatMap, part: Part) -> str:
     """What hiding a part does to P(fake)."""
-    before, after = heat.probability_fake, part.probability_fake
-    moved = "lowers" if part.effect > 0 else "raises" if part.effect < 0 else "leaves"
-    if moved == "leaves":
-        return f"leaves P(fake) at {before:.3f}"
-    return f"{moved} P(fake) from {before:.3f} to {after:.3f}"
+    before, after = f"{heat.probability_fake:.3f}", f"{part.probability_fake:.3f}"
+    if before == after:  # the effect is in log-odds before calibration, which may flatten it
+        return f"leaves P(fake) at {before}"
+    return f"{'lowers' if part.effect > 0 else 'raises'} P(fake) from {before} to {after}"
 
 
-def limits(bundle: Bundle, judged: Judged) -> str:
+def limits(judged: Judged) -> str:
     """What nobody may conclude; a list."""
-    videos = how_many(bundle.trained_on.get("train", {}))
     lines = [
         "A score is evidence, not proof. P(fake) is calibrated on the validation videos of the "
         "training; for other cameras, compressions and forgery methods, or where forgeries are "
         "rarer or more frequent, it is not the share of fakes among such videos.",
-        f"The head was trained on {escape(videos)}. How it does on people it never saw stands in "
-        "the report of <code>unmask evaluate</code>, not here.",
+        "The test result above is of other videos: this one may be of a kind that was not among "
+        "them. More of it stands in the report of <code>unmask evaluate</code>.",
         "The interval holds the choice of frames alone. The detector's own error is larger.",
         f"REAL does not mean untouched: {judged.verdict.frames_used} frames of a face were looked "
         "at, and neither sound, nor text, nor background, nor what lies between those frames.",
@@ -312,7 +324,7 @@ def file_facts(judged: Judged) -> dict[str, str]:
     try:
         info = probe(judged.path)
     except VideoError as error:
-        return {"header": f"no longer readable: {error}"}
+        return {"header": f"no longer readable: {reason_of(error)}"}
     return {
         "size": f"{info.size_bytes / 1e6:.2f} MB",
         "length": f"{info.duration_seconds:.2f} s",

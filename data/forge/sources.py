@@ -28,6 +28,7 @@ class Source:
         sha256: of the file.
         group: videos of one group share a person or a source.
         split: train, val, test, or "" where none is given.
+        origin: as in `data.manifest.Video`.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     sha256: str
     group: str
     split: str
+    origin: str = ""
 
 
 @dataclass(kw_only=True)
@@ -75,7 +77,9 @@ def find_sources(
     if start.suffix.casefold() == ".csv" and _is_manifest(start):
         manifest = Manifest.read(start, root=root)
         entries = [
-            Entry(path=one.path, label=one.label, group=one.group, split=one.split)
+            Entry(
+                path=one.path, label=one.label, group=one.group, split=one.split, origin=one.origin
+            )
             for one in manifest.videos
         ]
         known = {one.path: one.sha256 for one in manifest.videos}
@@ -157,5 +161,6 @@ def _digest(
                 sha256=sha256,
                 group=group,
                 split=entry.split if entry.split in SPLITS else "",
+                origin=entry.origin,
             )
         )

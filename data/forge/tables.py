@@ -28,6 +28,8 @@ def write_tables(out: Path, plan: Sequence[Item]) -> None:
     forgeries: list[dict[str, str]] = []
     for item in plan:
         common = {"group": item.group, "split": item.source.split, "target": item.source.group}
+        if item.source.origin:
+            common["origin"] = item.source.origin
         labels.append({"path": item.path, "label": "real", "method": "real"} | common)
         for one in item.forgeries:
             method = f"forged-{one.parameters.method}"
@@ -51,7 +53,9 @@ def write_tables(out: Path, plan: Sequence[Item]) -> None:
                 }
                 | one.parameters.to_row()
             )
-    columns = ("path", "label", "group", "method", "split", "target", "source", "original")
+    columns = ["path", "label", "group", "method", "split", "target", "source", "original"]
+    if any("origin" in row for row in labels):
+        columns.append("origin")
     write_text(out / LABELS, _csv(columns, labels))
     write_text(out / FORGERIES, _csv(tuple(forgeries[0]) if forgeries else ("path",), forgeries))
 

@@ -77,6 +77,7 @@ class Entry:
         original: path of the real video that a fake was made from, there or not; likewise.
         compression: "raw", "c23" ... where the data set comes in several.
         collection: the part of the data set that a real video and its fakes share.
+        origin: as in `data.manifest.Video`.
     """
 
     path: str
@@ -90,6 +91,7 @@ class Entry:
     original: str = ""
     compression: str = ""
     collection: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A CSV with the columns path,label and, where known, group, method and split.
 
-Also read are target, source and original, which `forge` writes: they link a fake to its real video.
+Also read are target, source and original, which `forge` writes: they link a fake to its real video;
+and origin, "rendered" or "filmed": whether the people are made by code or were before a camera.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from data.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of,
 
 NAMES = ("labels.csv", "metadata.csv")
 """Tables that are looked for in a folder; the first one with a path and a label is read."""
+
+ORIGINS = ("rendered", "filmed")
 
 NUMBERS = {"0": REAL, "1": FAKE}
 SPLITS = {
@@ -109,6 +112,8 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
         target=row.get("target", "").strip(),
         source=row.get("source", "").strip(),
         original=row.get("original", "").strip(),
+        # A column of this name that says anything else is about something else.
+        origin=origin if (origin := row.get("origin", "").strip().casefold()) in ORIGINS else "",
     )
 
 

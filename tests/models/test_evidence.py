@@ -9,6 +9,8 @@ from models.bundle import BundledHead
 from models.calibration import Calibration, sigmoid
 from models.evidence import (
     DRAWS,
+    INTERVAL_LEVEL,
+    centred,
     half_samples,
     interval,
     log_odds,
@@ -17,7 +19,7 @@ from models.evidence import (
     window_frames,
 )
 from models.head import KINDS, HeadConfig, build_head
-from models.quiet import seed_everything
+from models.quiet import seed_everything, tf
 
 DIM = 6
 
@@ -110,3 +112,67 @@ def test_parts_of_other_lengths_score_as_alone(features):
     both = score_parts(head, features, [np.arange(12), np.asarray([2, 5, 9])])
     alone = head.model({"features": features[None, [2, 5, 9]], "mask": np.ones((1, 3), bool)})
     assert both[1] == pytest.approx(float(np.asarray(alone)[0]), abs=1e-6)
+
+
+class SurerByEachFrame:
+    """A head whose log-odds grow with every frame, as an LSTM's do: halves are half as sure."""
+
+    def __init__(self, each_frame: float) -> None:
+        self.each_frame = each_frame
+
+    def __call__(self, inputs, training=False):
+        there = tf.cast(inputs["mask"], tf.float32)
+        noise = 0.1 * tf.cast(inputs["features"][..., 0], tf.float32)
+        return tf.sigmoid(tf.reduce_sum((self.each_frame + noise) * there, axis=1))
+
+
+def surer(each_frame: float, threshold: float, **band) -> BundledHead:
+    return BundledHead(
+        model=SurerByEachFrame(each_frame), config=HeadConfig(kind="mean"),
+        threshold=float(sigmoid(np.asarray(threshold))), history=(), best_epoch=1,
+        stop_reason="made",
+        calibration=Calibration(**{k: float(sigmoid(np.asarray(v))) for k, v in band.items()}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [8, 12, 32])  # 6, 20 and 200 halves
+@pytest.mark.parametrize(
+    ("verdict", "side", "threshold", "band"),
+    [
+        ("REAL", -1, -2.0, {}),  # log-odds -3, of halves -1.5: above the threshold
+        ("FAKE", 1, 2.0, {}),
+        ("UNSURE", 1, 3.0, {"unsure_low": 2.0, "unsure_high": 4.0}),
+        ("REAL", -1, -1.0, {"unsure_low": -2.0, "unsure_high": 0.0}),
+        ("FAKE", 1, 1.0, {"unsure_low": 0.0, "unsure_high": 2.0}),
+    ],
+)
+def test_interval_and_agreement_follow_one_rule(verdict, side, threshold, band, count):
+    features = np.zeros((count, DIM), np.float16)
+    features[:, 0] = np.resize([0.5, 0.5, -0.5, -0.5], count)
+    head = surer(side * 3 / count, threshold, **band)
+    evidence = weigh(head, features, np.arange(float(count)))
+    judge = head.calibration.verdict
+    ends = {judge(one, head.threshold) for one in (evidence.low, evidence.high)}
+    assert judge(evidence.probability_fake, head.threshold) == verdict
+    assert ends == {verdict}
+    assert evidence.agreement >= INTERVAL_LEVEL
+
+
+def test_agreement_is_the_share_of_halves_on_the_verdicts_side():
+    """Near the threshold some halves fall on the other side, and the interval says so."""
+    features = np.zeros((12, DIM), np.float16)
+    features[:, 0] = np.linspace(-2, 2, 12)
+    head = surer(3 / 12, 2.99)
+    evidence = weigh(head, features, np.arange(12.0))
+    assert evidence.low < head.threshold < evidence.probability_fake < evidence.high
+    assert 0.3 < evidence.agreement < 0.7  # laid around a score just above the threshold
+
+
+def test_at_least_the_level_lies_inside_however_few_halves():
+    draw = np.random.default_rng(1)
+    for count in (6, 20, 70, DRAWS):
+        halves = sigmoid(draw.standard_normal(count) - 1.5)
+        low, high = interval(0.95, halves)
+        around = centred(0.95, halves)
+        assert np.mean((around >= low) & (around <= high)) >= INTERVAL_LEVEL
+        assert low <= 0.95 <= high

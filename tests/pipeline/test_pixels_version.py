@@ -106,8 +106,8 @@ def test_an_old_bundle_goes_on_and_says_so(world, old_bundle, run, tmp_path) -> 
     assert told.stderr.count("\n") == 1
     assert "warning: the bundle was trained on pixels version 1" in told.stderr
     (old,) = json.loads(told.stdout)
-    assert old.pop("warning") in told.stderr
-    assert new[0].pop("warning") is None
+    assert old.pop("pixels_note") in told.stderr
+    assert new[0].pop("pixels_note") is None
     assert [old] == new
     assert "The bundle was trained on pixels version 1" in (tmp_path / "page.html").read_text()
 
@@ -117,7 +117,7 @@ def test_an_old_bundle_goes_on_and_says_so(world, old_bundle, run, tmp_path) -> 
     assert "pixels version 1" in run(*scan, world.store).stderr
     assert "pixels version 1" in (tmp_path / "scan" / "scan.html").read_text()
     record = json.loads((tmp_path / "scan" / "scan.json").read_text())
-    assert "pixels version 1" in record["warning"]
+    assert "pixels version 1" in record["pixels_note"]
     journal = tmp_path / "scan" / "journal.jsonl"
     line = json.loads(journal.read_text())
     del line["pixels_version"]  # as an earlier unmask wrote it

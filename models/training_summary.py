@@ -1,0 +1,89 @@
+"""What a network learnt from, in counts: how many people, filmed or rendered, which forgeries.
+
+It is taken from the manifest when a network is trained, and travels in the bundle and in the
+record of a fine-tuned backbone: a verdict names it. No TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data.manifest import Video
+
+RENDERED_METHOD = "rendered"
+"""How the names of methods begin that are no deepfakes but made by code, people and all."""
+FILMED, RENDERED, UNKNOWN = ORIGINS = ("filmed", "rendered", "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """Videos of one split.
+
+    Attributes:
+        videos: how many.
+        groups: of people, as the manifest has them.
+        reals: real videos.
+        fakes: forgeries.
+        methods: number of forgeries by method.
+        origins: number of groups by origin: "filmed", "rendered", "unknown".
+    """
+
+    videos: int
+    groups: int
+    reals: int
+    fakes: int
+    methods: dict[str, int]
+    origins: dict[str, int]
+
+    @classmethod
+    def of(cls, videos: Iterable[Video]) -> TrainingSummary:
+        """Counts rows of a manifest.
+
+        A group is filmed where the manifest says so of one of its videos, else rendered where it
+        says that, or where a forgery of the group was rendered: so tells a demo's manifest of an
+        earlier version.
+        """
+        told: dict[str, set[str]] = defaultdict(set)
+        labels: Counter[int] = Counter()
+        methods: Counter[str] = Counter()
+        for video in videos:
+            rendered = video.label == 1 and video.method.startswith(RENDERED_METHOD)
+            told[video.group].add(video.origin or (RENDERED if rendered else UNKNOWN))
+            labels[video.label] += 1
+            if video.label == 1:
+                methods[video.method] += 1
+        origins = Counter(next(one for one in ORIGINS if one in held) for held in told.values())
+        return cls(
+            videos=labels.total(),
+            groups=len(told),
+            reals=labels[0],
+            fakes=labels[1],
+            methods=dict(sorted(methods.items())),
+            origins=dict(sorted(origins.items())),
+        )
+
+    @property
+    def rendered_alone(self) -> bool:
+        """Whether every group is known to be rendered."""
+        return self.groups > 0 and self.origins.get(RENDERED, 0) == self.groups
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> TrainingSummary:
+        """The reverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        counts = {name: int(facts[name]) for name in ("videos", "groups", "reals", "fakes")}
+        return cls(
+            **counts,
+            methods={str(name): int(count) for name, count in dict(facts["methods"]).items()},
+            origins={str(name): int(count) for name, count in dict(facts["origins"]).items()},
+        )
