@@ -21,7 +21,7 @@ from models.evaluate import Evaluation, difference, evaluate
 from pipeline.cards import cards
 from pipeline.config import Params
 from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
-from pipeline.leakage import marks_of, refuse_seen
+from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
@@ -260,6 +260,10 @@ def show_results(reports: Path, *, as_json: bool) -> None:
         f"{videos[0]['videos']} videos of {videos[0]['groups']} groups, 95 % intervals in brackets"
     )
     print("\n".join(table(found)))
+    for name, metrics in found.items():
+        for key in ("seen_in_training", MARK):
+            if metrics.get(key):
+                print(plain(f"warning: {name}: {metrics[key]}"))
     for name in found:
         page = reports / name / "report.html"
         print(f"report: {page if page.exists() else reports / 'report.html'}")
