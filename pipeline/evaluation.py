@@ -24,7 +24,7 @@ from pipeline.config import Params
 from pipeline.controls import FRAMES, kinds_of, run_controls, score_frames
 from pipeline.extraction import warn
 from pipeline.held_out import write_result
-from pipeline.leakage import marks_of, refuse_seen
+from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.mistakes import look_into
 from pipeline.report import render_page
 from pipeline.results import (
@@ -286,6 +286,10 @@ def show_results(reports: Path, *, as_json: bool) -> None:
         print(json.dumps(found, indent=2, sort_keys=True))
         return
     print("\n".join([*(plain(line) for line in headings(found)), *table(found)]))
+    for name, metrics in found.items():
+        for key in ("seen_in_training", MARK):
+            if metrics.get(key):
+                print(plain(f"warning: {name}: {metrics[key]}"))
     for name in found:
         page = reports / name / "report.html"
         print(f"report: {page if page.exists() else reports / 'report.html'}")

@@ -212,6 +212,7 @@ def test_the_mark_travels_into_every_report(
         ]
     )
     assert SEEN in (tmp_path / "m" / "report.html").read_text()
+    assert f"warning: r: trained with --allow-seen: {SEEN}" in run("results", tmp_path / "r").output
     told = run("compare", tmp_path / "r", tmp_path / "r").output
     assert f"warning: A: trained with --allow-seen: {SEEN}" in told
     told = run("compare", bundle, bundle, *on).output
