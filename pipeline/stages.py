@@ -92,7 +92,7 @@ def index_videos(
     for warning in result.warnings:
         print(plain(f"warning: {warning}"))
     rooted = "" if out.parent.resolve() == folder.resolve() else f" --root {folder}"
-    print(f"next: unmask extract {out}{rooted} -o features")
+    print(f"next: unmask extract {out}{rooted} -o embeddings")
 
 
 def export_backbone(name: str, out: Path, *, params: Params) -> None:
@@ -151,7 +151,7 @@ def finetune_backbone(
     )
     for path, reason in result.failures[:10]:
         print(plain(f"failed: {path}: {reason}"))
-    print(f"next: unmask extract {manifest} --backbone {out} -o features")
+    print(f"next: unmask extract {manifest} --backbone {out} -o embeddings")
 
 
 def train_bundle(
