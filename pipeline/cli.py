@@ -297,7 +297,7 @@ def extract(
 ) -> None:
     """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
 
-    Example: unmask extract manifest.csv --root videos -o features
+    Example: unmask extract manifest.csv --root videos -o embeddings
     """
     from pipeline.extraction import extract_features
 
@@ -363,7 +363,7 @@ def train(
 ) -> None:
     """Train the LSTM head, and its mean-pool baseline, on cached features.
 
-    Example: unmask train features --manifest manifest.csv -o bundle --set head.units=64
+    Example: unmask train embeddings --manifest manifest.csv -o bundle --set head.units=64
     """
     from pipeline import stages
 
@@ -397,7 +397,7 @@ def sweep(
 ) -> None:
     """Train heads over a grid of parameters and seeds; rank them by validation alone.
 
-    Example: unmask sweep features --manifest manifest.csv -o sweep --grid head.units=64,128
+    Example: unmask sweep embeddings --manifest manifest.csv -o sweep --grid head.units=64,128
     """
     from pipeline.sweep import sweep as run_sweep
 
@@ -446,7 +446,7 @@ def evaluate(
 ) -> None:
     """Measure bundles on videos and people that they never saw; write metrics, plots, report.html.
 
-    Example: unmask evaluate bundle features --manifest manifest.csv -o report
+    Example: unmask evaluate bundle embeddings --manifest manifest.csv -o report
 
     Example: unmask evaluate a b --on a-features:a.csv --on b-features:b.csv -o matrix
     """
@@ -612,7 +612,7 @@ def compare(
     """Test whether two models differ: AUC by DeLong's test, and by a bootstrap of groups.
 
     Example: unmask compare reports/frozen reports/finetuned
-    Example: unmask compare bundle-a bundle-b --on features:manifest.csv
+    Example: unmask compare bundle-a bundle-b --on embeddings:manifest.csv
     """
     from pipeline.comparison import compare_any
     from pipeline.config import is_given
@@ -638,7 +638,7 @@ def inspect(
 ) -> None:
     """Show what a folder of features holds: recipe, backbone, videos, sizes, versions.
 
-    Example: unmask store inspect features
+    Example: unmask store inspect embeddings
     """
     from pipeline.inspection import inspect_features
 
@@ -652,7 +652,7 @@ def verify(
 ) -> None:
     """Read every byte of a folder of features and report all damage; exit 5 if there is any.
 
-    Example: unmask store verify features
+    Example: unmask store verify embeddings
     """
     from pipeline.inspection import verify_features
 
@@ -679,7 +679,7 @@ def repair(
 ) -> None:
     """Rescue the intact videos of damaged shards and list those to extract again.
 
-    Example: unmask store repair features
+    Example: unmask store repair embeddings
     """
     from pipeline.upkeep import repair_features
 

@@ -104,7 +104,7 @@ def index_videos(
     for warning in result.warnings:
         print(plain(f"warning: {warning}"))
     rooted = () if out.parent.resolve() == folder.resolve() else ("--root", folder)
-    print(f"next: {command_line('unmask', 'extract', out, *rooted, '-o', 'features')}")
+    print(f"next: {command_line('unmask', 'extract', out, *rooted, '-o', 'embeddings')}")
 
 
 def check_manifest(path: Path) -> None:
@@ -185,7 +185,7 @@ def finetune_backbone(
     for path, reason in result.failures[:10]:
         print(plain(f"failed: {path}: {reason}"))
     rooted = () if root is None else ("--root", root)
-    of = ("--backbone", out, "-o", "features")
+    of = ("--backbone", out, "-o", "embeddings")
     print(f"next: {command_line('unmask', 'extract', manifest, *rooted, *of)}")
 
 
