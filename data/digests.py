@@ -20,6 +20,7 @@ from pathlib import Path
 
 import data.probe
 from data.probe import VideoInfo, probe
+from data.reading import BAD_FACTS, open_file
 
 HEADER = "unmask digests 1"
 FRESH_SECONDS = 2.0
@@ -48,7 +49,7 @@ class DigestCache:
         self._infos: dict[str, VideoInfo] = {}
         self._changed = False
         if path is not None:
-            with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            with suppress(OSError, *BAD_FACTS):
                 self._load(path)
 
     def sha256(self, path: Path) -> str:
@@ -110,7 +111,8 @@ class DigestCache:
 
     def _load(self, path: Path) -> None:
         """Reads the file; raises one of many errors if it is damaged."""
-        head, _, body = path.read_bytes().partition(b"\n")
+        with open_file(path) as handle:
+            head, _, body = handle.read().partition(b"\n")
         body = body.removesuffix(b"\n")
         if head != b"%s %s" % (HEADER.encode(), _checksum(body)):
             raise ValueError("damaged, or of another version")

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from data.errors import InputError, StoreError, UnmaskError
+from data.errors import InputError, UnmaskError
 
 MAX_BYTES = 1 << 30
 """Largest file that is read whole, in bytes: a manifest of a million videos has 300 MB."""
@@ -186,9 +186,7 @@ def read_json(
             two values.
         nan: whether NaN and infinity are read, which JSON does not have and some programs write.
     """
-    text = read_text(
-        path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged
-    )
+    text = read_text(path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged)
     try:
         return parse_json(text, nan=nan)
     except BAD_JSON as error:
@@ -241,16 +239,10 @@ def file_sha256(path: Path) -> str:
     """sha256 over a file's bytes, hex.
 
     Raises:
-        InputError: it is not there, no file, or not permitted.
-        StoreError: the disk fails to read it.
+        OSError: it cannot be read, or is no file.
     """
-    try:
-        with open_file(path) as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        if error.errno == errno.EIO:
-            raise StoreError(f"{path} cannot be read: {error.strerror}; check the disk") from error
-        raise unreadable(path, error) from error
+    with open_file(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 _SHORT = reprlib.Repr()

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data.errors import OutputError
+from data.reading import file_sha256
 from features.recipe import Recipe
-from features.shard import StoredSequence, file_sha256, write_shard
+from features.shard import StoredSequence, write_shard
 
 
 def seal_shard(

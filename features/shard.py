@@ -7,7 +7,6 @@ shard is named by the sha256 of its bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import mmap
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import OutputError, StoreError
+from data.reading import BAD_FACTS, open_file, unreadable
 from features.preamble import FORMAT, SIZE_BYTES, VERSION, Preamble, header_sha256, read_preamble
 from features.recipe import Recipe, canonical
 from features.sink import Sink
@@ -261,7 +261,7 @@ class Shard:
             # Immutable, so there is nothing to lock; some network file systems cannot.
             with h5py.File(path, "r", locking=False) as file:
                 self._read_header(file)
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (OSError, RuntimeError, *BAD_FACTS) as error:
             raise StoreError(f"{path} is damaged: {error}") from error
 
     def _read_header(self, file: Any) -> None:
@@ -311,13 +311,15 @@ class Shard:
     def rows(self) -> dict[str, NDArray[Any]]:
         """The data sets with a row for each frame, read-only, all in one memory map."""
         try:
-            with self.path.open("rb") as handle:
+            with open_file(self.path) as handle:
                 mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
             return {
                 name: np.ndarray(shape, dtype, mapped, offset)
                 for name, (dtype, shape, offset) in self._places.items()
             }
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        except (ValueError, TypeError) as error:
             raise StoreError(f"{self.path} is damaged: {error}") from error
 
     def sequence(self, number: int) -> StoredSequence:
@@ -340,9 +342,3 @@ class Shard:
     def damaged(self) -> list[int]:
         """Numbers of the sequences whose rows do not fit their checksum; reads every byte."""
         return [number for number in range(len(self)) if not self.intact(number)]
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 over a file's bytes, hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

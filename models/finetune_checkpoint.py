@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import OutputError
+from data.reading import BAD_FACTS, open_file
 
 if TYPE_CHECKING:
     from models.clips import Clips
     from models.settings import FinetuneConfig
 
 VERSION = 1
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What `zipfile` raises over a damaged file; the last over a kind of compression unknown to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +101,14 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """The checkpoint of this very run; None if there is none."""
     try:
         # Opened here: of a damaged file, NumPy would leave its own handle open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             if facts["key"] != key:
                 return None
             return Checkpoint(
                 history=facts["history"], state=_all(stored, "state"), best=_all(stored, "best")
             )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, *BAD_FACTS, *BAD_ZIP):
         return None
 
 

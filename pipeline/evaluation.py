@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, LeakError
+from data.errors import ConfigError, DatasetError, InputError, LeakError, StoreError
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -285,6 +285,8 @@ def show_results(reports: Path, *, as_json: bool) -> None:
         print(json.dumps(found, indent=2, sort_keys=True))
         return
     videos = [facts for metrics in found.values() for facts in metrics.values() if is_model(facts)]
+    if not videos:
+        raise StoreError(f"the reports in {reports} measure no model; evaluate again")
     print(
         f"{videos[0]['videos']} videos of {videos[0]['groups']} groups, 95 % intervals in brackets"
     )

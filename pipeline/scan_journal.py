@@ -16,6 +16,7 @@ from typing import Any
 from data.errors import LockedError, OutputError
 from data.folders import read_json
 from data.manifest import write_text
+from data.reading import BAD_FACTS, open_file
 from features.lock import hold_lock
 
 RECORD = "scan.json"
@@ -120,7 +121,7 @@ class Journal:
         """Reads the whole lines; returns their length in bytes."""
         whole = 0
         try:
-            with self._path.open("rb") as handle:
+            with open_file(self._path) as handle:
                 for line in handle:
                     row = _row(line)
                     if row is None:
@@ -168,5 +169,5 @@ def _row(line: bytes) -> Row | None:
         facts = json.loads(line)
         stamp = facts.pop("stamp")
         return Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+    except BAD_FACTS:
         return None

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from data.errors import InputError, OutputError, StoreError
 from data.folders import check_replaceable, read_json, write_json
 from data.manifest import Manifest
+from data.reading import BAD_FACTS
 from models.splits import check_splits
 from pipeline.machine import cores
 from pipeline.sweep_page import render_sweep
@@ -129,8 +130,11 @@ def read_run(out: Path, run: Run) -> dict[str, Any] | None:
     try:
         facts = read_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
         result = dict(facts["result"])
-        return result if {*MEASURED} <= result.keys() or result.get("error") else None
-    except (InputError, StoreError, KeyError, TypeError, ValueError):
+        if result.get("error"):
+            return result
+        numbers = [result[name] for name in (*MEASURED, "best_epoch", "epochs")]
+        return result if all(isinstance(one, int | float) for one in numbers) else None
+    except (InputError, StoreError, *BAD_FACTS):
         return None
 
 

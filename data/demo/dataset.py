@@ -26,8 +26,16 @@ from typing import Any
 from tqdm import tqdm
 
 from data.demo.take import DemoConfig, Take, plan, render_take
-from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
+from data.errors import (
+    ConfigError,
+    InputError,
+    OutputError,
+    StoreError,
+    ToolError,
+    VideoError,
+)
 from data.ffmpeg import encode
+from data.reading import read_json
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 
@@ -192,10 +200,14 @@ def _labels(takes: list[Take]) -> str:
 
 
 def _read(path: Path) -> Any:
-    """Reads a JSON file; None if it is damaged."""
+    """Reads a JSON file; None if it is damaged.
+
+    Raises:
+        InputError: it may not be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        return read_json(path, remedy="delete the folder", damaged=StoreError)
+    except StoreError:
         return None
 
 

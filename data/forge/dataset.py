@@ -23,15 +23,25 @@ from typing import Any
 from tqdm import tqdm
 
 from data.digests import DigestCache
-from data.errors import ConfigError, InputError, OutputError, ToolError, VideoError
+from data.errors import (
+    ConfigError,
+    InputError,
+    OutputError,
+    StoreError,
+    ToolError,
+    VideoError,
+)
 from data.forge.plan import ForgeConfig, Item, make_plan
 from data.forge.sheet import write_sheet
 from data.forge.sources import Source, Sources, find_sources
 from data.forge.survey import Facts, survey, survey_key
 from data.forge.tables import FORGERIES, LABELS, write_tables
 from data.forge.work import WORK, ForgeWork, forge_item, ignore_interrupt, note_path
+from data.reading import open_file, read_json
 
 FORMAT = {"format": "unmask forge", "version": 1}
+NOTE_BYTES = 4096
+"""No note of a finished video says more."""
 RECORD = "forge.json"
 SHEET = "sheet.png"
 OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manifest.failures.csv"}
@@ -252,8 +262,8 @@ def _error(told: tuple[Any, ...]) -> VideoError:
 
 def _note(out: Path, path: str) -> str:
     """The key under which a finished video was made; "" if there is none."""
-    with suppress(OSError, UnicodeDecodeError):
-        return note_path(out, path).read_text(encoding="ascii")
+    with suppress(OSError, UnicodeDecodeError), open_file(note_path(out, path)) as handle:
+        return handle.read(NOTE_BYTES).decode("ascii")
     return ""
 
 
@@ -266,8 +276,8 @@ def _claim(out: Path) -> None:
         raise InputError(f"{out} is not empty ({min(found)}); choose a new or empty folder")
     if not found:
         (out / RECORD).write_text(json.dumps(FORMAT, indent=2) + "\n", encoding="utf-8")
-    with suppress(ValueError):
-        if json.loads((out / RECORD).read_text(encoding="utf-8")) == FORMAT:
+    with suppress(StoreError):
+        if read_json(out / RECORD, remedy="delete the folder", damaged=StoreError) == FORMAT:
             (out / WORK).mkdir(exist_ok=True)
             return
     raise InputError(

@@ -166,7 +166,11 @@ def _ids(path: Path) -> list[str]:
     for place, pair in enumerate(pairs):
         told = pair if isinstance(pair, list) else []
         ids = [str(one) for one in told if isinstance(one, str | int)]
-        if len(told) != 2 or len(ids) != 2 or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids):
+        if (
+            len(told) != 2
+            or len(ids) != 2
+            or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
+        ):
             raise InputError(
                 f'{path}: entry {place} must be a pair of ids like ["071", "054"], '
                 f"got {shown(pair)}; download it again"

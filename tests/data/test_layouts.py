@@ -267,7 +267,7 @@ def test_a_bad_table_names_the_line(tmp_path: Path, text: str, told: str) -> Non
         "path|label\nreal/a.mp4|real\nfake/b, b.mp4|fake\n",
         "sep=;\npath;label\nreal/a.mp4;real\nfake/b, b.mp4;fake\n",
         '"sep=,"\r\npath,label\r\nreal/a.mp4,real\r\n"fake/b, b.mp4",fake\r\n',
-        " Path , Label \n real/a.mp4 , Real \n\"fake/b, b.mp4\",FAKE\n",
+        ' Path , Label \n real/a.mp4 , Real \n"fake/b, b.mp4",FAKE\n',
         'path,label,,\nreal/a.mp4,real,,\n,,,\n   ,,,\n"fake/b, b.mp4",fake,,\n,,,\n',
         ',,\n\npath,label,\n"fake/b, b.mp4",1\nreal/a.mp4,0,,,,\n',
         'path,label\rreal/a.mp4,real\r"fake/b, b.mp4",fake\r',
