@@ -114,7 +114,7 @@ def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
         damaged=StoreError,
     )
     if not isinstance(facts, dict) or facts.get("format") != wanted:
-        raise StoreError(f"{path} is not of the format {wanted}")
+        raise StoreError(f"{path} is not of the format {wanted}; give another, or write it anew")
     told = facts.get("version")
     if not isinstance(told, int) or isinstance(told, bool) or told < 1:
         raise StoreError(f"{path} has no valid version; write it anew")

@@ -88,7 +88,10 @@ class Manifest:
         """
         relative = PurePosixPath(video.path)
         if relative.is_absolute() or ".." in relative.parts or "\0" in video.path:
-            raise InputError(f"the manifest names a video outside its root: {video.path!r}")
+            raise InputError(
+                f"the manifest names a video outside its root: {video.path!r}; write paths "
+                "relative to it"
+            )
         return self.root / relative
 
     def split(self, name: str) -> tuple[Video, ...]:
@@ -250,8 +253,8 @@ def _video(row: dict[str, str], place: str, root: Path) -> Video:
             else:
                 values[column.name] = from_text(text)
         except ValueError as error:
-            remedy = "; write numbers with a point" if "," in text else ""
-            raise InputError(f"{place}: {column.name} cannot be {text!r}{remedy}") from error
+            remedy = "write numbers with a point" if "," in text else "mend it, or index again"
+            raise InputError(f"{place}: {column.name} cannot be {text!r}; {remedy}") from error
     video = Video(**values)
     if video.split not in SPLITS:
         raise InputError(f"{place}: split must be one of {', '.join(SPLITS)}, got {video.split!r}")
@@ -265,6 +268,6 @@ def _amount(text: str, *, whole: bool) -> float:
     if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d+)?([eE][+-]?\d+)?", text, re.ASCII):
         raise ValueError("no number")
     number = int(text) if whole else float(text)
-    if not math.isfinite(number):
+    if number >= 2**63 or not math.isfinite(number):
         raise ValueError("too large")
     return number

@@ -44,7 +44,11 @@ def open_file(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is no file.
     """
-    _refuse_special(os.stat(path), path)  # before it is opened: that would wake a pipe's writer
+    try:
+        facts = os.stat(path)  # before it is opened: that would wake a pipe's writer
+    except ValueError as error:  # a NUL, or half a surrogate pair: no file is called so
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+    _refuse_special(facts, path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _refuse_special(os.fstat(descriptor), path)
@@ -109,7 +113,7 @@ def read_bytes(
     *,
     remedy: str,
     missing: str = "",
-    most_bytes: int = MAX_BYTES,
+    most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
 ) -> bytes:
     """A whole file.
@@ -118,20 +122,22 @@ def read_bytes(
         path: of the file.
         remedy: what to do where its content cannot be used: "download it again".
         missing: the whole message where there is no such file.
-        most_bytes: larger files are refused.
+        most_bytes: larger files are refused; `MAX_BYTES` by default.
         damaged: the class of error for content that cannot be used.
 
     Raises:
         InputError: it is not there, no file, or not permitted.
         UnmaskError: of the class `damaged`: it is too large.
     """
+    most = MAX_BYTES if most_bytes is None else most_bytes
     try:
         with open_file(path) as handle:
-            content = handle.read(most_bytes + 1)  # what it is, not what stat says: a pipe is 0
+            size_bytes = os.fstat(handle.fileno()).st_size  # 0 of a pipe
+            content = handle.read(most + 1) if size_bytes <= most else b""
     except OSError as error:
         raise unreadable(path, error, missing=missing) from error
-    if len(content) > most_bytes:
-        size = f"{most_bytes >> 20} MiB" if most_bytes >> 20 else f"{most_bytes} bytes"
+    if max(size_bytes, len(content)) > most:
+        size = f"{most >> 20} MiB" if most >> 20 else f"{most} bytes"
         raise damaged(f"{path} has more than {size}, which no such file has; {remedy}")
     return content
 
@@ -156,7 +162,7 @@ def read_text(
     *,
     remedy: str,
     missing: str = "",
-    most_bytes: int = MAX_BYTES,
+    most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
 ) -> str:
     """A whole file as text; arguments and errors as `read_bytes`, and `decode`."""
@@ -171,7 +177,7 @@ def read_json(
     *,
     remedy: str,
     missing: str = "",
-    most_bytes: int = MAX_BYTES,
+    most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
     nan: bool = False,
 ) -> Any:

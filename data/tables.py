@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import InputError, UnmaskError
-from data.reading import decode, open_file, read_bytes
+from data.reading import decode, open_file, read_bytes, unreadable
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 65536
@@ -106,7 +106,8 @@ class Table:
             named = dict(zip(self.columns, cells, strict=False))
             if self._needed - named.keys():
                 raise self._damaged(
-                    f"{place}: the row is too short, it has {len(cells)} of {width} cells"
+                    f"{place}: the row is too short, it has {len(cells)} of {width} cells; "
+                    "fill in the rest"
                 )
             yield Row(place=place, line=line, cells=dict.fromkeys(self.columns, "") | named)
 
@@ -124,7 +125,8 @@ class Table:
                     yield reader.line_num + before, cells
         except csv.Error as error:
             raise self._damaged(
-                f"{self._path} is not a CSV in UTF-8: line {reader.line_num + before}: {error}"
+                f"{self._path} is not a CSV in UTF-8: line {reader.line_num + before}: {error}; "
+                "mend its quotes, or save it anew"
             ) from error
 
 
@@ -162,6 +164,9 @@ def columns_of(path: Path, wanted: Sequence[str]) -> list[str]:
     """The columns of a file that may be a table: in lower case, blank ones left out.
 
     Nothing where it is none: this only finds out what lies in a folder.
+
+    Raises:
+        InputError: it may not be read: what it says would be passed over.
     """
     try:
         with open_file(path) as handle:
@@ -171,6 +176,8 @@ def columns_of(path: Path, wanted: Sequence[str]) -> list[str]:
             text = content.decode("utf-16", "replace")
         else:
             text = content.decode("utf-8-sig", "replace")
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except (OSError, UnicodeDecodeError):
         return []
     start, separator = header_of(text, wanted)

@@ -19,6 +19,7 @@ from data.reading import BAD_FACTS, open_file, unreadable
 
 FORMAT = "unmask-shard"
 VERSION = 1
+MEND = "`unmask store repair` keeps what is intact"
 SIZE_BYTES = 512
 """The smallest user block that HDF5 allows."""
 
@@ -96,21 +97,21 @@ def read_preamble(path: Path) -> Preamble:
             size_bytes = os.fstat(handle.fileno()).st_size
             if size_bytes != preamble.size_bytes:
                 raise StoreError(
-                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes"
+                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes; {MEND}"
                 )
             found = header_sha256(handle.fileno(), size_bytes, preamble.rows)
     except OSError as error:
         if isinstance(error, PermissionError):
             raise unreadable(path, error) from error
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}; {MEND}") from error
     if found != preamble.header_sha256:
-        raise StoreError(f"{path} is damaged: its header does not fit its checksum")
+        raise StoreError(f"{path} is damaged: its header does not fit its checksum; {MEND}")
     return preamble
 
 
 def _parse(block: bytes, path: Path) -> Preamble:
     if not block.startswith(_START):
-        raise StoreError(f"{path} is not a shard of unmask, or its first bytes are damaged")
+        raise StoreError(f"{path} is not a shard of unmask, or its first bytes are damaged; {MEND}")
     text, told = block[:_TEXT_BYTES], block[_TEXT_BYTES:]
     try:
         facts = json.loads(text)
@@ -129,4 +130,6 @@ def _parse(block: bytes, path: Path) -> Preamble:
             header_sha256=str(facts["header_sha256"]),
         )
     except BAD_FACTS as error:
-        raise StoreError(f"{path} is damaged: its first bytes do not fit their checksum") from error
+        raise StoreError(
+            f"{path} is damaged: its first bytes do not fit their checksum; {MEND}"
+        ) from error

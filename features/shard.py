@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from data.errors import OutputError, StoreError
 from data.reading import BAD_FACTS, open_file, unreadable
-from features.preamble import FORMAT, SIZE_BYTES, VERSION, Preamble, header_sha256, read_preamble
+from features.preamble import (
+    FORMAT,
+    MEND,
+    SIZE_BYTES,
+    VERSION,
+    Preamble,
+    header_sha256,
+    read_preamble,
+)
 from features.recipe import Recipe, canonical
 from features.sink import Sink
 
@@ -239,7 +247,9 @@ class Shard:
         for name, (dtype, shape, place) in self._places.items():
             nbytes = np.dtype(dtype).itemsize * math.prod(shape)
             if preamble.rows.get(name) != (place, nbytes):
-                raise StoreError(f"{path} is damaged: {name} is not where its preamble says")
+                raise StoreError(
+                    f"{path} is damaged: {name} is not where its preamble says; {MEND}"
+                )
 
     @classmethod
     def unchecked(cls, path: Path) -> Shard:
@@ -262,13 +272,13 @@ class Shard:
             with h5py.File(path, "r", locking=False) as file:
                 self._read_header(file)
         except (OSError, RuntimeError, *BAD_FACTS) as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
+            raise StoreError(f"{path} is damaged: {error}; {MEND}") from error
 
     def _read_header(self, file: Any) -> None:
         attributes = dict(file.attrs)
         self.recipe = Recipe.from_json(json.loads(attributes["recipe"]))
         if self.recipe.digest != attributes["recipe_digest"]:
-            raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest")
+            raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest; {MEND}")
         self.versions: dict[str, str] = json.loads(attributes["versions"])
         self.sha256s = tuple(value.decode("ascii") for value in file["sha256"][()])
         self.keys = tuple(value.decode("ascii") for value in file["key"][()])
@@ -280,7 +290,9 @@ class Shard:
             data = file[name]
             place = data.id.get_offset()
             if data.dtype.str != dtype or len(data) != self.offsets[-1]:
-                raise StoreError(f"{self.path} is damaged: {name} is not as the format says")
+                raise StoreError(
+                    f"{self.path} is damaged: {name} is not as the format says; {MEND}"
+                )
             self._places[name] = (dtype, data.shape, place)
 
     def __len__(self) -> int:
@@ -320,7 +332,7 @@ class Shard:
         except OSError as error:
             raise unreadable(self.path, error) from error
         except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.path} is damaged: {error}") from error
+            raise StoreError(f"{self.path} is damaged: {error}; {MEND}") from error
 
     def sequence(self, number: int) -> StoredSequence:
         """The sequence with this number; its arrays are views of the memory map."""

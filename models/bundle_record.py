@@ -10,13 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from data.errors import StoreError
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+Text = InstanceOf[str]
+"""Names of people may hold bytes that are no UTF-8, which pydantic's own `str` refuses."""
 _ANY_KEYS = ConfigDict(strict=True, extra="allow")
 
 
@@ -50,7 +52,7 @@ class _Linear(TypedDict):
     weight: list[Number]
     bias: Number
     threshold: Number
-    codecs: list[str]
+    codecs: list[Text]
 
 
 class _Frames(TypedDict):
@@ -69,14 +71,14 @@ class _Recipe(TypedDict):
 
 class _Backbone(TypedDict):
     __pydantic_config__ = _ANY_KEYS
-    name: str
-    folder: str | None
+    name: Text
+    folder: Text | None
 
 
 class _Part(TypedDict):
     __pydantic_config__ = _ANY_KEYS
-    sha256s: NotRequired[list[str]]
-    groups: NotRequired[list[str]]
+    sha256s: NotRequired[list[Text]]
+    groups: NotRequired[list[Text]]
 
 
 class _Provenance(TypedDict):
@@ -95,12 +97,12 @@ class _Record(TypedDict):
     head: _Head
     baseline: NotRequired[_Head]
     controls: NotRequired[dict[str, _Linear]]
-    command: NotRequired[str]
+    command: NotRequired[Text]
 
 
 class _BackboneRecord(TypedDict):
     __pydantic_config__ = _ANY_KEYS
-    name: str
+    name: Text
     architecture: str
     digest: str
     provenance: _Provenance

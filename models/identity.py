@@ -84,7 +84,7 @@ def identify(name_or_path: str | Path, *, size: int, seed: int, memory: Path) ->
         return _of_folder(folder, size)
     try:
         known = read_json(memory, MEMORY_FORMAT, 1)["known"][_made_of(name_or_path, size, seed)]
-        return Identity(name=known["name"], digest=known["digest"], dim=int(known["dim"]))
+        return Identity(name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"])
     except (InputError, StoreError, *reading.BAD_FACTS):
         return None  # a memory that is not there, or damaged, costs time alone
 
@@ -135,7 +135,8 @@ def copy_backbone(folder: Path, to: Path) -> None:
     name = Path(told).name if isinstance(told, str) and "\0" not in told else ""
     if not name:
         raise StoreError(f"{folder / RECORD} names no file of weights; write the backbone anew")
-    reading.check_readable(folder / name)
+    missing = f"{folder / RECORD} names {name}, which is not there; write the backbone anew"
+    reading.check_readable(folder / name, missing=missing)
     to.mkdir()
     for one in (RECORD, name):
         shutil.copyfile(folder / one, to / one)

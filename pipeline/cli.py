@@ -7,8 +7,10 @@ which is imported inside the command, so that `unmask --help` answers without lo
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,6 +116,8 @@ def unmask(
     ] = False,
 ) -> None:
     """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no UTF-8
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

@@ -205,11 +205,13 @@ def parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(f"{' '.join(str(error).split())}; mend it") from error
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError("it is nested too deep; it must hold sections of keys") from error
     except BAD_FACTS as error:  # of a day like 2024-13-01, `!!int ""`, `!!bool x`
-        raise ValueError(f"a value cannot be meant ({' '.join(str(error).split())})") from error
+        raise ValueError(
+            f"a value cannot be meant ({' '.join(str(error).split())}); mend it"
+        ) from error
 
 
 def _override(tree: dict[str, Any], override: str) -> str:
@@ -221,7 +223,7 @@ def _override(tree: dict[str, Any], override: str) -> str:
     try:
         value = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"--set {key}: {shown(text)} is no value") from error
+        raise ConfigError(f"--set {key}: {shown(text)} is no value; {error}") from error
     for name in names[:-1]:
         if tree.get(name) is None:
             tree[name] = {}

@@ -20,6 +20,7 @@ from data.digests import DigestCache
 from data.errors import (
     ConfigError,
     MismatchError,
+    StoreError,
     TooManyFailuresError,
     plain,
 )
@@ -207,6 +208,7 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
 
     Raises:
         MismatchError: this unmask finds faces in another way.
+        StoreError: its recipe is damaged, or of another version.
     """
     recipe = Recipe.from_json(facts)
     if recipe.face_detector not in (None, FaceFinder().digest):
@@ -214,7 +216,12 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
             f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
             f"this unmask has {FaceFinder().digest[:12]}; train the bundle anew"
         )
-    return FrameRecipe(**recipe.frames), recipe
+    try:
+        return FrameRecipe(**recipe.frames), recipe
+    except (ConfigError, TypeError) as error:
+        raise StoreError(
+            f"the bundle's frames are not of this version of unmask: {error}; train it anew"
+        ) from error
 
 
 def run_extraction(

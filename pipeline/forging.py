@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.digests import DigestCache
-from data.errors import InputError, TooManyFailuresError
+from data.errors import InputError, TooManyFailuresError, plain
 from data.forge import forge
 from features.published import write_failures
 from pipeline.config import Params
@@ -47,7 +47,7 @@ def forge_videos(
     if passed:
         print(f"passed over: {', '.join(passed)}")
     for name, error in summary.failures[:10]:
-        print(f"failed: {name}: {error.failure}: {error}")
+        print(plain(f"failed: {name}: {error.failure}: {error}"))
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
     failed = len(summary.failures)

@@ -7,16 +7,17 @@ and synced, never changed; a line that a crash cut short is dropped and its vide
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from data.errors import LockedError, OutputError
 from data.folders import read_json
 from data.manifest import write_text
-from data.reading import BAD_FACTS, open_file
+from data.reading import BAD_FACTS, open_file, unreadable
 from features.lock import hold_lock
 
 RECORD = "scan.json"
@@ -52,6 +53,9 @@ class Row:
     message: str | None = None
 
 
+_KINDS = {name: kind for name, kind in get_type_hints(Row).items() if name != "stamp"}
+
+
 def stamp_of(path: Path) -> Stamp | None:
     """Size and time of change of a file; None if it is gone or unreadable."""
     try:
@@ -73,6 +77,7 @@ class Journal:
 
     Raises:
         OutputError: the folder holds something else, or cannot be written.
+        InputError: its journal may not be read.
         LockedError: another process scans into it.
         StoreError: its record is damaged, foreign or of a later version.
     """
@@ -86,12 +91,18 @@ class Journal:
         except LockedError as error:
             raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
         try:
-            whole = self._read()
-            self._file = self._path.open("ab")
-            self._file.truncate(whole)
-        except OSError as error:
+            try:
+                whole = self._read()
+            except OSError as error:
+                raise unreadable(self._path, error) from error
+            try:
+                self._file = self._path.open("ab")
+                self._file.truncate(whole)
+            except OSError as error:
+                raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+        except BaseException:
             self._lock.close()
-            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -109,8 +120,8 @@ class Journal:
             for key, value in what.items():
                 if facts.get(key) != value:
                     raise OutputError(
-                        f"{out} holds a scan of another {key.partition('_')[0]}; choose another "
-                        "folder to write to"
+                        f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
+                        "choose another folder to write to"
                     )
             return
         if out.is_dir() and any(out.iterdir()):
@@ -168,6 +179,8 @@ def _row(line: bytes) -> Row | None:
     try:
         facts = json.loads(line)
         stamp = facts.pop("stamp")
-        return Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
+        row = Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
+        fits = all(isinstance(getattr(row, name), kind) for name, kind in _KINDS.items())
+        return row if fits and math.isfinite(row.probability_fake or 0) else None
     except BAD_FACTS:
         return None

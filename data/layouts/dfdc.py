@@ -28,7 +28,7 @@ from data.layouts.metadata import (
     split_in,
 )
 from data.names import path_in
-from data.reading import open_file
+from data.reading import open_file, unreadable
 from data.tables import Table, columns_of
 
 PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
@@ -85,8 +85,9 @@ def read(root: Path) -> Listing:
                 listing.entries.append(replace(entry, path=video, original=original))
         listing.unlabelled += there.values()
     if not listing.entries:
+        lists = parts[0].name if parts else "a metadata.json or labels.csv"
         raise InputError(
-            f"{root} holds no video that {parts[0].name if parts else 'a metadata.json'} labels; "
+            f"{root} holds no video that {lists} labels; "
             "put the videos of each part beside its metadata.json"
         )
     reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
@@ -175,6 +176,8 @@ def _head(path: Path) -> str:
     try:
         with open_file(path) as handle:
             return handle.read(HEAD_BYTES).decode("utf-8", "replace")
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except OSError:
         return ""
 

@@ -48,14 +48,17 @@ def read(root: Path) -> Listing:
     """
     path = root if root.is_file() else _table_in(root)
     if path is None:
-        raise InputError(f"{root} holds no {' or '.join(NAMES)} with the columns path,label")
+        raise InputError(
+            f"{root} holds no {' or '.join(NAMES)} with the columns path,label; write one"
+        )
     listing = Listing(root=path.parent, source=path.name)
     lines: dict[str, int] = {}
     table = Table(path, WANTED, needed=WANTED[:1])
     if table.lacking():
         raise InputError(
             f"{path} must have the columns path and label, "
-            f"got {', '.join(filter(None, table.columns))[:80] or 'none'}"
+            f"got {', '.join(filter(None, table.columns))[:80] or 'none'}; "
+            "name them in its first line"
         )
     for row in table:
         entry = _entry(row.cells, path, row.place)
@@ -66,7 +69,7 @@ def read(root: Path) -> Listing:
         lines[entry.path] = row.line
         listing.entries.append(entry)
     if not listing.entries:
-        raise InputError(f"{path} lists no video")
+        raise InputError(f"{path} lists no video; write a line for each")
     listing.entries.sort(key=lambda entry: entry.path)
     for file in walk(path.parent):
         relative = file.relative_to(path.parent).as_posix()
