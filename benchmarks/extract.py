@@ -199,7 +199,8 @@ def noop(count: int = 100_000) -> dict[str, float]:
 
 def fill(root: Path, recipe: Recipe, stored: list[StoredSequence]) -> None:
     """Puts sequences into a store as sealed shards, past the staging of each."""
-    from features.shard import file_sha256, write_shard
+    from data.reading import file_sha256
+    from features.shard import write_shard
 
     folder = root / recipe.digest[:16] / "shards"
     folder.mkdir(parents=True)

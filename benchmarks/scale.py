@@ -38,10 +38,11 @@ from data.faces import FaceFinder, crop_faces
 from data.frames import FrameRecipe, read_pixels, whole_picture
 from data.layouts.listing import is_video, walk
 from data.probe import probe
+from data.reading import file_sha256
 from features.embed import Finished, keep_all
 from features.job import Job
 from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence, file_sha256, write_shard
+from features.shard import StoredSequence, write_shard
 from features.store import FeatureStore
 from features.summary import Phases
 from features.units import UNIT_VIEWS, UnitReport, cut_units, unpack

@@ -25,9 +25,10 @@ LARGE_VIDEOS = 8192
 def cached_videos(folder: Path, count: int) -> Path:
     """Publishes made-up features of `count` videos, and their manifest; 70, 15, 15 percent."""
     from data.manifest import Manifest, Video
+    from data.reading import file_sha256
     from features.published import publish
     from features.recipe import Recipe, sequence_key
-    from features.shard import Shard, StoredSequence, file_sha256, write_shard
+    from features.shard import Shard, StoredSequence, write_shard
 
     recipe = Recipe(
         frames={"count": STEPS, "size": 224},

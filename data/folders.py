@@ -7,7 +7,6 @@ the steps.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -26,7 +25,8 @@ from data.atomic_files import (
     sync_tree,
     write_plain,
 )
-from data.errors import InputError, OutputError, StoreError
+from data.errors import OutputError, StoreError
+from data.reading import read_json as read_any_json
 from data.siblings import make_sibling, recover, swap
 from data.system_errors import cannot_read, cannot_write, is_of_writing, writing
 
@@ -101,20 +101,21 @@ def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
         version: the latest version that this program reads.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it may not be read.
         StoreError: damaged, foreign or later.
     """
-    try:
-        facts = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path.parent} holds no {path.name}; is it the right folder?") from error
-    except NotADirectoryError as error:
-        raise InputError(f"{path.parent} is not a folder") from error
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is damaged or unreadable; write it anew") from error
+    there = path.parent.is_dir() or not path.parent.exists()
+    missing = f"{path.parent} holds no {path.name}; is it the right folder?"
+    facts = read_any_json(
+        path,
+        remedy="it is damaged, or another program's; write it anew",
+        missing=missing if there else f"{path.parent} is not a folder",
+        damaged=StoreError,
+    )
     if not isinstance(facts, dict) or facts.get("format") != wanted:
-        raise StoreError(f"{path} is not of the format {wanted}")
-    if not isinstance(facts.get("version"), int) or facts["version"] < 1:
+        raise StoreError(f"{path} is not of the format {wanted}; give another, or write it anew")
+    told = facts.get("version")
+    if not isinstance(told, int) or isinstance(told, bool) or told < 1:
         raise StoreError(f"{path} has no valid version; write it anew")
     if facts["version"] > version:
         raise StoreError(

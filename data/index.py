@@ -17,6 +17,7 @@ from data.layouts.choice import choose
 from data.layouts.listing import Entry, Listing
 from data.lookalikes import alike, fingerprints
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
+from data.names import to_text
 from data.probe import VideoInfo
 from data.published import assign_splits, straddling
 from data.reasons import reason_of
@@ -108,8 +109,7 @@ def index(
     entries, facts, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
         if isinstance(found, VideoError):
-            path = entry.path.encode("utf-8", "backslashreplace").decode()
-            failures.append(BadVideo(path=path, error=found))
+            failures.append(BadVideo(path=to_text(entry.path), error=found))
         else:
             entries.append(entry)
             facts.append(found)
@@ -176,10 +176,6 @@ def _look(
     """Digests and probes every file, some at once: ffprobe is a process of its own."""
 
     def look(entry: Entry) -> tuple[str, VideoInfo] | VideoError:
-        try:
-            entry.path.encode()
-        except UnicodeEncodeError:
-            return VideoError("unreadable", "the file's name is not UTF-8; rename it")
         try:
             return digests.probe(listing.root / entry.path)
         except VideoError as error:

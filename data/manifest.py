@@ -5,16 +5,18 @@ A plain CSV, sorted by path, so that a person can read it and a diff shows what 
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from data.atomic_files import write_text
 from data.errors import InputError
+from data.names import from_text, path_in, refuse_elsewhere, to_text
+from data.tables import Table
 
 SPLITS = ("train", "val", "test")
 LABEL_NAMES = ("real", "fake")
@@ -89,7 +91,10 @@ class Manifest:
         """
         relative = PurePosixPath(video.path)
         if relative.is_absolute() or ".." in relative.parts or "\0" in video.path:
-            raise InputError(f"the manifest names a video outside its root: {video.path!r}")
+            raise InputError(
+                f"the manifest names a video outside its root: {video.path!r}; write paths "
+                "relative to it"
+            )
         return self.root / relative
 
     def split(self, name: str) -> tuple[Video, ...]:
@@ -129,36 +134,29 @@ class Manifest:
         manifest = cls(root=path.parent if root is None else root, videos=())
         lines: dict[str, int] = {}
         videos = []
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as handle:
-                reader = csv.DictReader(handle)
-                lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-                if lacking:
-                    raise InputError(
-                        f"{path} is no manifest: it lacks the column {lacking[0]}; "
-                        "write it with `unmask index`"
-                    )
-                for row in reader:
-                    place = f"{path}, line {reader.line_num}"
-                    video = _video(row, place)
-                    try:
-                        manifest.resolve(video)
-                    except InputError as error:
-                        raise InputError(f"{place}: {error}") from error
-                    if video.path in lines:
-                        raise InputError(
-                            f"{place}: {video.path!r} stands in line {lines[video.path]} already"
-                        )
-                    lines[video.path] = reader.line_num
-                    videos.append(video)
-        except FileNotFoundError as error:
+        table = Table(
+            path,
+            COLUMNS,
+            missing=f"the manifest {path} does not exist; write it with `unmask index`",
+        )
+        lacking = [name for name in COLUMNS if name not in table.columns]
+        if lacking:
             raise InputError(
-                f"the manifest {path} does not exist; write it with `unmask index`"
-            ) from error
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path} is not a CSV in UTF-8: {error}") from error
-        except OSError as error:
-            raise InputError(f"cannot read the manifest {path}: {error.strerror}") from error
+                f"{path} is no manifest: it lacks the column {lacking[0]}; "
+                "write it with `unmask index`"
+            )
+        for row in table:
+            video = _video(row.cells, row.place, manifest.root)
+            try:
+                manifest.resolve(video)
+            except InputError as error:
+                raise InputError(f"{row.place}: {error}") from error
+            if video.path in lines:
+                raise InputError(
+                    f"{row.place}: {video.path!r} stands in line {lines[video.path]} already"
+                )
+            lines[video.path] = row.line
+            videos.append(video)
         if not videos:
             raise InputError(f"the manifest {path} lists no video; write it with `unmask index`")
         return replace(manifest, videos=tuple(videos))
@@ -213,31 +211,35 @@ def _cell(name: str, value: object) -> str:
     """One cell, in the one form that it has; Python's own quoting differs between versions."""
     if name == "label":
         return LABEL_NAMES[int(str(value))]
-    text = repr(value) if isinstance(value, float) else str(value)
+    text = repr(value) if isinstance(value, float) else to_text(str(value))
     if set(text) & set(',"\r\n') or text != text.strip():
         return '"' + text.replace('"', '""') + '"'
     return text
 
 
-def _video(row: dict[str, str | None], place: str) -> Video:
+def _video(row: dict[str, str], place: str, root: Path) -> Video:
     """One row, checked."""
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for column in fields(Video):
         if column.name in (*TOLD, ORIGIN) and column.name not in row:
             continue  # an older manifest, or one of plain folders
-        text = row.get(column.name)
-        if text is None:
-            raise InputError(f"{place}: the row is too short")
+        text = row[column.name]
         try:
             if column.name == "label":
-                values["label"] = LABEL_NAMES.index(text)
+                values["label"] = LABEL_NAMES.index(text.strip())
             elif column.type in ("int", "float"):
-                values[column.name] = _amount(text, whole=column.type == "int")
+                values[column.name] = _amount(text.strip(), whole=column.type == "int")
+            elif column.name in ("split", "sha256"):
+                values[column.name] = text.strip()
+            elif column.name in ("path", "original"):
+                values[column.name] = path_in(text, root)
+                refuse_elsewhere(values[column.name], root, place)
             else:
-                values[column.name] = text
+                values[column.name] = from_text(text)
         except ValueError as error:
-            raise InputError(f"{place}: {column.name} cannot be {text!r}") from error
-    video = Video(**values)  # type: ignore[arg-type]
+            remedy = "write numbers with a point" if "," in text else "mend it, or index again"
+            raise InputError(f"{place}: {column.name} cannot be {text!r}; {remedy}") from error
+    video = Video(**values)
     if video.split not in SPLITS:
         raise InputError(f"{place}: split must be one of {', '.join(SPLITS)}, got {video.split!r}")
     if len(video.sha256) != 64 or not set(video.sha256) <= set("0123456789abcdef"):
@@ -250,6 +252,6 @@ def _amount(text: str, *, whole: bool) -> float:
     if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d+)?([eE][+-]?\d+)?", text, re.ASCII):
         raise ValueError("no number")
     number = int(text) if whole else float(text)
-    if not math.isfinite(number):
+    if number >= 2**63 or not math.isfinite(number):
         raise ValueError("too large")
     return number

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.errors import InputError, StoreError
+from data.reading import BAD_FACTS
 from features.published import read_index
 from features.recipe import Recipe
 from features.shard import Shard
@@ -33,7 +34,7 @@ def adopt_published(folder: Path, store: FeatureStore) -> int:
         if Recipe.from_json(facts["recipe"]).digest != store.recipe.digest:
             return 0
         names = sorted({Path(str(entry["file"])).name for entry in facts["shards"]})
-    except (InputError, StoreError, KeyError, TypeError, ValueError):
+    except (InputError, StoreError, *BAD_FACTS):
         return 0
     before = len(store.shards)
     for name in names:
@@ -46,5 +47,5 @@ def _lacks(store: FeatureStore, path: Path) -> bool:
     """Whether a shard has a video that is new to the store; by its header, no row is read."""
     try:
         return not store.shards.keys() >= set(Shard(path).keys)
-    except (StoreError, OSError):
+    except (InputError, StoreError, OSError):
         return False

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from data.errors import StoreError
+from data.reading import file_sha256, unreadable
 from features.preamble import LaterVersionError
 from features.recipe import sequence_key
-from features.shard import Shard, file_sha256
+from features.shard import Shard
 
 ProblemClass = Literal["missing", "changed", "damaged", "foreign", "later", "sequence", "unlisted"]
 
@@ -43,6 +44,9 @@ def shard_problems(path: Path, name: str, sha256: str | None, recipe_digest: str
         name: to tell it by.
         sha256: of its bytes, if that is known.
         recipe_digest: of the recipe that it must have, or the start of it.
+
+    Raises:
+        InputError: it may not be read, which is no damage.
     """
     problems = []
     try:
@@ -65,6 +69,8 @@ def shard_problems(path: Path, name: str, sha256: str | None, recipe_digest: str
     except LaterVersionError as error:
         problems.append(Problem(file=name, problem="later", message=str(error)))
     except (StoreError, OSError) as error:
+        if isinstance(error, PermissionError):
+            raise unreadable(path, error) from error
         if sha256 is not None or path.exists():  # a staged file may be sealed while we look
             problems.append(Problem(file=name, problem="damaged", message=str(error)))
     return problems

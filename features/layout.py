@@ -5,13 +5,13 @@ docs/store-format.md is the specification. Nothing here opens a shard.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data.errors import InputError
+from data.reading import read_json
 
 STAGING = "staging"
 SHARDS = "shards"
@@ -74,9 +74,9 @@ def find_published(root: Path) -> Iterator[Path]:
 
 def _is_ours(index: Path) -> bool:
     try:
-        facts = json.loads(index.read_bytes())
+        facts = read_json(index, remedy="extract again")
         return isinstance(facts, dict) and facts.get("format", FEATURES_FORMAT) == FEATURES_FORMAT
-    except (OSError, ValueError):
+    except InputError:
         return True
 
 

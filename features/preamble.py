@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import StoreError
+from data.reading import BAD_FACTS, open_file, unreadable
 
 FORMAT = "unmask-shard"
 VERSION = 1
+MEND = "`unmask store repair` keeps what is intact"
 SIZE_BYTES = 512
 """The smallest user block that HDF5 allows."""
 
@@ -84,29 +86,32 @@ def read_preamble(path: Path) -> Preamble:
     """Reads the user block and checks the header against it.
 
     Raises:
-        StoreError: foreign, damaged, cut off, or it cannot be read.
+        StoreError: foreign, damaged, cut off, not there, or the disk fails to read it.
+        InputError: it is not permitted to read it: that is no damage.
         LaterVersionError: of a later version.
     """
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             block = handle.read(SIZE_BYTES)
             preamble = _parse(block, path)
             size_bytes = os.fstat(handle.fileno()).st_size
             if size_bytes != preamble.size_bytes:
                 raise StoreError(
-                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes"
+                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes; {MEND}"
                 )
             found = header_sha256(handle.fileno(), size_bytes, preamble.rows)
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        if isinstance(error, PermissionError):
+            raise unreadable(path, error) from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}; {MEND}") from error
     if found != preamble.header_sha256:
-        raise StoreError(f"{path} is damaged: its header does not fit its checksum")
+        raise StoreError(f"{path} is damaged: its header does not fit its checksum; {MEND}")
     return preamble
 
 
 def _parse(block: bytes, path: Path) -> Preamble:
     if not block.startswith(_START):
-        raise StoreError(f"{path} is not a shard of unmask, or its first bytes are damaged")
+        raise StoreError(f"{path} is not a shard of unmask, or its first bytes are damaged; {MEND}")
     text, told = block[:_TEXT_BYTES], block[_TEXT_BYTES:]
     try:
         facts = json.loads(text)
@@ -124,5 +129,7 @@ def _parse(block: bytes, path: Path) -> Preamble:
             rows={str(name): (int(at), int(size)) for name, (at, size) in facts["rows"].items()},
             header_sha256=str(facts["header_sha256"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"{path} is damaged: its first bytes do not fit their checksum") from error
+    except BAD_FACTS as error:
+        raise StoreError(
+            f"{path} is damaged: its first bytes do not fit their checksum; {MEND}"
+        ) from error

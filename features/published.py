@@ -21,6 +21,8 @@ from typing import Any
 from data.atomic_files import write_text
 from data.errors import InputError, StoreError
 from data.folders import read_json, replace_folder, write_json
+from data.reading import BAD_FACTS, file_sha256
+from data.tables import Table
 from features.damage import Problem, shard_problems
 from features.layout import (
     FEATURES_FORMAT,
@@ -33,12 +35,13 @@ from features.layout import (
     staged_in,
 )
 from features.recipe import Recipe, canonical
-from features.shard import Shard, StoredSequence, file_sha256
+from features.shard import Shard, StoredSequence
 from features.views import Views
 
 FORMAT = FEATURES_FORMAT
 VERSION = 1
 FAILURES = "failures.csv"
+COLUMNS = ("path", "class", "message", "stderr")
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
 
 
@@ -67,7 +70,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "class", "message", "stderr"])
+    writer.writerow(COLUMNS)
     for row in sorted(failures, key=lambda failure: failure.path):
         cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
         writer.writerow([_printable(cell) for cell in cells])
@@ -213,7 +216,7 @@ class Features:
             self.views = Views.from_json(facts.get("views"))
             # Of earlier versions, which cropped forgeries at their originals' faces.
             other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except BAD_FACTS as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
         self._places: dict[str, tuple[Shard, int]] = {}
         for name in names:
@@ -291,13 +294,19 @@ class Features:
         return list({id(shard): shard for shard, _ in places}.values())
 
     def failures(self) -> list[dict[str, str]]:
-        """The rows of failures.csv."""
+        """The rows of failures.csv; none where it is gone.
+
+        Raises:
+            InputError: it may not be read.
+            StoreError: it is damaged.
+        """
         path = self.folder / FAILURES
-        try:
-            with path.open(encoding="utf-8", newline="") as handle:
-                return list(csv.DictReader(handle))
-        except FileNotFoundError:
+        if not path.exists():
             return []
+        table = Table(path, COLUMNS, damaged=StoreError)
+        if table.lacking():
+            raise StoreError(f"{path} lacks the column {table.lacking()[0]}; extract again")
+        return [row.cells for row in table]
 
 
 def verify(folder: Path) -> list[Problem]:
@@ -325,7 +334,7 @@ def _verify_published(folder: Path) -> list[Problem]:
         recipe = Recipe.from_json(facts["recipe"])
         listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
         failures_sha256 = facts["failures_sha256"]
-    except (StoreError, KeyError, TypeError) as error:
+    except (StoreError, *BAD_FACTS) as error:
         return [Problem(file=INDEX, problem="damaged", message=str(error))]
     problems = []
     for name, sha256 in listed.items():

@@ -65,9 +65,13 @@ class Recipe:
             StoreError: it is something else.
         """
         try:
-            return cls(**facts)
+            recipe = cls(**facts)
         except (TypeError, ConfigError) as error:
             raise StoreError(f"not a recipe of this version of unmask: {error}") from error
+        texts = (recipe.backbone, recipe.backbone_digest, recipe.face_detector or "")
+        if not isinstance(recipe.frames, dict) or not all(isinstance(one, str) for one in texts):
+            raise StoreError("not a recipe of this version of unmask: a value is of another type")
+        return recipe
 
     @cached_property
     def digest(self) -> str:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from data.atomic_files import name_file, sync_file, sync_folder
-from data.errors import StoreError
+from data.errors import InputError, StoreError
+from data.reading import file_sha256
 from features.layout import (
     copies_of,
     leftovers_in,
@@ -29,7 +30,7 @@ from features.lock import hold_lock
 from features.preamble import LaterVersionError
 from features.salvage import intact_videos, open_shard
 from features.sealing import seal_shard, writing
-from features.shard import Shard, file_sha256
+from features.shard import Shard
 
 Action = Literal["restored", "rescued", "removed", "left"]
 
@@ -167,6 +168,8 @@ def examine(path: Path, recipe_digest: str, copies: Iterable[Path] = ()) -> Find
         if not message:  # whole, so it is HDF5 or the system that fails
             return Finding(path=path, message=str(error), ours_to_mend=False)
         message = "nothing in it can be read"
+    except InputError as error:  # not permitted
+        return Finding(path=path, message=str(error), ours_to_mend=False)
     except OSError as error:  # a disk that fails now may be read later: nothing is decided
         message = f"it cannot be read: {error.strerror or error}; check the disk, then try again"
         return Finding(path=path, message=message, ours_to_mend=False)
@@ -192,7 +195,7 @@ def examine_staged(path: Path, recipe_digest: str) -> Finding:
         if whole and shard.recipe.digest.startswith(recipe_digest):
             return Finding(path=path, shard=shard, intact=(0,))
         return Finding(path=path, message="its features are damaged", shard=shard)
-    except LaterVersionError as error:
+    except (InputError, LaterVersionError) as error:
         return Finding(path=path, message=str(error), ours_to_mend=False)
     except (StoreError, OSError):
         return Finding(path=path, message="nothing in it can be read")

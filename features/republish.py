@@ -14,6 +14,7 @@ from typing import Any
 
 from data.errors import StoreError
 from data.folders import check_replaceable, replace_folder
+from data.reading import BAD_FACTS
 from data.system_errors import cannot_write
 from features.layout import INDEX
 from features.published import entry_of, link_or_copy, read_index, write_index
@@ -43,7 +44,7 @@ def repair_published(
     try:
         recipe = Recipe.from_json(facts["recipe"])
         entries = {Path(str(entry["file"])).name: dict(entry) for entry in facts["shards"]}
-    except (KeyError, TypeError) as error:
+    except BAD_FACTS as error:
         raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
     findings = {name: examine(folder / name, recipe.digest, copies) for name in entries}
     held = {key for finding in findings.values() for key in finding.kept}

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from data import system_errors
 from data.atomic_files import check_out_folder, name_file
+from data.reading import file_sha256
 from features.recipe import Recipe
-from features.shard import StoredSequence, file_sha256, write_shard
+from features.shard import StoredSequence, write_shard
 
 KEPT = ", or take another store by --store; finished videos are kept"
 """What a message about a store ends with."""

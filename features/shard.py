@@ -7,7 +7,6 @@ shard is named by the sha256 of its bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import mmap
@@ -25,8 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import StoreError
+from data.reading import BAD_FACTS, open_file, unreadable
 from data.system_errors import cannot_write
-from features.preamble import FORMAT, SIZE_BYTES, VERSION, Preamble, header_sha256, read_preamble
+from features.preamble import (
+    FORMAT,
+    MEND,
+    SIZE_BYTES,
+    VERSION,
+    Preamble,
+    header_sha256,
+    read_preamble,
+)
 from features.recipe import Recipe, canonical
 from features.sink import Sink
 
@@ -237,7 +245,9 @@ class Shard:
         for name, (dtype, shape, place) in self._places.items():
             nbytes = np.dtype(dtype).itemsize * math.prod(shape)
             if preamble.rows.get(name) != (place, nbytes):
-                raise StoreError(f"{path} is damaged: {name} is not where its preamble says")
+                raise StoreError(
+                    f"{path} is damaged: {name} is not where its preamble says; {MEND}"
+                )
 
     @classmethod
     def unchecked(cls, path: Path) -> Shard:
@@ -259,14 +269,14 @@ class Shard:
             # Immutable, so there is nothing to lock; some network file systems cannot.
             with h5py.File(path, "r", locking=False) as file:
                 self._read_header(file)
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
+        except (OSError, RuntimeError, *BAD_FACTS) as error:
+            raise StoreError(f"{path} is damaged: {error}; {MEND}") from error
 
     def _read_header(self, file: Any) -> None:
         attributes = dict(file.attrs)
         self.recipe = Recipe.from_json(json.loads(attributes["recipe"]))
         if self.recipe.digest != attributes["recipe_digest"]:
-            raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest")
+            raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest; {MEND}")
         self.versions: dict[str, str] = json.loads(attributes["versions"])
         self.sha256s = tuple(value.decode("ascii") for value in file["sha256"][()])
         self.keys = tuple(value.decode("ascii") for value in file["key"][()])
@@ -278,7 +288,9 @@ class Shard:
             data = file[name]
             place = data.id.get_offset()
             if data.dtype.str != dtype or len(data) != self.offsets[-1]:
-                raise StoreError(f"{self.path} is damaged: {name} is not as the format says")
+                raise StoreError(
+                    f"{self.path} is damaged: {name} is not as the format says; {MEND}"
+                )
             self._places[name] = (dtype, data.shape, place)
 
     def __len__(self) -> int:
@@ -309,14 +321,16 @@ class Shard:
     def rows(self) -> dict[str, NDArray[Any]]:
         """The data sets with a row for each frame, read-only, all in one memory map."""
         try:
-            with self.path.open("rb") as handle:
+            with open_file(self.path) as handle:
                 mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
             return {
                 name: np.ndarray(shape, dtype, mapped, offset)
                 for name, (dtype, shape, offset) in self._places.items()
             }
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"{self.path} is damaged: {error}") from error
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"{self.path} is damaged: {error}; {MEND}") from error
 
     def sequence(self, number: int) -> StoredSequence:
         """The sequence with this number; its arrays are views of the memory map."""
@@ -338,9 +352,3 @@ class Shard:
     def damaged(self) -> list[int]:
         """Numbers of the sequences whose rows do not fit their checksum; reads every byte."""
         return [number for number in range(len(self)) if not self.intact(number)]
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 over a file's bytes, hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -18,13 +18,14 @@ from typing import Protocol
 
 from data.errors import StoreError
 from data.frames import Frames
+from data.reading import file_sha256
 from features.batches import Encoder
 from features.damage import shard_problems
 from features.embed import Finished, embed_videos, finished
 from features.job import Job
 from features.published import Failure
 from features.recipe import Recipe, sequence_key
-from features.shard import Shard, file_sha256, write_shard
+from features.shard import Shard, write_shard
 from features.summary import Phases
 from features.views import Views
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import StoreError
+from data.reading import BAD_FACTS
 from features.published import read_index
 from features.shard import Shard
 
@@ -51,7 +52,7 @@ def usage_of(folders: Iterable[Path]) -> Usage:
         try:
             recipes.add(str(facts["recipe_digest"]))
             names |= {str(entry["file"]) for entry in facts["shards"]}
-        except (KeyError, TypeError) as error:
+        except BAD_FACTS as error:
             raise StoreError(f"{folder} has a damaged index; extract again") from error
         for path in folder.glob("*.h5"):
             names.add(path.name)

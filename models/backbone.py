@@ -18,6 +18,8 @@ import numpy as np
 
 from data.errors import ConfigError, InputError, StoreError, ToolError
 from data.folders import read_json, replace_folder, write_json
+from data.reading import BAD_FACTS, check_readable
+from models.bundle_record import check_backbone
 from models.fingerprint import weights_digest
 from models.identity import FORMAT, RECORD, VERSION, file_sha256, imagenet_path
 from models.preprocessing import CaffeInput
@@ -214,6 +216,7 @@ def _fill_random(model: Any, seed: int) -> None:
 
 def _load_file(path: Path, size: int) -> Backbone:
     """Weights of one of our architectures, or a whole `.keras` model."""
+    check_readable(path)
     if path.suffix == ".keras":
         return _load_custom(path, size)
     if path.suffix != ".h5":
@@ -222,10 +225,10 @@ def _load_file(path: Path, size: int) -> Backbone:
         model = build(size)
         try:
             _read_weights(model, path)
-        except (ValueError, KeyError, IndexError):
-            continue  # not this one's shapes
         except OSError as error:
             raise InputError(f"the backbone {path} is not a readable HDF5 file") from error
+        except (RuntimeError, *BAD_FACTS):
+            continue  # not this one's shapes
         return _backbone(path.name, architecture, model, size)
     raise InputError(
         f"the weights in {path} fit neither ResNet50 nor resnet50-thin without their top; "
@@ -248,7 +251,10 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
     except Exception as error:  # Keras raises what its parts happen to raise
         reason = " ".join(str(error).split())
         raise InputError(f"the backbone {path} is not a Keras model: {reason}") from error
-    taken, given = tuple(model.input_shape), tuple(model.output_shape)
+    try:
+        taken, given = tuple(model.input_shape), tuple(model.output_shape)
+    except (AttributeError, TypeError, ValueError) as error:  # not built, or of several inputs
+        raise InputError(f"the backbone {path} must have one input and one output") from error
     fits = len(taken) == 4 and taken[3] == 3 and all(s in (None, size) for s in taken[1:3])
     if not fits or len(given) != 2 or given[1] is None:
         raise InputError(
@@ -258,26 +264,35 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
     return _backbone(more.pop("name", path.name), "custom", model, size, source=path, **more)
 
 
+def _check_weights(path: Path, facts: dict[str, Any]) -> None:
+    """Refuses weights that are not those of the record, before HDF5 reads them: it may not survive.
+
+    Raises:
+        InputError: they may not be read.
+        StoreError: they are missing, or other bytes than were written.
+    """
+    check_readable(path, missing=f"the weights {path} are missing; write them anew")
+    if "sha256" in facts and file_sha256(path) != facts["sha256"]:
+        raise StoreError(f"the weights {path} are damaged or changed; write them anew")
+
+
 def _load_folder(folder: Path, size: int) -> Backbone:
     """A folder that `save_backbone` wrote; the digest in it must fit the weights in it."""
     facts = read_json(folder / RECORD, FORMAT, VERSION)
-    try:
-        architecture, digest = facts["architecture"], facts["digest"]
-        more = {"name": facts["name"], "provenance": facts["provenance"]}
-    except KeyError as error:
-        raise StoreError(f"{folder / 'backbone.json'} lacks {error}; write it anew") from error
+    check_backbone(facts, folder / RECORD)
+    architecture, digest = facts["architecture"], facts["digest"]
+    more = {"name": facts["name"], "provenance": facts["provenance"]}
     builders = {"resnet50": build_resnet50, "resnet50-thin": build_thin}
     if architecture == "custom":
         backbone = _load_custom(folder / "backbone.keras", size, **more)
     elif architecture in builders:
         model = builders[architecture](size)
         path = folder / "backbone.weights.h5"
+        _check_weights(path, facts)
         try:
             _read_weights(model, path)
-        except (ValueError, KeyError, IndexError, OSError) as error:
-            raise StoreError(
-                f"the weights {path} are missing or damaged; write them anew"
-            ) from error
+        except Exception as error:  # Keras and HDF5 raise what their parts happen to raise
+            raise StoreError(f"the weights {path} are damaged; write them anew") from error
         backbone = _backbone(architecture=architecture, model=model, size=size, **more)
     else:
         raise StoreError(f"{folder} has the architecture {architecture!r}, unknown to this version")

@@ -27,7 +27,9 @@ from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
+from data.reading import BAD_FACTS
 from models.backbone import Backbone, load_backbone, save_backbone
+from models.bundle_record import check_record
 from models.calibration import Calibration
 from models.controls import Linear
 from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
@@ -181,6 +183,7 @@ class Bundle:
             StoreError: it is damaged, foreign or of a later version.
         """
         facts = read_json(folder / BUNDLE_RECORD, FORMAT, VERSION)
+        check_record(facts, folder / BUNDLE_RECORD)
         try:
             public = facts["backbone"]["folder"] is None
             return cls(
@@ -204,7 +207,7 @@ class Bundle:
                     for name, one in dict(facts.get("training", {})).items()
                 },
             )
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
+        except (ConfigError, *BAD_FACTS) as error:
             raise StoreError(
                 f"{folder / 'bundle.json'} is damaged ({error}); train the bundle anew"
             ) from error

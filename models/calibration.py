@@ -83,9 +83,18 @@ class Calibration:
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
-        """The reverse of `to_json`."""
+        """The reverse of `to_json`.
+
+        Raises:
+            ValueError: or a TypeError or KeyError: it is something else.
+        """
         knots = tuple((float(at), float(p)) for at, p in facts["knots"])
-        return cls(**{**facts, "knots": knots})
+        read = cls(**{**facts, "knots": knots})
+        if read.method not in ("none", "temperature", "isotonic"):
+            raise ValueError(f"the calibration {read.method!r} is not known")
+        if (read.method == "isotonic") != bool(knots) or read.temperature <= 0:
+            raise ValueError("the calibration's map is not whole")
+        return read
 
 
 def calibrate(

@@ -77,11 +77,18 @@ class Linear:
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Linear:
-        """The reverse of `to_json`."""
+        """The reverse of `to_json`.
+
+        Raises:
+            ValueError: or a TypeError: it is something else.
+        """
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()
         }
-        return cls(**values)
+        read = cls(**values)
+        if len({len(read.mean), len(read.scale), len(read.weight)}) > 1 or 0 in read.scale:
+            raise ValueError("a control's numbers do not fit each other")
+        return read
 
 
 def fit_linear(

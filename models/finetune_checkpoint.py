@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.atomic_files import atomic_file
+from data.reading import BAD_FACTS, open_file
 
 if TYPE_CHECKING:
     from models.clips import Clips
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """2 holds every epoch that may be the best; raised where another one would be kept."""
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What `zipfile` raises over a damaged file; the last over a kind of compression unknown to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
     """The checkpoint of this very run; None if there is none."""
     try:
         # Opened here: of a damaged file, NumPy would leave its own handle open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["facts"].tobytes())
             if facts["key"] != key:
                 return None
@@ -104,7 +108,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
                 state=_all(stored, "state"),
                 best={epoch: _all(stored, f"best_{epoch}") for epoch in facts["best"]},
             )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except (OSError, EOFError, *BAD_FACTS, *BAD_ZIP):
         return None
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data import reading
 from data.atomic_files import as_json, write_text
 from data.errors import InputError, OutputError, StoreError
 from data.folders import read_json
@@ -83,8 +84,8 @@ def identify(name_or_path: str | Path, *, size: int, seed: int, memory: Path) ->
         return _of_folder(folder, size)
     try:
         known = read_json(memory, MEMORY_FORMAT, 1)["known"][_made_of(name_or_path, size, seed)]
-        return Identity(name=known["name"], digest=known["digest"], dim=int(known["dim"]))
-    except (KeyError, TypeError, ValueError, InputError, StoreError):
+        return Identity(name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"])
+    except (InputError, StoreError, *reading.BAD_FACTS):
         return None  # a memory that is not there, or damaged, costs time alone
 
 
@@ -113,7 +114,7 @@ def remember(
     if key is None:
         return
     known: dict[str, Any] = {}
-    with suppress(KeyError, TypeError, ValueError, InputError, StoreError):
+    with suppress(InputError, StoreError, *reading.BAD_FACTS):
         known = dict(read_json(memory, MEMORY_FORMAT, 1)["known"])
     known[key] = {"name": identity.name, "digest": identity.digest, "dim": identity.dim}
     facts = {"format": MEMORY_FORMAT, "version": 1, "known": known}
@@ -129,9 +130,12 @@ def copy_backbone(folder: Path, to: Path) -> None:
     Raises:
         StoreError: the record names no file.
     """
-    name = Path(str(read_json(folder / RECORD, FORMAT, VERSION).get("file", ""))).name
+    told = read_json(folder / RECORD, FORMAT, VERSION).get("file")
+    name = Path(told).name if isinstance(told, str) and "\0" not in told else ""
     if not name:
         raise StoreError(f"{folder / RECORD} names no file of weights; write the backbone anew")
+    missing = f"{folder / RECORD} names {name}, which is not there; write the backbone anew"
+    reading.check_readable(folder / name, missing=missing)
     to.mkdir()
     for one in (RECORD, name):
         shutil.copyfile(folder / one, to / one)
@@ -176,9 +180,15 @@ class LazyEncoder:
 
 
 def file_sha256(path: Path) -> str:
-    """Digest of a file, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Digest of a file, hex.
+
+    Raises:
+        InputError: it is not there, no file, or not permitted.
+    """
+    try:
+        return reading.file_sha256(path)
+    except OSError as error:
+        raise reading.unreadable(path, error) from error
 
 
 def _of_folder(folder: Path, size: int) -> Identity | None:
@@ -196,7 +206,7 @@ def _of_folder(folder: Path, size: int) -> Identity | None:
             provenance=dict(facts["provenance"]),
             folder=folder,
         )
-    except (KeyError, TypeError, ValueError, OSError):
+    except (InputError, *reading.BAD_FACTS):
         return None  # loading it says what is wrong
 
 

@@ -5,8 +5,8 @@ They come from reports, or from bundles that are scored now, on cached features.
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ import numpy as np
 
 from data.errors import ConfigError, DatasetError, InputError, MismatchError, StoreError, plain
 from data.manifest import LABEL_NAMES, Manifest
+from data.reading import BAD_FACTS
+from data.tables import Table
 from features.published import Features
 from features.sequences import load_sequences
 from models.bundle import Bundle
@@ -26,7 +28,7 @@ from pipeline.evaluation import check_split
 from pipeline.extraction import warn
 from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
-from pipeline.results import NAMES
+from pipeline.results import METRICS, NAMES, read_report
 
 FACTS = ("path", "label", "group", "method")
 COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
@@ -244,35 +246,42 @@ def read_scores(report: Path, model: str | None) -> Scored:
         StoreError: the files are damaged.
     """
     path = report / "predictions.csv"
+    missing = (
+        f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
+        "--on FEATURES:MANIFEST"
+    )
+    rows = {}
+    listed = Table(path, FACTS, missing=missing, damaged=StoreError)
+    if listed.lacking():
+        raise StoreError(f"{path} lacks the column {listed.lacking()[0]}; evaluate again")
+    names = [name for name in listed.columns if name and name not in FACTS]
+    chosen = model or (names[0] if names else "")
+    if chosen not in names:
+        raise InputError(f"{path} has no model {chosen!r}; it has {', '.join(names)}")
+    for row in listed:
+        video, label, group, method = (row.cells[name] for name in FACTS)
+        try:
+            score = float(row.cells[chosen])
+            if not math.isfinite(score):
+                raise ValueError("no number")
+            rows[video] = (LABEL_NAMES.index(label), group, method, score)
+        except ValueError as error:
+            raise StoreError(
+                f"{row.place}: the label or the score of {chosen} cannot be meant; evaluate again"
+            ) from error
+    metrics = read_report(report / METRICS, missing=missing)
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle)
-            names = [name for name in reader.fieldnames or () if name not in FACTS]
-            chosen = model or (names[0] if names else "")
-            if chosen not in names:
-                known = ", ".join(names)
-                raise InputError(f"{path} has no model {chosen!r}; it has {known}")
-            rows = {
-                row["path"]: (
-                    LABEL_NAMES.index(row["label"]), row["group"], row["method"], float(row[chosen])
-                )
-                for row in reader
-            }  # fmt: skip
-        metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
         seen, marks = (str(metrics.get(key, "")) for key in ("seen_in_training", MARK))
         level = metrics[chosen].get("confidence")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(
-            f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
-            "--on FEATURES:MANIFEST"
+        confidence = None if level is None else float(level)
+    except BAD_FACTS as error:
+        raise StoreError(
+            f"{report / METRICS} tells no threshold of {chosen}; evaluate again"
         ) from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise StoreError(f"the report {report} is damaged; evaluate again") from error
     if not rows:
         raise DatasetError(f"{path} lists no video")
     name = f"{report}, {NAMES.get(chosen, chosen)}"
-    confidence = None if level is None else float(level)
     return Scored(
         name=name, rows=rows, threshold=threshold, seen=seen, marks=marks, confidence=confidence
     )

@@ -24,8 +24,12 @@ from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
 from data.forge import ForgeConfig
 from data.frames import FrameRecipe
+from data.reading import BAD_FACTS, read_text, shown
 from data.split import SplitConfig
 from models.settings import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
+
+MAX_BYTES = 1 << 20
+"""Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +177,7 @@ class _StrictLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool):
+            if not isinstance(key, str | int | float | bool) or not _is_short(key):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be a word", key_node.start_mark
                 )
@@ -187,20 +191,39 @@ class _StrictLoader(yaml.SafeLoader):
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     """The file's tree; an empty file is an empty tree."""
+    text = read_text(
+        path,
+        remedy="give a params.yaml in UTF-8",
+        missing=f"the parameters {path} do not exist; check the path",
+        most_bytes=MAX_BYTES,
+    )
     try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except FileNotFoundError as error:
-        raise InputError(f"the parameters {path} do not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the parameters {path}: {error}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a day like 2024-13-01
-        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise InputError(f"{path} is no YAML: {error}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold sections of keys, got {type(tree).__name__}")
     return tree
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML of plain values; keys stand once.
+
+    Raises:
+        ValueError: it is none; why, in one line.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"{' '.join(str(error).split())}; mend it") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep; it must hold sections of keys") from error
+    except BAD_FACTS as error:  # of a day like 2024-13-01, `!!int ""`, `!!bool x`
+        raise ValueError(
+            f"a value cannot be meant ({' '.join(str(error).split())}); mend it"
+        ) from error
 
 
 def _override(tree: dict[str, Any], override: str) -> str:
@@ -210,9 +233,9 @@ def _override(tree: dict[str, Any], override: str) -> str:
     if not equals or not all(names):
         raise ConfigError(f"--set must be KEY=VALUE, as in head.units=64, got {override!r}")
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {key}: {text!r} is no value") from error
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"--set {key}: {shown(text)} is no value; {error}") from error
     for name in names[:-1]:
         if tree.get(name) is None:
             tree[name] = {}
@@ -264,7 +287,7 @@ def _convert(hint: Any, value: Any, path: str, where: Where) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, Mapping) or value is None:
             return _build(hint, value or {}, f"{path}.", where)
-        raise ConfigError(f"{where(path)}: {path} must be a section of keys, got {value!r}")
+        raise ConfigError(f"{where(path)}: {path} must be a section of keys, got {shown(value)}")
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         for one in sorted(arguments, key=lambda one: one is not type(None)):
@@ -277,7 +300,7 @@ def _convert(hint: Any, value: Any, path: str, where: Where) -> Any:
         }
     elif _fits(hint, value):
         return None if hint is type(None) else float(value) if hint is float else value
-    raise ConfigError(f"{where(path)}: {path} must be {_wanted(hint)}, got {value!r}")
+    raise ConfigError(f"{where(path)}: {path} must be {_wanted(hint)}, got {shown(value)}")
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -292,8 +315,8 @@ def _fits(hint: Any, value: Any) -> bool:
         return hint is bool
     if hint is float:
         # PyYAML reads 5e-6 as a text, since YAML 1.1 wants a point in it.
-        return isinstance(value, int | float) or (isinstance(value, str) and _is_number(value))
-    return isinstance(value, hint)
+        return isinstance(value, int | float | str) and _is_number(value)
+    return isinstance(value, hint) and _is_short(value)
 
 
 def _wanted(hint: Any) -> str:
@@ -306,8 +329,14 @@ def _wanted(hint: Any) -> str:
     return WORDS[origin or hint]
 
 
-def _is_number(text: str) -> bool:
+def _is_number(value: float | str) -> bool:
+    """Whether it is a number that a float can hold."""
     try:
-        return math.isfinite(float(text))
-    except ValueError:
+        return math.isfinite(float(value))
+    except (ValueError, OverflowError):
         return False
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a whole number is one that can be meant, and shown; anything else is."""
+    return not isinstance(value, int) or abs(value) < 2**63

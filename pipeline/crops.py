@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import FailureClass, StoreError, VideoError
+from data.errors import FailureClass, InputError, StoreError, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, Frames, read_frames
 from data.manifest import Video
@@ -146,7 +146,7 @@ class KeptCrops:
         for path in sealed_in(store / self._recipe.digest[:16]):
             try:
                 shard = Shard(path)
-            except (StoreError, OSError):  # `store verify` tells; the video is decoded
+            except (InputError, StoreError, OSError):  # `store verify` tells; the video is decoded
                 continue
             if shard.recipe.digest == self._recipe.digest:
                 self._shards |= dict.fromkeys(shard.keys, shard)
@@ -162,7 +162,7 @@ class KeptCrops:
             if not shard.intact(number):
                 return None
             return as_frames(shard.sequence(number), self._size)
-        except StoreError:
+        except (InputError, StoreError):
             return None
 
     def before(self, read: Read, jobs: Sequence[Job]) -> Read:

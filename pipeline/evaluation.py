@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, DatasetError, InputError, OutputError, plain
+from data.errors import (
+    ConfigError,
+    DatasetError,
+    InputError,
+    OutputError,
+    StoreError,
+    plain,
+)
 from data.folders import check_replaceable
 from data.manifest import SPLITS, Manifest, Video
 from features.published import Features
@@ -33,6 +40,7 @@ from pipeline.results import (
     Prediction,
     Report,
     headings,
+    is_model,
     read_metrics,
     table,
     write_report,
@@ -285,6 +293,8 @@ def show_results(reports: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2, sort_keys=True))
         return
+    if not any(is_model(facts) for metrics in found.values() for facts in metrics.values()):
+        raise StoreError(f"the reports in {reports} measure no model; evaluate again")
     print("\n".join([*(plain(line) for line in headings(found)), *table(found)]))
     for name, metrics in found.items():
         for key in ("seen_in_training", MARK):

@@ -217,6 +217,7 @@ def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
 
     Raises:
         MismatchError: this unmask finds faces in another way.
+        StoreError: its recipe is damaged, or of another version.
     """
     recipe = Recipe.from_json(facts)
     if recipe.face_detector not in (None, FaceFinder().digest):

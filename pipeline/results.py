@@ -6,7 +6,6 @@ measured; `report.html` is for people.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.atomic_files import as_csv, write_plain
+from data.errors import StoreError
 from data.folders import replace_folder, write_json
 from data.manifest import LABEL_NAMES
+from data.reading import read_json, shown
 from models.calibration import Calibration
 from models.evaluate import Estimate, Evaluation, level_percent
 from pipeline.leakage import MARK
@@ -231,12 +232,40 @@ def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> 
 
 
 def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
-    """The metrics.json of every report below a folder, by the report's name."""
-    found = {}
-    for path in sorted(folder.glob(f"*/{METRICS}")) or [folder / METRICS]:
-        if path.is_file():
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    """The metrics.json of every report below a folder, by the report's name.
+
+    Raises:
+        InputError: one may not be read.
+        StoreError: one is damaged.
+    """
+    paths = sorted(folder.glob(f"*/{METRICS}")) or [folder / METRICS]
+    return {path.parent.name: read_report(path) for path in paths if path.exists()}
+
+
+def read_report(path: Path, *, missing: str = "") -> dict[str, Any]:
+    """One metrics.json.
+
+    Args:
+        path: of the file.
+        missing: the whole message where there is none.
+
+    Raises:
+        InputError: it is not there, or may not be read.
+        StoreError: it is damaged, or another program's.
+    """
+    remedy = "evaluate again"
+    facts = read_json(path, remedy=remedy, missing=missing, damaged=StoreError)
+    if not isinstance(facts, dict):
+        raise StoreError(f"{path} is not what `unmask evaluate` writes; {remedy}")
+    for name, model in facts.items():
+        if not is_model(model):
+            continue
+        measured = [f"{one}{end}" for one in SHOWN if one in model for end in ("", "_low", "_high")]
+        for key in ("videos", "groups", "threshold", *measured):
+            value = model.get(key)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise StoreError(f"{path}: {key} of {shown(name)} must be a number; {remedy}")
+    return facts
 
 
 def headings(reports: dict[str, dict[str, Any]]) -> list[str]:

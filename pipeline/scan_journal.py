@@ -7,18 +7,20 @@ and synced, never changed; a line that a crash cut short is dropped and its vide
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from data.atomic_files import as_json, check_out_folder, check_output, write_text
 from data.errors import LockedError, OutputError
 from data.folders import read_json
 from data.pixels_version import PIXELS_VERSION
-from data.system_errors import cannot_write, writing
+from data.reading import BAD_FACTS, open_file, unreadable
+from data.system_errors import writing
 from features.lock import hold_lock
 
 RECORD = "scan.json"
@@ -58,6 +60,9 @@ class Row:
     pixels_version: int = PIXELS_VERSION
 
 
+_KINDS = {name: kind for name, kind in get_type_hints(Row).items() if name != "stamp"}
+
+
 def stamp_of(path: Path) -> Stamp | None:
     """Size and time of change of a file; None if it is gone or unreadable."""
     try:
@@ -79,6 +84,7 @@ class Journal:
 
     Raises:
         OutputError: the folder holds something else, or cannot be written.
+        InputError: its journal may not be read.
         LockedError: another process scans into it.
         StoreError: its record is damaged, foreign or of a later version.
     """
@@ -93,14 +99,19 @@ class Journal:
         except LockedError as error:
             raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
         try:
-            for path in leftovers(out):
-                path.unlink(missing_ok=True)
-            whole = self._read()
-            self._file = self._path.open("ab")
-            self._file.truncate(whole)
-        except OSError as error:
+            with writing(out):
+                for path in leftovers(out):
+                    path.unlink(missing_ok=True)
+            try:
+                whole = self._read()
+            except OSError as error:
+                raise unreadable(self._path, error) from error
+            with writing(self._path):
+                self._file = self._path.open("ab")
+                self._file.truncate(whole)
+        except BaseException:
             self._lock.close()
-            raise cannot_write(self._path, error) from error
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -117,8 +128,8 @@ class Journal:
             for key, value in what.items():
                 if facts.get(key) != value:
                     raise OutputError(
-                        f"{out} holds a scan of another {key.partition('_')[0]}; choose another "
-                        "folder to write to"
+                        f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
+                        "choose another folder to write to"
                     )
             return
         write_record(out, what)
@@ -127,7 +138,7 @@ class Journal:
         """Reads the whole lines; returns their length in bytes."""
         whole = 0
         try:
-            with self._path.open("rb") as handle:
+            with open_file(self._path) as handle:
                 for line in handle:
                     row = _row(line)
                     if row is None:
@@ -190,6 +201,8 @@ def _row(line: bytes) -> Row | None:
     try:
         facts = {"pixels_version": 1} | json.loads(line)
         stamp = facts.pop("stamp")
-        return Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        row = Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
+        fits = all(isinstance(getattr(row, name), kind) for name, kind in _KINDS.items())
+        return row if fits and math.isfinite(row.probability_fake or 0) else None
+    except BAD_FACTS:
         return None

@@ -25,6 +25,7 @@ from data.atomic_files import as_json, check_out_folder, check_output, make_fold
 from data.errors import InputError, StoreError, plain
 from data.folders import check_replaceable, read_json
 from data.manifest import Manifest
+from data.reading import BAD_FACTS
 from data.system_errors import writing
 from features.published import Features
 from models.splits import check_splits
@@ -143,8 +144,11 @@ def read_run(out: Path, run: Run) -> dict[str, Any] | None:
     try:
         facts = read_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
         result = dict(facts["result"])
-        return result if {*MEASURED} <= result.keys() or result.get("error") else None
-    except (InputError, StoreError, KeyError, TypeError, ValueError):
+        if result.get("error"):
+            return result
+        numbers = [result[name] for name in (*MEASURED, "best_epoch", "epochs")]
+        return result if all(isinstance(one, int | float) for one in numbers) else None
+    except (InputError, StoreError, *BAD_FACTS):
         return None
 
 

@@ -17,11 +17,12 @@ import yaml
 
 from data.errors import ConfigError
 from data.manifest import Video
+from data.reading import shown
 from features.layout import INDEX
 from features.recipe import canonical
-from features.shard import file_sha256
+from models.identity import file_sha256
 from models.settings import HeadConfig, TrainConfig
-from pipeline.config import Params, load_params
+from pipeline.config import Params, load_params, parse_yaml
 
 MOST_RUNS = 10_000
 VERSION = 2
@@ -130,11 +131,11 @@ def _parse(text: str) -> tuple[str, list[str]]:
             f"--grid {name}: only keys of head and train can be swept on cached features"
         )
     try:
-        values = yaml.safe_load(f"[{listed}]")
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--grid {name}: {listed!r} is no list of values") from error
-    shown = list(dict.fromkeys(as_text(value) for value in values))
-    return name, shown
+        values = parse_yaml(f"[{listed}]")
+        texts = list(dict.fromkeys(as_text(value) for value in values))
+    except (ValueError, TypeError, yaml.YAMLError) as error:  # `]` ends the list: `a], [b`
+        raise ConfigError(f"--grid {name}: {shown(listed)} is no list of values") from error
+    return name, texts
 
 
 def _value(params: Params, name: str) -> Any:

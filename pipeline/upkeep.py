@@ -17,9 +17,9 @@ from features.lock import hold_lock
 from features.repair import Mending, repair_part
 from features.republish import repair_published
 from features.sealing import writing
-from features.shard import file_sha256
 from features.tidy import Plan, Waste, plan_part, remove
 from features.usage import Usage, usage_of
+from models.identity import file_sha256
 from pipeline.commands import command_line
 
 LISTED = 20

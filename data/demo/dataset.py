@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,9 +21,10 @@ from tqdm import tqdm
 
 from data.atomic_files import as_json, check_out_folder, make_folder, write_text
 from data.demo.take import DemoConfig, Take, plan, render_take
-from data.errors import ConfigError, InputError, ToolError, VideoError
+from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.ffmpeg import encode
 from data.processes import process_pool
+from data.reading import read_json
 from data.system_errors import writing
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
@@ -187,8 +187,12 @@ def _labels(takes: list[Take]) -> str:
 
 
 def _read(path: Path) -> Any:
-    """Reads a JSON file; None if it is damaged."""
+    """Reads a JSON file; None if it is damaged.
+
+    Raises:
+        InputError: it may not be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        return read_json(path, remedy="delete the folder", damaged=StoreError)
+    except StoreError:
         return None

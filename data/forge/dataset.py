@@ -8,7 +8,6 @@ finished video has a note of all that decided its pixels; only what lacks a fitt
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from data.atomic_files import as_json, check_out_folder, make_folder, write_text
 from data.digests import DigestCache
-from data.errors import ConfigError, InputError, ToolError, VideoError
+from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.forge.plan import ForgeConfig, Item, make_plan
 from data.forge.sheet import write_sheet
 from data.forge.sources import Source, Sources, find_sources
@@ -31,9 +30,12 @@ from data.forge.survey import Facts, survey, survey_key
 from data.forge.tables import FORGERIES, LABELS, write_tables
 from data.forge.work import WORK, ForgeWork, forge_item, note_path
 from data.processes import process_pool
+from data.reading import open_file, read_json
 from data.system_errors import writing
 
 FORMAT = {"format": "unmask forge", "version": 1}
+NOTE_BYTES = 4096
+"""No note of a finished video says more."""
 RECORD = "forge.json"
 SHEET = "sheet.png"
 OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manifest.failures.csv"}
@@ -253,8 +255,8 @@ def _error(told: tuple[Any, ...]) -> VideoError:
 
 def _note(out: Path, path: str) -> str:
     """The key under which a finished video was made; "" if there is none."""
-    with suppress(OSError, UnicodeDecodeError):
-        return note_path(out, path).read_text(encoding="ascii")
+    with suppress(OSError, UnicodeDecodeError), open_file(note_path(out, path)) as handle:
+        return handle.read(NOTE_BYTES).decode("ascii")
     return ""
 
 
@@ -279,8 +281,8 @@ def _refuse_foreign(out: Path) -> bool:
         raise InputError(f"{out} is not empty ({min(found)}); choose a new or empty folder")
     if not found:
         return True
-    with suppress(ValueError):
-        if json.loads((out / RECORD).read_text(encoding="utf-8")) == FORMAT:
+    with suppress(StoreError):
+        if read_json(out / RECORD, remedy="delete the folder", damaged=StoreError) == FORMAT:
             return False
     raise InputError(
         f"{out} was written by another version of `unmask forge`; delete it or choose another"

@@ -15,7 +15,9 @@ from data.groups import assign_groups
 from data.layouts import read_layout
 from data.layouts.listing import REAL, Entry, is_video, label_of, walk
 from data.manifest import SPLITS, Manifest
+from data.names import to_text
 from data.system_errors import reason
+from data.tables import columns_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +120,7 @@ def _listed(start: Path) -> tuple[list[Entry], Path]:
 
 def _is_manifest(path: Path) -> bool:
     """Whether a CSV is what `index` wrote, not a table of labels; a missing one counts as such."""
-    try:
-        with path.open(encoding="utf-8-sig") as handle:
-            return "sha256" in handle.readline()
-    except (OSError, UnicodeDecodeError):
-        return True
+    return not path.is_file() or "sha256" in columns_of(path, ("path", "sha256"))
 
 
 def _digest(
@@ -132,17 +130,14 @@ def _digest(
     kept, sha256s = [], []
     seen: set[str] = set()
     for entry in sorted(entries, key=lambda entry: entry.path):
-        name = entry.path.encode("utf-8", "backslashreplace").decode()
+        name = to_text(entry.path)
         try:
             sha256 = digests.sha256(root / entry.path)
         except OSError as error:
             problem = VideoError("unreadable", f"cannot read the file: {reason(error)}")
             found.failures.append((name, problem))
             continue
-        if name != entry.path:
-            problem = VideoError("unreadable", "the file's name is not UTF-8; rename it")
-            found.failures.append((name, problem))
-        elif known.get(entry.path, sha256) != sha256:
+        if known.get(entry.path, sha256) != sha256:
             problem = VideoError("unreadable", "the file changed since it was indexed; index again")
             found.failures.append((name, problem))
         elif sha256 in seen:

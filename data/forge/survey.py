@@ -27,6 +27,7 @@ from data.forgery.motion import CONTROL, face_sizes, normalised
 from data.forgery.shape import draw_mask, window_around
 from data.frames import SCALE_FLAGS, FrameRecipe, Picture, read_pixels
 from data.probe import VideoInfo, probe
+from data.reading import BAD_FACTS, open_file
 
 ALGORITHM = 1
 """Raise it with any change that moves a point."""
@@ -35,7 +36,7 @@ CLIP_BYTES = 400 << 20
 FEWEST_FRAMES = 8
 SMALLEST_FACE = 36.0
 """Height of a face in pixels below which no forgery would be seen."""
-DAMAGE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *BAD_FACTS)
 """What reading a damaged survey raises."""
 MOMENTS = 8
 """At which two people's poses and faces are compared."""
@@ -178,7 +179,9 @@ def load_survey(keep: Path) -> Survey:
         one of DAMAGE: it is missing or damaged.
     """
     # From memory: a damaged file leaves NumPy's own handle open.
-    with np.load(io.BytesIO(keep.read_bytes()), allow_pickle=False) as held:
+    with open_file(keep) as file:
+        content = io.BytesIO(file.read())
+    with np.load(content, allow_pickle=False) as held:
         facts = json.loads(str(held["facts"]))
         points = held["points"].astype(np.float32) / STEPS
         times = held["times"].astype(np.float64)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.atomic_files import write_text
 from data.forge.plan import Item
+from data.names import to_text
 
 LABELS = "labels.csv"
 FORGERIES = "forgeries.csv"
@@ -64,5 +65,6 @@ def _csv(columns: Sequence[str], rows: list[dict[str, str]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["path"]))
+    ordered = sorted(rows, key=lambda row: row["path"])
+    writer.writerows({key: to_text(cell) for key, cell in row.items()} for row in ordered)
     return text.getvalue()

@@ -95,7 +95,7 @@ def read_test_list(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
     for line, text in enumerate(read_text(path).splitlines(), start=1):
         if not text.strip():
             continue
-        number, _, name = text.strip().partition(" ")
+        number, name = (*text.split(maxsplit=1), "")[:2]
         place = f"{path}, line {line}"
         if number not in LISTED or not name.strip():
             raise InputError(

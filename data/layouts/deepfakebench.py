@@ -23,6 +23,7 @@ from data.errors import DatasetError, InputError
 from data.layouts import celebdf, deeperforensics, dfdc_preview, faceforensics
 from data.layouts.listing import FAKE, REAL, Entry, Listing
 from data.layouts.metadata import kind, read_object, settled
+from data.reading import open_file
 
 SHAPE = re.compile(
     r'\s*\{\s*"[^"]+"\s*:\s*\{\s*"[^"]+"\s*:\s*\{\s*"(train|val|test)"\s*:\s*\{', re.IGNORECASE
@@ -118,7 +119,7 @@ def _files(root: Path) -> list[Path]:
     found = []
     for path in sorted(root.glob("*.json")) if root.is_dir() else ():
         try:
-            with path.open("rb") as handle:
+            with open_file(path) as handle:
                 head = handle.read(HEAD_BYTES).decode("utf-8-sig", "replace")
         except OSError:
             continue

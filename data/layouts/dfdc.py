@@ -10,8 +10,6 @@ them. Every training video says "split": "train", which parts nothing.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,10 +24,12 @@ from data.layouts.metadata import (
     kind,
     label_in,
     read_object,
-    read_text,
     settled,
     split_in,
 )
+from data.names import path_in
+from data.reading import open_file, unreadable
+from data.tables import Table, columns_of
 
 PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
 RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{[^{}]*"label"\s*:\s*"(real|fake)"', re.IGNORECASE)
@@ -85,8 +85,9 @@ def read(root: Path) -> Listing:
                 listing.entries.append(replace(entry, path=video, original=original))
         listing.unlabelled += there.values()
     if not listing.entries:
+        lists = parts[0].name if parts else "a metadata.json or labels.csv"
         raise InputError(
-            f"{root} holds no video that {parts[0].name if parts else 'a metadata.json'} labels; "
+            f"{root} holds no video that {lists} labels; "
             "put the videos of each part beside its metadata.json"
         )
     reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
@@ -152,38 +153,31 @@ def _csv(path: Path) -> Iterator[Entry]:
     """The rows of a test set; label -1 where one tells none."""
     folder = path.parent.name.casefold()
     split = "val" if "val" in folder else "train" if "train" in folder else "test"
-    try:
-        reader = csv.reader(io.StringIO(read_text(path), newline=""))
-        next(reader)
-        for row in reader:
-            place = f"{path}, line {reader.line_num}"
-            if not row:
-                continue
-            file = inside(row[0].strip(), place)
-            label = label_in(row[1] if len(row) > 1 else None, place)
-            yield Entry(
-                path=file,
-                label=-1 if label is None else label,
-                group=_group(file),
-                method="DFDC" if label == FAKE else "real",
-                split=split,
-                collection="dfdc",
-            )
-    except csv.Error as error:
-        raise InputError(f"{path} is not a CSV: {error}; download it again") from error
+    for row in Table(path, COLUMNS[:1]):
+        file = inside(path_in(row.cells["filename"].strip(), path.parent), row.place)
+        label = label_in(row.cells.get("label"), row.place)
+        yield Entry(
+            path=file,
+            label=-1 if label is None else label,
+            group=_group(file),
+            method="DFDC" if label == FAKE else "real",
+            split=split,
+            collection="dfdc",
+        )
 
 
 def _columns(path: Path) -> list[str]:
     """The names in a table's first line."""
-    line = _head(path).partition("\n")[0].strip("\ufeff\r ")
-    return [name.strip().casefold() for name in line.split(",")]
+    return columns_of(path, COLUMNS)
 
 
 def _head(path: Path) -> str:
     """The start of a file, whatever is in it."""
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             return handle.read(HEAD_BYTES).decode("utf-8", "replace")
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except OSError:
         return ""
 

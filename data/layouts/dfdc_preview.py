@@ -24,6 +24,7 @@ from data.layouts.metadata import (
     settled,
     split_in,
 )
+from data.reading import open_file
 
 INDEX = "dataset.json"
 REALS = "original_videos"
@@ -40,7 +41,7 @@ def detect(root: Path) -> bool:
     if REALS in names or any(name.startswith("method_") for name in names):
         return True
     try:
-        with path.open("rb") as handle:
+        with open_file(path) as handle:
             head = handle.read(HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
         return False

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from data.errors import DatasetError, InputError
 from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of, walk
 from data.layouts.metadata import find, folders_of, kind, read_json
+from data.reading import shown
 
 METHODS = (
     "Deepfakes",
@@ -163,11 +164,16 @@ def _ids(path: Path) -> list[str]:
         )
     found = []
     for place, pair in enumerate(pairs):
-        ids = [str(one) for one in pair] if isinstance(pair, list) else []
-        if len(ids) != 2 or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids):
+        told = pair if isinstance(pair, list) else []
+        ids = [str(one) for one in told if isinstance(one, str | int)]
+        if (
+            len(told) != 2
+            or len(ids) != 2
+            or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
+        ):
             raise InputError(
                 f'{path}: entry {place} must be a pair of ids like ["071", "054"], '
-                f"got {repr(pair)[:60]}; download it again"
+                f"got {shown(pair)}; download it again"
             )
         found += [_number(one, 3) for one in ids]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import replace
@@ -10,9 +9,14 @@ from pathlib import Path, PurePosixPath
 
 from data.errors import InputError
 from data.layouts.listing import FAKE, NOT_TEST, REAL, Entry
+from data.reading import read_json as read_any_json
+from data.reading import read_text as read_any_text
+from data.reading import shown
 
 MAX_BYTES = 256 << 20
 """Largest file that is read, in bytes. The largest of the field lists frames and has tens of MB."""
+
+REMEDY = "download it again, or move it away"
 
 LABELS = {"real": REAL, "fake": FAKE, "0": REAL, "1": FAKE}
 SPLITS = {
@@ -33,34 +37,17 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it is too large, not UTF-8, or cannot be read.
     """
-    try:
-        with path.open("rb") as handle:
-            content = handle.read(MAX_BYTES + 1)  # of what it is, not what stat says: a pipe is 0
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise InputError(
-            f"{path} has more than {MAX_BYTES >> 20} MiB and is no list of videos; "
-            "download it again, or move it away"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error.reason}); download it again") from error
+    return read_any_text(path, remedy=REMEDY, most_bytes=MAX_BYTES)
 
 
 def read_json(path: Path) -> object:
     """A whole JSON file.
 
     Raises:
-        InputError: as `read_text`, or it is ill-formed or nested too deep.
+        InputError: as `read_text`, or it is ill-formed, nested too deep, or gives one key two
+            values.
     """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise InputError(f"{path} is not JSON: {reason}; download it again") from error
+    return read_any_json(path, remedy=REMEDY, most_bytes=MAX_BYTES, nan=True)
 
 
 def read_object(path: Path) -> dict[str, object]:
@@ -90,9 +77,8 @@ def inside(text: object, place: str) -> str:
         path = PurePosixPath(text)
         if path.name and not path.is_absolute() and ".." not in path.parts:
             return path.as_posix()
-    shown = repr(text)[:80]
     raise InputError(
-        f"{place}: a path must lie inside the data set, got {shown}; mend or remove it"
+        f"{place}: a path must lie inside the data set, got {shown(text)}; mend or remove it"
     )
 
 
@@ -102,12 +88,13 @@ def label_in(value: object, place: str) -> int | None:
     Raises:
         InputError: it is something else.
     """
-    text = str(value).strip().casefold()
-    if value is None or not text:
+    if value is None:
         return None
-    if text in LABELS and not isinstance(value, bool):
-        return LABELS[text]
-    raise InputError(f"{place}: the label must be REAL or FAKE, got {repr(value)[:40]}; mend it")
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        text = str(value).strip().casefold()
+        if not text or text in LABELS:
+            return LABELS.get(text)
+    raise InputError(f"{place}: the label must be REAL or FAKE, got {shown(value)}; mend it")
 
 
 def split_in(value: object, place: str) -> str:
@@ -116,12 +103,12 @@ def split_in(value: object, place: str) -> str:
     Raises:
         InputError: it is something else.
     """
-    split = SPLITS.get("" if value is None else str(value).strip().casefold())
-    if split is None:
+    split = SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
+    if value is not None and split is None:
         raise InputError(
-            f"{place}: the split must be train, val or test, got {repr(value)[:40]}; mend it"
+            f"{place}: the split must be train, val or test, got {shown(value)}; mend it"
         )
-    return split
+    return split or ""
 
 
 def settled(entries: list[Entry]) -> list[Entry]:

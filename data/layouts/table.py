@@ -6,17 +6,21 @@ and origin, "rendered" or "filmed": whether the people are made by code or were 
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path, PurePosixPath
 
 from data.errors import InputError
 from data.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
+from data.names import from_text, path_in, refuse_elsewhere
+from data.tables import Table, columns_of
 
 NAMES = ("labels.csv", "metadata.csv")
 """Tables that are looked for in a folder; the first one with a path and a label is read."""
 
 ORIGINS = ("rendered", "filmed")
+
+WANTED = ("path", "label")
+"""Columns that each table has."""
 
 NUMBERS = {"0": REAL, "1": FAKE}
 SPLITS = {
@@ -47,35 +51,28 @@ def read(root: Path) -> Listing:
     """
     path = root if root.is_file() else _table_in(root)
     if path is None:
-        raise InputError(f"{root} holds no {' or '.join(NAMES)} with the columns path,label")
+        raise InputError(
+            f"{root} holds no {' or '.join(NAMES)} with the columns path,label; write one"
+        )
     listing = Listing(root=path.parent, source=path.name)
     lines: dict[str, int] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            columns = {name.strip().casefold(): name for name in reader.fieldnames or ()}
-            if not {"path", "label"} <= columns.keys():
-                raise InputError(
-                    f"{path} must have the columns path and label, "
-                    f"got {', '.join(columns) or 'none'}"
-                )
-            for row in reader:
-                place = f"{path}, line {reader.line_num}"
-                entry = _entry(
-                    {name: row[column] or "" for name, column in columns.items()}, path, place
-                )
-                if entry.path in lines:
-                    raise InputError(
-                        f"{place}: {entry.path!r} stands in line {lines[entry.path]} already"
-                    )
-                lines[entry.path] = reader.line_num
-                listing.entries.append(entry)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV in UTF-8: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    table = Table(path, WANTED, needed=WANTED[:1])
+    if table.lacking():
+        raise InputError(
+            f"{path} must have the columns path and label, "
+            f"got {', '.join(filter(None, table.columns))[:80] or 'none'}; "
+            "name them in its first line"
+        )
+    for row in table:
+        entry = _entry(row.cells, path, row.place)
+        if entry.path in lines:
+            raise InputError(
+                f"{row.place}: {entry.path!r} stands in line {lines[entry.path]} already"
+            )
+        lines[entry.path] = row.line
+        listing.entries.append(entry)
     if not listing.entries:
-        raise InputError(f"{path} lists no video")
+        raise InputError(f"{path} lists no video; write a line for each")
     listing.entries.sort(key=lambda entry: entry.path)
     for file in walk(path.parent):
         relative = file.relative_to(path.parent).as_posix()
@@ -89,10 +86,11 @@ def read(root: Path) -> Listing:
 
 def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
     """One row, checked."""
-    text = row["path"]
+    text = path_in(row["path"], table.parent)
     if not os.path.isfile(table.parent / text):  # False, not an error, for any text
         # Blanks beside a comma are a habit of hand-written tables, a name may have them as well.
-        text = text.strip()
+        text = path_in(row["path"].strip(), table.parent)
+        refuse_elsewhere(text, table.parent, place)
     path = PurePosixPath(text)
     if not path.name or path.is_absolute() or ".." in path.parts or "\0" in text:
         raise InputError(f"{place}: the path must lie in the table's folder, got {text!r}")
@@ -106,12 +104,12 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
     return Entry(
         path=path.as_posix(),
         label=label,
-        group=row.get("group", "").strip(),
-        method=(row.get("method", "").strip() or "fake") if label == FAKE else "real",
+        group=from_text(row.get("group", "").strip()),
+        method=(from_text(row.get("method", "").strip()) or "fake") if label == FAKE else "real",
         split=split,
-        target=row.get("target", "").strip(),
-        source=row.get("source", "").strip(),
-        original=row.get("original", "").strip(),
+        target=from_text(row.get("target", "").strip()),
+        source=from_text(row.get("source", "").strip()),
+        original=path_in(row.get("original", "").strip(), table.parent),
         # A column of this name that says anything else is about something else.
         origin=origin if (origin := row.get("origin", "").strip().casefold()) in ORIGINS else "",
     )
@@ -125,16 +123,6 @@ def _table_in(folder: Path) -> Path | None:
     """
     for name in NAMES:
         path = folder / name
-        if path.is_file() and (name == NAMES[0] or _has_labels(path)):
+        if path.is_file() and (name == NAMES[0] or {*WANTED} <= {*columns_of(path, WANTED)}):
             return path
     return None
-
-
-def _has_labels(path: Path) -> bool:
-    """Whether the first line names the columns path and label."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            columns = next(csv.reader(handle), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return {"path", "label"} <= {name.strip().casefold() for name in columns}

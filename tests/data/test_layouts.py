@@ -242,7 +242,12 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, ending: str, mark: byte
         ("path,label\na.mp4,real\n./a.mp4,fake\n", "line 3: 'a.mp4' stands in line 2 already"),
         ("path,label,split\na.mp4,0,soon\n", "line 2: the split must be train, val or test"),
         ("path,lable\na.mp4,real\n", "must have the columns path and label, got path, lable"),
-        ("path;label\na.mp4;real\n", "must have the columns path and label, got path;label"),
+        ("path label\na.mp4 real\n", "must have the columns path and label, got path label"),
+        ("path;label\nC:\\set\\a.mp4;real\n", "line 2: 'C:\\\\set\\\\a.mp4' begins with a drive"),
+        ("path,label\n~/a.mp4,real\n", "line 2: '~/a.mp4' begins with a drive, a server or a home"),
+        ("path,label\n\nb,a.mp4,real\n", "line 3: the row has 3 cells, the header 2; put quotes"),
+        ('path,label\n"a.mp4,real\nb.mp4,real\n', "line 3: unexpected end of data"),
+        ("path,Path,label\na.mp4,a.mp4,real\n", "has two columns called path"),
         ("", "must have the columns path and label, got none"),
         ("path,label\n", "lists no video"),
     ],
@@ -254,9 +259,69 @@ def test_a_bad_table_names_the_line(tmp_path: Path, text: str, told: str) -> Non
     assert "labels.csv" in str(caught.value)
 
 
-def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_bytes("path,label\n".encode("utf-16"))
-    with pytest.raises(InputError, match="is not a CSV in UTF-8"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label\nreal/a.mp4;real\nfake/b, b.mp4;fake\n",  # Excel where the comma is decimal
+        "path\tlabel\nreal/a.mp4\treal\nfake/b, b.mp4\tfake\n",
+        "path|label\nreal/a.mp4|real\nfake/b, b.mp4|fake\n",
+        "sep=;\npath;label\nreal/a.mp4;real\nfake/b, b.mp4;fake\n",
+        '"sep=,"\r\npath,label\r\nreal/a.mp4,real\r\n"fake/b, b.mp4",fake\r\n',
+        ' Path , Label \n real/a.mp4 , Real \n"fake/b, b.mp4",FAKE\n',
+        'path,label,,\nreal/a.mp4,real,,\n,,,\n   ,,,\n"fake/b, b.mp4",fake,,\n,,,\n',
+        ',,\n\npath,label,\n"fake/b, b.mp4",1\nreal/a.mp4,0,,,,\n',
+        'path,label\rreal/a.mp4,real\r"fake/b, b.mp4",fake\r',
+        'path,label,note\nreal/a.mp4,real,"two\nlines"\n"fake/b, b.mp4",fake,"x;y\tz"\n',
+        'path,label\nreal\\a.mp4,real\n"fake\\b, b.mp4",fake\n',
+        'label,path\nreal,".\\real\\a.mp4"\nfake,"./fake/b, b.mp4"\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_are_read_as_programs_write_them(tmp_path: Path, text: str, encoding: str) -> None:
+    root = tree(tmp_path, "real/a.mp4", "fake/b, b.mp4")
+    (root / "labels.csv").write_bytes(text.encode(encoding))
+    chosen, listing = read_layout(root)
+    assert chosen == "table"
+    assert [(one.path, one.label) for one in listing.entries] == [
+        ("fake/b, b.mp4", 1),
+        ("real/a.mp4", 0),
+    ]
+    assert listing.unlabelled == []
+    root.joinpath("labels.csv").rename(root / "metadata.csv")
+    assert read_layout(root)[1].source == "metadata.csv"
+
+
+def test_a_backslash_is_a_name_where_there_is_such_a_file(tmp_path: Path) -> None:
+    root = tree(tmp_path, "real\\a.mp4", "real/a.mp4", "real/b.mp4", "real/é.mp4")
+    table(
+        root,
+        "path,label,original\nreal\\a.mp4,real,\nreal\\b.mp4,fake,real\\a.mp4\n"
+        "real\\c.mp4,real,\nreal\\é.mp4,real,\n",
+    )
+    entries = read_layout(root)[1].entries
+    assert [(one.path, one.original) for one in entries] == [
+        ("real/b.mp4", "real\\a.mp4"),
+        ("real/é.mp4", ""),
+        ("real\\a.mp4", ""),
+        ("real\\c.mp4", ""),  # nowhere: told as it is written
+    ]
+    table(root, "path,label\nreal\\..\\..\\x.mp4,real\n")
+    tree(root.parent, "x.mp4")
+    with pytest.raises(InputError, match="must lie in the table's folder"):
+        read_layout(root)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("path,label\né.mp4,real\n".encode("latin-1"), "is not a CSV in UTF-8: .* at byte 11"),
+        (b"PK\x03\x04 a workbook", "is a workbook, not a CSV in UTF-8; save it as a CSV"),
+        ("path,label\na.mp4,real\n".encode("utf-16-le"), "is not a CSV in UTF-8: it has NUL"),
+    ],
+)
+def test_a_table_that_is_no_text_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"labels.csv {told}"):
         read_layout(tmp_path)
 
 

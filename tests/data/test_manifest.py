@@ -154,7 +154,7 @@ def test_what_is_no_manifest_is_refused_with_advice(tmp_path: Path) -> None:
         (b"", "lacks the column path"),
         (b"path,label\n", "lacks the column group"),
         (",".join(COLUMNS).encode() + b"\n", "lists no video"),
-        (b"\xff\xfe\x00p", "is not a CSV in UTF-8"),
+        (b"\xff\xfe\x00", "is not a CSV in UTF-8"),
     ):
         (tmp_path / "odd.csv").write_bytes(text)
         with pytest.raises(InputError, match=told):

@@ -1,0 +1,135 @@
+"""What `bundle.json` holds, by type: checked before anything is built of it.
+
+A record that was mended by hand, or cut off and completed by chance, is told with the place that
+does not fit, not by what fails minutes later. Versions 1 and 2; keys that a later unmask adds are
+left alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from data.errors import StoreError
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Text = InstanceOf[str]
+"""Names of people may hold bytes that are no UTF-8, which pydantic's own `str` refuses."""
+_ANY_KEYS = ConfigDict(strict=True, extra="allow")
+
+
+class _Calibration(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    method: str
+    temperature: Annotated[Number, Field(gt=0)]
+    knots: list[list[Number]]
+    rule: NotRequired[str]
+    threshold_low: Number | None
+    threshold_high: Number | None
+    unsure_low: Number | None
+    unsure_high: Number | None
+
+
+class _Head(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    sha256: str
+    config: dict[str, str | Number]
+    threshold: Number
+    history: list[dict[str, Number]]
+    best_epoch: int
+    stop_reason: str
+    calibration: NotRequired[_Calibration]
+
+
+class _Linear(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    mean: list[Number]
+    scale: list[Number]
+    weight: list[Number]
+    bias: Number
+    threshold: Number
+    codecs: list[Text]
+
+
+class _Frames(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    size: Count
+
+
+class _Recipe(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    frames: _Frames
+    face_detector: NotRequired[str | None]
+    backbone: str
+    backbone_digest: str
+    dtype: NotRequired[str]
+
+
+class _Backbone(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    name: Text
+    folder: Text | None
+
+
+class _Part(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    sha256s: NotRequired[list[Text]]
+    groups: NotRequired[list[Text]]
+
+
+class _Provenance(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    trained_on: NotRequired[dict[str, _Part]]
+
+
+class _Record(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    recipe: _Recipe
+    dim: Count
+    backbone: _Backbone
+    trained_on: dict[str, _Part]
+    provenance: _Provenance
+    versions: dict[str, str]
+    head: _Head
+    baseline: NotRequired[_Head]
+    controls: NotRequired[dict[str, _Linear]]
+    command: NotRequired[Text]
+
+
+class _BackboneRecord(TypedDict):
+    __pydantic_config__ = _ANY_KEYS
+    name: Text
+    architecture: str
+    digest: str
+    provenance: _Provenance
+
+
+_RECORD: TypeAdapter[Any] = TypeAdapter(_Record)
+_BACKBONE: TypeAdapter[Any] = TypeAdapter(_BackboneRecord)
+
+
+def check_record(facts: dict[str, Any], path: Path) -> None:
+    """Refuses a bundle.json whose values are not of the types that they must be.
+
+    Raises:
+        StoreError: the first that does not fit is named.
+    """
+    _check(_RECORD, facts, path, "train the bundle anew")
+
+
+def check_backbone(facts: dict[str, Any], path: Path) -> None:
+    """The same for a backbone.json."""
+    _check(_BACKBONE, facts, path, "write the backbone anew")
+
+
+def _check(adapter: TypeAdapter[Any], facts: dict[str, Any], path: Path, remedy: str) -> None:
+    try:
+        adapter.validate_python(facts, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part)[:40] for part in first["loc"])
+        raise StoreError(f"{path} is damaged: {place}: {first['msg']}; {remedy}") from error
