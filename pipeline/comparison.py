@@ -24,7 +24,7 @@ from models.evaluate import Evaluation, difference, evaluate, level_percent
 from pipeline.config import Params
 from pipeline.evaluation import check_split, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
-from pipeline.results import NAMES
+from pipeline.results import NAMES, level_in
 
 FACTS = ("path", "label", "group", "method")
 COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
@@ -251,7 +251,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
         metrics = json.loads((report / "metrics.json").read_text("utf-8"))
         threshold = float(metrics[chosen]["threshold"])
         seen = str(metrics.get("seen_in_training", ""))
-        level = metrics[chosen].get("confidence")
+        confidence = level_in(metrics[chosen])
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{report} holds no report; write one with `unmask evaluate`, or compare bundles with "
@@ -262,5 +262,4 @@ def read_scores(report: Path, model: str | None) -> Scored:
     if not rows:
         raise DatasetError(f"{path} lists no video")
     name = f"{report}, {NAMES.get(chosen, chosen)}"
-    confidence = None if level is None else float(level)
     return Scored(name=name, rows=rows, threshold=threshold, seen=seen, confidence=confidence)
