@@ -28,7 +28,7 @@ from pipeline.evaluation import check_split
 from pipeline.extraction import warn
 from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.matrix import Dataset, fitting, read_datasets
-from pipeline.results import METRICS, NAMES, read_report
+from pipeline.results import METRICS, NAMES, level_in, read_report
 
 FACTS = ("path", "label", "group", "method")
 COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
@@ -273,8 +273,7 @@ def read_scores(report: Path, model: str | None) -> Scored:
     try:
         threshold = float(metrics[chosen]["threshold"])
         seen, marks = (str(metrics.get(key, "")) for key in ("seen_in_training", MARK))
-        level = metrics[chosen].get("confidence")
-        confidence = None if level is None else float(level)
+        confidence = level_in(metrics[chosen])
     except BAD_FACTS as error:
         raise StoreError(
             f"{report / METRICS} tells no threshold of {chosen}; evaluate again"

@@ -268,6 +268,12 @@ def read_report(path: Path, *, missing: str = "") -> dict[str, Any]:
     return facts
 
 
+def level_in(facts: dict[str, Any]) -> float | None:
+    """The level of a model's intervals; None where it was not recorded, or cannot be one."""
+    level = facts.get("confidence")
+    return float(level) if isinstance(level, int | float) and 0 < level < 1 else None
+
+
 def headings(reports: dict[str, dict[str, Any]]) -> list[str]:
     """How many videos, and of which level the intervals are; a line for each kind of report.
 
@@ -276,11 +282,11 @@ def headings(reports: dict[str, dict[str, Any]]) -> list[str]:
     kinds: dict[str, list[str]] = {}
     for name, metrics in reports.items():
         for facts in [one for one in metrics.values() if is_model(one)][:1]:
-            level = facts.get("confidence")
+            level = level_in(facts)
             words = (
                 f"intervals in brackets, their level is not recorded ({LEVELLESS})"
                 if level is None
-                else f"{level_percent(float(level))} % intervals in brackets"
+                else f"{level_percent(level)} % intervals in brackets"
             )
             told = f"{facts['videos']} videos of {facts['groups']} groups, {words}"
             kinds.setdefault(told, []).append(name)

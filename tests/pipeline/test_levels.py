@@ -118,6 +118,10 @@ def test_the_ladder_tells_its_level():
 def test_reports_of_other_videos_get_a_line_each():
     reports = {"a": made_up().metrics, "b": made_up().metrics}
     assert len(headings(reports)) == 1
+    for level in (None, "x", [1], 7, 1.0, float("nan")):
+        reports["b"]["lstm"]["confidence"] = level
+        assert "not recorded" in headings(reports)[1]
+    reports["b"]["lstm"]["confidence"] = 0.95
     reports["b"]["lstm"]["videos"] = 7
     assert [line.partition(":")[0] for line in headings(reports)] == ["a", "b"]
     assert "95% interval" in Page(render_page(made_up())).shown
