@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data.atomic_files import as_json, check_out_folder, check_output, write_text
+from data.atomic_files import as_json, write_text
 from data.errors import LockedError, OutputError
-from data.folders import read_json
+from data.folders import check_fillable, read_json
 from data.system_errors import cannot_write, writing
 from features.lock import hold_lock
 
 RECORD = "scan.json"
 JOURNAL = "journal.jsonl"
+FILES = (RECORD, JOURNAL, "scores.csv", "failures.csv", "scan.html")
 FORMAT = "unmask-scan"
 VERSION = 1
 
@@ -151,12 +152,7 @@ def check_scan_folder(out: Path) -> None:
     Raises:
         OutputError: as it says.
     """
-    check_out_folder(out)
-    for name in (RECORD, JOURNAL):
-        check_output(out / name)
-    with writing(out):
-        if out.is_dir() and not (out / RECORD).exists() and any(out.iterdir()):
-            raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
+    check_fillable(out, marker=RECORD, files=FILES)
 
 
 def write_record(out: Path, facts: dict[str, Any]) -> None:

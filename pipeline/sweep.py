@@ -21,9 +21,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import as_json, check_out_folder, check_output, make_folder, write_text
+from data.atomic_files import as_json, make_folder, write_text
 from data.errors import InputError, StoreError
-from data.folders import check_replaceable, read_json
+from data.folders import check_fillable, read_json
 from data.manifest import Manifest
 from data.system_errors import writing
 from models.splits import check_splits
@@ -57,10 +57,7 @@ def sweep(
         DatasetError: the training or validation split cannot serve.
         OutputError: `out` cannot be written, or holds something else.
     """
-    check_replaceable(out, marker=MARKER)
-    check_out_folder(out)
-    for name in FILES:
-        check_output(out / name)
+    check_fillable(out, marker=MARKER, files=FILES)
     data = load_data(features, manifest)
     check_splits(*(part.labels for part in data))
     sha256s = {sha256 for part in data for sha256 in part.sha256s}
