@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from data.atomic_files import (
     as_json,
     check_folder_writable,
+    check_out_folder,
+    check_output,
     follow,
     is_mount_point,
     make_folder,
@@ -72,19 +74,39 @@ def check_replaceable(folder: Path, *, marker: str) -> None:
     """
     target = follow(folder)
     refuse_other_kind(folder, target)
+    _refuse_foreign(folder, target, marker)
+    if target.is_dir() and (target.name in ("", "..") or is_mount_point(target)):
+        raise OutputError(
+            f"{folder} is a mount point or the current folder, which cannot be replaced; "
+            "give a folder inside it"
+        )
     with writing(folder):
-        if target.is_dir():
-            if not (target / marker).exists() and any(target.iterdir()):
-                raise OutputError(
-                    f"{folder} holds other files and no {marker}; choose an empty folder"
-                )
-            if target.name in ("", "..") or is_mount_point(target):
-                raise OutputError(
-                    f"{folder} is a mount point or the current folder, which cannot be replaced; "
-                    "give a folder inside it"
-                )
         make_folder(target.parent)
     check_folder_writable(target.parent, what=folder)
+
+
+def check_fillable(folder: Path, *, marker: str, files: Iterable[str]) -> None:
+    """The same for a folder that is not replaced but filled, or gone on with; makes nothing.
+
+    Args:
+        folder: where the files go.
+        marker: as in `replace_folder`.
+        files: that are written there.
+
+    Raises:
+        OutputError: the path is taken by something else, or cannot be written.
+    """
+    target = check_out_folder(folder)
+    _refuse_foreign(folder, target, marker)
+    for name in files:
+        check_output(folder / name)
+
+
+def _refuse_foreign(folder: Path, target: Path, marker: str) -> None:
+    """Refuses a folder with other files: a mistyped path must not cost a user's files."""
+    with writing(folder):
+        if target.is_dir() and not (target / marker).exists() and any(target.iterdir()):
+            raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from data.atomic_files import check_output
 from data.errors import ConfigError
 from data.folders import check_replaceable
 from models.backbone import Backbone, save_backbone
@@ -103,6 +104,7 @@ def finetune(
             f"{backbone.name} is a model of its own; fine-tuning needs a ResNet50 or resnet50-thin"
         )
     check_replaceable(out, marker="backbone.json")
+    check_output(checkpoint_path(out))
     shown = sys.stderr.isatty() if progress is None else progress
     cached = partial(
         cached_clips,

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from data import interrupts
 from data.errors import UnmaskError, plain
 from data.interrupts import INTERRUPTED, LINE, command_runs
 from data.system_errors import as_users_error
@@ -755,7 +756,11 @@ def load(params: Path | None, overrides: list[str] | None) -> Any:
 
 def main() -> None:
     """Runs the command line; `pipeline.entry` calls it."""
-    app(prog_name="unmask")
+    interrupts.install()
+    try:
+        app(prog_name="unmask")
+    finally:
+        interrupts.end()
 
 
 if __name__ == "__main__":

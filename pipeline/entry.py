@@ -10,7 +10,4 @@ def main() -> None:
     interrupts.install()
     from pipeline.cli import main as run
 
-    try:
-        run()
-    finally:
-        interrupts.end()
+    run()

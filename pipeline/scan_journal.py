@@ -25,6 +25,7 @@ from features.lock import hold_lock
 
 RECORD = "scan.json"
 JOURNAL = "journal.jsonl"
+FILES = (RECORD, JOURNAL, "scores.csv", "failures.csv", "scan.html")
 FORMAT = "unmask-scan"
 VERSION = 1
 LEFTOVER = re.compile(r"\.(scan\.json|scores\.csv|failures\.csv|scan\.html)\.[0-9a-f]{8}")
@@ -176,7 +177,7 @@ def check_scan_folder(out: Path) -> None:
         OutputError: as it says.
     """
     check_out_folder(out)
-    for name in (RECORD, JOURNAL):
+    for name in FILES:
         check_output(out / name)
     with writing(out):
         if not out.is_dir() or (out / RECORD).exists():

@@ -21,9 +21,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import as_json, check_out_folder, check_output, make_folder, write_text
+from data.atomic_files import as_json, make_folder, write_text
 from data.errors import InputError, StoreError, plain
-from data.folders import check_replaceable, read_json
+from data.folders import check_fillable, read_json
 from data.manifest import Manifest
 from data.reading import BAD_FACTS
 from data.system_errors import writing
@@ -63,14 +63,11 @@ def sweep(
         DatasetError: the training or validation split cannot serve.
         OutputError: `out` cannot be written, or holds something else.
     """
+    check_fillable(out, marker=MARKER, files=FILES)
     rows, provenance = Manifest.read(manifest), Features(features).provenance
     seen = refuse_seen_validation(provenance, rows, allow_seen=allow_seen, marks="ranking")
     for line in warnings_of(seen, provenance, rows):
         print(plain(f"warning: {line}"), file=sys.stderr)
-    check_replaceable(out, marker=MARKER)
-    check_out_folder(out)
-    for name in FILES:
-        check_output(out / name)
     data = load_data(features, manifest)
     check_splits(*(part.labels for part in data))
     sha256s = {sha256 for part in data for sha256 in part.sha256s}

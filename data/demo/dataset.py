@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import as_json, check_out_folder, make_folder, write_text
+from data.atomic_files import as_json, check_out_folder, check_output, make_folder, write_text
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.ffmpeg import encode
@@ -80,6 +80,8 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
     if folder.is_file():
         raise InputError(f"{folder} must be a folder, got a file in its way")
     check_out_folder(folder)
+    for name in (RECORD, LABELS):
+        check_output(folder / name)
     with writing(folder):
         make_folder(folder)
         _claim(folder, config, takes)

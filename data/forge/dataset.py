@@ -20,7 +20,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import as_json, check_out_folder, make_folder, write_text
+from data.atomic_files import (
+    as_json,
+    check_out_folder,
+    check_output,
+    follow,
+    make_folder,
+    write_text,
+)
 from data.digests import DigestCache
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.forge.plan import ForgeConfig, Item, make_plan
@@ -238,7 +245,7 @@ def _make_all(
         # Whoever reads a half-made folder must not take an older table for its contents.
         with writing(out):
             for name in (LABELS, FORGERIES, SHEET):
-                (out / name).unlink(missing_ok=True)
+                follow(out / name).unlink(missing_ok=True)
     made = frames = 0
     for name, result in bar(submit(forge_item, jobs), total=len(jobs)):
         if isinstance(result, int):
@@ -272,6 +279,8 @@ def _check_out(out: Path) -> None:
     if out.is_dir():
         _refuse_foreign(out)
     check_out_folder(out)
+    for name in OURS:
+        check_output(out / name)
 
 
 def _refuse_foreign(out: Path) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from data.atomic_files import atomic_file
+from data.atomic_files import atomic_file, follow
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
 from data.forge.plan import Forgery, Item
@@ -38,7 +38,7 @@ def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
     """
     pairs = [(item, one) for item in plan for one in item.forgeries]
     if not pairs:
-        path.unlink(missing_ok=True)
+        follow(path).unlink(missing_ok=True)
         return
     places = np.unique(np.linspace(0, len(pairs) - 1, min(PAIRS, len(pairs))).round().astype(int))
     tiles = [_pair(out, *pairs[place]) for place in places]

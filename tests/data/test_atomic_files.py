@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data import atomic_files
+from data import atomic_files, folders
 from data.atomic_files import (
     atomic_file,
     check_out_folder,
@@ -20,7 +20,8 @@ from data.atomic_files import (
     write_text,
 )
 from data.errors import OutputError
-from data.folders import check_replaceable, replace_folder
+from data.folders import check_fillable, check_replaceable, replace_folder
+from data.forge.sheet import write_sheet
 
 MARKER = "marker.json"
 
@@ -255,3 +256,33 @@ def test_the_current_folder_is_refused_before_the_work(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="current folder"):
         check_replaceable(Path(), marker=MARKER)
+
+
+def test_a_folder_that_is_filled_may_be_current_or_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(atomic_files.os.path, "ismount", lambda path: True)
+    monkeypatch.setattr(folders, "is_mount_point", lambda path: True)
+    files = (MARKER, "table.csv")
+    (tmp_path / "new").mkdir()
+    monkeypatch.setattr(atomic_files, "is_mount_point", lambda path: Path(path).is_dir())
+    for folder in (Path(), tmp_path / "new", tmp_path / "not" / "yet"):
+        (tmp_path / "new").mkdir(exist_ok=True)
+        if folder == Path():
+            (tmp_path / MARKER).write_text("ours")
+        check_fillable(folder, marker=MARKER, files=files)
+    os.mkfifo(tmp_path / "table.csv")
+    with pytest.raises(OutputError, match="FIFO"):
+        check_fillable(Path(), marker=MARKER, files=files)
+    (tmp_path / MARKER).unlink()
+    with pytest.raises(OutputError, match="holds other files"):
+        check_fillable(tmp_path, marker=MARKER, files=())
+
+
+def test_what_forge_takes_away_meanwhile_is_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "real.png").write_bytes(b"an older sheet")
+    (tmp_path / "sheet.png").symlink_to("real.png")
+    write_sheet(tmp_path / "sheet.png", tmp_path, [])
+    assert (tmp_path / "sheet.png").is_symlink()
+    assert not (tmp_path / "real.png").exists()
