@@ -1,7 +1,7 @@
 """What a report says: one plain object, written as files for programs and read by the page.
 
-`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was measured;
-`report.html` is for people.
+`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was
+measured; `report.html` is for people.
 """
 
 from __future__ import annotations
