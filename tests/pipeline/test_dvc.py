@@ -1,13 +1,14 @@
-"""The pipeline under DVC: what runs when something changes, and what does not."""
+"""The pipeline under DVC, from a clean shell: what runs when something changes, what does not."""
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from copy import copy
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 SMALL = {
     "demo": {"fps": 25, "people": 10, "seconds": 0.5, "width": 160, "height": 120},
     "frames": {"count": 8, "size": 64},
@@ -56,19 +58,36 @@ class Project:
         who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
         self.call("git", *who, "commit", "--quiet", "--message", "a state")
 
-    def call(self, *command: str) -> str:
-        """Runs a program of this environment; returns what it printed."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    def call(self, *command: str, active: bool = False) -> str:
+        """Runs a program in a clean shell; returns what it printed.
+
+        Args:
+            command: `dvc` is this environment's by its full path.
+            active: the environment is active, so that programs are found by their names.
+        """
+        if command[0] == "dvc":
+            command = (str(BIN / "dvc"), *command[1:])
+        path = f"{BIN}:/usr/bin:/bin" if active else "/usr/bin:/bin"
         result = subprocess.run(
             command,
             cwd=self.folder,
-            env=os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(ROOT)},
+            env={"PATH": path, "HOME": str(self.folder.parent), "DVC_NO_ANALYTICS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         assert result.returncode == 0, result.stdout
         return result.stdout
+
+    def wait_for_queue(self) -> None:
+        """Until every queued experiment has ended well."""
+        for _ in range(300):
+            told = self.call("dvc", "queue", "status")
+            assert "Failed" not in told, told
+            if "Success" in told and not re.search("Queued|Running", told):
+                return
+            time.sleep(2)
+        raise AssertionError(told)
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +112,12 @@ def test_every_stage_left_what_it_says(project):
         index = json.loads((artifacts / "features" / weights / "features.json").read_text())
         assert bool(index["provenance"]) == (weights == "finetuned")
     metrics = json.loads(project.call("dvc", "metrics", "show", "--json"))
-    assert "auc" in json.dumps(metrics)
     assert "val_auc" in json.dumps(metrics)
+    for weights in ("frozen", "finetuned"):
+        report = artifacts / "reports" / weights
+        shown = metrics[""]["data"][f"artifacts/reports/{weights}/summary.json"]["data"]
+        assert next(iter(shown)) == "auc"
+        assert shown["auc"] == json.loads((report / "metrics.json").read_text())["lstm"]["auc"]
     plots = project.call("dvc", "plots", "show", "--out", str(project.folder / "plots"))
     assert "index.html" in plots
     assert "Loss of frozen" in (project.folder / "plots" / "index.html").read_text()
@@ -140,14 +163,46 @@ def test_a_fresh_clone_goes_on_from_what_was_pulled(project, tmp_path):
     after = {path.name for path in (folder / "artifacts" / "features" / "frozen").glob("*.h5")}
     assert before < after
     assert len(after - before) == 1
-    assert "whole" in clone.call("unmask", "store", "verify", ".unmask/store")
+    assert "whole" in clone.call("sh", ".dvc/unmask", "store", "verify", ".unmask/store")
 
 
 def test_a_head_parameter_reruns_train_and_evaluate_alone(project):
     told = project.call("dvc", "exp", "run", "--set-param", "head.units=16", "evaluate@finetuned")
-    ran = {line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")}
-    assert ran == {"train@finetuned", "evaluate@finetuned"}
+    assert stages_run(told) == {"train@finetuned", "evaluate@finetuned"}
     project.call("git", "checkout", "--quiet", "--", "params.yaml")
+
+
+def stages_run(told: str) -> set[str]:
+    """The stages that DVC says it ran."""
+    return {line.split("'")[1] for line in told.splitlines() if line.startswith("Running stage")}
+
+
+def test_an_experiment_in_a_copy_runs_the_code_of_the_copy(project):
+    """`--temp` starts from the commit; what is changed meanwhile in the checkout does not count."""
+    results = project.folder / "pipeline" / "results.py"
+    code = results.read_text()
+    told = project.call("dvc", "exp", "run", "--temp", "-S", "head.units=8", "evaluate@frozen")
+    assert stages_run(told) == {"train@frozen", "evaluate@frozen"}
+    name = re.search(r"Ran experiment\(s\): (\S+)", told).group(1)
+    try:
+        project.call("dvc", "exp", "run", "--queue", "-S", "head.units=4", "evaluate@frozen")
+        results.write_text("raise SystemExit('later than the queue')\n")
+        project.call("dvc", "queue", "start", active=True)
+        project.wait_for_queue()
+    finally:
+        results.write_text(code)
+    # The columns by which people compare experiments: few, and the AUC comes first.
+    rows = list(csv.reader(project.call("dvc", "exp", "show", "--csv").splitlines()))
+    columns = [one for one in rows[0] if ".json:" in one]
+    assert columns[0] == "artifacts/reports/frozen/summary.json:auc"
+    assert len(columns) == 2 * 6 + 2 * 6
+    experiments = [dict(zip(rows[0], row, strict=True)) for row in rows if row[2] == "branch_base"]
+    reached = {one["head.units"]: one for one in experiments if one["head.units"] in ("4", "8")}
+    assert set(reached) == {"4", "8"}
+    for one in reached.values():
+        assert 0 <= float(one[columns[0]]) <= 1
+    assert name in {one["Experiment"] for one in experiments}
+    project.call("dvc", "exp", "remove", "--all-commits")
 
 
 def test_a_sweep_through_the_queue_is_ranked_by_validation(project):
@@ -155,7 +210,7 @@ def test_a_sweep_through_the_queue_is_ranked_by_validation(project):
     queue = ("dvc", "exp", "run", "--queue", "--single-item", "train@frozen")
     told = project.call(*queue, "--set-param", "head.kind=mean,logistic")
     assert told.count("Queued experiment") == 2
-    project.call("dvc", "exp", "run", "--run-all", "--jobs", "1")
+    project.call("dvc", "exp", "run", "--run-all", "--jobs", "1", active=True)
     shown = json.loads(project.call("dvc", "exp", "show", "--json"))
     runs = [one for state in shown for one in state["experiments"] or ()]
     reached = {}

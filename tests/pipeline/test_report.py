@@ -24,7 +24,15 @@ from models.bundle import Bundle
 from models.evaluate import Estimate, difference, evaluate
 from pipeline.mistakes import Mistake, as_url, look_into
 from pipeline.report import render_page
-from pipeline.results import Control, ModelResult, Prediction, Report, table, write_report
+from pipeline.results import (
+    SUMMARIZED,
+    Control,
+    ModelResult,
+    Prediction,
+    Report,
+    table,
+    write_report,
+)
 from tests.pipeline.browser import PHONE, load_page, marks, needs_chromium
 
 HOSTILE = '<script>alert("x")</script>&.mp4'
@@ -151,6 +159,10 @@ def test_the_files_for_dvc_hold_what_was_measured(tmp_path):
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     evaluation = report.models["lstm"].evaluation
     assert metrics["lstm"]["auc"] == evaluation.metrics["auc"].value
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert summary == {name: metrics["lstm"][name] for name in SUMMARIZED}
+    assert set(summary) == {"auc", "eer", "balanced_accuracy", "recall_fake", "recall_real",
+                            "log_loss"}  # fmt: skip
     with (tmp_path / "r" / "confusion.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 40
