@@ -26,6 +26,7 @@ SHARED = ("pipeline.cli", "pipeline.stages")
 
 EVERYWHERE = {
     "pipeline.cli": "parses; what it passes on stands in the stage's own command",
+    "pipeline.commands": "the words of the next command, for people",
     "data.errors": "the words and exit codes of failures, nothing that a stage leaves",
 }
 """Modules that no stage needs as a dep, though all import them."""
