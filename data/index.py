@@ -12,9 +12,10 @@ from tqdm import tqdm
 from data.digests import DigestCache
 from data.errors import ConfigError, DatasetError, InputError, VideoError
 from data.groups import assign_groups
-from data.layouts import FILMED, read_layout
+from data.layouts import read_layout
 from data.layouts.choice import choose
 from data.layouts.listing import Entry, Listing
+from data.layouts.origins import with_origins
 from data.lookalikes import alike, fingerprints
 from data.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.names import to_text
@@ -103,6 +104,7 @@ def index(
     chosen, listing = read_layout(root, layout)
     if begin is not None:
         begin(listing.root)
+    listing = with_origins(chosen, listing)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
@@ -148,7 +150,7 @@ def index(
             source=entry.source,
             original=entry.original,
             compression=entry.compression,
-            origin=entry.origin or ("filmed" if chosen in FILMED else ""),
+            origin=entry.origin,
         )
         for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
     ]

@@ -24,8 +24,8 @@ LONGEST = 40
 EARLIER = "a bundle of an earlier version"
 HEADLINE = "Trained on rendered people alone"
 WARNING = (
-    "No face in its training was before a camera: all people were rendered by code. On footage of "
-    "real people its verdict means nothing."
+    "Every face in its training was rendered by code, none was filmed. On footage of real people "
+    "its verdict means nothing."
 )
 
 

@@ -89,9 +89,8 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
             make_folder(folder / label)
     missing = [take for take in takes if not (folder / take.path).is_file()]
     _render_all(folder, config, missing, workers=workers, progress=progress)
-    labels = _labels(takes)  # of an older demo they said less
-    if not (folder / LABELS).is_file() or (folder / LABELS).read_bytes() != labels.encode():
-        write_text(folder / LABELS, labels)
+    if not (folder / LABELS).is_file():
+        write_text(folder / LABELS, _labels(takes))
     size_bytes = sum((folder / take.path).stat().st_size for take in takes)
     return DemoSummary(
         folder=folder,
@@ -174,7 +173,7 @@ def _labels(takes: list[Take]) -> str:
     """The CSV that `unmask index` reads."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "group", "method", "origin"])
+    writer.writerow(["path", "label", "group", "method"])
     for take in sorted(takes, key=lambda take: take.path):
         writer.writerow(
             [
@@ -182,7 +181,6 @@ def _labels(takes: list[Take]) -> str:
                 take.label,
                 take.group,
                 f"rendered-{take.method}" if take.method else "real",
-                "rendered",
             ]
         )
     return text.getvalue()

@@ -14,6 +14,7 @@ from data.errors import InputError, VideoError
 from data.groups import assign_groups
 from data.layouts import read_layout
 from data.layouts.listing import REAL, Entry, is_video, label_of, walk
+from data.layouts.origins import with_origins
 from data.manifest import SPLITS, Manifest
 from data.names import to_text
 from data.system_errors import reason
@@ -107,13 +108,13 @@ def _listed(start: Path) -> tuple[list[Entry], Path]:
     if not start.exists():
         raise InputError(f"{start} does not exist; give a folder of real videos or a manifest")
     if start.is_file():
-        listing = read_layout(start)[1]
+        listing = with_origins(*read_layout(start))
         return listing.entries, listing.root
     paths = [path.relative_to(start) for path in walk(start) if is_video(path)]
     if (start / "labels.csv").is_file() or any(
         label_of(part) is not None for path in paths for part in path.parts[:-1]
     ):
-        listing = read_layout(start)[1]
+        listing = with_origins(*read_layout(start))
         return listing.entries, listing.root
     return [Entry(path=path.as_posix(), label=REAL) for path in sorted(paths)], start
 

@@ -35,8 +35,6 @@ LAYOUTS: dict[str, ModuleType] = {
     "folders": folders,
 }
 """By name, in the order in which `auto` asks them."""
-FILMED = frozenset(LAYOUTS) - {"table", "folders"}
-"""Data sets of the field, all of people before a camera; of a user's own nothing is known."""
 
 
 def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:

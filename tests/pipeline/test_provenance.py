@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from data.errors import StoreError
+from data.layouts.listing import Entry, Listing
+from data.layouts.origins import with_origins
 from data.manifest import Manifest, Video
 from models.bundle import Bundle
 from models.evaluate import Estimate
@@ -184,8 +186,6 @@ def test_rendered_people_stand_before_the_verdict_and_in_its_size(judged_page):
 
 
 def test_the_demo_tells_index_which_tells_train_which_tells_the_bundle(world):
-    with (world.demo / "labels.csv").open() as handle:
-        assert {row["origin"] for row in csv.DictReader(handle)} == {"rendered"}
     manifest = Manifest.read(world.manifest, root=world.demo)
     assert {one.origin for one in manifest.videos} == {"rendered"}
     bundle = Bundle.load(world.bundle)
@@ -335,9 +335,37 @@ def test_a_damaged_summary_is_a_damaged_bundle(world, tmp_path):
     assert Bundle.load(tmp_path / "again").training == {}
 
 
+@pytest.mark.parametrize("labels", ["kept", "gone", "elsewhere"])
+def test_a_demo_is_known_by_its_record_whatever_its_labels_say(world, run, tmp_path, labels):
+    root = tmp_path / "v"
+    shutil.copytree(world.demo, root / "demo")
+    (root / "demo" / "labels.csv").unlink()
+    start = root / "demo"
+    if labels == "kept":
+        start = world.demo
+    if labels == "elsewhere":
+        start = root / "mine.csv"
+        rows = ["path,label", "demo/real/person_000.mp4,real", "demo/fake/person_000.mp4,fake"]
+        start.write_text("\n".join(rows) + "\n")
+    run("index", start, "-o", tmp_path / "m.csv")
+    assert {one.origin for one in Manifest.read(tmp_path / "m.csv").videos} == {"rendered"}
+
+
+def test_data_sets_of_the_field_are_filmed_and_a_users_own_are_not_told(tmp_path):
+    listing = Listing(root=tmp_path, source="", entries=[Entry(path="a/b.mp4", label=0)])
+    (told,) = with_origins("faceforensics", listing).entries
+    assert told.origin == "filmed"
+    (own,) = with_origins("folders", listing).entries
+    assert own.origin == ""
+    for text in ("", "{", "[]", '{"format": "another"}'):
+        (tmp_path / "demo.json").write_text(text)
+        assert with_origins("table", listing).entries == listing.entries
+
+
 def test_a_table_may_say_what_its_people_are(world, run, tmp_path):
     root = tmp_path / "v"
     shutil.copytree(world.demo, root)
+    (root / "demo.json").unlink()
     rows = ["path,label,origin", "real/person_000.mp4,real,Filmed", "fake/person_000.mp4,fake,x"]
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
     run("index", root, "-o", tmp_path / "m.csv")
