@@ -2,8 +2,8 @@
 
 A temporary file in the same folder, fsync, rename, fsync of the folder (the habits of borg's
 `platform/base.py`). An output is a regular file or a new name. Of a link, what it leads to is
-written; anything else - a folder, device, FIFO or socket - is refused, by `check_output` before any
-work. Inside a folder that grows hidden (`data.folders.replace_folder`) files need no name of their
+written; anything else - a folder, device, FIFO or socket - is refused (`data.output_paths`). Inside
+a folder that grows hidden (`data.folders.replace_folder`) files need no name of their
 own meanwhile: `write_plain`.
 """
 
@@ -16,96 +16,16 @@ import json
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from data.errors import OutputError
-from data.system_errors import DEVICE, FULL, cannot_write, writing
+from data.output_paths import check_kind
+from data.system_errors import DEVICE, FULL, cannot_write
 
 NAME_BYTES = 200
 """Of a long file name so much goes into the temporary one: names may have 255."""
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-)
-
-
-def follow(path: Path) -> Path:
-    """Where a chain of links leads; the path itself, if it is no link. It need not exist.
-
-    Raises:
-        OutputError: the links lead in a circle, or cannot be read.
-    """
-    with writing(path):
-        if not path.is_symlink():
-            return path
-        with suppress(FileNotFoundError):  # the end may still have to be made
-            os.stat(path)
-        return Path(os.path.realpath(path))
-
-
-def check_output(path: Path) -> Path:
-    """Refuses early what writing would refuse after hours of work; makes nothing.
-
-    Returns:
-        The file that will be written: `path`, or what it leads to.
-
-    Raises:
-        OutputError: it is no regular file, or cannot be written.
-    """
-    target = _check_kind(path)
-    if is_mount_point(target):
-        raise OutputError(f"{path} is mounted by itself, so it cannot be replaced; choose another")
-    check_folder_writable(target.parent, what=path)
-    return target
-
-
-def check_out_folder(folder: Path) -> Path:
-    """Refuses a folder to fill that is something else, or cannot be written; makes nothing.
-
-    For folders that are filled file by file; one that is replaced: `data.folders`.
-
-    Returns:
-        The folder itself, where a link leads to it.
-
-    Raises:
-        OutputError: the path is taken by something else, or no file can be made there.
-    """
-    target = follow(folder)
-    refuse_other_kind(folder, target)
-    check_folder_writable(target, what=folder)
-    return target
-
-
-def check_folder_writable(folder: Path, *, what: object) -> None:
-    """Makes a file without a name in a folder, or in the nearest one above it that is there.
-
-    Raises:
-        OutputError: no file can be made there.
-    """
-    with writing(what):
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-
-
-def refuse_other_kind(folder: Path, target: Path) -> None:
-    """Refuses a path for a folder that is taken by a file, device, FIFO or socket.
-
-    Raises:
-        OutputError: it is.
-    """
-    kind = _kind_of(folder, target)
-    if kind not in ("", "a folder"):
-        raise OutputError(f"{folder} is {kind}; choose another place to write to")
 
 
 def make_folder(folder: Path) -> None:
@@ -140,7 +60,7 @@ def atomic_file(path: Path, *, suffix: str = "", also: str = "") -> Iterator[Pat
     Raises:
         OutputError: it cannot be written; an older file is as it was.
     """
-    target = _check_kind(path)
+    target = check_kind(path)
     temporary = target.with_name(_temporary_name(target.name, suffix))
     try:
         try:
@@ -254,47 +174,6 @@ def sync_tree(folder: Path) -> None:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def is_mount_point(path: Path) -> bool:
-    """Whether something, perhaps a single file, is mounted there: it cannot be replaced."""
-    real = os.path.realpath(path)
-    with suppress(OSError):
-        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-            fields = line.split(b" ")
-            if len(fields) > 4 and os.fsdecode(_unescaped(fields[4])) == real:
-                return True
-    return os.path.ismount(real)
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Blanks and their like stand as octal numbers in mountinfo."""
-    for escaped, plain in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n")):
-        text = text.replace(escaped, plain)
-    return text.replace(b"\\134", b"\\")
-
-
-def _check_kind(path: Path) -> Path:
-    """The file that will be written; refuses what is no regular file."""
-    target = follow(path)
-    kind = _kind_of(path, target)
-    if kind == "a folder":
-        raise OutputError(f"cannot write {path}: it is a folder; give the name of a file")
-    if kind not in ("", "a file"):
-        raise OutputError(f"cannot write {path}: it is {kind}; give the name of a file")
-    return target
-
-
-def _kind_of(path: Path, target: Path) -> str:
-    """What is there, in words; "" for nothing."""
-    with writing(path):
-        try:
-            mode = os.stat(target).st_mode
-        except FileNotFoundError:
-            return ""
-    if stat.S_ISREG(mode):
-        return "a file"
-    return next((told for is_it, told in _KINDS if is_it(mode)), "no regular file")
 
 
 def _temporary_name(name: str, suffix: str = "") -> str:

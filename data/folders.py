@@ -14,20 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data.atomic_files import (
-    as_json,
+from data.atomic_files import as_json, make_folder, sync_folder, sync_tree, write_plain
+from data.errors import OutputError, StoreError
+from data.output_paths import (
     check_folder_writable,
     check_out_folder,
     check_output,
     follow,
     is_mount_point,
-    make_folder,
     refuse_other_kind,
-    sync_folder,
-    sync_tree,
-    write_plain,
 )
-from data.errors import OutputError, StoreError
 from data.reading import read_json as read_any_json
 from data.siblings import make_sibling, recover, swap
 from data.system_errors import cannot_read, cannot_write, is_of_writing, writing

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from data import system_errors
-from data.atomic_files import check_out_folder, name_file
+from data.atomic_files import name_file
+from data.output_paths import check_out_folder
 from data.reading import file_sha256
 from features.recipe import Recipe
 from features.shard import StoredSequence, write_shard

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from data.atomic_files import check_output
 from data.errors import ConfigError
 from data.folders import check_replaceable
+from data.output_paths import check_output
 from models.backbone import Backbone, save_backbone
 from models.clip_forging import Forger, with_forged_copies
 from models.clips import Clips, V, cached_clips

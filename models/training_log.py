@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data.atomic_files import check_out_folder, make_folder
+from data.atomic_files import make_folder
+from data.output_paths import check_out_folder
 from data.system_errors import writing
 from models.quiet import tf
 

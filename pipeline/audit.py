@@ -22,10 +22,11 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.atomic_files import check_output, write_text
+from data.atomic_files import write_text
 from data.errors import LeakError, VideoError, plain
 from data.lookalikes import alike, fingerprints
 from data.manifest import SPLITS, Manifest, Video
+from data.output_paths import check_output
 from data.reasons import reason_of
 from models.bootstrap import group_weights, weighted_auc
 from models.controls import METADATA, metadata

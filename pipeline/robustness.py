@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from data.atomic_files import check_out_folder, make_folder
+from data.atomic_files import make_folder
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
 from data.errors import DatasetError
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
+from data.output_paths import check_out_folder
 from data.system_errors import writing
 from features.job import Job
 from features.layout import STORE

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.atomic_files import check_out_folder, check_output
 from data.digests import DigestCache
 from data.errors import (
     DatasetError,
@@ -21,6 +20,7 @@ from data.errors import (
 from data.folders import check_replaceable
 from data.index import index
 from data.manifest import Manifest
+from data.output_paths import check_out_folder, check_output
 from data.pixels_version import PIXELS_VERSION
 from data.reasons import reason_of
 from features.published import Features, write_failures

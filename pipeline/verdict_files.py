@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.atomic_files import check_out_folder, check_output, write_text
+from data.atomic_files import write_text
 from data.errors import ConfigError, OutputError
+from data.output_paths import check_out_folder, check_output
 
 LONGEST = 80
 """Characters of a video's name that its page's name keeps: the end, which tells most."""

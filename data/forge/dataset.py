@@ -20,14 +20,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import (
-    as_json,
-    check_out_folder,
-    check_output,
-    follow,
-    make_folder,
-    write_text,
-)
+from data.atomic_files import as_json, make_folder, write_text
 from data.digests import DigestCache
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.forge.plan import ForgeConfig, Item, make_plan
@@ -36,6 +29,7 @@ from data.forge.sources import Source, Sources, find_sources
 from data.forge.survey import Facts, survey, survey_key
 from data.forge.tables import FORGERIES, LABELS, write_tables
 from data.forge.work import WORK, ForgeWork, forge_item, note_path
+from data.output_paths import check_out_folder, check_output, follow
 from data.processes import process_pool
 from data.reading import open_file, read_json
 from data.system_errors import writing

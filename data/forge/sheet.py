@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from data.atomic_files import atomic_file, follow
+from data.atomic_files import atomic_file
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
 from data.forge.plan import Forgery, Item
 from data.frames import FrameRecipe, read_pixels, whole_picture
+from data.output_paths import follow
 from data.probe import probe
 
 PAIRS = 24

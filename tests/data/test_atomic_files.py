@@ -10,18 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data import atomic_files, folders
-from data.atomic_files import (
-    atomic_file,
-    check_out_folder,
-    check_output,
-    sync_tree,
-    write_bytes,
-    write_text,
-)
+from data import folders, output_paths
+from data.atomic_files import atomic_file, sync_tree, write_bytes, write_text
 from data.errors import OutputError
 from data.folders import check_fillable, check_replaceable, replace_folder
 from data.forge.sheet import write_sheet
+from data.output_paths import check_out_folder, check_output
 
 MARKER = "marker.json"
 
@@ -240,14 +234,14 @@ def test_file_systems_that_sync_no_folders_are_none_the_worse(
 def test_what_is_mounted_cannot_be_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(atomic_files.os.path, "ismount", lambda path: Path(path).stem == "disk")
+    monkeypatch.setattr(output_paths.os.path, "ismount", lambda path: Path(path).stem == "disk")
     (tmp_path / "disk").mkdir()
     with pytest.raises(OutputError, match="a folder inside it"):
         check_replaceable(tmp_path / "disk", marker=MARKER)
     with pytest.raises(OutputError, match="mounted"):
         check_output(tmp_path / "disk.csv")
-    assert not atomic_files.is_mount_point(tmp_path)
-    assert atomic_files.is_mount_point(Path("/proc"))
+    assert not output_paths.is_mount_point(tmp_path)
+    assert output_paths.is_mount_point(Path("/proc"))
 
 
 def test_the_current_folder_is_refused_before_the_work(
@@ -262,11 +256,11 @@ def test_a_folder_that_is_filled_may_be_current_or_mounted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(atomic_files.os.path, "ismount", lambda path: True)
+    monkeypatch.setattr(output_paths.os.path, "ismount", lambda path: True)
     monkeypatch.setattr(folders, "is_mount_point", lambda path: True)
     files = (MARKER, "table.csv")
     (tmp_path / "new").mkdir()
-    monkeypatch.setattr(atomic_files, "is_mount_point", lambda path: Path(path).is_dir())
+    monkeypatch.setattr(output_paths, "is_mount_point", lambda path: Path(path).is_dir())
     for folder in (Path(), tmp_path / "new", tmp_path / "not" / "yet"):
         (tmp_path / "new").mkdir(exist_ok=True)
         if folder == Path():
