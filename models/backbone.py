@@ -226,7 +226,9 @@ def _load_file(path: Path, size: int) -> Backbone:
         try:
             _read_weights(model, path)
         except OSError as error:
-            raise InputError(f"the backbone {path} is not a readable HDF5 file") from error
+            raise InputError(
+                f"the backbone {path} is not a readable HDF5 file; give another"
+            ) from error
         except (RuntimeError, *BAD_FACTS):
             continue  # not this one's shapes
         return _backbone(path.name, architecture, model, size)
@@ -250,7 +252,9 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises what its parts happen to raise
         reason = " ".join(str(error).split())
-        raise InputError(f"the backbone {path} is not a Keras model: {reason}") from error
+        raise InputError(
+            f"the backbone {path} is not a Keras model: {reason[:300]}; save it anew"
+        ) from error
     try:
         taken, given = tuple(model.input_shape), tuple(model.output_shape)
     except (AttributeError, TypeError, ValueError) as error:  # not built, or of several inputs
@@ -295,7 +299,10 @@ def _load_folder(folder: Path, size: int) -> Backbone:
             raise StoreError(f"the weights {path} are damaged; write them anew") from error
         backbone = _backbone(architecture=architecture, model=model, size=size, **more)
     else:
-        raise StoreError(f"{folder} has the architecture {architecture!r}, unknown to this version")
+        raise StoreError(
+            f"{folder} has the architecture {architecture!r}, unknown to this version; use a later "
+            "unmask, or write the backbone anew"
+        )
     if backbone.digest != digest:
         file = folder / str(facts.get("file", ""))
         if file.is_file() and file_sha256(file) == facts.get("sha256"):

@@ -268,10 +268,12 @@ def check_all(
     return told
 
 
-def check_forms(read: Callable[[], Any], path: Path, *, silent: bool = False) -> None:
-    """A JSON file with each of its values replaced, in place."""
+def check_forms(
+    read: Callable[[], Any], path: Path, *, silent: bool = False, named: Path | None = None
+) -> None:
+    """A JSON file with each of its values replaced, in place; `named` is what messages name."""
     whole = path.read_text("utf-8")
     for case, text in forms(json.loads(whole)):
         path.write_text(text, "utf-8")
-        check(read, path, case, silent=silent)
+        check(read, named or path, case, silent=silent)
     path.write_text(whole, "utf-8")
