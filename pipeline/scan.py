@@ -69,7 +69,7 @@ def scan_folder(
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
     videos = [
-        Video(name=name, path=path, stamp=stamp_of(path))
+        Video(name=name, folder=folder, stamp=stamp_of(path))
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
