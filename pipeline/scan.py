@@ -80,7 +80,7 @@ def scan_folder(
     check_scan_folder(out)
     check_store(store)
     videos = [
-        Video(name=name, path=path, stamp=stamp_of(path))
+        Video(name=name, folder=folder, stamp=stamp_of(path))
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)

@@ -36,11 +36,19 @@ from pipeline.scan_journal import Row, Stamp, stamp_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Video:
-    """A file of the folder: its name there, where it is, and what tells whether it changed."""
+    """A file of the folder: its name there, and what tells whether it changed.
+
+    There is one for each file of a scan, so it holds no path, which takes 400 bytes.
+    """
 
     name: str
-    path: Path
+    folder: Path
     stamp: Stamp | None
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder / self.name
 
 
 class Scorer:
