@@ -20,7 +20,10 @@ from features.recipe import sequence_key
 from features.shard import StoredSequence
 from features.store import FeatureStore
 from models.bundle import Bundle
+from models.evaluate import evaluate
+from pipeline.ladder import ORIGINAL, Ladder, Step, told
 from pipeline.leakage import MARK, marked, refuse_seen_validation, seen_among, warnings_of
+from pipeline.robustness_page import render_robustness
 from tests.features.conftest import make_recipe
 from tests.pipeline.test_cli import one_line
 
@@ -125,9 +128,9 @@ def test_train_and_sweep_refuse_before_they_do_anything(
     monkeypatch.setattr("pipeline.stages.load_sequences", worked)
     monkeypatch.setattr("pipeline.sweep.load_data", worked)
     for command in ("train", "sweep"):
-        told = one_line(run(command, *data.arguments, "-o", tmp_path / "out", code=10))
+        shown = one_line(run(command, *data.arguments, "-o", tmp_path / "out", code=10))
         for words in (many, who, "trained the backbone", "--allow-seen", "fine-tune"):
-            assert words in told, command
+            assert words in shown, command
     assert not (tmp_path / "out").exists()
 
 
@@ -164,9 +167,9 @@ def test_a_test_split_that_the_backbone_knows_is_told_in_time(
     result = run("train", *data.arguments, "-o", tmp_path / "bundle", *QUICK)
     assert "warning: 2 of the 10 test videos trained the backbone, v34.mp4 for one" in result.stderr
     assert "`unmask evaluate` will refuse" in result.stderr
-    told = run("evaluate", tmp_path / "bundle", *data.arguments, "-o", tmp_path / "r", code=10)
-    assert "2 of these videos were seen in training" in one_line(told)
-    assert "of 1 person" in one_line(told)
+    shown = run("evaluate", tmp_path / "bundle", *data.arguments, "-o", tmp_path / "r", code=10)
+    assert "2 of these videos were seen in training" in one_line(shown)
+    assert "of 1 person" in one_line(shown)
     assert Bundle.load(tmp_path / "bundle").seen_in_validation == ""
     assert MARK not in json.loads((tmp_path / "bundle" / "bundle.json").read_text())
 
@@ -193,9 +196,9 @@ def test_the_mark_travels_into_every_report(
     opened = Bundle.load(bundle)
     assert opened.seen_in_validation == SEEN
     assert "--allow-seen" in shlex.split(opened.command)
-    told = run("evaluate", bundle, *leaky.arguments, "-o", tmp_path / "r",
+    shown = run("evaluate", bundle, *leaky.arguments, "-o", tmp_path / "r",
                "--set", "evaluate.rounds=20").output  # fmt: skip
-    assert f"warning: trained with --allow-seen: {SEEN}" in told
+    assert f"warning: trained with --allow-seen: {SEEN}" in shown
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert metrics["seen_in_training"] == ""  # the test itself is fair
     assert SEEN in metrics[MARK]
@@ -203,8 +206,8 @@ def test_the_mark_travels_into_every_report(
     assert f'<p class="warning">Trained with --allow-seen: {SEEN}' in page
     assert page.count(SEEN) > 1  # on the card, too
     on = ("--on", f"home={leaky.features}:{leaky.manifest}")
-    told = run("evaluate", bundle, *on, "-o", tmp_path / "m", "--set", "evaluate.rounds=20").output
-    assert f"warning: bundle: trained with --allow-seen: {SEEN}" in told
+    shown = run("evaluate", bundle, *on, "-o", tmp_path / "m", "--set", "evaluate.rounds=20").output
+    assert f"warning: bundle: trained with --allow-seen: {SEEN}" in shown
     assert (
         SEEN
         in json.loads((tmp_path / "m" / "matrix.json").read_text())["matrix"]["bundle"]["home"][
@@ -213,10 +216,10 @@ def test_the_mark_travels_into_every_report(
     )
     assert SEEN in (tmp_path / "m" / "report.html").read_text()
     assert f"warning: r: trained with --allow-seen: {SEEN}" in run("results", tmp_path / "r").output
-    told = run("compare", tmp_path / "r", tmp_path / "r").output
-    assert f"warning: A: trained with --allow-seen: {SEEN}" in told
-    told = run("compare", bundle, bundle, *on).output
-    assert f"warning: B: trained with --allow-seen: {SEEN}" in told
+    shown = run("compare", tmp_path / "r", tmp_path / "r").output
+    assert f"warning: A: trained with --allow-seen: {SEEN}" in shown
+    shown = run("compare", bundle, bundle, *on).output
+    assert f"warning: B: trained with --allow-seen: {SEEN}" in shown
 
 
 def test_a_sweep_marks_its_ranking_and_tells_a_command_that_runs(
@@ -251,6 +254,20 @@ def test_predict_and_scan_say_so(world: Any, loaded: None, run: Any, tmp_path: P
     assert "allow-seen" not in run("predict", world.bundle, path).stderr
 
 
+def test_a_ladder_shows_the_mark() -> None:
+    labels = np.array([0, 1, 0, 1])
+    found = evaluate(labels, labels * 0.5, ("a", "b", "c", "d"), ("",) * 4, threshold=0.4, rounds=9)
+    step = Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0)
+    ladder = Ladder(steps=[step], split="test", kind="lstm", failures=(), seen="", rendered=False,
+                    facts={}, marks=[SEEN])  # fmt: skip
+    assert ladder.to_json()[MARK] == SEEN
+    assert f"warning: {SEEN}" in told(ladder)
+    assert f'<p class="warning">{SEEN}.</p>' in render_robustness(ladder)
+    sound = replace(ladder, marks=())
+    assert MARK not in sound.to_json()
+    assert '<p class="warning">' not in render_robustness(sound)
+
+
 def test_weights_carry_their_mark_through_features_into_bundles(
     make: Any, run: Any, tmp_path: Path
 ) -> None:
@@ -261,9 +278,9 @@ def test_weights_carry_their_mark_through_features_into_bundles(
     assert marked({}, "") == {}
     data = make({**knows(0, 1), **first})
     run("train", *data.arguments, "-o", tmp_path / "bundle", *QUICK)
-    told = run("evaluate", tmp_path / "bundle", *data.arguments, "-o", tmp_path / "r",
+    shown = run("evaluate", tmp_path / "bundle", *data.arguments, "-o", tmp_path / "r",
                "--set", "evaluate.rounds=20").output  # fmt: skip
-    assert "warning: backbone fine-tuned with --allow-seen: 2 of 4" in told
+    assert "warning: backbone fine-tuned with --allow-seen: 2 of 4" in shown
     assert "2 of 4" in run("store", "inspect", data.features).output
     assert Features(data.features).provenance[MARK] == "2 of 4"
 
@@ -291,9 +308,9 @@ def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_tol
     command = ("finetune", world.manifest, "--root", world.demo, "-o", tmp_path / "out",
                "--backbone", tmp_path / "w", "--set", "frames.size=64",
                "--set", "frames.count=8", "--store", tmp_path / "store")  # fmt: skip
-    told = one_line(run(*command, code=10))
-    assert f"1 of the {len(val)} validation videos trained the backbone" in told
-    assert "marks the weights" in told
+    shown = one_line(run(*command, code=10))
+    assert f"1 of the {len(val)} validation videos trained the backbone" in shown
+    assert "marks the weights" in shown
     assert not asked
     with pytest.raises(Asked):
         run(*command, "--allow-seen")
