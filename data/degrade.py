@@ -18,8 +18,8 @@ from typing import Any
 
 from data.errors import ConfigError
 from data.ffmpeg import find_tools, transcode
-from data.frames import time_budget
 from data.probe import probe
+from data.reading import time_budget
 
 GENTLE = 18
 """CRF of rungs that are not about compression."""
@@ -162,6 +162,7 @@ class Copy:
         transcode(
             self.source,
             self.path,
+            codec=info.codec,
             stream_index=info.stream_index,
             chain=self.chain,
             crf=self.crf,

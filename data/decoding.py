@@ -1,0 +1,323 @@
+"""Frames out of ffmpeg: chosen, scaled, and each checked against what the decoder says of it.
+
+ffmpeg hides a change of size in the middle of a video by bending every later frame to the first
+one's size; here that is switched off, and every frame comes in its own size, told on stderr before
+its bytes. Everything is read on the fly: what is kept grows with the frames asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import VideoError
+from data.ffmpeg import (
+    BLOCK_BYTES,
+    FORMATS,
+    MAX_PIXELS,
+    PROTOCOLS,
+    Child,
+    ffmpeg_for,
+    refuse_killed,
+    safe_url,
+)
+from data.picture import Picture, place
+from data.probe import VideoInfo
+
+MEMORY_BYTES = 4 << 30
+"""What the frames of one call may take."""
+SHOWN = re.compile(
+    rb"\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] (?:config in time_base: *(\d+)/(\d+)"
+    rb"|n: *\d+ pts: *(-?\d+|NOPTS) .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) )"
+)
+REFUSED = re.compile(
+    rb"\[error\].*(?:Error submitting packet to decoder|Error while decoding stream|"
+    rb"Error processing packet in decoder)"
+)
+"""What ffmpeg says of each packet of which its decoder makes nothing."""
+BEFORE = 1
+"""The filter that shows frames as they are decoded: the one after `select`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Chosen frames of a video.
+
+    Attributes:
+        pixels: (T, H, W, 3) uint8 RGB; H and W are the first frame's, or the canvas that was given.
+        timestamps_seconds: (T,) float64 on the stream's own clock, exact; NaN where there is none.
+        shown: (T, 2) int64, width and height of each frame as shown, with square pixels.
+        graphs: how often ffmpeg made its filters, which count frames from zero then.
+        tail: of ffmpeg's stderr.
+    """
+
+    pixels: NDArray[np.uint8]
+    timestamps_seconds: NDArray[np.float64]
+    shown: NDArray[np.int64]
+    graphs: int
+    tail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """Every frame that a decoder shows, without its pixels.
+
+    Attributes:
+        timestamps_seconds: (N,) float64 in the order of showing, NaN where there is none.
+        refused: packets that the decoder complained about and gave nothing for.
+        ended_well: whether ffmpeg came to the end of the file.
+        tail: of ffmpeg's stderr.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    refused: int
+    ended_well: bool
+    tail: str
+
+
+class Shown:
+    """Reads showinfo's lines as numbers: a `data.ffmpeg.Watch`.
+
+    Times are integer ticks times the stream's time base, so exact: showinfo's own `pts_time` has
+    six digits only, too few after a quarter of an hour.
+
+    Args:
+        sizes: keep the sizes of frames, too, and wait for those that the last filter gives.
+
+    Attributes:
+        times: of each frame in seconds, NaN where it has none.
+        natives: width, height and both parts of the pixels' aspect, four for each frame.
+        graphs: how often the filters were made.
+        refused: packets that gave nothing.
+    """
+
+    def __init__(self, *, sizes: bool) -> None:
+        self.times = array("d")
+        self.natives = array("q")
+        self.graphs = 0
+        self.refused = 0
+        self._sizes = sizes
+        self._ticks = (1, 1)
+        self._delivered: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+
+    def line(self, raw: bytes) -> bool:
+        if not raw.startswith(b"[Parsed_showinfo_"):
+            self.refused += REFUSED.search(raw) is not None
+            return False
+        found = SHOWN.match(raw)
+        if found is None:
+            return True
+        if int(found[1]) != BEFORE:
+            if found[7]:
+                self._delivered.put((int(found[7]), int(found[8])))
+        elif found[2]:
+            self._ticks = (int(found[2]), int(found[3]))
+            self.graphs += 1
+        else:
+            over, under = self._ticks
+            none = found[4] == b"NOPTS"
+            self.times.append(float("nan") if none else int(found[4]) * over / under)
+            if self._sizes:
+                self.natives.extend(int(found[place]) for place in (7, 8, 5, 6))
+        return True
+
+    def end(self) -> None:
+        self._delivered.put(None)
+
+    def shown(self, number: int, picture: Picture) -> tuple[int, int]:
+        """Width and height of a frame as shown, of one that `next_size` told."""
+        width, height, over, under = self.natives[4 * number : 4 * number + 4]
+        return picture.shown(width, height, over / under if under else 0.0)
+
+    def next_size(self) -> tuple[int, int] | None:
+        """Width and height of the next frame on stdout, as soon as told; None after the last."""
+        size = self._delivered.get()
+        if size is None:
+            self._delivered.put(None)
+        return size
+
+
+def decode(
+    path: Path,
+    info: VideoInfo,
+    *,
+    choice: str,
+    count: int,
+    picture: Picture,
+    canvas: tuple[int, int] | None = None,
+    seek_seconds: float | None = None,
+    frame_rate: int | None = None,
+    timeout_seconds: float,
+    threads: int = 1,
+) -> Decoded:
+    """Decodes chosen frames, already scaled.
+
+    Args:
+        path: the video.
+        info: what ffprobe says of it.
+        choice: expression of ffmpeg's `select` filter; "1" takes every frame.
+        count: the most frames to give; decoding stops there.
+        picture: in which size.
+        canvas: width and height of all frames; None takes the first one's.
+        seek_seconds: start at the first frame at or after this time, on the stream's own clock.
+        frame_rate: take no time from the file; the frames get those of this rate, one by one.
+        timeout_seconds: for the whole call.
+        threads: of the decoder.
+
+    Raises:
+        VideoError: timeout; no_decoder; decode_error: a partial last frame, a frame that is bent,
+            or a crash.
+    """
+    chain = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), *picture.filters]
+    chain.append(("showinfo", {"checksum": 0}))
+    command = _command(
+        path,
+        info,
+        chain,
+        {"format": "rawvideo", "pix_fmt": "rgb24", "frames:v": count},
+        seek_seconds=seek_seconds,
+        frame_rate=frame_rate,
+        threads=threads,
+    )
+    seen = Shown(sizes=True)
+    pixels: NDArray[np.uint8] | None = None  # (T, H, W, 3)
+    got = 0
+    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+        while got < count and (size := seen.next_size()) is not None:
+            _refuse_bent(size, seen.shown(got, picture), picture)
+            if pixels is None:
+                wide, high = canvas or picture.kept(*size)
+                if count * high * wide * 3 > MEMORY_BYTES:
+                    raise VideoError("decode_error", f"{count} frames of {wide}x{high} do not fit")
+                pixels = np.empty((count, high, wide, 3), np.uint8)
+            if size == (pixels.shape[2], pixels.shape[1]) and picture.shortest is None:
+                whole = _fill(child, pixels[got])
+            else:
+                frame = np.empty((size[1], size[0], 3), np.uint8)
+                whole = _fill(child, frame)
+                place(frame, pixels[got], picture)
+            if not whole:
+                break
+            got += 1
+        rest = len(child.stdout.read(1))
+        code = child.wait()
+        tail = child.stderr_tail
+        if child.timed_out:
+            raise VideoError(
+                "timeout", f"decoding took more than {timeout_seconds:.0f} s", stderr_tail=tail
+            )
+    refuse_killed(code, "ffmpeg", tail)
+    if rest or (got < count and got < len(seen.times)):
+        raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
+    if pixels is None:
+        pixels = np.empty((0, *reversed(canvas or (1, 1)), 3), np.uint8)
+    return Decoded(
+        pixels=pixels[:got],
+        timestamps_seconds=np.asarray(seen.times)[:got],
+        shown=np.asarray([seen.shown(number, picture) for number in range(got)]).reshape(-1, 2),
+        graphs=seen.graphs,
+        tail=tail,
+    )
+
+
+def _fill(child: Child, frame: NDArray[np.uint8]) -> bool:
+    """Reads a frame's bytes into an array; whether all came."""
+    view, filled = memoryview(frame.reshape(-1).data), 0
+    while filled < len(view):
+        read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not read:
+            return False
+        filled += read
+    return True
+
+
+def _refuse_bent(size: tuple[int, int], shown: tuple[int, int], picture: Picture) -> None:
+    """Refuses a frame whose size is not what follows from the picture that the decoder showed.
+
+    Raises:
+        VideoError: decode_error.
+    """
+    wanted = picture.delivered(*shown)
+    if max(abs(size[0] - wanted[0]), abs(size[1] - wanted[1])) > 1:
+        raise VideoError(
+            "decode_error",
+            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {wanted[0]}x{wanted[1]} was "
+            "due; install another ffmpeg",
+        )
+
+
+def list_frames(
+    path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
+) -> Listed:
+    """Decodes the whole video to learn when its frames really are shown.
+
+    Args:
+        path: the video.
+        info: what ffprobe says of it.
+        most: frames to list; decoding stops there.
+        timeout_seconds: for the whole call.
+        threads: of the decoder.
+
+    Raises:
+        VideoError: timeout, no_decoder, or a crash (decode_error).
+    """
+    chain = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
+    command = _command(path, info, chain, {"format": "null", "frames:v": most}, threads=threads)
+    seen = Shown(sizes=False)
+    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+        code = child.wait()
+        tail = child.stderr_tail
+        if child.timed_out:
+            raise VideoError(
+                "timeout", f"decoding took more than {timeout_seconds:.0f} s", stderr_tail=tail
+            )
+    refuse_killed(code, "ffmpeg", tail)
+    return Listed(
+        timestamps_seconds=np.asarray(seen.times),
+        refused=seen.refused,
+        ended_well=code == 0,
+        tail=tail,
+    )
+
+
+def _command(
+    path: Path,
+    info: VideoInfo,
+    chain: list[tuple[str, dict[str, Any]]],
+    output: dict[str, Any],
+    *,
+    seek_seconds: float | None = None,
+    frame_rate: int | None = None,
+    threads: int,
+) -> list[str]:
+    """ffmpeg's command line: one video stream through filters to stdout, nothing bent."""
+    options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    options |= {"threads": threads, "max_pixels": MAX_PIXELS}
+    if info.crop_is_absurd:
+        options["apply_cropping"] = "codec"
+    if seek_seconds is not None:
+        options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
+    if frame_rate is not None:
+        options["r"] = frame_rate
+    stream = ffmpeg.input("-", **options)[str(info.stream_index)]
+    for name, settings in chain:
+        stream = stream.filter(name, **settings)
+    stream = stream.output("pipe:", fps_mode="passthrough", **output)
+    command = [
+        *(str(ffmpeg_for(info.codec)), "-nostdin", "-hide_banner", "-nostats"),
+        *("-loglevel", "level+info", "-max_alloc", str(BLOCK_BYTES), "-copyts"),
+        *("-filter_threads", "1", "-filter_complex_threads", "1"),
+        *stream.get_args(),
+    ]
+    # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
+    command[command.index("-i") + 1] = safe_url(path)
+    command.insert(len(command) - 1, "-noautoscale")  # else later sizes are bent to the first
+    return command

@@ -1,0 +1,162 @@
+"""The packets that a container holds of one video stream: their times, and whether the file ends early.
+
+A header's duration and frame count are claims; the packets are what is there. But a packet is not
+a picture: some are never shown (hidden reference frames of VP8), some are half of one (fields). What
+is shown, the decoder alone can say.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import VideoError
+from data.ffmpeg import LINE_BYTES, ffprobe, refuse_killed
+from data.probe import VideoInfo
+from data.unreadable import reason
+
+MAX_PACKETS = 10_000_000
+"""About four days at 30 frames/s."""
+WHOLE_SHARE = 0.9
+"""A video with less than this share of its promised frames counts as truncated."""
+ENDED_EARLY = ("File ended prematurely", "partial file")
+"""What ffprobe says of a Matroska and of an MP4 file that is cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packets:
+    """What the container really holds of one video stream, in the order of presentation.
+
+    A packet is not a picture: some are never shown, some are half of one.
+
+    Attributes:
+        timestamps_seconds: (N,) float64, ascending; NaN-free; empty where not every packet carries
+            a time, or where their order is another one: after a jump back of the clock.
+        keyframes: (N,) bool, where a decoder can start.
+        count: N, also where packets carry no time.
+        discarded: packets on top that are never shown, by an edit list for one.
+        held_seconds: from the first picture to the end of the last, by the packets' times; 0
+            without any.
+        cut: whether ffprobe found that the file ends too early, or the last packet does.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    keyframes: NDArray[np.bool_]
+    count: int
+    discarded: int
+    held_seconds: float = 0.0
+    cut: bool = False
+
+
+def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Packets:
+    """Lists a stream's packets without decoding them.
+
+    Raises:
+        VideoError: unreadable (no packet at all), timeout, or ffprobe crashed (decode_error).
+    """
+    arguments = ["-select_streams", str(info.stream_index)]
+    entries = "packet=pts_time,dts_time,duration_time,flags"
+    arguments += ["-show_entries", entries, "-of", "csv=p=0"]
+    times, keys = array("d"), bytearray()  # a list takes four times the memory
+    count = discarded = 0
+    first, end, decoded = math.inf, -math.inf, -math.inf
+    in_order, corrupt = True, False
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        for line in iter(partial(child.stdout.readline, LINE_BYTES), b""):
+            fields = line.rstrip().split(b",")
+            if len(fields) < 4:
+                continue
+            shown, sent, lasting, flags = fields[:4]
+            count += 1
+            if count > MAX_PACKETS:
+                raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
+            corrupt = b"C" in flags
+            if sent != b"N/A":
+                in_order = in_order and float(sent) >= decoded
+                decoded = float(sent)
+            if b"D" in flags:
+                discarded += 1
+                continue
+            if shown != b"N/A":
+                times.append(float(shown))
+                keys.append(b"K" in flags)
+            moment = shown if shown != b"N/A" else sent
+            if moment != b"N/A":
+                first = min(first, float(moment))
+                end = max(end, float(moment) + (float(lasting) if lasting != b"N/A" else 0.0))
+        code = child.wait()
+        tail = child.stderr_tail
+        if child.timed_out:
+            raise VideoError(
+                "timeout", f"reading took more than {timeout_seconds:.0f} s", stderr_tail=tail
+            )
+    refuse_killed(code, "ffprobe", tail)
+    count -= discarded
+    if count == 0:
+        why = reason(tail)
+        raise VideoError(
+            "unreadable",
+            f"the video stream is empty{f': {why}' if why else ''}",
+            stderr_tail=tail,
+        )
+    if len(times) != count or not in_order:
+        times, keys = array("d"), bytearray()
+    order = np.argsort(np.asarray(times), kind="stable")
+    return Packets(
+        timestamps_seconds=np.asarray(times)[order],
+        keyframes=np.frombuffer(keys, bool)[order],
+        count=count,
+        discarded=discarded,
+        held_seconds=max(0.0, end - first) if math.isfinite(end - first) else 0.0,
+        cut=corrupt or any(words in tail for words in ENDED_EARLY),
+    )
+
+
+def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
+    """Refuses a file that ends well before its own index says.
+
+    MP4's index counts its pictures, so that what it counts is all. Elsewhere the clock counts, up to
+    the end of the last picture, which may last long. AVI leaves out pictures that do not change and
+    says nothing of the last one's length, nor need Matroska: these are cut off only if the bytes
+    are, too.
+
+    Raises:
+        VideoError: decode_error.
+    """
+    count = packets.count + packets.discarded
+    if info.frame_count and info.container.startswith("mov"):
+        if count < WHOLE_SHARE * info.frame_count:
+            raise VideoError(
+                "decode_error",
+                f"the file is truncated: it holds {count} of {info.frame_count} frames",
+            )
+        return
+    promised = info.promised_seconds
+    if info.container == "avi" and info.frame_count and info.fps:
+        promised = info.frame_count / info.fps  # ffprobe's own is what the bytes would last
+    if not promised or not packets.held_seconds or packets.held_seconds >= WHOLE_SHARE * promised:
+        return
+    if info.container == "avi" and not (packets.cut or _riff_is_cut(path, info.size_bytes)):
+        return
+    if info.container.startswith("matroska") and not packets.cut:
+        return
+    raise VideoError(
+        "decode_error",
+        f"the file is truncated: it holds {packets.held_seconds:.1f} of {promised:.1f} s",
+    )
+
+
+def _riff_is_cut(path: Path, size_bytes: int) -> bool:
+    """Whether an AVI file is shorter than the size in its first eight bytes."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(8)
+    except OSError as error:
+        raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
+    return head[:4] == b"RIFF" and 8 + int.from_bytes(head[4:], "little") > size_bytes
