@@ -11,7 +11,7 @@ import re
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 import ffmpeg
@@ -90,11 +90,12 @@ class Shown:
     six digits only, too few after a quarter of an hour.
 
     Args:
-        sizes: keep the sizes of frames, too, and wait for those that the last filter gives.
+        sizes: keep the sizes of frames, too, and those that the last filter gives.
 
     Attributes:
         times: of each frame in seconds, NaN where it has none.
         natives: width, height and both parts of the pixels' aspect, four for each frame.
+        sizes: width and height of each frame on stdout.
         graphs: how often the filters were made.
         refused: packets that gave nothing.
     """
@@ -104,9 +105,10 @@ class Shown:
         self.natives = array("q")
         self.graphs = 0
         self.refused = 0
-        self._sizes = sizes
+        self.sizes: list[tuple[int, int]] = []
+        self._keeps_sizes = sizes
         self._ticks = (1, 1)
-        self._delivered: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+        self._told = Event()
 
     def line(self, raw: bytes) -> bool:
         if not raw.startswith(b"[Parsed_showinfo_"):
@@ -117,7 +119,8 @@ class Shown:
             return True
         if int(found[1]) != BEFORE:
             if found[7]:
-                self._delivered.put((int(found[7]), int(found[8])))
+                self.sizes.append((int(found[7]), int(found[8])))
+                self._told.set()
         elif found[2]:
             self._ticks = (int(found[2]), int(found[3]))
             self.graphs += 1
@@ -125,24 +128,22 @@ class Shown:
             over, under = self._ticks
             none = found[4] == b"NOPTS"
             self.times.append(float("nan") if none else int(found[4]) * over / under)
-            if self._sizes:
+            if self._keeps_sizes:
                 self.natives.extend(int(found[place]) for place in (7, 8, 5, 6))
         return True
 
     def end(self) -> None:
-        self._delivered.put(None)
+        self._told.set()
+
+    def first_size(self) -> tuple[int, int] | None:
+        """Width and height of the first frame on stdout, as soon as told; None where none comes."""
+        self._told.wait()
+        return self.sizes[0] if self.sizes else None
 
     def shown(self, number: int, picture: Picture) -> tuple[int, int]:
-        """Width and height of a frame as shown, of one that `next_size` told."""
+        """Width and height of a frame as shown."""
         width, height, over, under = self.natives[4 * number : 4 * number + 4]
         return picture.shown(width, height, over / under if under else 0.0)
-
-    def next_size(self) -> tuple[int, int] | None:
-        """Width and height of the next frame on stdout, as soon as told; None after the last."""
-        size = self._delivered.get()
-        if size is None:
-            self._delivered.put(None)
-        return size
 
 
 def decode(
@@ -188,26 +189,14 @@ def decode(
         threads=threads,
     )
     seen = Shown(sizes=True)
-    pixels: NDArray[np.uint8] | None = None  # (T, H, W, 3)
-    got = 0
     with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
-        while got < count and (size := seen.next_size()) is not None:
-            _refuse_bent(size, seen.shown(got, picture), picture)
-            if pixels is None:
-                wide, high = canvas or picture.kept(*size)
-                if count * high * wide * 3 > MEMORY_BYTES:
-                    raise VideoError("decode_error", f"{count} frames of {wide}x{high} do not fit")
-                pixels = np.empty((count, high, wide, 3), np.uint8)
-            if size == (pixels.shape[2], pixels.shape[1]) and picture.shortest is None:
-                whole = _fill(child, pixels[got])
-            else:
-                frame = np.empty((size[1], size[0], 3), np.uint8)
-                whole = _fill(child, frame)
-                place(frame, pixels[got], picture)
-            if not whole:
-                break
-            got += 1
-        rest = len(child.stdout.read(1))
+        size = seen.first_size()
+        wide, high = size or (1, 1)
+        if count * high * wide * 3 > MEMORY_BYTES:
+            raise VideoError("decode_error", f"{count} frames of {wide}x{high} do not fit in memory")
+        same = np.empty((count, high, wide, 3), np.uint8)  # all frames, unless sizes change
+        filled = _fill(child, memoryview(same.reshape(-1).data))
+        rest = child.stdout.read(MEMORY_BYTES - filled)
         code = child.wait()
         tail = child.stderr_tail
         if child.timed_out:
@@ -215,42 +204,73 @@ def decode(
                 "timeout", f"decoding took more than {timeout_seconds:.0f} s", stderr_tail=tail
             )
     refuse_killed(code, "ffmpeg", tail)
-    if rest or (got < count and got < len(seen.times)):
+    sizes = seen.sizes[:count]
+    if sum(3 * width * height for width, height in sizes) != filled + len(rest):
         raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
-    if pixels is None:
-        pixels = np.empty((0, *reversed(canvas or (1, 1)), 3), np.uint8)
+    shown = [seen.shown(number, picture) for number in range(len(sizes))]
+    for size, (width, height) in zip(sizes, shown, strict=True):
+        _refuse_bent(size, picture.delivered(width, height))
     return Decoded(
-        pixels=pixels[:got],
-        timestamps_seconds=np.asarray(seen.times)[:got],
-        shown=np.asarray([seen.shown(number, picture) for number in range(got)]).reshape(-1, 2),
+        pixels=_laid_out(same, sizes, rest, picture, canvas),
+        timestamps_seconds=np.asarray(seen.times)[: len(sizes)],
+        shown=np.asarray(shown, np.int64).reshape(-1, 2),
         graphs=seen.graphs,
         tail=tail,
     )
 
 
-def _fill(child: Child, frame: NDArray[np.uint8]) -> bool:
-    """Reads a frame's bytes into an array; whether all came."""
-    view, filled = memoryview(frame.reshape(-1).data), 0
+def _fill(child: Child, view: memoryview) -> int:
+    """Reads into memory until it is full or there is no more; returns the number of bytes."""
+    filled = 0
     while filled < len(view):
         read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
         if not read:
-            return False
+            break
         filled += read
-    return True
+    return filled
 
 
-def _refuse_bent(size: tuple[int, int], shown: tuple[int, int], picture: Picture) -> None:
+def _laid_out(
+    same: NDArray[np.uint8],
+    sizes: list[tuple[int, int]],
+    rest: bytes,
+    picture: Picture,
+    canvas: tuple[int, int] | None,
+) -> NDArray[np.uint8]:
+    """Frames in one array (T, H, W, 3).
+
+    Args:
+        same: what was read, as frames of the first one's size.
+        sizes: width and height of each frame.
+        rest: what was read beyond, where later frames are larger.
+        picture: that gave the filters.
+        canvas: width and height of the result; None takes the first frame's.
+    """
+    wide, high = canvas or picture.kept(*(sizes or [(1, 1)])[0])
+    if all(size == (wide, high) for size in sizes) and same.shape[1:3] == (high, wide):
+        return same[: len(sizes)]
+    laid = np.empty((len(sizes), high, wide, 3), np.uint8)
+    stream, at = same.reshape(-1), 0
+    if rest:
+        stream = np.concatenate([stream, np.frombuffer(rest, np.uint8)])
+    for slot, (width, height) in zip(laid, sizes, strict=True):
+        frame = stream[at : at + 3 * width * height].reshape(height, width, 3)
+        place(frame, slot, picture)
+        at += frame.size
+    return laid
+
+
+def _refuse_bent(size: tuple[int, int], due: tuple[int, int]) -> None:
     """Refuses a frame whose size is not what follows from the picture that the decoder showed.
 
     Raises:
         VideoError: decode_error.
     """
-    wanted = picture.delivered(*shown)
-    if max(abs(size[0] - wanted[0]), abs(size[1] - wanted[1])) > 1:
+    if max(abs(size[0] - due[0]), abs(size[1] - due[1])) > 1:
         raise VideoError(
             "decode_error",
-            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {wanted[0]}x{wanted[1]} was "
-            "due; install another ffmpeg",
+            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {due[0]}x{due[1]} was due; "
+            "install another ffmpeg",
         )
 
 

@@ -177,7 +177,7 @@ def _info(
     cropped = (width - crop[0], height - crop[1])
     absurd = crop != (0, 0) and min(cropped) < LEAST_CROPPED
     width, height = (width, height) if absurd else cropped
-    aspect = _ratio(stream.get("sample_aspect_ratio", "").replace(":", "/"))
+    aspect = ratio(stream.get("sample_aspect_ratio", "").replace(":", "/"))
     if LEAST_ASPECT < aspect < MOST_ASPECT:
         width = max(1, round(width * aspect))
     if rotation in (90, 270):
@@ -192,7 +192,7 @@ def _info(
         width=width,
         height=height,
         rotation_degrees=rotation,
-        fps=_ratio(stream.get("avg_frame_rate", "")) or _ratio(stream.get("r_frame_rate", "")),
+        fps=ratio(stream.get("avg_frame_rate", "")) or ratio(stream.get("r_frame_rate", "")),
         duration_seconds=max(0.0, duration),
         frame_count=int(frames) if frames.isdigit() else None,
         promised_seconds=max(0.0, duration if alone else own),
@@ -203,7 +203,8 @@ def _info(
     )
 
 
-def _ratio(text: str) -> float:
+def ratio(text: str) -> float:
+    """What ffprobe writes as a fraction; 0 where it means nothing."""
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError):

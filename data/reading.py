@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.aspects import refuse_changing_aspect
 from data.decoding import Decoded, Listed, decode, list_frames
 from data.errors import VideoError
 from data.packets import WHOLE_SHARE, Packets, read_packets, refuse_truncated
@@ -90,6 +91,7 @@ def read_chosen(
     budget = Budget(time_budget(info))
     packets = read_packets(path, info, timeout_seconds=budget.left_seconds)
     refuse_truncated(path, info, packets)
+    refuse_changing_aspect(path, info, timeout_seconds=budget.left_seconds)
     times = packets.timestamps_seconds
     timed = len(times) > 0
     if not timed:  # count packets, any even clock will do

@@ -27,7 +27,7 @@ from models.bundle import Bundle
 from models.encoder import make_encoder
 from models.evidence import Evidence, weigh
 from pipeline.extraction import bundle_recipe
-from pipeline.jobs import make_jobs, named_videos
+from pipeline.jobs import make_jobs, named_videos, refuse_without_decoder
 from pipeline.machine import cores
 from pipeline.verdict_files import PageFiles
 
@@ -151,6 +151,7 @@ def predict_videos(
         InputError: a path is missing.
         ConfigError: one page is asked for, and there are several videos.
         OutputError: a page cannot be written.
+        ToolError: there is no decoder for any of the videos; their lines are printed.
     """
     missing = [path for path in videos if not path.exists()]
     if missing:
@@ -175,6 +176,7 @@ def predict_videos(
             print("\n".join(plain(line) for line in told(one)))
             if one.video in written:
                 print(plain(f"  page: {written[one.video]}"))
+    refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     return sum(one.verdict is None for one in verdicts)
 
 

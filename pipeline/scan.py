@@ -21,7 +21,7 @@ from data.manifest import write_text
 from features.published import Failure, write_failures
 from models.bundle import Bundle
 from models.identity import file_sha256
-from pipeline.jobs import named_videos
+from pipeline.jobs import named_videos, refuse_without_decoder
 from pipeline.machine import cores
 from pipeline.scan_chunk import Scorer, Video
 from pipeline.scan_journal import Journal, stamp_of, write_record
@@ -61,6 +61,7 @@ def scan_folder(
         InputError: no folder, or no video in it.
         OutputError: `out` holds something else, or cannot be written.
         LockedError: another process writes to `out` or to the store.
+        ToolError: there is no decoder for any of the videos; all is written.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
@@ -89,6 +90,8 @@ def scan_folder(
                     shown = time.monotonic()
         scan = write_results(opened, bundle, out, videos, journal, what)
     tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
+    if len(scan.failures) == len(videos):
+        refuse_without_decoder([(row.failure, row.message) for row in scan.failures])
     return len(scan.failures)
 
 
