@@ -34,10 +34,17 @@ from data.probe import VideoInfo
 
 MEMORY_BYTES = 4 << 30
 """What the frames of one call may take."""
+PIPE_BYTES = 1 << 16
 SHOWN = re.compile(
-    rb"\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] (?:config in time_base: *(\d+)/(\d+)"
-    rb"|n: *\d+ pts: *(-?\d+|NOPTS) .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) )"
+    rb"\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] "
+    rb"n: *\d+ pts: *(-?\d+|NOPTS) .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) "
 )
+TICKS = re.compile(
+    rb"(?:\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] )?"
+    rb"config in time_base: *(\d+)/(\d+), frame_rate: *\d+/\d+\s*$"
+)
+"""Comes before a graph's first frame, after whatever a file has to say of itself; without its head
+where ffmpeg did not end the line before (at an odd rotation)."""
 REFUSED = re.compile(
     rb"\[error\].*(?:Error submitting packet to decoder|Error while decoding stream|"
     rb"Error processing packet in decoder)"
@@ -111,6 +118,12 @@ class Shown:
         self._told = Event()
 
     def line(self, raw: bytes) -> bool:
+        if b"config in time_base" in raw:
+            ticks = TICKS.search(raw)
+            if ticks and int(ticks[1] or BEFORE) == BEFORE:
+                self._ticks = (int(ticks[2]), int(ticks[3]))
+                self.graphs += 1
+            return ticks is not None
         if not raw.startswith(b"[Parsed_showinfo_"):
             self.refused += REFUSED.search(raw) is not None
             return False
@@ -118,18 +131,14 @@ class Shown:
         if found is None:
             return True
         if int(found[1]) != BEFORE:
-            if found[7]:
-                self.sizes.append((int(found[7]), int(found[8])))
-                self._told.set()
-        elif found[2]:
-            self._ticks = (int(found[2]), int(found[3]))
-            self.graphs += 1
+            self.sizes.append((int(found[5]), int(found[6])))
+            self._told.set()
         else:
             over, under = self._ticks
-            none = found[4] == b"NOPTS"
-            self.times.append(float("nan") if none else int(found[4]) * over / under)
+            none = found[2] == b"NOPTS"
+            self.times.append(float("nan") if none else int(found[2]) * over / under)
             if self._keeps_sizes:
-                self.natives.extend(int(found[place]) for place in (7, 8, 5, 6))
+                self.natives.extend(int(found[place]) for place in (5, 6, 3, 4))
         return True
 
     def end(self) -> None:
@@ -196,7 +205,9 @@ def decode(
             raise VideoError("decode_error", f"{count} frames of {wide}x{high} do not fit in memory")
         same = np.empty((count, high, wide, 3), np.uint8)  # all frames, unless sizes change
         filled = _fill(child, memoryview(same.reshape(-1).data))
-        rest = child.stdout.read(MEMORY_BYTES - filled)
+        rest = bytearray()  # of frames larger than the first
+        while len(rest) < MEMORY_BYTES - filled and (more := child.stdout.read(PIPE_BYTES)):
+            rest += more
         code = child.wait()
         tail = child.stderr_tail
         if child.timed_out:
@@ -233,7 +244,7 @@ def _fill(child: Child, view: memoryview) -> int:
 def _laid_out(
     same: NDArray[np.uint8],
     sizes: list[tuple[int, int]],
-    rest: bytes,
+    rest: bytearray,
     picture: Picture,
     canvas: tuple[int, int] | None,
 ) -> NDArray[np.uint8]:
