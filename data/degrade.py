@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.chosen_frames import time_budget
 from data.errors import ConfigError
 from data.ffmpeg import find_tools, transcode
-from data.frames import time_budget
-from data.probe import probe
+from data.probe import LEAST_ASPECT, MOST_ASPECT, probe
 
 GENTLE = 18
 """CRF of rungs that are not about compression."""
@@ -100,7 +100,7 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
     """
     width, height = max(2, width - width % 2), max(2, height - height % 2)
     whole = {"w": width, "h": height, "flags": "bicubic+accurate_rnd+bitexact"}
-    chain: Chain = [("scale", whole)]
+    chain = _fitted(whole)
     if rung.family == "size":
         chain += [("scale", whole | _scaled(width, height, rung.severity)), ("scale", whole)]
     elif rung.family == "frame rate" and (fps == 0 or fps > rung.severity):
@@ -124,6 +124,23 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
         ]
     chain.append(("setsar", {"sar": 1}))  # scaling to even sizes bends it
     return chain
+
+
+def _fitted(whole: dict[str, Any]) -> Chain:
+    """Filters that bring every frame to this size; one of another shape lies in the middle of black.
+
+    The size is a header's claim, and frames may change theirs. Up to two pixels are evened out by
+    scaling: what is odd becomes even.
+    """
+    aspect = f"if(gt(sar,{LEAST_ASPECT})*lt(sar,{MOST_ASPECT}),sar,1)"
+    wide, high = whole["w"], whole["h"]
+    known = f"st(0,iw*{aspect});st(1,min({wide}/ld(0),{high}/ih))"
+    size = {
+        "w": f"{known};if(lte({wide}-ld(0)*ld(1),2),{wide},max(2,2*round(ld(0)*ld(1)/2)))",
+        "h": f"{known};if(lte({high}-ih*ld(1),2),{high},max(2,2*round(ih*ld(1)/2)))",
+    }
+    page = {"w": wide, "h": high, "x": "(ow-iw)/2", "y": "(oh-ih)/2"}
+    return [("scale", whole | size), ("pad", page)]
 
 
 def _scaled(width: int, height: int, share: float) -> dict[str, int]:
@@ -161,6 +178,7 @@ class Copy:
         transcode(
             self.source,
             self.path,
+            codec=info.codec,
             stream_index=info.stream_index,
             chain=self.chain,
             crf=self.crf,

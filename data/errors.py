@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 FailureClass = Literal[
     "unreadable",
     "no_video_stream",
+    "no_decoder",
     "too_few_frames",
     "decode_error",
     "timeout",
@@ -107,3 +108,16 @@ class VideoError(UnmaskError):
         super().__init__(message)
         self.failure: FailureClass = failure
         self.stderr_tail = stderr_tail
+
+
+class NoDecoderError(VideoError, ToolError):
+    """No ffmpeg here decodes the video: a failure of one video, mended by another ffmpeg.
+
+    Args:
+        message: which codec, and how to get a decoder.
+    """
+
+    exit_code = ToolError.exit_code
+
+    def __init__(self, message: str) -> None:
+        super().__init__("no_decoder", message)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.faces import FaceTrack, crop_faces
-from data.frames import FrameRecipe, Frames, read_frames, read_pixels, whole_picture
+from data.frames import FrameRecipe, Frames, read_frames, read_whole
+from data.picture import whole_picture
 from data.probe import probe
 
 STILL_SIDE = 960
@@ -81,8 +82,8 @@ def read_every_face(
     if finder is None:
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
-    picture = whole_picture(info, recipe.max_side)
-    whole, timestamps = read_pixels(path, info, recipe, picture, threads=threads)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    whole, timestamps = read.pixels, read.timestamps_seconds
     faces: list[Frames] = []
     seen = np.zeros(len(whole), int)
     for track in finder.follow_all(whole, timestamps):
@@ -96,13 +97,13 @@ def read_every_face(
             Frames(
                 pixels=pixels,
                 timestamps_seconds=timestamps[part],
-                boxes=(boxes / picture.scale).astype(np.float32),
+                boxes=(boxes / read.scale).astype(np.float32),
                 face_found=track.found[part],
             )
         )
         seen += track.found
     at = int(seen.argmax())
-    return joined(faces, still_of(whole[at], picture.scale, float(timestamps[at])))
+    return joined(faces, still_of(whole[at], read.scale, float(timestamps[at])))
 
 
 def joined(faces: list[Frames], still: Still | None) -> FacesFrames:

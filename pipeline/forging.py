@@ -12,7 +12,7 @@ from data.reasons import reason_of
 from features.published import write_failures
 from pipeline.commands import command_line
 from pipeline.config import Params
-from pipeline.jobs import DIGESTS, failure_row
+from pipeline.jobs import DIGESTS, failure_row, refuse_without_decoder
 from pipeline.machine import cores
 
 
@@ -24,6 +24,7 @@ def forge_videos(
     Raises:
         InputError: no real video, or the folder holds anything else.
         TooManyFailuresError: more failed than forge.max_failures allows; the rest is kept.
+        ToolError: there is no decoder for any of the videos.
     """
     if os.path.realpath(out) == os.path.realpath(reals.parent if reals.is_file() else reals):
         raise InputError(f"{out} holds the real videos; write the forgeries to another folder")
@@ -54,6 +55,8 @@ def forge_videos(
     if len(summary.failures) > 10:
         print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
     failed = len(summary.failures)
+    if failed == summary.sources:
+        refuse_without_decoder([(error.failure, str(error)) for _, error in summary.failures])
     if failed > params.forge.max_failures * summary.sources or not summary.pairs:
         raise TooManyFailuresError(
             f"{failed} of {summary.sources} videos failed, more than forge.max_failures "

@@ -9,6 +9,7 @@ from pathlib import Path
 from data.digests import DigestCache
 from data.errors import (
     InputError,
+    ToolError,
     VideoError,
 )
 from data.layouts.listing import is_video, walk
@@ -112,3 +113,16 @@ def failure_row(path: str, error: VideoError) -> Failure:
     return Failure(
         path=path, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
     )
+
+
+def refuse_without_decoder(failures: Sequence[tuple[str | None, str | None]]) -> None:
+    """Tells a run that lacks a decoder for every single video from one of bad videos.
+
+    Args:
+        failures: class and message of each video, None where it has no failure.
+
+    Raises:
+        ToolError: each of them wants a decoder that is missing.
+    """
+    if failures and all(kind == "no_decoder" for kind, _ in failures):
+        raise ToolError(f"none of the videos can be decoded: {failures[0][1]}")

@@ -12,7 +12,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     told = {"ffmpeg": find_tools().version}
-    for name in ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow"):
+    for name in ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow", "imageio-ffmpeg"):
         try:
             told[name] = version(name)
         except PackageNotFoundError:  # run from a checkout

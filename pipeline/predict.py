@@ -30,7 +30,7 @@ from models.encoder import make_encoder
 from models.evidence import INTERVAL_LEVEL, Evidence, weigh
 from pipeline.commands import command_line
 from pipeline.extraction import bundle_recipe, warn
-from pipeline.jobs import make_jobs, named_videos
+from pipeline.jobs import make_jobs, named_videos, refuse_without_decoder
 from pipeline.leakage import marks_of
 from pipeline.machine import cores
 from pipeline.provenance import provenance_of
@@ -167,6 +167,7 @@ def predict_videos(
         InputError: a path is missing.
         ConfigError: one page is asked for, and there are several videos.
         OutputError: a page cannot be written.
+        ToolError: there is no decoder for any of the videos; their lines are printed.
     """
     missing = [path for path in videos if not path.exists()]
     if missing:
@@ -203,6 +204,7 @@ def predict_videos(
             elif pages is not None:
                 lines.append("  no page: there is no verdict to show")
         print("\n".join(plain(line) for line in lines))
+    refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     return sum(one.verdict is None for one in verdicts)
 
 

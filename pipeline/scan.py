@@ -29,7 +29,7 @@ from models.bundle import Bundle
 from models.identity import file_sha256
 from pipeline.commands import command_line
 from pipeline.extraction import warn
-from pipeline.jobs import named_videos
+from pipeline.jobs import named_videos, refuse_without_decoder
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
 from pipeline.provenance import Provenance, provenance_of
@@ -74,6 +74,7 @@ def scan_folder(
         InputError: no folder, or no video in it.
         OutputError: `out` holds something else, or cannot be written.
         LockedError: another process writes to `out` or to the store.
+        ToolError: there is no decoder for any of the videos; all is written.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
@@ -129,6 +130,8 @@ def scan_folder(
         write_tables(out, scan)
         write_page(opened, out, scan, what)
     tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
+    if len(scan.failures) == len(videos):
+        refuse_without_decoder([(row.failure, row.message) for row in scan.failures])
     return len(scan.failures)
 
 

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from data.atomic_files import as_json, check_out_folder, check_output, write_text
+from data.atomic_files import as_json, write_text
 from data.errors import LockedError, OutputError
 from data.folders import read_json
+from data.output_paths import check_out_folder, check_output
 from data.pixels_version import PIXELS_VERSION
 from data.reading import BAD_FACTS, open_file, unreadable
 from data.system_errors import writing

@@ -13,8 +13,9 @@ from data.atomic_files import atomic_file
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
 from data.forge.plan import Forgery, Item
-from data.frames import FrameRecipe, read_pixels, whole_picture
+from data.frames import FrameRecipe, read_pixels
 from data.output_paths import follow
+from data.picture import whole_picture
 from data.probe import probe
 
 PAIRS = 24

@@ -25,7 +25,8 @@ from data.face_landmarks import MESH, OVAL, LandmarkFinder
 from data.faces import FaceFinder
 from data.forgery.motion import CONTROL, face_sizes, normalised
 from data.forgery.shape import draw_mask, window_around
-from data.frames import SCALE_FLAGS, FrameRecipe, Picture, read_pixels
+from data.frames import FrameRecipe, read_pixels
+from data.picture import even_picture
 from data.probe import VideoInfo, probe
 from data.reading import BAD_FACTS, open_file
 
@@ -110,8 +111,8 @@ def read_clip(
         VideoError: with the class of the failure.
     """
     info = probe(path)
-    scale = min(1.0, max_side / max(info.width, info.height))
-    width, height = (max(2, round(side * scale / 2) * 2) for side in (info.width, info.height))
+    picture = even_picture(info, max_side)
+    width, height = picture.delivered(info.width, info.height)  # as the header says: for memory
     fps = info.fps if 1 <= info.fps <= 240 else 25.0
     count = int(min(max(FEWEST_FRAMES, seconds * fps), CLIP_BYTES // (width * height * 3), 4096))
     recipe = FrameRecipe(
@@ -121,12 +122,6 @@ def read_clip(
         crop="full",
         size=32,
         minimum_frames=min(FEWEST_FRAMES, count),
-    )
-    picture = Picture(
-        chain=[("scale", {"w": width, "h": height, "flags": SCALE_FLAGS})],
-        width=width,
-        height=height,
-        scale=scale,
     )
     pixels, times = read_pixels(path, info, recipe, picture)
     return pixels, times, info

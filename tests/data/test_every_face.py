@@ -9,7 +9,7 @@ import pytest
 
 from data.every_face import read_every_face
 from data.faces import FaceFinder, FaceTrack, fits, jumps
-from data.frames import FrameRecipe, read_frames
+from data.frames import FrameRecipe, WholeFrames, read_frames
 from data.probe import VideoInfo
 
 
@@ -105,13 +105,17 @@ def test_a_face_with_too_few_frames_for_the_head_is_left_out(monkeypatch):
         bit_rate=0, size_bytes=1,
     )  # fmt: skip
     monkeypatch.setattr("data.every_face.probe", lambda path: told)
-    monkeypatch.setattr("data.every_face.read_pixels", lambda *_, **__: frames(49))
+    pixels, times = frames(49)
+    read = WholeFrames(
+        pixels=pixels, timestamps_seconds=times, scale=1.0, boxes=np.zeros((49, 4), np.float32)
+    )
+    monkeypatch.setattr("data.every_face.read_whole", lambda *_, **__: read)
     late = {n: [face(200, 80), *([face(20, 30)] if n >= 36 else [])] for n in range(49)}
-    read = read_every_face("no file", size, finder=Staged(late))
-    assert [len(one.pixels) for one in read.faces] == [49, 13]
-    assert len(read.pixels) == 49 + 13
-    assert read.still is not None
-    assert read.still.timestamp_seconds >= 36 / 5  # where both are seen
+    found = read_every_face("no file", size, finder=Staged(late))
+    assert [len(one.pixels) for one in found.faces] == [49, 13]
+    assert len(found.pixels) == 49 + 13
+    assert found.still is not None
+    assert found.still.timestamp_seconds >= 36 / 5  # where both are seen
     fewer = replace(size, minimum_frames=14)
     assert len(read_every_face("no file", fewer, finder=Staged(late)).faces) == 1
 

@@ -13,9 +13,12 @@ import pytest
 from PIL import Image
 
 from data import ffmpeg
+from data.decoding import decode
 from data.errors import ToolError, VideoError
-from data.ffmpeg import Child, decode, encode, find_tools
-from data.probe import probe, read_packets
+from data.ffmpeg import Child, encode, find_tools
+from data.packets import read_packets
+from data.picture import Picture, whole_picture
+from data.probe import probe
 from tests.data.conftest import FPS, counting, make
 
 
@@ -179,18 +182,14 @@ def test_packets_are_in_order_of_showing(zoo):
 
 
 def test_decode_gives_the_frames_asked_for(zoo):
-    pixels, times, _ = decode(
-        zoo / "counting.mp4",
-        stream_index=0,
-        choice="eq(n,7)+between(n,30,31)",
-        count=3,
-        width=80,
-        height=60,
-        chain=[("scale", {"w": 80, "h": 60})],
-        timeout_seconds=30,
-    )
+    path = zoo / "counting.mp4"
+    info = probe(path)
+    read = decode(path, info, choice="eq(n,7)+between(n,30,31)", count=3,
+                  picture=whole_picture(info, 80), timeout_seconds=30)  # fmt: skip
+    pixels = read.pixels
     assert pixels.shape == (3, 60, 80, 3)
-    np.testing.assert_array_equal(times, [7 / 25, 30 / 25, 31 / 25])
+    np.testing.assert_array_equal(read.timestamps_seconds, [7 / 25, 30 / 25, 31 / 25])
+    np.testing.assert_array_equal(read.shown, [(160, 120)] * 3)
     levels = pixels.mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, [4 * n + 8 for n in (7, 30, 31)], atol=2)
 
@@ -198,14 +197,7 @@ def test_decode_gives_the_frames_asked_for(zoo):
 def test_time_stays_exact_after_hours(tmp_path):
     source = ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25:duration=1", "-c:v", "libx264")
     path = make(tmp_path / "late.mkv", *source, "-output_ts_offset", "7200.04")
-    _, times, _ = decode(
-        path,
-        stream_index=0,
-        choice="1",
-        count=25,
-        width=2,
-        height=2,
-        chain=[("scale", {"w": 2, "h": 2})],
-        timeout_seconds=30,
+    read = decode(
+        path, probe(path), choice="1", count=25, picture=Picture(fixed=2), timeout_seconds=30
     )
-    np.testing.assert_allclose(times, 7200.04 + np.arange(25) / 25, atol=1e-9)
+    np.testing.assert_allclose(read.timestamps_seconds, 7200.04 + np.arange(25) / 25, atol=1e-9)

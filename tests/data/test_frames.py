@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data import frames as frames_module
+from data import chosen_frames
 from data.errors import ConfigError, VideoError
 from data.faces import FaceFinder
 from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
-from data.probe import probe, read_packets
+from data.packets import read_packets
+from data.probe import probe
 from data.sampling import choose_clips, choose_uniform, runs_of
 
 FULL = FrameRecipe(crop="full", count=8, size=64)
@@ -159,17 +160,17 @@ def test_entering_a_long_video_gives_the_same_frames(zoo, monkeypatch):
     picture = whole_picture(info, 1280)
     recipe = FrameRecipe(count=6, minimum_frames=6)
     calls = []
-    real_decode = frames_module.decode
+    real_decode = chosen_frames.decode
 
     def counted(*arguments, **settings):
         calls.append(settings.get("seek_seconds"))
         return real_decode(*arguments, **settings)
 
-    monkeypatch.setattr(frames_module, "decode", counted)
-    monkeypatch.setattr(frames_module, "SEEK_GAIN", 0.0)
+    monkeypatch.setattr(chosen_frames, "decode", counted)
+    monkeypatch.setattr(chosen_frames, "SEEK_GAIN", 0.0)
     through = read_pixels(path, info, recipe, picture)
     assert calls == [None]
-    monkeypatch.setattr(frames_module, "SEEK_GAIN", 100.0)
+    monkeypatch.setattr(chosen_frames, "SEEK_GAIN", 100.0)
     entered = read_pixels(path, info, recipe, picture)
     assert len(calls) == 1 + 6
     np.testing.assert_array_equal(entered[0], through[0])
