@@ -2,8 +2,8 @@
 
 Chunk by chunk: digest, embed what the store does not hold, score, note in the journal. The store
 keeps a finished video at once and the journal a finished chunk, so that nothing is embedded twice;
-memory holds one chunk and some hundred bytes for each video. Shards are cut by size and digests are
-added to their file, so that what is written grows as the videos do.
+memory holds one chunk and about two kilobytes for each video. Shards are cut by size and digests
+are added to their file, so that what is written grows as the videos do.
 """
 
 from __future__ import annotations
