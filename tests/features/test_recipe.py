@@ -19,6 +19,7 @@ from tests.features.conftest import make_recipe
         {"face_detector": "1f" * 32},
         {"backbone_digest": "cd" * 32},
         {"dtype": "float32"},
+        {"pixels_version": 2},
     ],
 )
 def test_what_changes_features_changes_the_key(changes: dict[str, Any]) -> None:
@@ -56,6 +57,12 @@ def test_round_trip() -> None:
 def test_no_recipe_is_an_error_of_the_store(facts: Any) -> None:
     with pytest.raises(StoreError, match="not a recipe"):
         Recipe.from_json(facts)
+
+
+@pytest.mark.parametrize("version", [0, -1, True, "2", 1.5, None])
+def test_a_version_of_pixels_is_a_number_from_1_on(version: Any) -> None:
+    with pytest.raises(StoreError, match="pixels_version must be 1 or more"):
+        Recipe.from_json(make_recipe().to_json() | {"pixels_version": version})
 
 
 def test_an_unknown_dtype_is_an_error_of_the_settings() -> None:
