@@ -27,14 +27,12 @@ from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.folders import read_json, replace_folder, write_json
-from data.frames import RETIRED
-from data.pixels_version import PIXELS_VERSION
-from features.recipe import pixels_version_of
 from models.backbone import Backbone, load_backbone, save_backbone
 from models.calibration import Calibration
 from models.controls import Linear
 from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
 from models.quiet import keras
+from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.settings import HeadConfig
 from models.train import Trained, score
 from models.training_history import write_history
@@ -45,9 +43,6 @@ if TYPE_CHECKING:
 FORMAT = "unmask-bundle"
 VERSION = 2
 """2 has calibrations, on whose scale the thresholds are, and controls; 1 is still read."""
-PASSED_OVER = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
-"""Of two recipes that are compared: a backbone may have been renamed, its digest says what it is;
-versions of pixels are compared by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,25 +214,11 @@ class Bundle:
 
     @property
     def pixels_note(self) -> str:
-        """What `predict` and its like must say where this unmask reads pixels in another way."""
-        trained = pixels_version_of(self.recipe)
-        if trained == PIXELS_VERSION:
-            return ""
-        remedy = (
-            "extract again and train it anew"
-            if trained < PIXELS_VERSION
-            else "use the unmask that trained it"
-        )
-        return (
-            f"the bundle was trained on pixels version {trained}, this unmask reads version "
-            f"{PIXELS_VERSION}; its scores may not be those that were measured: {remedy}"
-        )
+        """What must be said where this unmask reads pixels in another way than in training."""
+        return pixels_note(self.recipe)
 
     def check_recipe(self, recipe: Mapping[str, Any]) -> str:
-        """Refuses features of another backbone or of other frames, naming both.
-
-        Features of a later pixels version are what `predict` makes now, so a bundle may be measured
-        on them; those of an earlier one are what it never sees again.
+        """Refuses features that are not for this bundle; see `models.recipe_check`.
 
         Args:
             recipe: plain JSON of the features' recipe.
@@ -246,40 +227,9 @@ class Bundle:
             What to say of their pixels' version; nothing where it is the bundle's.
 
         Raises:
-            MismatchError: it is not the bundle's.
+            MismatchError: they are of another backbone, of other frames, or of earlier pixels.
         """
-        remedy = "extract the videos with `unmask extract --bundle BUNDLE`, or train a new bundle"
-        ours, theirs = _backbone_words(self.recipe), _backbone_words(recipe)
-        if self.recipe["backbone_digest"] != recipe.get("backbone_digest"):
-            raise MismatchError(
-                f"the bundle was trained on features of {ours}, these are of {theirs}; {remedy}"
-            )
-        mine, other = _flat(self.recipe), _flat(recipe)
-        differ = sorted(
-            key
-            for key in mine.keys() | other.keys()
-            if mine.get(key) != other.get(key) and key not in PASSED_OVER
-        )
-        if differ:
-            told = ", ".join(
-                f"{key} (bundle {mine.get(key)}, features {other.get(key)})" for key in differ
-            )
-            raise MismatchError(
-                f"the bundle and the features come from different recipes: {told}; {remedy}"
-            )
-        trained, made = pixels_version_of(self.recipe), pixels_version_of(recipe)
-        if made < trained:
-            remedy = "extract again" if trained <= PIXELS_VERSION else "use a later unmask"
-            raise MismatchError(
-                f"the bundle was trained on pixels version {trained}, these features are of the "
-                f"earlier version {made}; {remedy}"
-            )
-        if made == trained:
-            return ""
-        return (
-            f"the bundle was trained on pixels version {trained}, these features are of version "
-            f"{made}, as a video that is given to `unmask predict` has now; train it anew"
-        )
+        return check_recipes(self.recipe, recipe)
 
     def load_backbone(self) -> Backbone:
         """The backbone that makes the features which this bundle reads.
@@ -296,27 +246,10 @@ class Bundle:
             raise StoreError(f"the backbone of this bundle is missing: {error}") from error
         if found.digest != self.recipe["backbone_digest"]:
             raise MismatchError(
-                f"the bundle was trained on features of {_backbone_words(self.recipe)}, but "
+                f"the bundle was trained on features of {backbone_words(self.recipe)}, but "
                 f"{self.backbone} holds {found.name} ({found.digest[:12]}); train the bundle anew"
             )
         return found
-
-
-def _backbone_words(recipe: Mapping[str, Any]) -> str:
-    """A backbone's name and the start of its digest."""
-    digest = str(recipe.get("backbone_digest"))
-    return f"{recipe.get('backbone')} ({digest[:12]})"
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:

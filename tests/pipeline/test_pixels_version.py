@@ -25,7 +25,7 @@ from tests.pipeline.conftest import SMALL
 
 OTHERS = (
     "pipeline.extraction", "pipeline.crops", "pipeline.stages", "pipeline.scan",
-    "pipeline.scan_journal", "models.bundle",
+    "pipeline.scan_journal", "models.recipe_check",
 )  # fmt: skip
 """Where the version is looked up."""
 

@@ -1,0 +1,103 @@
+"""Whether features are those that a bundle reads, and what must be said where pixels differ.
+
+Two recipes are compared as plain JSON, as bundles and folders of features hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from data.errors import MismatchError
+from data.frames import RETIRED
+from data.pixels_version import PIXELS_VERSION
+from features.recipe import pixels_version_of
+
+PASSED_OVER = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
+"""A backbone may have been renamed, its digest says what it is; versions of pixels are compared by
+themselves."""
+
+
+def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str:
+    """Refuses features of another backbone or of other frames, naming both.
+
+    Features of a later pixels version are what `predict` makes now, so a bundle may be measured on
+    them; those of an earlier one are what it never sees again.
+
+    Args:
+        bundle: recipe of the features that it was trained on.
+        features: their recipe.
+
+    Returns:
+        What to say of their pixels' version; nothing where it is the bundle's.
+
+    Raises:
+        MismatchError: they are not for this bundle.
+    """
+    remedy = "extract the videos with `unmask extract --bundle BUNDLE`, or train a new bundle"
+    if bundle["backbone_digest"] != features.get("backbone_digest"):
+        raise MismatchError(
+            f"the bundle was trained on features of {backbone_words(bundle)}, these are of "
+            f"{backbone_words(features)}; {remedy}"
+        )
+    mine, other = _flat(bundle), _flat(features)
+    differ = sorted(
+        key
+        for key in mine.keys() | other.keys()
+        if mine.get(key) != other.get(key) and key not in PASSED_OVER
+    )
+    if differ:
+        told = ", ".join(
+            f"{key} (bundle {mine.get(key)}, features {other.get(key)})" for key in differ
+        )
+        raise MismatchError(
+            f"the bundle and the features come from different recipes: {told}; {remedy}"
+        )
+    trained, made = pixels_version_of(bundle), pixels_version_of(features)
+    if made < trained:
+        remedy = "extract again" if trained <= PIXELS_VERSION else "use a later unmask"
+        raise MismatchError(
+            f"the bundle was trained on pixels version {trained}, these features are of the "
+            f"earlier version {made}; {remedy}"
+        )
+    if made == trained:
+        return ""
+    return (
+        f"the bundle was trained on pixels version {trained}, these features are of version "
+        f"{made}, as a video that is given to `unmask predict` has now; train it anew"
+    )
+
+
+def pixels_note(bundle: Mapping[str, Any]) -> str:
+    """What `predict` and its like must say where this unmask reads pixels in another way.
+
+    Args:
+        bundle: recipe of the features that it was trained on.
+    """
+    trained = pixels_version_of(bundle)
+    if trained == PIXELS_VERSION:
+        return ""
+    remedy = "extract again and train it anew"
+    if trained > PIXELS_VERSION:
+        remedy = "use the unmask that trained it"
+    return (
+        f"the bundle was trained on pixels version {trained}, this unmask reads version "
+        f"{PIXELS_VERSION}; its scores may not be those that were measured: {remedy}"
+    )
+
+
+def backbone_words(recipe: Mapping[str, Any]) -> str:
+    """A backbone's name and the start of its digest."""
+    digest = str(recipe.get("backbone_digest"))
+    return f"{recipe.get('backbone')} ({digest[:12]})"
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
