@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from data.errors import StoreError
 from data.pixels_version import PIXELS_VERSION
 from features.adopt import adopt_published
 from features.compare import compare
 from features.job import Job
-from features.layout import sealed_in
+from features.layout import INDEX, sealed_in
 from features.outdated import count_outdated, tell_outdated
-from features.published import Features, verify
+from features.published import Features, read_index, verify, write_index
 from features.recipe import Recipe, sequence_key
 from features.sequences import load_sequences
 from features.store import FeatureStore
@@ -49,6 +51,16 @@ def test_an_old_folder_opens_with_its_forgeries() -> None:
     assert (len(loaded), loaded.missing, loaded.viewless) == (2, (), 0)
 
 
+def test_a_damaged_table_of_forgeries_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "features"
+    shutil.copytree(ARCHIVE, out)
+    facts = read_index(out) | {"stand_for": ["no table"]}
+    (out / INDEX).unlink()
+    write_index(out, facts)
+    with pytest.raises(StoreError, match="damaged"):
+        Features(out)
+
+
 def test_old_and_new_features_of_one_video_lie_apart(tmp_path: Path) -> None:
     root = tmp_path / "store"
     old = publish_to(tmp_path / "old", fill_store(root, OLD, NAMES), OLD)
@@ -69,7 +81,8 @@ def test_older_features_are_counted_until_they_are_made_anew(tmp_path: Path) -> 
     fill_store(tmp_path, OLD, NAMES)
     with FeatureStore(tmp_path, NEW, versions={}) as store:
         assert count_outdated(jobs, store) == 3
-        store.begin([make_sequence("a", NEW).key])
+        store.begin()
+        store.want([make_sequence("a", NEW).key])
         store.stage(make_sequence("a", NEW))
         assert count_outdated(jobs, store) == 2
         store.finish()

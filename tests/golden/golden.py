@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.faces import FaceFinder
-from data.frames import FrameRecipe, read_frames
+from data.frames import FrameRecipe, Frames, read_frames
 from data.pixels_version import PIXELS_VERSION
 
 FOLDER = Path(__file__).parent
@@ -32,6 +32,8 @@ CASES: dict[str, tuple[str, FrameRecipe]] = {
 }
 """Name -> video and how it is read; `long.mkv` is entered at its chosen frames."""
 BACKBONES = ("resnet50-thin", "resnet50-random")
+DRAWN = "8b" * 32
+"""A digest for which every augmentation is drawn."""
 EMBEDDED = "uniform"
 """Whose recorded crops are embedded: drift of crops does not hide drift of the backbone."""
 
@@ -86,6 +88,16 @@ def make_embeddings(crops: NDArray[np.uint8]) -> Golden:
     }
 
 
+def make_view(golden: Golden) -> Golden:
+    """One augmented view of the recorded crops, under the augmentation's own version."""
+    from models.views import VERSION, augment
+
+    names = {"pixels": "crops", "boxes": "boxes", "timestamps_seconds": "seconds"}
+    recorded = {one: golden[f"{EMBEDDED} {what}"] for one, what in names.items()}
+    frames = Frames(**recorded, face_found=np.ones(len(recorded["pixels"]), bool))
+    return {f"view of augmentation {VERSION} crops": augment(frames, DRAWN, 1).pixels}
+
+
 def differences(made: Golden, golden: Golden) -> list[str]:
     """What differs by more than processors do, one line each.
 
@@ -95,7 +107,10 @@ def differences(made: Golden, golden: Golden) -> list[str]:
     """
     found = []
     for name, one in made.items():
-        other = golden[name]
+        other = golden.get(name)
+        if other is None:
+            found.append(f"{name}: not recorded")
+            continue
         if one.shape != other.shape:
             found.append(f"{name}: shape {one.shape}, recorded {other.shape}")
             continue

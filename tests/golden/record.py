@@ -12,8 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from data.pixels_version import PIXELS_VERSION
-from tests.golden.golden import EMBEDDED, differences, load_golden, make_crops, make_embeddings
-from tests.golden.golden import path_of as golden_path
+from tests.golden.golden import (
+    EMBEDDED,
+    differences,
+    load_golden,
+    make_crops,
+    make_embeddings,
+    make_view,
+    path_of,
+)
 
 
 def record(path: Path, *, replace: bool) -> int:
@@ -27,7 +34,7 @@ def record(path: Path, *, replace: bool) -> int:
         )
         return 2
     crops = make_crops()
-    made = crops | make_embeddings(crops[f"{EMBEDDED} crops"])
+    made = crops | make_embeddings(crops[f"{EMBEDDED} crops"]) | make_view(crops)
     if path.exists():
         told = differences(made, load_golden())
         print("\n".join(told) or "as recorded, to within what is borne")
@@ -38,4 +45,4 @@ def record(path: Path, *, replace: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(record(golden_path(), replace="--replace" in sys.argv[1:]))
+    sys.exit(record(path_of(), replace="--replace" in sys.argv[1:]))

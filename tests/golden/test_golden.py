@@ -23,6 +23,7 @@ from tests.golden.golden import (
     load_golden,
     make_crops,
     make_embeddings,
+    make_view,
     path_of,
 )
 from tests.golden.record import record
@@ -51,6 +52,24 @@ def test_embeddings_are_as_recorded() -> None:
     golden = load_golden()
     made = make_embeddings(golden[f"{EMBEDDED} crops"])
     assert differences(made, golden) == [], REMEDY
+
+
+def test_an_augmented_view_is_as_recorded() -> None:
+    golden = load_golden()
+    assert differences(make_view(golden), golden) == [], (
+        "raise VERSION in models/views.py, then python -m tests.golden.record --replace"
+    )
+
+
+def test_another_augmentation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import views
+
+    golden = load_golden()
+    monkeypatch.setattr(views, "STRENGTH", replace(views.STRENGTH, noise=views.STRENGTH.noise + 4))
+    assert differences(make_view(golden), golden) != []
+    monkeypatch.setattr(views, "VERSION", views.VERSION + 1)
+    (line,) = differences(make_view(golden), golden)
+    assert line.endswith("not recorded")
 
 
 class Off(FaceFinder):
