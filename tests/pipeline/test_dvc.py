@@ -42,6 +42,8 @@ class Project:
             shutil.copy(ROOT / name, folder / name)
         self.set(SMALL)
         self.call("git", "init", "--quiet")
+        self.call("git", "config", "user.name", "test")
+        self.call("git", "config", "user.email", "test@example.org")
         self.commit()
 
     def set(self, changes: dict[str, dict[str, object]]) -> None:
@@ -55,8 +57,7 @@ class Project:
     def commit(self) -> None:
         """Commits all that git does not ignore."""
         self.call("git", "add", "--all")
-        who = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-        self.call("git", *who, "commit", "--quiet", "--message", "a state")
+        self.call("git", "commit", "--quiet", "--message", "a state")
 
     def call(self, *command: str, active: bool = False) -> str:
         """Runs a program in a clean shell; returns what it printed.
