@@ -123,6 +123,24 @@ def test_the_backbones_people_count_too():
     assert "unknown" in provenance_of(others).line
 
 
+def test_a_backbone_carries_what_every_fine_tuning_learnt_from():
+    from models.finetune import _training
+
+    videos = people(range(3), origin="filmed")
+    read = SimpleNamespace(sha256s=[one.sha256 for one in videos[:4]])  # one person's failed
+    base = SimpleNamespace(provenance={})
+
+    def summarize(some):
+        return TrainingSummary.of(some).to_json()
+
+    (now,) = _training(base, {"train": (videos, read)}, summarize)
+    assert TrainingSummary.from_json(now["train"]).origins == {"filmed": 2}
+    tuned = SimpleNamespace(provenance={"trained_on": {}, "training": [now]})
+    assert _training(tuned, {"train": (videos, read)}, summarize) == [now, now]
+    earlier = SimpleNamespace(provenance={"trained_on": {}})
+    assert _training(earlier, {"train": (videos, read)}, None) == [None, None]
+
+
 def test_a_bundle_of_an_earlier_version_says_so():
     found = provenance_of(bundle_of(people(range(4)), training={}))
     assert not found.rendered_alone
