@@ -80,6 +80,8 @@ def check_folder_writable(folder: Path, *, what: object) -> None:
     with writing(what):
         while not folder.exists() and folder != folder.parent:
             folder = folder.parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write {what}: {folder} is no folder; choose another place")
         with tempfile.TemporaryFile(dir=folder):
             pass
 
@@ -133,7 +135,7 @@ def _kind_of(path: Path, target: Path) -> str:
     with writing(path):
         try:
             mode = os.stat(target).st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ""
     if stat.S_ISREG(mode):
         return "a file"

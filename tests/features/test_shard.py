@@ -254,8 +254,9 @@ for limit in (0, 600, 3000, 20_000, 48_000):
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
-    told = f"cannot write {tmp_path}: File too large; free some space and run again"
+    told = f"cannot write {tmp_path}: File too large; "
     assert [line.startswith(told) for line in done.stdout.splitlines()] == [True] * 5
+    assert done.stdout.count("; finished videos are kept") == 5
     assert list(tmp_path.iterdir()) == []
 
 
