@@ -82,9 +82,7 @@ def read_every_face(
     if finder is None:
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
-    read = read_whole(
-        path, info, recipe, whole_picture(info, recipe.max_side), threads=threads
-    )
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
     whole, timestamps = read.pixels, read.timestamps_seconds
     faces: list[Frames] = []
     seen = np.zeros(len(whole), int)

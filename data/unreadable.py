@@ -13,7 +13,10 @@ REASON_CHARACTERS = 160
 HEAD_BYTES = 1024
 LOOKS = (
     (rb"\s*<(?:!doctype\s+html|html|head)", "a web page; download the video again"),
-    (rb"#EXTM3U|ffconcat|(?:<\?xml[^>]*>\s*)?<MPD|\[playlist\]", "a playlist; give the video itself"),
+    (
+        rb"#EXTM3U|ffconcat|(?:<\?xml[^>]*>\s*)?<MPD|\[playlist\]",
+        "a playlist; give the video itself",
+    ),
     (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "an archive; unpack it"),
     (rb"version https://git-lfs", "a pointer of Git LFS; fetch the file with git lfs pull"),
     (rb"%PDF-", "a PDF document"),
@@ -46,7 +49,7 @@ def reason(tail: str) -> str:
     for line in tail.splitlines():
         said = re.sub(r"\[[^\]]*\] ?", "", line).strip()
         said = re.sub(r"^file:.*: (?=[A-Z])", "", said)
-        if said and "misdetection possible" not in said:
+        if said and not said.startswith("file:") and "misdetection possible" not in said:
             lines.append(said)
     telling = [line for line in lines if not line.endswith(GENERIC)]
     return plain((telling or lines or [""])[-1])[:REASON_CHARACTERS]

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from data.errors import VideoError
 from data.faces import FaceFinder, crop_faces
 from data.forge.plan import Forgery, Item
-from data.frames import FrameRecipe, read_pixels, whole_picture
+from data.frames import FrameRecipe, read_pixels
+from data.picture import whole_picture
 from data.probe import probe
 
 PAIRS = 24

@@ -36,7 +36,9 @@ def add_to_sample_entry(source: Path, target: Path, kind: bytes, body: bytes) ->
     return target
 
 
-def clean_aperture(width: int, height: int, right: int = 0, down: int = 0, *, under: int = 1) -> bytes:
+def clean_aperture(
+    width: int, height: int, right: int = 0, down: int = 0, *, under: int = 1
+) -> bytes:
     """The body of a `clap` box: size, and how far its middle lies from the picture's."""
     return struct.pack(">IIIIiIiI", width & 0xFFFFFFFF, under, height & 0xFFFFFFFF, under,
                        right, under, down, under)  # fmt: skip

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from data import ffmpeg
-from data.errors import ToolError, VideoError
 from data.decoding import decode
+from data.errors import ToolError, VideoError
 from data.ffmpeg import Child, encode, find_tools
 from data.packets import read_packets
 from data.picture import Picture, whole_picture

@@ -137,8 +137,8 @@ def test_matroska_crops_too(upright, tmp_path):
     crop = b"\x54\xcc\x81\x50\x54\xdd\x81\x28"
     room = end - (at + 7)
     assert room >= len(crop) + 2
-    data[at + 7 : end] = crop + b"\xec" + bytes([0x80 | (room - len(crop) - 2)]) + bytes(
-        room - len(crop) - 2
+    data[at + 7 : end] = (
+        crop + b"\xec" + bytes([0x80 | (room - len(crop) - 2)]) + bytes(room - len(crop) - 2)
     )
     path.write_bytes(data)
     seen = read(path).pixels
@@ -271,7 +271,12 @@ def test_a_frame_that_is_bent_is_refused(upright):
 
 def test_sizes_are_those_of_before():
     """The arithmetic that gave every size so far, for pictures that a header tells right."""
-    for width, height, aspect in ((161, 121, 1.0), (720, 480, 8 / 9), (2560, 1081, 1.0), (3, 900, 0)):
+    for width, height, aspect in (
+        (161, 121, 1.0),
+        (720, 480, 8 / 9),
+        (2560, 1081, 1.0),
+        (3, 900, 0),
+    ):
         for side in (224, 1280):
             shown_width = max(1, round(width * aspect)) if aspect else width
             whole = Picture(longest=side)

@@ -30,8 +30,8 @@ def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     x264 = ("-c:v", "libx264", "-preset", "veryfast")
     for turn in ("1", "2"):  # the encoder hides frames only if it knows what comes
-        make(folder / "hidden.webm", *SOURCE, "-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1",
-             "-lag-in-frames", "6", "-arnr-maxframes", "3", "-g", "300", "-cpu-used", "0",
+        make(folder / "hidden.webm", *SOURCE, "-c:v", "libvpx", "-b:v", "300k",
+             "-auto-alt-ref", "1", "-lag-in-frames", "6", "-arnr-maxframes", "3", "-g", "300", "-cpu-used", "0",
              "-deadline", "good", "-pass", turn, "-passlogfile", str(folder / "pass"))  # fmt: skip
     make(folder / "hidden.ivf", "-i", str(folder / "hidden.webm"), "-c", "copy")
     make(folder / "hidden.mkv", "-i", str(folder / "hidden.webm"), "-c", "copy")
@@ -44,7 +44,9 @@ def whole(tmp_path_factory) -> Path:
     make(folder / "fragments.mp4", "-i", str(base), "-c", "copy", *LONG_LAST, "-movflags",
          "+frag_keyframe+empty_moov")  # fmt: skip
     # The first picture lasts two seconds.
-    make(folder / "first.mp4", *SOURCE, "-vf", "setpts=PTS+gt(N\\,0)*2/TB", "-fps_mode", "vfr", *x264)
+    make(
+        folder / "first.mp4", *SOURCE, "-vf", "setpts=PTS+gt(N\\,0)*2/TB", "-fps_mode", "vfr", *x264
+    )
     # AVI writes nothing for pictures that do not change.
     make(folder / "gaps.avi", *SOURCE, "-vf", "select='lt(n,10)+gt(n,60)'", "-fps_mode", "vfr",
          "-c:v", "mpeg4")  # fmt: skip
@@ -156,7 +158,10 @@ def test_a_clock_never_goes_back():
 
 def test_frames_that_cannot_be_told_apart_are_counted():
     assert windows(np.array([0.0, 0.04, 0.04]), np.array([1])) is None
-    assert windows(np.array([0.0, 1.0, 2.0]), np.array([0, 1])) == "between(t,-1.000000000,1.500000000)"
+    assert (
+        windows(np.array([0.0, 1.0, 2.0]), np.array([0, 1]))
+        == "between(t,-1.000000000,1.500000000)"
+    )
 
 
 class Lines:
@@ -176,7 +181,9 @@ class Lines:
 @pytest.mark.parametrize("watched", [True, False])
 def test_what_a_child_says_is_not_kept(watched):
     """A hundred megabytes on stderr, as of a film of hours: 277 bytes a frame were kept."""
-    program = "import sys\nfor _ in range(100): sys.stderr.write(('[error] ' + 'x' * 268 + '\\n') * 3800)"
+    program = (
+        "import sys\nfor _ in range(100): sys.stderr.write(('[error] ' + 'x' * 268 + '\\n') * 3800)"
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     watch = Lines() if watched else None
     with Child([sys.executable, "-c", program], timeout_seconds=60, watch=watch) as child:
@@ -188,7 +195,7 @@ def test_what_a_child_says_is_not_kept(watched):
 
 def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
     """Measured in a process of its own: 40,000 frames, whose lines are 20 MB."""
-    path = make(tmp_path / "long.mkv", "-f", "lavfi", "-i", "color=size=16x16:rate=1000:duration=40",
+    path = make(tmp_path / "long.mkv", "-f", "lavfi", "-i", "color=size=16x16:rate=1000:d=40",
                 "-c:v", "mpeg4", "-g", "1000")  # fmt: skip
     program = (
         "import resource, sys\nfrom pathlib import Path\n"
@@ -200,8 +207,8 @@ def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
         "print(len(found.timestamps_seconds), "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True,
-                          check=True, cwd=Path(__file__).parents[2])  # fmt: skip
+    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
+                          text=True, check=True, cwd=Path(__file__).parents[2])  # fmt: skip
     frames, kib = map(int, told.stdout.split())
     assert frames == 40_000
     assert kib < 3000
