@@ -1,8 +1,8 @@
 """Chosen frames of one video as face crops: from a file to (T, S, S, 3) pixels.
 
 Selecting and scaling happen inside ffmpeg, so that only wanted pixels cross the pipe; a long video
-is entered at the frames' own places instead of being decoded whole (`data.reading`). Memory grows with
-the frames asked for, not with the length of the video.
+is entered at the frames' own places instead of being decoded whole (`data.reading`). Memory grows
+with the frames asked for, not with the length of the video.
 """
 
 from __future__ import annotations

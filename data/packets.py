@@ -134,9 +134,9 @@ def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
     """Refuses a file that ends well before its own index says.
 
     MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up
-    to the end of the last picture, which may last long. AVI leaves out pictures that do not change and
-    says nothing of the last one's length, nor need Matroska: these are cut off only if the bytes
-    are, too.
+    to the end of the last picture, which may last long. AVI leaves out pictures that do not change
+    and says nothing of the last one's length, nor need Matroska: these are cut off only if the
+    bytes are, too.
 
     Raises:
         VideoError: decode_error.
