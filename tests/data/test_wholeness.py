@@ -32,7 +32,8 @@ def whole(tmp_path_factory) -> Path:
     for turn in ("1", "2"):  # the encoder hides frames only if it knows what comes
         make(folder / "hidden.webm", *SOURCE, "-c:v", "libvpx", "-b:v", "300k",
              "-auto-alt-ref", "1", "-lag-in-frames", "6", "-arnr-maxframes", "3", "-g", "300",
-             "-cpu-used", "0", "-deadline", "good", "-pass", turn, "-passlogfile", str(folder / "pass"))  # fmt: skip
+             "-cpu-used", "0", "-deadline", "good",
+             "-pass", turn, "-passlogfile", str(folder / "pass"))  # fmt: skip
     make(folder / "hidden.ivf", "-i", str(folder / "hidden.webm"), "-c", "copy")
     make(folder / "hidden.mkv", "-i", str(folder / "hidden.webm"), "-c", "copy")
     make(folder / "vp9.webm", *SOURCE, "-c:v", "libvpx-vp9", "-b:v", "200k", "-cpu-used", "5",
