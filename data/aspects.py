@@ -1,8 +1,8 @@
 """Whether the pixels of a video change their shape on the way, which ffmpeg does not tell.
 
-Broadcasts switch between 4:3 and 16:9 without a change of size. ffmpeg takes the first shape for all
-frames (from release 7 on), so that later ones would be bent. Containers with a header say the shape
-there, once for all; in streams without one, the keyframes are asked.
+Broadcasts switch between 4:3 and 16:9 without a change of size. ffmpeg takes the first shape for
+all frames (from release 7 on), so that later ones would be bent. Containers with a header say the
+shape there, once for all; in streams without one, the keyframes are asked.
 """
 
 from __future__ import annotations

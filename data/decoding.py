@@ -29,7 +29,7 @@ from data.ffmpeg import (
     refuse_killed,
     safe_url,
 )
-from data.picture import Picture, place
+from data.picture import Filters, Picture, place
 from data.probe import VideoInfo
 
 MEMORY_BYTES = 4 << 30
@@ -186,7 +186,7 @@ def decode(
         VideoError: timeout; no_decoder; decode_error: a partial last frame, a frame that is bent,
             or a crash.
     """
-    chain = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), *picture.filters]
+    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), *picture.filters]
     chain.append(("showinfo", {"checksum": 0}))
     command = _command(
         path,
@@ -302,7 +302,7 @@ def list_frames(
     Raises:
         VideoError: timeout, no_decoder, or a crash (decode_error).
     """
-    chain = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
+    chain: Filters = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
     command = _command(path, info, chain, {"format": "null", "frames:v": most}, threads=threads)
     seen = Shown(sizes=False)
     with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
@@ -324,7 +324,7 @@ def list_frames(
 def _command(
     path: Path,
     info: VideoInfo,
-    chain: list[tuple[str, dict[str, Any]]],
+    chain: Filters,
     output: dict[str, Any],
     *,
     seek_seconds: float | None = None,

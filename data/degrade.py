@@ -127,7 +127,7 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
 
 
 def _fitted(whole: dict[str, Any]) -> Chain:
-    """Filters that bring every frame to this size; one of another shape lies in the middle of black.
+    """Filters that bring every frame to this size; one of another shape lies amid black.
 
     The size is a header's claim, and frames may change theirs. Up to two pixels are evened out by
     scaling: what is odd becomes even.

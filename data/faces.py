@@ -176,14 +176,14 @@ class FaceFinder:
         if len(seen) < LEAST_FOUND_SHARE * len(images):
             raise VideoError(
                 "no_face",
-                f"a face in only {len(seen)} of the {len(images)} frames looked at; it must be seen "
-                f"in {math.ceil(LEAST_FOUND_SHARE * len(images))}",
+                f"a face in only {len(seen)} of the {len(images)} frames looked at; it must be "
+                f"seen in {math.ceil(LEAST_FOUND_SHARE * len(images))}",
             )
         return _as_track(seen, len(images), timestamps_seconds), left
 
     @staticmethod
     def _nothing(count: int, tracks: list[Detections]) -> str:
-        """What was looked at where no face was found, and what was seen that might have been one."""
+        """What was looked at where no face was found, and what was most like one."""
         searched = len({*range(0, count, SEARCH_EVERY), count - 1})
         told = f"no face in any of the {searched} frames searched, of {count} read from the video"
         if not tracks:

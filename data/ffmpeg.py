@@ -182,7 +182,7 @@ def decoders(program: Path) -> frozenset[str]:
         return frozenset()
     found = set()
     for line in listing.splitlines():
-        match = re.match(r" V[A-Z.]{5} (\S+)", line)
+        match = re.match(r" V[A-Z.]{5} ([^\s=]\S*)", line)
         if match and not HARDWARE.search(match.group(1)) and match.group(1) not in HARDWARE_ALONE:
             codec = re.search(r"\(codec (\S+)\)$", line)
             found.add(codec.group(1) if codec else match.group(1))

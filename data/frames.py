@@ -1,8 +1,8 @@
 """Chosen frames of one video as face crops: from a file to (T, S, S, 3) pixels.
 
-Selecting and scaling happen inside ffmpeg, so that only wanted pixels cross the pipe; a long video is
-entered at the frames' own places instead of being decoded whole (`data.chosen_frames`). Memory grows with
-the frames asked for, not with the length of the video.
+Selecting and scaling happen inside ffmpeg, so that only wanted pixels cross the pipe; a long video
+is entered at the frames' own places instead of being decoded whole (`data.chosen_frames`). Memory
+grows with the frames asked for, not with the length of the video.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def read_whole(
 def read_pixels(
     path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture, *, threads: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """As `read_whole`: the pixels (T, H, W, 3) uint8 RGB and the times (T,) float64 seconds alone."""
+    """As `read_whole`: pixels (T, H, W, 3) uint8 RGB and times (T,) float64 seconds alone."""
     read = read_whole(path, info, recipe, picture, threads=threads)
     return read.pixels, read.timestamps_seconds
 

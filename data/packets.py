@@ -1,8 +1,8 @@
-"""The packets that a container holds of one video stream: their times, and whether the file ends early.
+"""The packets that a container holds of one video stream: their times, and if the file is cut off.
 
 A header's duration and frame count are claims; the packets are what is there. But a packet is not
-a picture: some are never shown (hidden reference frames of VP8), some are half of one (fields). What
-is shown, the decoder alone can say.
+a picture: some are never shown (hidden reference frames of VP8), some are half of one (fields).
+What is shown, the decoder alone can say.
 """
 
 from __future__ import annotations
@@ -133,10 +133,10 @@ def counted_by_index(info: VideoInfo) -> bool:
 def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
     """Refuses a file that ends well before its own index says.
 
-    MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up to
-    the end of the last picture, which may last long. AVI leaves out pictures that do not change and
-    says nothing of the last one's length, nor need Matroska: these are cut off only if the bytes
-    are, too.
+    MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up
+    to the end of the last picture, which may last long. AVI leaves out pictures that do not change
+    and says nothing of the last one's length, nor need Matroska: these are cut off only if the
+    bytes are, too.
 
     Raises:
         VideoError: decode_error.

@@ -1,7 +1,7 @@
 """How a decoded frame becomes the picture that is read: its size as shown, scaled, never bent.
 
-The size is worked out inside ffmpeg, from each frame as the decoder delivers it: rotated, cropped as
-the container asks, with the shape of its pixels. Nothing here rests on what a header says of it.
+The size is worked out inside ffmpeg, from each frame as the decoder delivers it: rotated, cropped
+as the container asks, with the shape of its pixels. Nothing here rests on what a header says of it.
 """
 
 from __future__ import annotations
@@ -158,6 +158,5 @@ def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8], picture: Picture) -
         )
         top, left = (high - size[1]) // 2, (wide - size[0]) // 2
         slot[:] = 0
-        slot[top : top + size[1], left : left + size[0]] = Image.fromarray(frame).resize(
-            size, Image.Resampling.BICUBIC
-        )
+        fitted = Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
+        slot[top : top + size[1], left : left + size[0]] = np.asarray(fitted)

@@ -1,7 +1,7 @@
 """What a video file says of itself, by ffprobe: its streams, which of them is the film, its size.
 
-All of it is a header's claim: frames are read by what the decoder gives (`data.decoding`), and chosen
-by the packets that are there (`data.packets`).
+All of it is a header's claim: frames are read by what the decoder gives (`data.decoding`), and
+chosen by the packets that are there (`data.packets`).
 """
 
 from __future__ import annotations

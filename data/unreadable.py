@@ -49,7 +49,7 @@ def reason(tail: str) -> str:
     for line in tail.splitlines():
         said = re.sub(r"\[[^\]]*\] ?", "", line).strip()
         said = re.sub(r"^file:.*: (?=[A-Z])", "", said)
-        if said and "misdetection possible" not in said:
+        if said and not said.startswith("file:") and "misdetection possible" not in said:
             lines.append(said)
     telling = [line for line in lines if not line.endswith(GENERIC)]
     return plain((telling or lines or [""])[-1])[:REASON_CHARACTERS]

@@ -15,7 +15,7 @@ from data import ffmpeg
 from data.errors import FAILURE_CLASSES, NoDecoderError, ToolError, VideoError
 from data.ffmpeg import Tools, decoders, ffmpeg_for, find_tools, release
 from data.frames import FrameRecipe, read_frames
-from data.probe import probe
+from data.probe import _moving, probe
 from pipeline.jobs import refuse_without_decoder
 from tests.data.conftest import make
 
@@ -171,13 +171,12 @@ def test_of_two_films_the_first_is_taken(tmp_path):
     assert probe(path).width == 160
 
 
-def test_thumbnails_are_no_film(tmp_path):
-    film = ("-f", "lavfi", "-i")
-    path = make(tmp_path / "two.mov", *film, "testsrc2=size=64x48:rate=1:duration=9", *film,
-                "testsrc2=size=160x120:rate=25:duration=1", "-map", "0", "-map", "1", "-c:v:0",
-                "mjpeg", "-c:v:1", "libx264", "-disposition:v:0",
-                "attached_pic+timed_thumbnails")  # fmt: skip
-    assert probe(path).width == 160
+@pytest.mark.parametrize("kind", ["still_image", "timed_thumbnails"])
+def test_thumbnails_are_no_film(kind):
+    film = {"index": 1, "codec_name": "h264", "width": 160, "nb_frames": "25"}
+    other = film | {"index": 0, "disposition": {kind: 1}}
+    assert _moving(Path("none"), [other, film], 30) is film
+    assert _moving(Path("none"), [other], 30) is other  # better than nothing
 
 
 def test_a_still_alone_is_as_it_was(tmp_path):

@@ -318,7 +318,9 @@ def test_text_of_a_stranger_is_no_line_of_showinfo():
     line = b"[Parsed_showinfo_1 @ 0x1] [info] n:   0 pts:      5 pts_time:5 sar:1/1 s:64x48 i:P\n"
     assert not seen.line(b"    title           : " + line)
     assert len(seen.times) == 0
-    assert seen.line(b"[Parsed_showinfo_1 @ 0x1] [info] config in time_base: 1/10, frame_rate: 1\n")
+    assert seen.line(
+        b"[Parsed_showinfo_1 @ 0x1] [info] config in time_base: 1/10, frame_rate: 1/1\n"
+    )
     assert seen.line(line)
     assert list(seen.times) == [0.5]
 

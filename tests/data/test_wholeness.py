@@ -30,9 +30,10 @@ def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     x264 = ("-c:v", "libx264", "-preset", "veryfast")
     for turn in ("1", "2"):  # the encoder hides frames only if it knows what comes
-        make(folder / "hidden.webm", *SOURCE, "-c:v", "libvpx", "-b:v", "300k", "-auto-alt-ref", "1",
-             "-lag-in-frames", "6", "-arnr-maxframes", "3", "-g", "300", "-cpu-used", "0",
-             "-deadline", "good", "-pass", turn, "-passlogfile", str(folder / "pass"))  # fmt: skip
+        make(folder / "hidden.webm", *SOURCE, "-c:v", "libvpx", "-b:v", "300k",
+             "-auto-alt-ref", "1", "-lag-in-frames", "6", "-arnr-maxframes", "3", "-g", "300",
+             "-cpu-used", "0", "-deadline", "good",
+             "-pass", turn, "-passlogfile", str(folder / "pass"))  # fmt: skip
     make(folder / "hidden.ivf", "-i", str(folder / "hidden.webm"), "-c", "copy")
     make(folder / "hidden.mkv", "-i", str(folder / "hidden.webm"), "-c", "copy")
     make(folder / "vp9.webm", *SOURCE, "-c:v", "libvpx-vp9", "-b:v", "200k", "-cpu-used", "5",
@@ -195,7 +196,7 @@ def test_what_a_child_says_is_not_kept(watched):
 
 def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
     """Measured in a process of its own: 40,000 frames, whose lines are 20 MB."""
-    path = make(tmp_path / "long.mkv", "-f", "lavfi", "-i", "color=size=16x16:rate=1000:duration=40",
+    path = make(tmp_path / "long.mkv", "-f", "lavfi", "-i", "color=size=16x16:rate=1000:d=40",
                 "-c:v", "mpeg4", "-g", "1000")  # fmt: skip
     program = (
         "import resource, sys\nfrom pathlib import Path\n"
@@ -207,8 +208,8 @@ def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
         "print(len(found.timestamps_seconds), "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True,
-                          check=True, cwd=Path(__file__).parents[2])  # fmt: skip
+    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
+                          text=True, check=True, cwd=Path(__file__).parents[2])  # fmt: skip
     frames, kib = map(int, told.stdout.split())
     assert frames == 40_000
     assert kib < 3000
