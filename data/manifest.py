@@ -252,6 +252,6 @@ def _amount(text: str, *, whole: bool) -> float:
     if not re.fullmatch(r"\d+" if whole else r"\d+(\.\d+)?([eE][+-]?\d+)?", text, re.ASCII):
         raise ValueError("no number")
     number = int(text) if whole else float(text)
-    if number >= 2**63 or not math.isfinite(number):
+    if (whole and number >= 2**63) or not math.isfinite(number):
         raise ValueError("too large")
     return number

@@ -13,8 +13,9 @@ import json
 import os
 import reprlib
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from data.errors import InputError, UnmaskError
 
@@ -35,7 +36,7 @@ BAD_FACTS = (
 """What reading values out of JSON raises where they are not of the type that is wanted."""
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """Opens a file for reading, and nothing else: no folder, named pipe, socket or device.
 
     A pipe that the shell made for this command, as in `--params <(command)`, is read; so is

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError
+from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from data.errors import StoreError
@@ -19,11 +19,9 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Text = InstanceOf[str]
 """Names of people may hold bytes that are no UTF-8, which pydantic's own `str` refuses."""
-_ANY_KEYS = ConfigDict(strict=True, extra="allow")
 
 
 class _Calibration(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     method: str
     temperature: Annotated[Number, Field(gt=0)]
     knots: list[list[Number]]
@@ -35,7 +33,6 @@ class _Calibration(TypedDict):
 
 
 class _Head(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     sha256: str
     config: dict[str, str | Number]
     threshold: Number
@@ -46,7 +43,6 @@ class _Head(TypedDict):
 
 
 class _Linear(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     mean: list[Number]
     scale: list[Number]
     weight: list[Number]
@@ -56,12 +52,10 @@ class _Linear(TypedDict):
 
 
 class _Frames(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     size: Count
 
 
 class _Recipe(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     frames: _Frames
     face_detector: NotRequired[str | None]
     backbone: str
@@ -70,24 +64,20 @@ class _Recipe(TypedDict):
 
 
 class _Backbone(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     name: Text
     folder: Text | None
 
 
 class _Part(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     sha256s: NotRequired[list[Text]]
     groups: NotRequired[list[Text]]
 
 
 class _Provenance(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     trained_on: NotRequired[dict[str, _Part]]
 
 
 class _Record(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     recipe: _Recipe
     dim: Count
     backbone: _Backbone
@@ -101,7 +91,6 @@ class _Record(TypedDict):
 
 
 class _BackboneRecord(TypedDict):
-    __pydantic_config__ = _ANY_KEYS
     name: Text
     architecture: str
     digest: str

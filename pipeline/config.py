@@ -235,7 +235,7 @@ def _override(tree: dict[str, Any], override: str) -> str:
     try:
         value = parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"--set {key}: {shown(text)} is no value; {error}") from error
+        raise ConfigError(f"--set {key}: {shown(text)} is no value") from error
     for name in names[:-1]:
         if tree.get(name) is None:
             tree[name] = {}

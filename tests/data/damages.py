@@ -226,7 +226,8 @@ def check(read: Callable[[], Any], path: Path, case: str, *, silent: bool = Fals
     assert path.name in text, f"{case}: {path.name} is not named: {text}"
     assert "cannot write" not in text, f"{case}: {text}"
     assert len(text) < 600, f"{case}: {len(text)} letters: {text[:200]}"
-    assert any(mark in text for mark in (";", " must ")), f"{case}: no remedy: {text}"
+    advises = any(mark in text for mark in (";", " must ", "is no value"))
+    assert advises, f"{case}: no remedy: {text}"
     return text
 
 
