@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.ffmpeg import encode, find_tools
+from data.ffmpeg import CROPS_CONTAINER, encode, find_tools, release
 from tests import footage
+from tests.requirements import missing
 
 FPS = 25.0
 
@@ -71,3 +72,10 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     counted = (folder / "counting.mp4").read_bytes()
     (folder / "no_index.mp4").write_bytes(counted[40 : len(counted) // 2])
     return folder
+
+
+@pytest.fixture
+def crops() -> None:
+    """Needs an ffmpeg that shows what a container says is to be shown."""
+    if release(find_tools().version) < CROPS_CONTAINER:
+        missing("ffmpeg", "this ffmpeg does not crop")

@@ -9,18 +9,16 @@ import pytest
 
 from data.errors import NoDecoderError, VideoError
 from data.faces import FaceFinder
-from data.ffmpeg import CROPS_CONTAINER, ffmpeg_for, find_tools, release
+from data.ffmpeg import ffmpeg_for
 from data.frames import FrameRecipe, read_frames
+from tests.footage import case
 
-CASES = Path(__file__).parents[2].parent / "shared" / "cases"
 RECIPE = FrameRecipe(count=16)
 
 
 @pytest.fixture(scope="module")
 def cases() -> Path:
-    if not CASES.is_dir():
-        pytest.skip("the small cases are not beside the checkout")
-    return CASES
+    return case("rot_plain.mp4").parent
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +32,7 @@ def test_a_box_after_the_rotation(cases, finder):
     np.testing.assert_array_equal(plain.pixels, boxed.pixels)
 
 
-@pytest.mark.skipif(
-    release(find_tools().version) < CROPS_CONTAINER, reason="this ffmpeg does not crop"
-)
+@pytest.mark.usefixtures("crops")
 def test_a_clean_aperture_and_the_same_really_cropped(cases, finder):
     cropped, reference = (read_frames(cases / name, RECIPE, faces=finder)
                           for name in ("clap.mp4", "reference_cropped.mp4"))  # fmt: skip

@@ -18,6 +18,7 @@ from data.frames import FrameRecipe, read_frames
 from data.probe import _moving, probe
 from pipeline.jobs import refuse_without_decoder
 from tests.data.conftest import make
+from tests.requirements import missing
 
 SMALL = FrameRecipe(crop="full", count=8, size=64)
 
@@ -136,8 +137,9 @@ def encodes(name: str) -> bool:
     return f" {name} " in shown.stdout
 
 
-@pytest.mark.skipif(not encodes("libsvtav1"), reason="this ffmpeg writes no AV1")
 def test_av1_is_read_or_named(tmp_path):
+    if not encodes("libsvtav1"):
+        missing("svtav1", "this ffmpeg writes no AV1")
     path = make(tmp_path / "v.mp4", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=1",
                 "-c:v", "libsvtav1", "-preset", "10")  # fmt: skip
     try:

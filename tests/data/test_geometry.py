@@ -11,7 +11,6 @@ import pytest
 from data import chosen_frames
 from data.decoding import Shown, decode
 from data.errors import VideoError
-from data.ffmpeg import CROPS_CONTAINER, find_tools, release
 from data.frames import FrameRecipe, read_whole
 from data.packets import read_packets
 from data.picture import Picture, even_picture, place, square_picture, whole_picture
@@ -22,9 +21,6 @@ from tests.data.conftest import make
 RECIPE = FrameRecipe(count=8)
 SOURCE = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=1")
 H264 = ("-c:v", "libx264", "-bf", "0", "-qp", "4")
-crops = pytest.mark.skipif(
-    release(find_tools().version) < CROPS_CONTAINER, reason="this ffmpeg does not crop"
-)
 
 
 def read(path: Path, recipe: FrameRecipe = RECIPE):
@@ -76,7 +72,7 @@ def test_a_mirrored_picture_is_mirrored(upright, tmp_path, flip):
     assert level(expected, read(mirrored).pixels) < 1
 
 
-@crops
+@pytest.mark.usefixtures("crops")
 @pytest.mark.parametrize(
     ("size", "shift"), [((160, 120), (0, 0)), ((200, 100), (-40, 20)), ((161, 121), (0, 0))]
 )
@@ -97,7 +93,7 @@ def test_a_clean_aperture_is_what_is_seen(upright, tmp_path, size, shift):
     assert found < 2
 
 
-@crops
+@pytest.mark.usefixtures("crops")
 def test_a_clean_aperture_is_cut_before_the_picture_is_turned(upright, tmp_path):
     turned = make(tmp_path / "turned.mp4", "-display_rotation", "90", "-i", str(upright),
                   "-c", "copy")  # fmt: skip
@@ -123,7 +119,7 @@ def test_an_absurd_clean_aperture_loses_no_video(upright, tmp_path, body):
     np.testing.assert_array_equal(read(path).pixels, read(upright).pixels)
 
 
-@crops
+@pytest.mark.usefixtures("crops")
 def test_matroska_crops_too(upright, tmp_path):
     """PixelCrop, written by hand over the void that the muxer is told to leave."""
     path = make(tmp_path / "v.mkv", "-i", str(upright), "-c", "copy")

@@ -29,6 +29,7 @@ from pipeline.predict import command as predict_command
 from pipeline.robustness import again as robustness_again
 from pipeline.stages import training_command
 from tests.pipeline.conftest import SMALL
+from tests.requirements import missing
 
 PROJECT = Path(__file__).parents[2]
 SHOWABLE = [
@@ -43,6 +44,12 @@ UNSHOWABLE = [
 ]  # fmt: skip
 NAMES = SHOWABLE + UNSHOWABLE
 BASH = shutil.which("bash")
+
+
+@pytest.fixture(scope="session")
+def bash() -> None:
+    if BASH is None:
+        missing("bash", "there is no bash")
 
 
 def by_bash(line: str) -> list[bytes]:
@@ -69,7 +76,7 @@ def test_shlex_reads_the_same_words(name):
     assert shlex.split(command_line("--set", name)) == ["--set", name]
 
 
-@pytest.mark.skipif(BASH is None, reason="there is no bash")
+@pytest.mark.usefixtures("bash")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shell_reads_the_same_bytes(name):
     words = ["unmask", Path(name), "--set", f"x={name}"]
@@ -85,7 +92,7 @@ def test_a_line_can_be_shown_anywhere(name):
     assert html.unescape(escape(line)) == line
 
 
-@pytest.mark.skipif(BASH is None, reason="there is no bash")
+@pytest.mark.usefixtures("bash")
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
                 min_size=1, max_size=3))  # fmt: skip
 def test_any_text_comes_back(words):
@@ -240,7 +247,6 @@ def test_commands_that_runs_print_and_pages_show(world, run, loaded, tmp_path, m
     assert not list(tmp_path.rglob("pwned"))
 
 
-@pytest.mark.skipif(os.fsencode("\udcff") != b"\xff", reason="file names here are not bytes")
 def test_a_folder_whose_name_is_no_utf8(world, run, tmp_path):
     """Nothing that is printed ends in a traceback, and the command still names it."""
     out = tmp_path / "\udcff\x1b[31m.csv"

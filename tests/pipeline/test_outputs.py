@@ -18,6 +18,7 @@ from data.errors import OutputError
 from features.recipe import Recipe
 from features.store import FeatureStore
 from tests.features.conftest import make_recipe
+from tests.requirements import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +88,7 @@ def make_odd(path: Path, kind: str) -> None:
         try:
             os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
         except PermissionError:
-            pytest.skip("only root makes devices")
+            missing("root", "only root makes devices")
 
 
 KINDS = ("FIFO", "socket", "device", "link to a FIFO", "circle of links")
@@ -147,7 +148,7 @@ def read_only(here: Path) -> Iterator[Path]:
         return
     mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("root can write everywhere, and this machine lets nobody mount a tmpfs")
+        missing("mount", "root can write everywhere, and this machine lets nobody mount a tmpfs")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -18,6 +18,7 @@ from data.layouts import listing
 from pipeline import jobs
 from pipeline.jobs import make_jobs, named_videos
 from tests.pipeline.conftest import SMALL
+from tests.requirements import missing
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_a_folder_that_vanished_holds_nothing_and_one_that_fails_is_told(
 
 def test_output_that_fills_the_disk_is_one_line(world):
     if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
+        missing("/dev/full", "this system has no /dev/full")
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "pipeline", "results", str(world.report)],
