@@ -143,7 +143,7 @@ def read_run(out: Path, run: Run) -> dict[str, Any] | None:
         result = dict(facts["result"])
         if result.get("error"):
             return result
-        numbers = [result[name] for name in (*MEASURED, "best_epoch", "epochs")]
+        numbers = [result[name] for name in MEASURED if name != "error"]
         return result if all(isinstance(one, int | float) for one in numbers) else None
     except (InputError, StoreError, *BAD_FACTS):
         return None

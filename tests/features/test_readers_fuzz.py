@@ -422,6 +422,9 @@ def test_sweep(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     check_all(one, lambda path: read_run(path.parents[1], run), tmp_path / "run", silent=True)
     path = one(tmp_path)
+    found = read_run(tmp_path, run)
+    assert found is not None
+    assert found["val_auc"] == 0.5
     check_forms(lambda: read_run(tmp_path, run), path, silent=True)
 
 
