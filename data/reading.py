@@ -19,6 +19,7 @@ from typing import Any
 
 from data.errors import InputError, UnmaskError
 
+CHUNK_BYTES = 1 << 20
 MAX_BYTES = 1 << 30
 """Largest file that is read whole, in bytes: a manifest of a million videos has 300 MB."""
 
@@ -134,13 +135,22 @@ def read_bytes(
     try:
         with open_file(path) as handle:
             size_bytes = os.fstat(handle.fileno()).st_size  # 0 of a pipe
-            content = handle.read(most + 1) if size_bytes <= most else b""
+            content = _up_to(handle, most + 1) if size_bytes <= most else b""
     except OSError as error:
         raise unreadable(path, error, missing=missing) from error
     if max(size_bytes, len(content)) > most:
         size = f"{most >> 20} MiB" if most >> 20 else f"{most} bytes"
         raise damaged(f"{path} has more than {size}, which no such file has; {remedy}")
     return content
+
+
+def _up_to(handle: BufferedReader, most: int) -> bytes:
+    """What there is, up to a bound; `read(most)` would take memory for all of it first."""
+    parts, left = [], most
+    while left and (part := handle.read(min(left, CHUNK_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def decode(content: bytes, path: Path, *, remedy: str, damaged: type[UnmaskError]) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import data.faces
 import data.frames
+import data.picture
 from data.faces import FaceFinder, FaceTrack
 from data.pixels_version import PIXELS_VERSION
 from tests.golden.golden import (
@@ -109,7 +110,7 @@ def other_filter(patch: pytest.MonkeyPatch) -> None:
 
 def other_scaling(patch: pytest.MonkeyPatch) -> None:
     """ffmpeg converts frames with other flags."""
-    patch.setattr(data.frames, "SCALE_FLAGS", "bilinear")
+    patch.setattr(data.picture, "SCALE_FLAGS", "bilinear")
 
 
 def next_frame(patch: pytest.MonkeyPatch) -> None:

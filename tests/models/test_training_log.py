@@ -52,7 +52,7 @@ def test_tensorboard_gets_every_epoch_once(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(OutputError, match="choose another --tensorboard"):
+    with pytest.raises(OutputError, match="is no folder; choose another"):
         tell(TrainingLog("lstm", live=False, tensorboard=tmp_path / "runs"))
 
 

@@ -7,20 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from typer.testing import Result
 
 from data.demo import DemoConfig, write_demo
-from data.digests import DigestCache
-from data.frames import FrameRecipe
 from data.manifest import Manifest
-from pipeline.crops import stored_crops
-from pipeline.jobs import make_jobs
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--set", "forge.seconds=0.4", "--workers", "1")
@@ -110,31 +104,3 @@ def test_the_stage_is_off_until_reals_are_named(tmp_path: Path) -> None:
     ]
     drawn = dvc("dag", "index", "--mermaid")
     assert "forge@mine" in drawn, "index waits for the forge"
-
-
-def test_a_forgery_is_cropped_as_its_original(manifest: Manifest, tmp_path: Path) -> None:
-    named = [(video.path, manifest.resolve(video), video) for video in manifest.videos]
-    frames = FrameRecipe(count=4, size=64, minimum_frames=2)
-    for faces, shared in (("original", 2), ("own", 0)):
-        jobs, failures = make_jobs(named, DigestCache(), faces=faces)
-        given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 1}
-        with stored_crops(jobs, failures, frames, **given) as read:
-            crops = {video.path: read(video) for video in manifest.videos}
-        pairs = [(video.path, video.original) for video in manifest.videos if video.original]
-        assert len(pairs) == 2
-        same = [
-            np.array_equal(crops[fake].boxes, crops[real].boxes)
-            and not np.array_equal(crops[fake].pixels, crops[real].pixels)
-            for fake, real in pairs
-        ]
-        assert sum(same) == shared
-
-
-def test_an_original_of_another_size_gives_no_faces(manifest: Manifest) -> None:
-    videos = [
-        replace(video, width=video.width + 2) if video.label else video for video in manifest.videos
-    ]
-    for rows, count in ((manifest.videos, 2), (videos, 0)):
-        named = [(video.path, manifest.resolve(video), video) for video in rows]
-        jobs, _ = make_jobs(named, DigestCache())
-        assert sum(bool(job.original) for job in jobs) == count

@@ -36,7 +36,7 @@ def forged(world, run, tmp_path_factory) -> Forged:
         (videos / "fake").mkdir(parents=True, exist_ok=True)
         shutil.copy(world.demo / real.path, videos / "real" / f"{number}.mp4")
         transcode(
-            world.demo / real.path, videos / "fake" / f"{number}.mp4", stream_index=0,
+            world.demo / real.path, videos / "fake" / f"{number}.mp4", codec="h264", stream_index=0,
             chain=[("noise", {"alls": 6, "all_seed": 1})], crf=38, timeout_seconds=60,
         )  # fmt: skip
         rows += [f"real/{number}.mp4,real,{real.group},,test,",

@@ -13,6 +13,7 @@ import pytest
 from data.errors import MismatchError, ToolError
 from data.frames import FrameRecipe
 from data.pixels_version import PIXELS_VERSION
+from features.published import Features
 from features.recipe import Recipe
 from features.views import Views
 from models.bundle import Bundle
@@ -108,6 +109,8 @@ def test_an_old_bundle_goes_on_and_says_so(world, old_bundle, run, tmp_path) -> 
     (old,) = json.loads(told.stdout)
     assert old.pop("pixels_note") in told.stderr
     assert new[0].pop("pixels_note") is None
+    assert "test result" in old.pop("training")  # kept beside the bundle, which this is a copy of
+    assert "test result" in new[0].pop("training")
     assert [old] == new
     assert "The bundle was trained on pixels version 1" in (tmp_path / "page.html").read_text()
 
@@ -146,7 +149,9 @@ def test_an_old_bundle_is_evaluated_on_what_predict_sees(world, old_bundle, run,
 def test_a_raised_version_makes_features_anew_and_trains_and_reads_the_old(
     world, run, tmp_path, monkeypatch
 ) -> None:
-    store = shutil.copytree(world.store, tmp_path / "store")
+    store = tmp_path / "store"  # of the features alone: other tests use the world's, too
+    part = world.store / Features(world.features).recipe.digest[:16]
+    shutil.copytree(part, store / part.name)
     for module in OTHERS:
         monkeypatch.setattr(f"{module}.PIXELS_VERSION", PIXELS_VERSION + 1)
     extract = ("extract", world.manifest, "--root", world.demo, "--store", store, *SMALL)

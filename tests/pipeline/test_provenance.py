@@ -214,8 +214,11 @@ def test_the_demo_tells_index_which_tells_train_which_tells_the_bundle(world):
 
 def test_an_evaluation_is_kept_beside_the_bundle_and_only_for_it(world, run, tmp_path):
     before = {path.name: path.read_bytes() for path in world.bundle.iterdir()}
-    found = read_result(world.bundle)  # of the world's own `evaluate`
-    metrics = json.loads((world.report / "metrics.json").read_text())
+    run(
+        "evaluate", world.bundle, world.features, "--manifest", world.manifest, "-o", tmp_path / "r"
+    )
+    found = read_result(world.bundle)
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert found is not None
     assert (found.auc.value, found.auc.low) == (metrics["lstm"]["auc"], metrics["lstm"]["auc_low"])
     assert (found.confidence, found.split) == (0.95, "test")
