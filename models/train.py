@@ -186,10 +186,12 @@ def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
     return float(loss)
 
 
-ALIKE = 0.01
-"""Validation AUCs that differ by less are told apart by loss."""
+ALIKE = 0.005
+"""Validation AUCs that differ by less are told apart by loss: half a hundredth, as far as rounding
+to hundredths moves one. At a whole hundredth the demo's fine-tuning ends where it began: its frozen
+phase has AUC 0.982 and loss 0.211, its best epoch 0.990 and 0.215."""
 ROUNDING = 1e-9
-"""So that two AUCs of 0.95 and 0.94 differ by 0.01, whatever float64 makes of it."""
+"""So that two AUCs of 0.95 and 0.945 differ by 0.005, whatever float64 makes of it."""
 
 
 def alike(highest: float, auc: float) -> bool:

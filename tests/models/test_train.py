@@ -107,10 +107,10 @@ def taken(epochs: Sequence[tuple[float, float]]) -> Any:
     ("epochs", "wanted"),
     [
         ([(0.9451, 9.9), (0.9449, 0.1)], (0.9449, 0.1)),  # on two sides of a rounded bin
-        ([(0.94, 0.1), (0.95, 9.9)], (0.95, 9.9)),  # a whole hundredth is a difference
-        ([(0.29, 0.1), (0.3, 9.9)], (0.3, 9.9)),  # even where float64 says 0.00999...
-        ([(0.94, 0.1), (0.9499, 9.9)], (0.94, 0.1)),
-        ([(0.94, 0.1), (0.945, 0.3), (0.952, 9.9)], (0.945, 0.3)),  # the best falls behind
+        ([(0.945, 0.1), (0.95, 9.9)], (0.95, 9.9)),  # a whole ALIKE is a difference
+        ([(0.56, 0.1), (0.565, 9.9)], (0.565, 9.9)),  # even where float64 says 0.004999...
+        ([(0.945, 0.1), (0.9499, 9.9)], (0.945, 0.1)),
+        ([(0.944, 0.1), (0.9475, 0.3), (0.952, 9.9)], (0.9475, 0.3)),  # the best falls behind
         ([(0.9, 0.5), (0.5, 0.1)], (0.9, 0.5)),
     ],
 )
@@ -122,7 +122,7 @@ def test_aucs_are_compared_by_difference_in_any_order(
 
 
 def test_many_small_steps_do_not_drift_down() -> None:
-    epochs = [(0.99 - 0.006 * step, 1 / (1 + step)) for step in range(10)]
+    epochs = [(0.99 - 0.003 * step, 1 / (1 + step)) for step in range(10)]
     assert all(one - other < ALIKE for (one, _), (other, _) in pairwise(epochs))
     assert taken(epochs) == taken(epochs[::-1]) == epochs[1]
 
@@ -130,7 +130,7 @@ def test_many_small_steps_do_not_drift_down() -> None:
 def test_the_best_epoch_is_that_of_the_whole_history() -> None:
     draw = np.random.default_rng(0)
     for _ in range(200):
-        aucs = draw.choice([0.9, 0.905, 0.9051, 0.9125, 0.92], 8)
+        aucs = draw.choice([0.9, 0.905, 0.9051, 0.9085, 0.912], 8)
         epochs = [(float(auc), float(loss)) for auc, loss in zip(aucs, draw.random(8), strict=True)]
         highest = max(aucs)
         near = [(loss, auc) for auc, loss in epochs if highest - auc < ALIKE]
