@@ -197,7 +197,8 @@ class WholeFrames:
         pixels, taken = crop_faces(
             self.pictures[part], own[part], margin=recipe.margin, size=recipe.size
         )
-        return pixels, taken / self.scales[part, None].astype(np.float32)
+        scales = self.scales[part, None].astype(np.float32)
+        return pixels, np.asarray(taken / scales, np.float32)
 
 
 def read_frames(

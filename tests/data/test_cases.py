@@ -15,7 +15,7 @@ from data.ffmpeg import ffmpeg_for
 from data.frames import FrameRecipe, read_frames, read_whole
 from data.picture import whole_picture
 from data.probe import probe
-from tests.data.conftest import make
+from tests.data.conftest import make, resized
 from tests.footage import case
 
 RECIPE = FrameRecipe(count=16)
@@ -75,14 +75,8 @@ def test_a_change_of_aspect_bends_no_crop(cases, finder, tmp_path):
 
 
 def test_a_face_is_followed_where_the_picture_grows(cases, finder, tmp_path):
-    source = str(cases / "reference_cropped.mp4")
-    parts = [make(tmp_path / f"{side}.ts", "-i", source, "-t", "0.8", "-an", "-vf",
-                  f"scale={side}:{side},setsar=1", "-c:v", "libx264", "-qp", "8")
-             for side in (120, 360)]  # fmt: skip
-    names = tmp_path / "names.txt"
-    names.write_text("".join(f"file '{one}'\n" for one in parts))
-    path = make(tmp_path / "grows.mkv", "-f", "concat", "-safe", "0", "-i", str(names),
-                "-c", "copy")  # fmt: skip
+    short = make(tmp_path / "short.mp4", "-i", str(cases / "reference_cropped.mp4"), "-t", "0.8")
+    path = resized(tmp_path, short, "120:120", "360:360")
     (face,) = read_every_face(path, RECIPE, finder=finder).faces
     assert face.face_found.all()
     late = face.shown[:, 0] == 360
@@ -90,7 +84,7 @@ def test_a_face_is_followed_where_the_picture_grows(cases, finder, tmp_path):
     assert jumps(on_one_scale(face.boxes, face.shown)) == 0
     sides = face.boxes[:, 2] - face.boxes[:, 0]
     assert sides[late].mean() / sides[~late].mean() == pytest.approx(3, rel=0.1)
-    alone = read_frames(parts[1], FrameRecipe(count=8), faces=finder)
+    alone = read_frames(short, FrameRecipe(count=8), faces=finder)
     assert np.abs(face.boxes[late].mean(0) - alone.boxes.mean(0)).max() < 20
 
 
