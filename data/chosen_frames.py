@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.aspects import refuse_changing_aspect
-from data.decoding import Decoded, Listed, decode, list_frames
+from data.decoding import MEMORY_BYTES, Decoded, Listed, decode, list_frames
 from data.errors import VideoError
 from data.packets import WHOLE_SHARE, Packets, read_packets, refuse_truncated
-from data.picture import Picture
+from data.picture import Picture, Pictures
 from data.probe import VideoInfo
 from data.sampling import runs_of
 
@@ -279,7 +279,6 @@ def _read_by_seeking(
             choice="1",
             count=last - first + 1,
             picture=picture,
-            canvas=(parts[0].pixels.shape[2], parts[0].pixels.shape[1]) if parts else None,
             seek_seconds=max(0.0, float(enter)),
             timeout_seconds=budget.left_seconds,
             threads=threads,
@@ -287,13 +286,23 @@ def _read_by_seeking(
         if not _same(part.timestamps_seconds, times[first : last + 1]):
             return None
         parts.append(part)
+        if sum(frame.nbytes for one in parts for frame in one.pixels) > MEMORY_BYTES:
+            raise VideoError("decode_error", f"{len(chosen)} frames do not fit in memory")
     return Decoded(
-        pixels=np.concatenate([part.pixels for part in parts]),
+        pixels=_joined([part.pixels for part in parts]),
         timestamps_seconds=np.concatenate([part.timestamps_seconds for part in parts]),
         shown=np.concatenate([part.shown for part in parts]),
         graphs=1,
         tail=parts[-1].tail,
     )
+
+
+def _joined(parts: list[Pictures]) -> Pictures:
+    """Frames one after the other: one array where all are of one size."""
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts) and len({part.shape[1:] for part in arrays}) == 1:
+        return np.concatenate(arrays)
+    return [frame for part in parts for frame in part]
 
 
 def _same(got: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:

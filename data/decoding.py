@@ -29,7 +29,7 @@ from data.ffmpeg import (
     refuse_killed,
     safe_url,
 )
-from data.picture import Filters, Picture, place
+from data.picture import Filters, Picture, Pictures, middle_square
 from data.probe import VideoInfo
 
 MEMORY_BYTES = 4 << 30
@@ -61,14 +61,14 @@ class Decoded:
     """Chosen frames of a video.
 
     Attributes:
-        pixels: (T, H, W, 3) uint8 RGB; H and W are the first frame's, or the canvas that was given.
+        pixels: (T, H, W, 3) uint8 RGB; where frames are of several sizes, a list of (H, W, 3).
         timestamps_seconds: (T,) float64 on the stream's own clock, exact; NaN where there is none.
         shown: (T, 2) int64, width and height of each frame as shown, with square pixels.
         graphs: how often ffmpeg made its filters, which count frames from zero then.
         tail: of ffmpeg's stderr.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pictures
     timestamps_seconds: NDArray[np.float64]
     shown: NDArray[np.int64]
     graphs: int
@@ -164,7 +164,6 @@ def decode(
     choice: str,
     count: int,
     picture: Picture,
-    canvas: tuple[int, int] | None = None,
     seek_seconds: float | None = None,
     frame_rate: int | None = None,
     timeout_seconds: float,
@@ -178,7 +177,6 @@ def decode(
         choice: expression of ffmpeg's `select` filter; "1" takes every frame.
         count: the most frames to give; decoding stops there.
         picture: in which size.
-        canvas: width and height of all frames; None takes the first one's.
         seek_seconds: start at the first frame at or after this time, on the stream's own clock.
         frame_rate: take no time from the file; the frames get those of this rate, one by one.
         timeout_seconds: for the whole call.
@@ -210,8 +208,14 @@ def decode(
         same = np.empty((count, high, wide, 3), np.uint8)  # all frames, unless sizes change
         filled = _fill(child, memoryview(same.reshape(-1).data))
         rest = bytearray()  # of frames larger than the first
-        while len(rest) < MEMORY_BYTES - filled and (more := child.stdout.read(PIPE_BYTES)):
+        while more := child.stdout.read(PIPE_BYTES):
             rest += more
+            if filled + len(rest) > MEMORY_BYTES:
+                wide, high = seen.sizes[-1]
+                raise VideoError(
+                    "decode_error",
+                    f"{count} frames that grow to {wide}x{high} do not fit in memory",
+                )
         code = child.wait()
         tail = child.stderr_tail
         if child.timed_out:
@@ -226,7 +230,7 @@ def decode(
     for size, (width, height) in zip(sizes, shown, strict=True):
         _refuse_bent(size, picture.delivered(width, height))
     return Decoded(
-        pixels=_laid_out(same, sizes, rest, picture, canvas),
+        pixels=_cut(same, sizes, rest, picture),
         timestamps_seconds=np.asarray(seen.times)[: len(sizes)],
         shown=np.asarray(shown, np.int64).reshape(-1, 2),
         graphs=seen.graphs,
@@ -245,34 +249,37 @@ def _fill(child: Child, view: memoryview) -> int:
     return filled
 
 
-def _laid_out(
+def _cut(
     same: NDArray[np.uint8],
     sizes: list[tuple[int, int]],
     rest: bytearray,
     picture: Picture,
-    canvas: tuple[int, int] | None,
-) -> NDArray[np.uint8]:
-    """Frames in one array (T, H, W, 3).
+) -> Pictures:
+    """Cuts what was read into frames, each of its own size; of one size, they are one array.
 
     Args:
         same: what was read, as frames of the first one's size.
         sizes: width and height of each frame.
         rest: what was read beyond, where later frames are larger.
         picture: that gave the filters.
-        canvas: width and height of the result; None takes the first frame's.
     """
-    wide, high = canvas or picture.kept(*(sizes or [(1, 1)])[0])
+    wide, high = picture.kept(*(sizes or [(1, 1)])[0])
     if all(size == (wide, high) for size in sizes) and same.shape[1:3] == (high, wide):
         return same[: len(sizes)]
-    laid = np.empty((len(sizes), high, wide, 3), np.uint8)
-    stream, at = same.reshape(-1), 0
-    if rest:
-        stream = np.concatenate([stream, np.frombuffer(rest, np.uint8)])
-    for slot, (width, height) in zip(laid, sizes, strict=True):
-        frame = stream[at : at + 3 * width * height].reshape(height, width, 3)
-        place(frame, slot, picture)
-        at += frame.size
-    return laid
+    if not sizes:
+        return np.empty((0, high, wide, 3), np.uint8)
+    first, beyond, at = same.reshape(-1), np.frombuffer(rest, np.uint8), 0
+    frames = []
+    for width, height in sizes:
+        end = at + 3 * width * height
+        early = first[at:end]
+        late = beyond[max(0, at - first.size) : max(0, end - first.size)]
+        frame = np.concatenate([early, late]) if early.size and late.size else early
+        frames.append((frame if frame.size else late).reshape(height, width, 3))
+        at = end
+    if picture.shortest is None:
+        return frames
+    return np.stack([middle_square(frame, picture.shortest) for frame in frames])
 
 
 def _refuse_bent(size: tuple[int, int], due: tuple[int, int]) -> None:

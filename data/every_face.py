@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.faces import FaceTrack, crop_faces
+from data.faces import FaceTrack
 from data.frames import FrameRecipe, Frames, read_frames, read_whole
 from data.picture import whole_picture
 from data.probe import probe
@@ -37,7 +37,7 @@ class Still:
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB, scaled down to STILL_SIDE.
-        scale: its pixels over the video's.
+        scale: its pixels over the frame's as shown.
         timestamp_seconds: when it is shown.
     """
 
@@ -83,36 +83,38 @@ def read_every_face(
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
     read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
-    whole, timestamps = read.pixels, read.timestamps_seconds
+    timestamps = read.timestamps_seconds
     faces: list[Frames] = []
-    seen = np.zeros(len(whole), int)
-    for track in finder.follow_all(whole, timestamps):
+    seen = np.zeros(len(timestamps), int)
+    for track in finder.follow_all(read.pixels, timestamps):
         part = slice(track.start, track.stop)
         if faces and track.stop - track.start < recipe.minimum_frames:
             continue
-        pixels, boxes = crop_faces(
-            whole[part], track.boxes[part], margin=recipe.margin, size=recipe.size
-        )
+        pixels, boxes = read.crop(track.boxes, recipe, part)
         faces.append(
             Frames(
                 pixels=pixels,
                 timestamps_seconds=timestamps[part],
-                boxes=(boxes / read.scale).astype(np.float32),
+                boxes=boxes,
                 face_found=track.found[part],
+                shown=read.shown[part],
             )
         )
         seen += track.found
     at = int(seen.argmax())
-    return joined(faces, still_of(whole[at], read.scale, float(timestamps[at])))
+    still = still_of(read.pictures[at], float(read.scales[at]), float(timestamps[at]))
+    return joined(faces, still)
 
 
 def joined(faces: list[Frames], still: Still | None) -> FacesFrames:
     """The faces' frames one after the other, and each face's own."""
+    shown = [one.shown for one in faces if one.shown is not None]
     return FacesFrames(
         pixels=np.concatenate([one.pixels for one in faces]),
         timestamps_seconds=np.concatenate([one.timestamps_seconds for one in faces]),
         boxes=np.concatenate([one.boxes for one in faces]),
         face_found=np.concatenate([one.face_found for one in faces]),
+        shown=np.concatenate(shown) if shown else None,
         faces=tuple(faces),
         still=still,
     )

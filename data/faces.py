@@ -18,6 +18,7 @@ from PIL import Image
 
 from data.errors import VideoError
 from data.face_detector import FAR, NEAR, FaceDetector, join_overlapping, overlap
+from data.picture import Pictures
 
 ALGORITHM = 1
 """Raise it with any change that moves a box; it goes into the digest and so into every key."""
@@ -413,7 +414,7 @@ def smooth(
 
 
 def crop_faces(
-    frames: NDArray[np.uint8], boxes: NDArray[np.float32], *, margin: float, size: int
+    frames: Pictures, boxes: NDArray[np.float32], *, margin: float, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Crops square boxes, widened by a margin, and scales them with antialiasing.
 
@@ -421,18 +422,18 @@ def crop_faces(
     and the rest repeats the picture's edge, so that no shape is ever stretched.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB.
-        boxes: (T, 4) float32, square.
+        frames: (T, H, W, 3) uint8 RGB; of several sizes, a list of (H, W, 3).
+        boxes: (T, 4) float32, square, each in pixels of its frame.
         margin: side of the crop over side of the box.
         size: S, side of the result in pixels.
 
     Returns:
         (T, S, S, 3) uint8, and the boxes that were taken, (T, 4) float32.
     """
-    height, width = frames.shape[1:3]
     taken = np.empty_like(boxes)
     pixels = np.empty((len(frames), size, size, 3), np.uint8)
     for index, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
+        height, width = frame.shape[:2]
         centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max()) * margin
         low = [
             _inside(float(c) - side / 2, side, extent)

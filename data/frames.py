@@ -15,9 +15,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data.canvas import Layout, lay_out
 from data.chosen_frames import read_chosen
 from data.errors import ConfigError, StoreError, VideoError
-from data.picture import Picture, square_picture, whole_picture
+from data.picture import Picture, Pictures, square_picture, whole_picture
 from data.probe import VideoInfo, probe
 from data.sampling import choose_clips, choose_uniform
 
@@ -123,14 +124,17 @@ class Frames:
     Attributes:
         pixels: (T, S, S, 3) uint8 RGB.
         timestamps_seconds: (T,) float64 on the stream's own clock, exact.
-        boxes: (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of the video as shown.
+        boxes: (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
         face_found: (T,) bool; whether the detector saw the face in this very frame.
+        shown: (T, 2) int64, width and height of each frame as shown; None where it is not known,
+            of crops that were kept.
     """
 
     pixels: NDArray[np.uint8]
     timestamps_seconds: NDArray[np.float64]
     boxes: NDArray[np.float32]
     face_found: NDArray[np.bool_]
+    shown: NDArray[np.int64] | None = None
 
 
 class FaceTrack(Protocol):
@@ -155,17 +159,46 @@ class WholeFrames:
     """The chosen frames of one video, not cropped to a face.
 
     Attributes:
-        pixels: (T, H, W, 3) uint8 RGB. Where the video changes its size, H and W are the first
-            frame's, and later ones lie in the middle of it, their shape kept.
+        pixels: (T, H, W, 3) uint8 RGB, to follow faces on. Where the video changes its size, H and
+            W are the largest frame's, and each lies in the middle, its shape kept.
         timestamps_seconds: (T,) float64 on the stream's own clock, exact, ascending.
-        scale: from pixels of the video as shown, at its first chosen frame, to these.
+        scales: (T,) float64, from pixels of each frame as shown to those of `pictures`.
         boxes: (T, 4) float32, what is seen of each frame as shown.
+        shown: (T, 2) int64, width and height of each frame as shown.
+        pictures: each frame in its own size, to crop from; `pixels` where there is one size.
+        layout: where they lie in `pixels`; None where each is the whole.
     """
 
     pixels: NDArray[np.uint8]
     timestamps_seconds: NDArray[np.float64]
-    scale: float
+    scales: NDArray[np.float64]
     boxes: NDArray[np.float32]
+    shown: NDArray[np.int64]
+    pictures: Pictures
+    layout: Layout | None
+
+    def crop(
+        self, boxes: NDArray[np.float32], recipe: FrameRecipe, part: slice = slice(None)
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Crops a face from each frame's own picture.
+
+        Args:
+            boxes: (T, 4) float32, square, without margin, in `pixels`.
+            recipe: size and margin of the crop.
+            part: of the frames.
+
+        Returns:
+            (T, S, S, 3) uint8, and what was taken, (T, 4) float32 in pixels of the frame as shown;
+            both of the part.
+        """
+        from data.faces import crop_faces
+
+        own = boxes if self.layout is None else self.layout.to_pictures(boxes)
+        pixels, taken = crop_faces(
+            self.pictures[part], own[part], margin=recipe.margin, size=recipe.size
+        )
+        scales = self.scales[part, None].astype(np.float32)
+        return pixels, np.asarray(taken / scales, np.float32)
 
 
 def read_frames(
@@ -194,21 +227,20 @@ def read_frames(
             timestamps_seconds=square.timestamps_seconds,
             boxes=square.boxes,
             face_found=np.zeros(len(square.pixels), bool),
+            shown=square.shown,
         )
     if faces is None:
         raise ValueError("a face crop needs a face finder")
-    from data.faces import crop_faces
-
     picture = whole_picture(info, recipe.max_side)
     read = read_whole(path, info, recipe, picture, threads=threads)
-    whole, timestamps = read.pixels, read.timestamps_seconds
-    track = faces.follow(whole, timestamps)
-    pixels, boxes = crop_faces(whole, track.boxes, margin=recipe.margin, size=recipe.size)
+    track = faces.follow(read.pixels, read.timestamps_seconds)
+    pixels, boxes = read.crop(track.boxes, recipe)
     return Frames(
         pixels=pixels,
-        timestamps_seconds=timestamps,
-        boxes=(boxes / read.scale).astype(np.float32),
+        timestamps_seconds=read.timestamps_seconds,
+        boxes=boxes,
         face_found=track.found,
+        shown=read.shown,
     )
 
 
@@ -221,11 +253,15 @@ def read_whole(
         VideoError: with the class of the failure.
     """
     read = read_chosen(path, info, partial(choose, recipe=recipe), picture, threads=threads)
+    pixels, layout = lay_out(read.pixels)
     return WholeFrames(
-        pixels=read.pixels,
+        pixels=pixels,
         timestamps_seconds=read.timestamps_seconds,
-        scale=picture.scale(*read.shown[0].tolist()),
+        scales=np.asarray([picture.scale(*size) for size in read.shown.tolist()]),
         boxes=picture.seen(read.shown),
+        shown=read.shown,
+        pictures=pixels if layout is None else read.pixels,
+        layout=layout,
     )
 
 

@@ -20,6 +20,8 @@ ROUND = "st(9,{0});if(eq(mod(ld(9),1),0.5),2*round(ld(9)/2),round(ld(9)))"
 """Python's `round`, in ffmpeg's expressions: halves go to the even number."""
 
 Filters = list[tuple[str, dict[str, Any]]]
+Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
+"""Pictures of one size, (T, H, W, 3) uint8 RGB; or of several, each (h, w, 3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,31 +134,32 @@ def even_picture(info: VideoInfo, max_side: int) -> Picture:
     return Picture(longest=max_side, even=True, turned=info.turned)
 
 
-def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8], picture: Picture) -> None:
-    """Puts a frame into its slot: the middle square, or the whole in the middle of it.
+def middle_square(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The middle (side, side, 3) of a frame (h, w, 3)."""
+    top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
+    return frame[top : top + side, left : left + side]
 
-    A frame of another size than the slot is scaled to fit with its shape kept, the rest is black:
-    as a player shows it whose window keeps its size.
 
-    Args:
-        frame: (h, w, 3) uint8 RGB, as the filters gave it.
-        slot: (H, W, 3) uint8, written to.
-        picture: that gave the filters.
+def fitted(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where a picture lies that fits into a room, both width and height: x0, y0, x1, y1.
+
+    Its shape is kept, and it is in the middle.
     """
-    if picture.shortest is not None:
-        side = picture.shortest
-        top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
-        slot[:] = frame[top : top + side, left : left + side]
-    elif frame.shape == slot.shape:
+    scale = min(room[0] / size[0], room[1] / size[1])
+    wide, high = (
+        min(whole, max(1, round(side * scale))) for side, whole in zip(size, room, strict=True)
+    )
+    left, top = (room[0] - wide) // 2, (room[1] - high) // 2
+    return left, top, left + wide, top + high
+
+
+def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
+    """Puts a frame (h, w, 3) into the middle of a slot (H, W, 3), both uint8; the rest is black."""
+    if frame.shape == slot.shape:
         slot[:] = frame
-    else:
-        (height, width), (high, wide) = frame.shape[:2], slot.shape[:2]
-        scale = min(high / height, wide / width)
-        size = (
-            min(wide, max(1, round(width * scale))),
-            min(high, max(1, round(height * scale))),
-        )
-        top, left = (high - size[1]) // 2, (wide - size[0]) // 2
-        slot[:] = 0
-        fitted = Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
-        slot[top : top + size[1], left : left + size[0]] = np.asarray(fitted)
+        return
+    (height, width), (high, wide) = frame.shape[:2], slot.shape[:2]
+    left, top, right, bottom = fitted((width, height), (wide, high))
+    scaled = Image.fromarray(frame).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
+    slot[:] = 0
+    slot[top:bottom, left:right] = np.asarray(scaled)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data.errors import VideoError
 from data.faces import crop_faces
 from data.frames import FrameRecipe, read_frames, read_whole
-from data.picture import whole_picture
+from data.picture import Pictures, whole_picture
 from data.probe import probe
 
 SAME_SECONDS = 1e-3
@@ -31,7 +31,7 @@ def read_strip(
     Args:
         path: the same video.
         recipe: by which it was embedded.
-        boxes: (T, 4) float32, the crops of all its embedded frames, pixels of the video as shown.
+        boxes: (T, 4) float32, the crops of all its embedded frames, pixels of each as shown.
         timestamps_seconds: (T,) of these frames.
         places: (K,) which of them.
         size: S, side of a crop in pixels.
@@ -44,15 +44,18 @@ def read_strip(
     """
     if recipe.crop == "full":
         frames = read_frames(path, recipe)
-        pixels, times, shown = frames.pixels, frames.timestamps_seconds, None
+        pictures: Pictures = frames.pixels
+        times, scales = frames.timestamps_seconds, None
     else:
         info = probe(path)
         read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
-        pixels, times = read.pixels, read.timestamps_seconds
-        shown = boxes * np.float32(read.scale)
+        pictures, times, scales = read.pictures, read.timestamps_seconds, read.scales
     if len(times) != len(boxes) or np.abs(times - timestamps_seconds).max() > SAME_SECONDS:
         raise VideoError("decode_error", "it gives other frames than when it was embedded")
-    if shown is None:
-        side = pixels.shape[1]
-        shown = np.tile(np.asarray((0, 0, side, side), np.float32), (len(pixels), 1))
-    return crop_faces(pixels[places], shown[places], margin=1.0, size=size)[0]
+    if scales is None:
+        side = recipe.size
+        taken = np.tile(np.asarray((0, 0, side, side), np.float32), (len(times), 1))
+    else:
+        taken = boxes * scales[:, None].astype(np.float32)
+    chosen = [pictures[place] for place in places]
+    return crop_faces(chosen, taken[places], margin=1.0, size=size)[0]

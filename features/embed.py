@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from data.canvas import count_sizes
 from data.errors import StoreError, VideoError
 from data.frames import Frames
 from features.batches import Batcher, Encoder
@@ -63,12 +64,14 @@ class Finished:
         view: which view of it; after a failure, all that were asked for are meant.
         sequence: None after a failure.
         failure: None after a success.
+        sizes: how many sizes the video's picture has, in the frames that were read.
     """
 
     job: Job
     view: int = 0
     sequence: StoredSequence | None = None
     failure: Failure | None = None
+    sizes: int = 1
 
 
 def extract(
@@ -237,6 +240,7 @@ def keep_part(
                 if result.view == job.views[0]:
                     summary.done += 1
                     summary.reused += len(same) - 1
+                    summary.resized += [one.name for one in same if result.sizes > 1]
                     summary.video_seconds += job.duration_seconds
                 summary.augmented += result.view > 0
                 summary.frames += len(sequence.features)
@@ -276,7 +280,8 @@ def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
         boxes=result.frames.boxes,
         face_found=result.frames.face_found,
     )
-    return Finished(job=result.job, view=result.view, sequence=sequence)
+    sizes = count_sizes(result.frames.shown)
+    return Finished(job=result.job, view=result.view, sequence=sequence, sizes=sizes)
 
 
 def embed_videos(

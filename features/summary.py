@@ -38,6 +38,7 @@ class ExtractSummary:
         augmented: augmented views embedded in this run.
         kept_crops: videos of this run whose crops were in the store.
         failures: videos that gave none; they are tried again by the next run.
+        resized: names of those embedded in this run whose picture changes its size.
         frames: embedded in this run.
         size_bytes: rows written in this run.
         video_seconds: length of the videos embedded in this run.
@@ -50,6 +51,7 @@ class ExtractSummary:
     augmented: int = 0
     kept_crops: int = 0
     failures: list[Failure] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
     frames: int = 0
     size_bytes: int = 0
     video_seconds: float = 0.0

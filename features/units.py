@@ -73,6 +73,7 @@ class UnitReport:
         failures: digest of the video -> why it gave none, nor any view.
         unseen: videos that the worker could not even look at.
         phases: where the time went.
+        sizes: digest of each video whose picture changes its size -> how many it has.
     """
 
     shard: bytes
@@ -80,6 +81,7 @@ class UnitReport:
     failures: dict[str, Failure]
     unseen: list[Unseen]
     phases: Phases = field(default_factory=Phases)
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 class Equipment(Protocol):
@@ -144,6 +146,7 @@ def embed_unit(
     jobs = [job for job in unit.jobs if job.sha256 not in passed]
     phases = Phases(faces=-equipment.faces_seconds)
     sequences, failures = {}, {}
+    sizes: dict[str, int] = {}
     results = embed_videos(
         jobs,
         read=equipment.read,
@@ -157,6 +160,8 @@ def embed_unit(
             kept = finished(result, recipe, views)
             if kept.sequence is not None:
                 sequences[kept.job.sha256, kept.view] = kept.sequence
+                if kept.sizes > 1:
+                    sizes[kept.job.sha256] = kept.sizes
             elif kept.failure is not None:
                 failures[kept.job.sha256] = kept.failure
     phases.faces += equipment.faces_seconds
@@ -172,7 +177,9 @@ def embed_unit(
             write_shard(path, ordered, recipe, equipment.versions, frame_counts=counts)
             shard, sha256 = path.read_bytes(), file_sha256(path)
     phases.write = time.monotonic() - clock
-    return UnitReport(shard=shard, sha256=sha256, failures=failures, unseen=unseen, phases=phases)
+    return UnitReport(
+        shard=shard, sha256=sha256, failures=failures, unseen=unseen, phases=phases, sizes=sizes
+    )
 
 
 def not_as_sent(job: Job) -> str:
@@ -226,7 +233,8 @@ def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iter
         raise StoreError(f"unit {unit.number} came back with other videos than were sent")
     for key, sequence in sequences.items():
         job, view = wanted[key]
-        yield Finished(job=job, view=view, sequence=sequence)
+        sizes = report.sizes.get(job.sha256, 1)
+        yield Finished(job=job, view=view, sequence=sequence, sizes=sizes)
     for sha256, failure in report.failures.items():
         yield Finished(job=jobs[sha256], failure=failure)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.canvas import resized_note
 from data.digests import DigestCache
 from data.errors import (
     ConfigError,
@@ -352,6 +353,8 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
             f"{spent['backbone_seconds']:.1f} s, writing {spent['write_seconds']:.1f} s; "
             f"{spent['binding']} binds"
         )
+    if summary.resized:
+        print(plain(resized_note(summary.resized)))
     for failure in summary.failures[:10]:
         reason = with_reason(failure.message, failure.stderr_tail)
         print(plain(f"failed: {failure.path}: {failure.failure}: {reason}"))

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.canvas import on_one_scale, size_note
 from data.digests import DigestCache
 from data.errors import InputError, plain
 from data.every_face import FacesFrames, read_every_face
@@ -93,6 +94,7 @@ class Verdict:
         message: of the failure, with what ffmpeg said of it; or None.
         faces: of every lasting face, the video's own first; none after a failure.
         pixels_note: where the bundle was trained on another pixels version than this unmask reads.
+        picture_note: where the video's picture changes its size.
     """
 
     video: str
@@ -108,6 +110,7 @@ class Verdict:
     message: str | None = None
     faces: tuple[FaceVerdict, ...] = ()
     pixels_note: str | None = None
+    picture_note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +257,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
                 zip(result.frames.faces, parts, strict=True), start=1
             )
         )
-        main = faces[0].verdict
+        main, first = faces[0].verdict, result.frames.faces[0]
         yield Judged(
             verdict=Verdict(
                 video=job.name,
@@ -266,6 +269,7 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
                 sha256=job.sha256,
                 faces=tuple(one.verdict for one in faces),
                 pixels_note=bundle.pixels_note or None,
+                picture_note=size_note(first.shown, first.timestamps_seconds) or None,
             ),
             path=job.path,
             frames=result.frames,
@@ -304,7 +308,7 @@ def judge_face(
         faces_found=int(frames.face_found.sum()),
         start_seconds=float(times[0]),
         end_seconds=float(times[-1]),
-        jumps=jumps(frames.boxes),
+        jumps=jumps(on_one_scale(frames.boxes, frames.shown)),
         box=(x0, y0, x1, y1),
     )
     return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
@@ -327,7 +331,7 @@ def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged
 
 
 def told(verdict: Verdict) -> list[str]:
-    """A verdict as one line, and one more for each further face."""
+    """A verdict as one line, one more for each further face, and what is to be known of it."""
     if verdict.verdict is None:
         return [f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"]
     lines = [
@@ -340,7 +344,7 @@ def told(verdict: Verdict) -> list[str]:
         f"P(fake) {one.probability_fake:.3f}{spread(one)}, {one.frames_used} frames"
         for one in verdict.faces[1:]
     ]
-    return lines
+    return lines + ([f"  {verdict.picture_note}"] if verdict.picture_note else [])
 
 
 def spread(face: FaceVerdict) -> str:

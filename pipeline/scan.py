@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.atomic_files import write_text
+from data.canvas import resized_note
 from data.errors import InputError, plain
 from data.pixels_version import PIXELS_VERSION
 from features.layout import STORE
@@ -234,6 +235,8 @@ def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> 
         f"{summary['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
         f"{known} known from an earlier run, {embedded} embedded now"
     )
+    if scan.resized:
+        print(plain(resized_note(scan.resized)))
     for one in scan.scored[:TOP]:
         print(plain(f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"))
     for reason in scan.reasons[:TOP]:

@@ -120,6 +120,8 @@ class Scorer:
         failures += summary.failures
         failed = {one.path for one in failures}
         rows = self._score([job for job in jobs if job.name not in failed], stamps)
+        for name in summary.resized:
+            rows[name] = replace(rows[name], resized=True)
         sha256s = {job.name: job.sha256 for job in jobs}
         for one in failures:
             rows[one.path] = Row(

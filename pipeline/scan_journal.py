@@ -49,6 +49,7 @@ class Row:
         failure: class of the failure, or None.
         message: of the failure, or None.
         pixels_version: that it was read with; a line that says nothing is of version 1.
+        resized: whether its picture changes its size; told where the scan itself read it.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Row:
     failure: str | None = None
     message: str | None = None
     pixels_version: int = PIXELS_VERSION
+    resized: bool = False
 
 
 _KINDS = {name: kind for name, kind in get_type_hints(Row).items() if name != "stamp"}

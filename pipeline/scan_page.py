@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from data.canvas import resized_note
 from models.bundle import Bundle
 from pipeline.audit_page import bars
 from pipeline.cards import calibrated, how_many, warned
@@ -96,6 +97,11 @@ class Scan:
         return sorted(found, key=lambda one: (-one.count, one.path))
 
     @property
+    def resized(self) -> list[str]:
+        """Names of the scored videos whose picture changes its size."""
+        return sorted(one.row.path for one in self.scored if one.row.resized)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """Counts, for scan.json and for programs."""
         verdicts = Counter(one.verdict for one in self.scored)
@@ -107,6 +113,7 @@ class Scan:
             "scored": len(self.scored),
             **{name: verdicts[name] for name in COLOURS},
             "failed": dict(sorted(failed.items())),
+            "resized": len(self.resized),
             "finished": len(self.scored) + len(self.failures) == self.videos,
         }
 
@@ -125,6 +132,8 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
     if bundle.pixels_note:
         note = f"{bundle.pixels_note[0].upper()}{bundle.pixels_note[1:]}."
         body.append(f'<p class="warning">{escape(note)}</p>')
+    if scan.resized:
+        body.append(f'<p class="warning">{escape(resized_note(scan.resized))}.</p>')
     if not summary["finished"]:
         left = scan.videos - len(scan.scored) - len(scan.failures)
         body.append(f'<p class="warning">Not finished: {left} videos are still to come.</p>')

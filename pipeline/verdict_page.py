@@ -126,7 +126,7 @@ def whose(judged: Judged) -> str:
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     """What a reader must not overlook, plain text."""
     main = judged.verdict
-    found = [sentence(main.pixels_note)] if main.pixels_note else []
+    found = [sentence(note) for note in (main.pixels_note, main.picture_note) if note]
     found += [
         f"This very file trained the {name}: the verdict on it is worth nothing."
         for name in learnt_from(bundle, main.sha256)

@@ -28,6 +28,20 @@ def make(path: Path, *arguments: str) -> Path:
     return path
 
 
+def resized(folder: Path, source: Path, *sizes: str) -> Path:
+    """A video once in each size ("width:height"), one after the other in one file."""
+    names = folder / "parts.txt"
+    parts = [
+        make(folder / f"part-{number}.ts", "-i", str(source), "-an", "-vf",
+             f"scale={size},setsar=1", "-c:v", "libx264", "-bf", "0", "-qp", "10")
+        for number, size in enumerate(sizes)
+    ]  # fmt: skip
+    names.write_text("".join(f"file '{one}'\n" for one in parts))
+    return make(
+        folder / "resized.mkv", "-f", "concat", "-safe", "0", "-i", str(names), "-c", "copy"
+    )
+
+
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real face clips."""

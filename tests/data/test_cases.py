@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.canvas import on_one_scale, size_note
 from data.errors import NoDecoderError, VideoError
-from data.faces import FaceFinder
+from data.every_face import read_every_face
+from data.faces import FaceFinder, crop_faces, jumps
 from data.ffmpeg import ffmpeg_for
-from data.frames import FrameRecipe, read_frames
+from data.frames import FrameRecipe, read_frames, read_whole
+from data.picture import whole_picture
+from data.probe import probe
+from tests.data.conftest import make, resized
 from tests.footage import case
 
 RECIPE = FrameRecipe(count=16)
@@ -40,18 +45,47 @@ def test_a_clean_aperture_and_the_same_really_cropped(cases, finder):
     assert np.abs(cropped.pixels.astype(int) - reference.pixels).mean() < 6
 
 
-def test_a_change_of_aspect_bends_no_crop(cases, finder):
+def test_a_change_of_aspect_bends_no_crop(cases, finder, tmp_path):
     frames = read_frames(cases / "aspect_change.mp4", RECIPE, faces=finder)
     assert len(frames.pixels) == 16
     sides = frames.boxes[:, 2:] - frames.boxes[:, :2]
     np.testing.assert_allclose(sides[:, 0], sides[:, 1], rtol=1e-3)
     late = frames.timestamps_seconds > 1
     assert frames.face_found[~late].all()
-    # The later pictures are a third as wide, and end in the middle of the face: what is not there
-    # stays black, where it was filled by bending them.
+    # The later pictures are a third as wide, and end in the middle of the face: crops end with them
+    # and hold nothing that is not in the video, as of a file with that part alone.
+    assert late.sum() >= 6
+    assert {tuple(size) for size in frames.shown[late].tolist()} == {(200, 360)}
     dark = (frames.pixels.max(axis=3) < 8).mean(axis=(1, 2))
-    assert (dark[late] > 0.2).all()
-    assert (dark[~late] < 0.1).all()
+    assert (dark < 0.1).all()
+    alone = make(tmp_path / "alone.h264", "-ss", "1.1", "-i", str(cases / "aspect_change.mp4"),
+                 "-c", "copy")  # fmt: skip
+    info = probe(alone)
+    assert (info.width, info.height) == (200, 360)
+    every = FrameRecipe(count=200, minimum_frames=1)
+    pictures = read_whole(alone, info, every, whole_picture(info, RECIPE.max_side)).pixels
+    for crop, box in zip(frames.pixels[late], frames.boxes[late], strict=True):
+        cut, taken = crop_faces(
+            pictures, np.tile(box, (len(pictures), 1)), margin=1.0, size=RECIPE.size
+        )
+        np.testing.assert_allclose(taken[0], box, atol=1e-3)
+        assert np.abs(cut.astype(int) - crop).mean(axis=(1, 2, 3)).min() < 1
+    told = size_note(frames.shown, frames.timestamps_seconds)
+    assert "640x360, then 200x360 from " in told
+
+
+def test_a_face_is_followed_where_the_picture_grows(cases, finder, tmp_path):
+    short = make(tmp_path / "short.mp4", "-i", str(cases / "reference_cropped.mp4"), "-t", "0.8")
+    path = resized(tmp_path, short, "120:120", "360:360")
+    (face,) = read_every_face(path, RECIPE, finder=finder).faces
+    assert face.face_found.all()
+    late = face.shown[:, 0] == 360
+    assert late.sum() == 8
+    assert jumps(on_one_scale(face.boxes, face.shown)) == 0
+    sides = face.boxes[:, 2] - face.boxes[:, 0]
+    assert sides[late].mean() / sides[~late].mean() == pytest.approx(3, rel=0.1)
+    alone = read_frames(short, FrameRecipe(count=8), faces=finder)
+    assert np.abs(face.boxes[late].mean(0) - alone.boxes.mean(0)).max() < 20
 
 
 @pytest.mark.parametrize("name", ["longlast.mp4", "altref6.webm"])

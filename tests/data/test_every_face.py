@@ -107,8 +107,9 @@ def test_a_face_with_too_few_frames_for_the_head_is_left_out(monkeypatch):
     monkeypatch.setattr("data.every_face.probe", lambda path: told)
     pixels, times = frames(49)
     read = WholeFrames(
-        pixels=pixels, timestamps_seconds=times, scale=1.0, boxes=np.zeros((49, 4), np.float32)
-    )
+        pixels=pixels, timestamps_seconds=times, scales=np.ones(49), layout=None, pictures=pixels,
+        boxes=np.zeros((49, 4), np.float32), shown=np.full((49, 2), pixels.shape[2:0:-1]),
+    )  # fmt: skip
     monkeypatch.setattr("data.every_face.read_whole", lambda *_, **__: read)
     late = {n: [face(200, 80), *([face(20, 30)] if n >= 36 else [])] for n in range(49)}
     found = read_every_face("no file", size, finder=Staged(late))

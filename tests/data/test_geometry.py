@@ -1,4 +1,7 @@
-"""The picture is the one that a player shows: turned, cropped, of the right shape, never bent."""
+"""The picture is the one that a player shows: turned, cropped, of the right shape, never bent.
+
+What becomes of a change of size in the middle is in `test_canvas.py`.
+"""
 
 from __future__ import annotations
 
@@ -300,9 +303,8 @@ def test_ffmpeg_rounds_as_python_does(tmp_path, size, aspect):
 
 
 def test_a_larger_frame_fits_into_its_place():
-    picture = Picture(longest=100)
     slot = np.empty((40, 60, 3), np.uint8)
-    place(np.full((80, 20, 3), 200, np.uint8), slot, picture)
+    place(np.full((80, 20, 3), 200, np.uint8), slot)
     lit = (slot > 100).all(axis=2)
     assert lit.any(axis=1).all()
     assert lit[0].sum() == 10  # a quarter as wide as high

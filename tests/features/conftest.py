@@ -67,7 +67,10 @@ def make_job(name: str, *, same_as: str | None = None) -> Job:
 
 
 def read_fake(path: Path) -> Frames:
-    """Frames that depend on the file's name alone; a name with "bad" has none."""
+    """Frames that depend on the file's name alone; a name with "bad" has none.
+
+    With "resized" in it, the last one is of another size.
+    """
     if "bad" in path.name:
         raise VideoError("no_face", f"no face in {path.name}", stderr_tail="last words")
     draw = np.random.default_rng(list(path.name.encode()))
@@ -77,6 +80,7 @@ def read_fake(path: Path) -> Frames:
         timestamps_seconds=np.arange(count) / 25.0,
         boxes=draw.random((count, 4)).astype(np.float32),
         face_found=draw.random(count) < 0.9,
+        shown=np.asarray([(64, 48)] * (count - 1) + [(64 + 8 * ("resized" in path.name), 48)]),
     )
 
 

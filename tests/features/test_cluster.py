@@ -151,6 +151,14 @@ def rows(summary: ExtractSummary) -> list[Any]:
     return sorted(summary.failures, key=lambda failure: failure.path)
 
 
+def test_workers_tell_which_videos_change_their_size(fake: FakeRay, tmp_path: Path) -> None:
+    jobs = files(tmp_path / "videos", ["a", "resized-b", "c", "resized-d"])
+    summary, _ = run_on_ray("auto", tmp_path / "ray", jobs)
+    assert sorted(summary.resized) == ["resized-b", "resized-d"]
+    assert sorted(run_here(tmp_path / "here", jobs).resized) == sorted(summary.resized)
+    assert shards(tmp_path / "ray") == shards(tmp_path / "here")
+
+
 def test_every_way_to_lose_a_unit_ends_in_the_same_shards(fake: FakeRay, tmp_path: Path) -> None:
     jobs = files(tmp_path / "videos", NAMES)
     calls: list[str] = []

@@ -140,6 +140,13 @@ def test_failures_are_rows_and_are_tried_again(tmp_path: Path) -> None:
     assert (again.done, again.reused, len(again.failures)) == (0, 2, 2)
 
 
+def test_videos_that_change_their_size_are_named(tmp_path: Path) -> None:
+    summary, _ = run(tmp_path, ["a", "resized-b", "resized-c", "bad-resized"])
+    assert sorted(summary.resized) == ["resized-b", "resized-c"]
+    again, _ = run(tmp_path, ["a", "resized-b"])
+    assert again.resized == []  # nothing was read
+
+
 def test_all_videos_failing_is_no_crash(tmp_path: Path) -> None:
     summary, found = run(tmp_path, ["bad"])
     assert (summary.done, found, shard_names(tmp_path)) == (0, {}, [])

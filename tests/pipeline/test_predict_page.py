@@ -18,6 +18,7 @@ from pipeline.cli import PARTLY_FAILED
 from pipeline.predict import FaceVerdict, Judged, judge
 from pipeline.verdict_files import PageFiles
 from pipeline.verdict_page import render_verdict, warnings
+from tests.data.conftest import resized
 from tests.pipeline.browser import PHONE, load_page, needs_chromium
 from tests.pipeline.test_report import Page
 
@@ -144,6 +145,24 @@ def test_predict_tells_every_face_and_writes_a_page_for_each_video(
     assert face["verdict"] == good["verdict"]
     assert face["probability_fake"] == good["probability_fake"]
     assert face["probability_low"] <= face["probability_fake"] <= face["probability_high"]
+
+
+def test_a_change_of_size_is_said_with_the_verdict(world, run, loaded, heat, tmp_path):
+    """The same person twice, the second time twice as large: one face, which does not jump."""
+    source = world.demo / "real" / "person_000.mp4"
+    path = resized(tmp_path, source, "160:120", "320:240")
+    page = tmp_path / "page.html"
+    told = run("predict", world.bundle, path, "--report", page).output
+    note = "the picture changes its size (160x120, then 320x240 from 0."
+    assert note in told
+    assert note[1:] in page.read_text("utf-8")
+    (one,) = json.loads(run("predict", world.bundle, path, "--json").output)
+    assert one["picture_note"].startswith(note)
+    assert one["picture_note"].endswith("each part is cropped in its own shape")
+    assert [face["jumps"] for face in one["faces"]] == [0]
+    (plain,) = json.loads(run("predict", world.bundle, source, "--json").output)
+    assert plain["picture_note"] is None
+    assert "changes its size" not in run("predict", world.bundle, source).output
 
 
 def test_where_a_page_may_go(world, run, tmp_path):

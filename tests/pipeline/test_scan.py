@@ -16,8 +16,11 @@ from data.errors import LockedError, OutputError
 from data.frames import read_frames
 from features.lock import hold_lock
 from features.published import Features
+from features.summary import ExtractSummary
 from pipeline.cli import INTERRUPTED, PARTLY_FAILED
+from pipeline.extraction import tell_extraction
 from pipeline.scan_journal import JOURNAL, Journal, Row
+from tests.data.conftest import resized
 from tests.pipeline.test_report import Page
 
 WHAT = {"bundle_sha256": "b", "folder": "/videos"}
@@ -106,6 +109,26 @@ def test_a_scan_that_was_ended_goes_on_and_reads_nothing_twice(
     assert read[-2:] == ["<b>bad.mp4", "person_000.mp4"]
     (some / "<b>bad.mp4").unlink()
     assert "5 known" in run(*arguments).output
+
+
+def test_a_scan_counts_the_videos_that_change_their_size(world, run, some, tmp_path, loaded):
+    path = resized(tmp_path, some / "deep" / "person_001.mp4", "160:120", "120:120")
+    path.rename(some / "resized.mkv")
+    scan = tmp_path / "scan"
+    arguments = ("scan", world.bundle, some, "-o", scan, "--store", tmp_path / "s")
+    for _ in range(2):  # the journal knows it, too
+        told = run(*arguments, code=PARTLY_FAILED).output
+        assert "1 video changes its picture's size (resized.mkv); each part is cropped" in told
+        assert json.loads((scan / "scan.json").read_text())["resized"] == 1
+        shown = Page((scan / "scan.html").read_text("utf-8")).shown
+        assert "1 video changes its picture's size (resized.mkv)" in shown
+
+
+def test_extract_counts_the_videos_that_change_their_size(tmp_path, capsys):
+    tell_extraction(ExtractSummary(done=3, resized=["b.mp4", "a.mp4"]), tmp_path, 1)
+    assert "2 videos change their picture's size (a.mp4 for one)" in capsys.readouterr().out
+    tell_extraction(ExtractSummary(done=3), tmp_path, 1)
+    assert "size (" not in capsys.readouterr().out
 
 
 def test_a_running_scan_writes_its_tables_as_they_grow_and_its_page_each_time(
