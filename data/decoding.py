@@ -52,6 +52,14 @@ REFUSED = re.compile(
 """What ffmpeg says of each packet of which its decoder makes nothing."""
 QUIET: tuple[str, dict[str, Any]] = ("sidedata", {"mode": "delete"})
 """Else showinfo writes out what x265 puts into each frame, byte by byte: a third of decoding."""
+UNCOLOURED: tuple[str, dict[str, Any]] = (
+    "setparams",
+    {"color_trc": "bt709", "color_primaries": "bt709"},
+)
+"""Else ffmpeg refuses whole videos whose transfer curve it does not know ("reserved", "log100"). Of
+what a file says of its colours the matrix alone makes the RGB that is read; that stays."""
+NO_RGB = "Impossible to convert between the formats"
+"""What ffmpeg says of a matrix that it does not know, as that of ICtCp."""
 BEFORE = 1
 """The filter that shows frames as they are decoded: the one after `select`."""
 
@@ -184,10 +192,10 @@ def decode(
 
     Raises:
         VideoError: timeout; no_decoder; decode_error: a partial last frame, a frame that is bent,
-            or a crash.
+            colours that ffmpeg cannot turn into RGB, or a crash.
     """
-    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), *picture.filters]
-    chain += [QUIET, ("showinfo", {"checksum": 0})]
+    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), UNCOLOURED]
+    chain += [*picture.filters, QUIET, ("showinfo", {"checksum": 0})]
     command = _command(
         path,
         info,
@@ -224,6 +232,13 @@ def decode(
             )
     refuse_killed(code, "ffmpeg", tail)
     sizes = seen.sizes[:count]
+    if not sizes and NO_RGB in tail:
+        raise VideoError(
+            "decode_error",
+            "ffmpeg cannot turn its colours into RGB: it does not know their matrix; "
+            "encode the video anew",
+            stderr_tail=tail,
+        )
     if sum(3 * width * height for width, height in sizes) != filled + len(rest):
         raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
     shown = [seen.shown(number, picture) for number in range(len(sizes))]

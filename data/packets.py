@@ -27,6 +27,9 @@ WHOLE_SHARE = 0.9
 ENDED_EARLY = ("File ended prematurely", "partial file")
 """What ffprobe says of a Matroska and of an MP4 file that is cut off."""
 
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_HEADER_BYTES = 64 << 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Packets:
@@ -136,7 +139,9 @@ def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
     MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up
     to the end of the last picture, which may last long. AVI leaves out pictures that do not change
     and says nothing of the last one's length, nor need Matroska: these are cut off only if the
-    bytes are, too.
+    bytes are, too. Where the bytes are, and nothing tells the pictures' length alone, the whole
+    file's counts. ASF says how long it is in bytes; what it says in seconds is of all
+    streams, as in WTV, whose index is at its end.
 
     Raises:
         VideoError: decode_error.
@@ -149,7 +154,17 @@ def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
                 f"the file is truncated: it holds {count} of {info.frame_count} frames",
             )
         return
-    promised = info.promised_seconds
+    if info.container == "asf":
+        promised_bytes = _asf_bytes(path)
+        if info.size_bytes < WHOLE_SHARE * promised_bytes:
+            raise VideoError(
+                "decode_error",
+                f"the file is truncated: it holds {info.size_bytes} of {promised_bytes} bytes",
+            )
+        return
+    if info.container == "wtv":
+        return
+    promised = info.promised_seconds or (info.duration_seconds if packets.cut else 0.0)
     if info.container == "avi" and info.frame_count and info.fps:
         promised = info.frame_count / info.fps  # ffprobe's own is what the bytes would last
     if not promised or not packets.held_seconds or packets.held_seconds >= WHOLE_SHARE * promised:
@@ -164,11 +179,30 @@ def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
     )
 
 
+def _asf_bytes(path: Path) -> int:
+    """How long an ASF file should be, by its header; 0 where that says nothing, as of a stream."""
+    head = _head(path, ASF_HEADER_BYTES)
+    start = head.find(ASF_FILE_PROPERTIES)
+    facts = head[start : start + 92]
+    if start < 0 or len(facts) < 92 or facts[88] & 1:  # a broadcast
+        return 0
+    return int.from_bytes(facts[40:48], "little")
+
+
 def _riff_is_cut(path: Path, size_bytes: int) -> bool:
     """Whether an AVI file is shorter than the size in its first eight bytes."""
+    head = _head(path, 8)
+    return head[:4] == b"RIFF" and 8 + int.from_bytes(head[4:], "little") > size_bytes
+
+
+def _head(path: Path, size_bytes: int) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        VideoError: unreadable.
+    """
     try:
         with path.open("rb") as handle:
-            head = handle.read(8)
+            return handle.read(size_bytes)
     except OSError as error:
         raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
-    return head[:4] == b"RIFF" and 8 + int.from_bytes(head[4:], "little") > size_bytes

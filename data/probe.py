@@ -7,6 +7,7 @@ chosen by the packets that are there (`data.packets`).
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -42,8 +43,9 @@ class VideoInfo:
         fps: average frames per second; 0 where the file does not say.
         duration_seconds: as declared; 0 where the file does not say.
         frame_count: as declared, or None; never to be trusted.
-        promised_seconds: how long the video stream itself should last; 0 where only the whole
-            file has a duration and holds more than this stream.
+        promised_seconds: how long the video stream itself should last, by its header or, in
+            Matroska, its tag; 0 where only the whole file has a duration and holds more than this
+            stream.
         bit_rate: of the whole file in bits per second; 0 where unknown.
         size_bytes: of the file.
         container: as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2".
@@ -87,6 +89,7 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
         "stream=index,codec_type,codec_name,pix_fmt,width,height,sample_aspect_ratio,"
         "avg_frame_rate,r_frame_rate,duration,nb_frames:"
         "stream_disposition=attached_pic,still_image,timed_thumbnails:"
+        "stream_tags=DURATION:"
         "stream_side_data=side_data_type,rotation,crop_top,crop_bottom,crop_left,crop_right:"
         "format=format_name,duration,bit_rate"
     )
@@ -184,6 +187,7 @@ def _info(
         width, height = height, width
     own = _number(stream.get("duration"))
     duration = own or _number(container.get("duration"))
+    tagged = _clock(stream.get("tags", {}).get("DURATION", ""))
     frames = stream.get("nb_frames", "")
     return VideoInfo(
         stream_index=int(stream["index"]),
@@ -195,7 +199,7 @@ def _info(
         fps=ratio(stream.get("avg_frame_rate", "")) or ratio(stream.get("r_frame_rate", "")),
         duration_seconds=max(0.0, duration),
         frame_count=int(frames) if frames.isdigit() else None,
-        promised_seconds=max(0.0, duration if alone else own),
+        promised_seconds=max(0.0, duration if alone else own or tagged),
         bit_rate=int(_number(container.get("bit_rate"))),
         size_bytes=size_bytes,
         container=container.get("format_name", ""),
@@ -209,6 +213,12 @@ def ratio(text: str) -> float:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError):
         return 0.0
+
+
+def _clock(text: str) -> float:
+    """Seconds of what Matroska's tags write as 00:00:04.004000000; 0 where it is none."""
+    parts = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", text)
+    return 3600 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3]) if parts else 0.0
 
 
 def _number(text: str | int | None) -> float:

@@ -333,3 +333,19 @@ def test_a_title_like_showinfo_is_harmless(upright, tmp_path):
     for one in (path, long):
         np.testing.assert_array_equal(read(one).pixels, expected.pixels)
     assert read_packets(path, probe(path), timeout_seconds=30).count == 25
+
+
+@pytest.mark.parametrize("curve", [9, 10], ids=["log100", "log316"])
+def test_a_transfer_curve_that_ffmpeg_does_not_know_loses_no_video(upright, tmp_path, curve):
+    """RGB comes from the matrix; ffmpeg refused "log100" and "reserved" before it saw that."""
+    tagged = make(tmp_path / "v.mp4", "-i", str(upright), "-c", "copy", "-bsf:v",
+                  f"h264_metadata=transfer_characteristics={curve}")  # fmt: skip
+    np.testing.assert_array_equal(read(tagged).pixels, read(upright).pixels)
+
+
+def test_a_matrix_that_ffmpeg_does_not_know_is_said(upright, tmp_path):
+    tagged = make(tmp_path / "v.mp4", "-i", str(upright), "-c", "copy", "-bsf:v",
+                  "h264_metadata=matrix_coefficients=14")  # fmt: skip
+    with pytest.raises(VideoError, match="cannot turn its colours into RGB") as caught:
+        read(tagged)
+    assert caught.value.failure == "decode_error"

@@ -106,6 +106,59 @@ def test_an_avi_that_is_cut_between_two_pictures_is_found(whole, tmp_path):
         read_frames(path, FULL)
 
 
+@pytest.fixture(scope="module")
+def sounding(tmp_path_factory) -> Path:
+    """Videos with sound, as long as the pictures and longer."""
+    folder = tmp_path_factory.mktemp("sounding")
+    x264 = ("-c:v", "libx264", "-preset", "veryfast", "-g", "10", "-c:a", "aac", "-b:a", "32k")
+    vp8 = ("-c:v", "libvpx", "-b:v", "300k", "-c:a", "libopus")
+    mpeg4 = ("-c:v", "mpeg4", "-c:a", "aac")
+    makes = {"mkv": x264, "webm": vp8, "flv": x264, "asf": mpeg4}
+    for seconds, name in ((3, "even"), (20, "long")):
+        sound = ("-f", "lavfi", "-i", f"sine=duration={seconds}")
+        for suffix, codecs in makes.items():
+            make(folder / f"{name}.{suffix}", *SOURCE, *sound, *codecs)
+    untagged = ("-c", "copy", "-map_metadata", "-1", "-fflags", "+bitexact")
+    make(folder / "untagged.mkv", "-i", str(folder / "even.mkv"), *untagged)
+    make(folder / "long.wtv", *SOURCE, *sound, "-c:v", "mpeg2video", "-c:a", "mp2")
+    return folder
+
+
+SOUNDING = ["even.mkv", "untagged.mkv", "even.webm", "even.flv", "even.asf"]
+
+
+@pytest.mark.parametrize(
+    "name", [*SOUNDING, "long.mkv", "long.webm", "long.flv", "long.asf", "long.wtv"]
+)
+def test_sound_makes_no_video_longer(sounding, name):
+    assert len(read_frames(sounding / name, FULL).pixels) == 8
+
+
+@pytest.mark.parametrize("name", SOUNDING)
+def test_what_is_cut_off_is_found_with_sound_in_it(sounding, tmp_path, name):
+    content = (sounding / name).read_bytes()
+    end = len(content) // 2
+    if name.endswith(".flv"):  # it says nothing of its size: a picture must be cut in two
+        end = next(
+            place + 40
+            for place in range(end, len(content))
+            if content[place : place + 2] == b"\x09\x00"
+            and content[place + 7 : place + 11] == bytes(4)
+        )
+    path = tmp_path / name
+    path.write_bytes(content[:end])
+    with pytest.raises(VideoError, match="truncated"):
+        read_frames(path, FULL)
+
+
+def test_pictures_that_end_before_the_cut_are_whole(sounding, tmp_path):
+    """Only sound is lost: 3 seconds of pictures, 20 of sound, of which the last two are missing."""
+    content = (sounding / "long.mkv").read_bytes()
+    path = tmp_path / "v.mkv"
+    path.write_bytes(content[: int(len(content) * 0.95)])
+    assert len(read_frames(path, FULL).pixels) == 8
+
+
 @pytest.mark.parametrize(
     ("shown", "packets", "refused", "well", "lost"),
     [
