@@ -18,6 +18,7 @@ from pathlib import Path
 import data.probe
 from data.digest_table import DigestTable
 from data.probe import VideoInfo, probe
+from data.reading import file_sha256
 
 FRESH_SECONDS = 2.0
 """A file changed this lately may change again within the clock's tick: not remembered."""
@@ -52,8 +53,7 @@ class DigestCache:
             return known.decode("ascii")
         if not stat.S_ISREG(facts.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        with open(path, "rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        digest = file_sha256(path)
         if time.time() - facts.st_mtime > FRESH_SECONDS:
             self._table.put("files", name, stamp, digest.encode())
         return digest

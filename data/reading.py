@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError, UnmaskError
+from data.system_errors import cannot_read
 
 CHUNK_BYTES = 1 << 20
 MAX_BYTES = 1 << 30
@@ -89,13 +90,7 @@ def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
         return InputError(missing or f"{path} does not exist; check the path")
     if isinstance(error, IsADirectoryError):
         return InputError(f"{path} is a folder, not a file; give the file itself")
-    if isinstance(error, PermissionError):
-        return InputError(
-            f"cannot read {path}: permission denied; allow it with chmod, or run as its owner"
-        )
-    if error.errno == errno.EIO:
-        return InputError(f"cannot read {path}: {error.strerror}; check the disk")
-    return InputError(f"cannot read {path}: {error.strerror or error}; give another file")
+    return cannot_read(path, error)
 
 
 def check_readable(path: Path, *, missing: str = "") -> None:

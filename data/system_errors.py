@@ -73,7 +73,7 @@ _WRITE_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
     (BUSY, "another process or a mount holds it: choose another place"),
 )
 _READ_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
-    (FORBIDDEN, "ask for permission to read it"),
+    (FORBIDDEN, "allow it with chmod, or run as its owner"),
     (TOO_LONG, "give a shorter name, or move it to a folder with a shorter one"),
     (LOOP, "its links lead in a circle: give the file itself"),
     (TOO_MANY_OPEN, "allow more open files with `ulimit -n`"),
@@ -82,6 +82,7 @@ _READ_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
     (GONE, "it was moved or removed: give the path where it is"),
     (KIND, "it is not of the kind that is read here: give another path"),
     (BUSY, "another process holds it: wait for it"),
+    (UNABLE, "give another file"),
 )
 
 

@@ -52,7 +52,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     real = hashlib.file_digest
 
     def watch(handle, name):  # type: ignore[no-untyped-def]
-        seen.append(Path(handle.name))
+        seen.append(Path(os.readlink(f"/proc/self/fd/{handle.fileno()}")))
         return real(handle, name)
 
     monkeypatch.setattr(hashlib, "file_digest", watch)

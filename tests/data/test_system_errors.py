@@ -11,6 +11,7 @@ import pytest
 from data import system_errors
 from data.errors import InputError, OutputError
 from data.folders import replace_folder
+from data.reading import unreadable
 from data.system_errors import as_users_error, cannot_read, cannot_write
 
 
@@ -59,6 +60,20 @@ def test_an_error_of_a_users_file_is_of_reading(tmp_path: Path, number: int) -> 
     told = as_users_error(made(number, str(tmp_path / "video.mp4")))
     assert isinstance(told, InputError)
     assert str(told).startswith(f"cannot read {tmp_path / 'video.mp4'}: ")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        *((errno.EACCES, "chmod"), (errno.EPERM, "chmod"), (errno.ELOOP, "circle")),
+        *((errno.ENAMETOOLONG, "shorter"), (errno.EIO, "disk"), (errno.ESTALE, "network drive")),
+        *((errno.EMFILE, "ulimit -n"), (errno.EBUSY, "wait"), (errno.EINVAL, "another file")),
+    ],
+)
+def test_all_readers_tell_the_same_of_one_error(number: int, remedy: str) -> None:
+    told = str(unreadable(Path("labels.csv"), made(number, "labels.csv")))
+    assert remedy in told.partition("; ")[2]
+    assert told == str(cannot_read("labels.csv", made(number, "labels.csv")))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EEXIST])

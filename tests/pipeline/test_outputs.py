@@ -126,6 +126,12 @@ def test_what_is_no_file_is_refused_before_any_work(run, here: Path, name: str) 
         (here / "there").unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("out", ["", ".", "/", ".."])
+@pytest.mark.parametrize("name", ["index", "audit"])
+def test_a_path_without_a_name_is_no_file(run, name: str, out: str) -> None:
+    assert "it is a folder" in refused(run, FILES[name], out)
+
+
 @pytest.mark.parametrize("name", [*FOLDERS, *(f"{name} file" for name in FILES)])
 def test_what_lies_below_a_file_cannot_be_written(run, here: Path, name: str) -> None:
     arguments = FILES[name.removesuffix(" file")] if name.endswith(" file") else FOLDERS[name]
