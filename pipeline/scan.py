@@ -239,5 +239,5 @@ def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> 
     for reason in scan.reasons[:TOP]:
         print(plain(f"failed: {reason.words}"))
     if len(scan.reasons) > TOP:
-        print(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}")
-    print(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}")
+        print(plain(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}"))
+    print(plain(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}"))
