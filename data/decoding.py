@@ -237,7 +237,6 @@ def decode(
             "decode_error",
             "ffmpeg cannot turn its colours into RGB: it does not know their matrix; "
             "encode the video anew",
-            stderr_tail=tail,
         )
     if sum(3 * width * height for width, height in sizes) != filled + len(rest):
         raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)

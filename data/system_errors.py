@@ -123,6 +123,14 @@ def cannot_read(what: object, error: OSError) -> InputError:
     return InputError(f"cannot read {what}: {reason(error)}; {read_remedy(error)}")
 
 
+def is_no_such_file(error: OSError) -> bool:
+    """Whether nothing is there, or no file: for who only looks whether there is one.
+
+    Of a file that a disk or a permission keeps from being read, its content would be passed over.
+    """
+    return error.errno in GONE | KIND | UNABLE | LOOP
+
+
 @contextmanager
 def writing(what: object, *, then: str = "") -> Iterator[None]:
     """Turns what the system says against writing into one line; for steps that only write.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data.errors import InputError, UnmaskError
 from data.reading import decode, open_file, read_bytes, unreadable
+from data.system_errors import is_no_such_file
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 65536
@@ -176,9 +177,11 @@ def columns_of(path: Path, wanted: Sequence[str]) -> list[str]:
             text = content.decode("utf-16", "replace")
         else:
             text = content.decode("utf-8-sig", "replace")
-    except PermissionError as error:
+    except OSError as error:
+        if is_no_such_file(error):
+            return []
         raise unreadable(path, error) from error
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return []
     start, separator = header_of(text, wanted)
     try:

@@ -94,7 +94,7 @@ def audit_manifest(
         for line in told(found):
             print(plain(line))
         if out is not None:
-            print(f"page: {out}")
+            print(plain(f"page: {out}"))
     if strict and found.straddling:
         raise LeakError(
             f"{len(found.straddling)} people, originals or videos of {path} are in two splits; "

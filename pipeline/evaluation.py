@@ -168,7 +168,7 @@ def evaluate_bundle(
             print(plain(f"warning: {mark}"))
         if faceless := sum(bool(one.reason) for one in report.mistakes):
             print(f"no faces of {faceless} mistakes: the videos are not below --root, or fail")
-        print(f"report: {out / 'report.html'}")
+        print(plain(f"report: {out / 'report.html'}"))
     return report.metrics
 
 

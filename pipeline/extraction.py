@@ -94,7 +94,7 @@ def extract_features(
         adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
         if adopted:
             kinds = "videos" if wanted.views.count == 1 else "videos and views"
-            print(f"{out}: {adopted} {kinds} adopted into {store}")
+            print(plain(f"{out}: {adopted} {kinds} adopted into {store}"))
         for line in tell_outdated(count_outdated(jobs, opened, out), recipe):
             print(line)
         if engine == "ray":
@@ -359,7 +359,7 @@ def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
         reason = with_reason(failure.message, failure.stderr_tail)
         print(plain(f"failed: {failure.path}: {failure.failure}: {reason}"))
     if len(summary.failures) > 10:
-        print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
+        print(plain(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}"))
 
 
 def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:

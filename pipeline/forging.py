@@ -53,7 +53,7 @@ def forge_videos(
     for name, error in summary.failures[:10]:
         print(plain(f"failed: {name}: {error.failure}: {reason_of(error)}"))
     if len(summary.failures) > 10:
-        print(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}")
+        print(plain(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}"))
     failed = len(summary.failures)
     if failed == summary.sources:
         refuse_without_decoder([(error.failure, str(error)) for _, error in summary.failures])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import StoreError
+from data.errors import StoreError, plain
 from features.compare import compare
 from features.damage import Problem
 from features.layout import INDEX, parts_of, sealed_in, staged_in
@@ -153,7 +153,7 @@ def diff_features(a: Path, b: Path, *, most: int, as_json: bool) -> None:
     print(f"{len(told.only_b)} only in {b}")
     for mark, paths in (("a", told.only_a), ("b", told.only_b)):
         for path in paths[:most]:
-            print(f"  only in {mark}: {path}")
+            print(plain(f"  only in {mark}: {path}"))
     for name, (left, right) in told.recipe.items():
         print(f"recipe {name}: {left} | {right}")
     if told.common and one.dim != other.dim:
@@ -195,7 +195,7 @@ def verify_features(folder: Path, *, as_json: bool) -> None:
             f"{folder} is damaged in {len(problems)} places; {_advice(folder, problems)}"
         )
     if not as_json:
-        print(f"{folder}: whole")
+        print(plain(f"{folder}: whole"))
 
 
 def _advice(folder: Path, problems: Sequence[Problem]) -> str:

@@ -34,7 +34,21 @@ def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video
         return [(path.relative_to(source).as_posix(), path, None) for path in found]
     if source.is_file():
         return [(source.name, source, None)]
-    raise InputError(f"{source} does not exist; give a manifest, a folder or a video")
+    raise no_source(source, "a manifest, a folder or a video")
+
+
+def no_source(path: Path, wanted: str) -> InputError:
+    """Why a path that a user named can be no video.
+
+    Args:
+        path: neither a file nor a folder.
+        wanted: what to give instead.
+    """
+    if path.exists():
+        return InputError(f"{path} is a pipe, socket or device; give {wanted}")
+    if path.is_symlink():
+        return InputError(f"{path} is a link that leads nowhere; give {wanted}")
+    return InputError(f"{path} does not exist; give {wanted}")
 
 
 def make_jobs(

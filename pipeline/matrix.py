@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError, DatasetError, MismatchError
+from data.errors import ConfigError, DatasetError, MismatchError, plain
 from data.folders import check_replaceable
 from data.manifest import Manifest
 from features.published import Features
@@ -104,7 +104,7 @@ def evaluate_matrix(
         warn(f"{cell.bundle} on {cell.dataset}: {cell.note}" if cell.note else "")
     if not quiet:
         print("\n".join(told(matrix)))
-        print(f"report: {out / 'report.html'}")
+        print(plain(f"report: {out / 'report.html'}"))
     return matrix.to_json()
 
 

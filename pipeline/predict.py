@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data.canvas import on_one_scale, size_note
 from data.digests import DigestCache
-from data.errors import InputError, plain
+from data.errors import plain
 from data.every_face import FacesFrames, read_every_face
 from data.faces import FaceFinder, jumps
 from data.frames import Frames
@@ -31,7 +31,7 @@ from models.encoder import make_encoder
 from models.evidence import INTERVAL_LEVEL, Evidence, weigh
 from pipeline.commands import command_line
 from pipeline.extraction import bundle_recipe, warn
-from pipeline.jobs import make_jobs, named_videos, refuse_without_decoder
+from pipeline.jobs import make_jobs, named_videos, no_source, refuse_without_decoder
 from pipeline.leakage import marks_of
 from pipeline.machine import cores
 from pipeline.provenance import provenance_of
@@ -172,9 +172,9 @@ def predict_videos(
         OutputError: a page cannot be written.
         ToolError: there is no decoder for any of the videos; their lines are printed.
     """
-    missing = [path for path in videos if not path.exists()]
+    missing = [path for path in videos if not (path.is_dir() or path.is_file())]
     if missing:
-        raise InputError(f"{missing[0]} does not exist; give videos or folders of videos")
+        raise no_source(missing[0], "videos or folders of videos")
     names = named(videos)
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)

@@ -19,7 +19,7 @@ import numpy as np
 from data.atomic_files import make_folder
 from data.degrade import Copy, Rung, choose_rungs, copy_of
 from data.digests import DigestCache
-from data.errors import DatasetError
+from data.errors import DatasetError, plain
 from data.folders import check_replaceable, replace_folder
 from data.frames import Frames, read_frames
 from data.manifest import Manifest, Video
@@ -161,7 +161,7 @@ def measure_robustness(
         return
     print(f"{summary.done} copies or videos embedded, {summary.reused} reused")
     print("\n".join(told(ladder)))
-    print(f"report: {out / 'report.html'}")
+    print(plain(f"report: {out / 'report.html'}"))
 
 
 def again(

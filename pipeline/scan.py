@@ -138,10 +138,14 @@ def scan_folder(
 
 def is_done(video: Video, journal: Journal, retry: bool) -> bool:
     """Whether an earlier run finished this very file."""
+    row = row_of(video, journal)
+    return row is not None and row.stamp is not None and not (retry and row.failure is not None)
+
+
+def row_of(video: Video, journal: Journal) -> Row | None:
+    """What is known of this very file; of one that is gone, or leads nowhere, too."""
     row = journal.rows.get(video.name)
-    if row is None or row.stamp is None or row.stamp != video.stamp or is_outdated(row):
-        return False
-    return not (retry and row.failure is not None)
+    return None if row is None or row.stamp != video.stamp or is_outdated(row) else row
 
 
 def is_outdated(row: Row | None) -> bool:
@@ -159,7 +163,7 @@ def collect(
     provenance: Provenance,
 ) -> Scan:
     """All that is finished so far, ranked."""
-    rows = [journal.rows[one.name] for one in videos if is_done(one, journal, retry=False)]
+    rows = [row for one in videos if (row := row_of(one, journal)) is not None]
     head = bundle.head
     scored = [
         Scored(row=row, verdict=head.calibration.verdict(row.probability_fake, head.threshold))
@@ -242,5 +246,5 @@ def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> 
     for reason in scan.reasons[:TOP]:
         print(plain(f"failed: {reason.words}"))
     if len(scan.reasons) > TOP:
-        print(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}")
-    print(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}")
+        print(plain(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}"))
+    print(plain(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}"))

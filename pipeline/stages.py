@@ -100,7 +100,9 @@ def index_videos(
     for one in result.failures[:10]:
         print(plain(f"failed: {one.path}: {one.error.failure}: {reason_of(one.error)}"))
     if len(result.failures) > 10:
-        print(f"failed: {len(result.failures)} in all, see {out.with_suffix('.failures.csv')}")
+        print(
+            plain(f"failed: {len(result.failures)} in all, see {out.with_suffix('.failures.csv')}")
+        )
     for warning in result.warnings:
         print(plain(f"warning: {warning}"))
     rooted = () if out.parent.resolve() == folder.resolve() else ("--root", folder)
@@ -124,7 +126,7 @@ def export_backbone(name: str, out: Path, *, params: Params) -> None:
 
     backbone = load_backbone(name, size=params.frames.size, seed=params.seed)
     save_backbone(backbone, out)
-    print(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}")
+    print(plain(f"{out}: {backbone.name}, D = {backbone.dim}, digest {backbone.digest[:12]}"))
 
 
 def finetune_backbone(

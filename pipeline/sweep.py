@@ -117,7 +117,7 @@ def sweep(
         }
         print(json.dumps(facts, indent=2))
         return
-    print(f"{out}: {len(runs)} runs, {len(missing)} trained now in {count} processes")
+    print(plain(f"{out}: {len(runs)} runs, {len(missing)} trained now in {count} processes"))
     print("\n".join(table(ranking)))
     print("ranked by validation alone; measure the best one once on the test split")
     print(f"next: {train}")

@@ -91,11 +91,11 @@ def _tell_repair(
     folder: Path, named: list[tuple[Path, Mending]], others: list[str], *, dry_run: bool
 ) -> None:
     if not named:
-        print(f"{folder}: nothing to repair")
+        print(plain(f"{folder}: nothing to repair"))
         return
     for path, one in named:
         new = f" -> {one.new_file}" if one.new_file and one.new_file != one.file else ""
-        print(f"{path}: {one.message}: {one.action}, {one.kept} videos kept{new}")
+        print(plain(f"{path}: {one.message}: {one.action}, {one.kept} videos kept{new}"))
     lost = {video.sha256: video.path for _, one in named for video in one.lost}
     for sha256, video in list(lost.items())[:LISTED]:
         print(f"to extract: {video}  {sha256}")
@@ -189,7 +189,7 @@ def _on_terminal() -> bool:
 
 def _tell_plans(plans: Sequence[Plan], usage: Usage) -> None:
     for folder in usage.folders:
-        print(f"stays whole: {folder}")
+        print(plain(f"stays whole: {folder}"))
     for plan in plans:
         used = "in use" if usage.has_recipe(plan.part.resolve().name) else "used by no folder"
         print(f"{plan.part}: recipe {used}, {plan.kept} shards stay")

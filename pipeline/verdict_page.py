@@ -275,8 +275,8 @@ def limits(judged: Judged) -> str:
         "A score is evidence, not proof. P(fake) is calibrated on the validation videos of the "
         "training; for other cameras, compressions and forgery methods, or where forgeries are "
         "rarer or more frequent, it is not the share of fakes among such videos.",
-        "The test result above is of other videos: this one may be of a kind that was not among "
-        "them. More of it stands in the report of <code>unmask evaluate</code>.",
+        "A test result, if one stands above, is of other videos: this one may be of a kind that "
+        "was not among them. <code>unmask evaluate</code> writes a report with more.",
         "The interval holds the choice of frames alone. The detector's own error is larger.",
         f"REAL does not mean untouched: {judged.verdict.frames_used} frames of a face were looked "
         "at, and neither sound, nor text, nor background, nor what lies between those frames.",

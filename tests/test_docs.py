@@ -77,6 +77,20 @@ def test_a_script_exists(page: str, words: list[str], alone: bool) -> None:
     assert words[1] == "-m" or (ROOT / words[1]).is_file(), page
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.name)
+def test_a_module_that_is_named_exists(page: Path) -> None:
+    """With its folder, as `data/frames.py`, or by its name alone, below a heading of its room."""
+    room = "."
+    for line in page.read_text("utf-8").splitlines():
+        if heading := re.match(r"###? (\w+)", line):
+            room = heading[1] if (ROOT / heading[1]).is_dir() else "."
+        for name in re.findall(r"`([\w/]+\.py)`", line):
+            if "/" not in name:
+                assert [*(ROOT / room).glob(f"**/{name}")], f"{name} is not in {room}"
+            elif (ROOT / name.split("/")[0]).is_dir():
+                assert (ROOT / name).is_file(), name
+
+
 def test_wrong_commands_are_found() -> None:
     for words in (
         ["unmask", "trian"],

@@ -59,6 +59,10 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
         )
     if not root.exists():
         raise InputError(f"{root} does not exist; give a folder with real/ and fake/, or a CSV")
+    if not (root.is_dir() or root.is_file()):
+        raise InputError(
+            f"{root} is a pipe, socket or device; give a folder with real/ and fake/, or a CSV"
+        )
     if root.is_file() and is_video(root):
         raise InputError(f"{root} is one video; give the folder of a data set, or a CSV")
     if layout != "auto":

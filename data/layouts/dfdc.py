@@ -29,6 +29,7 @@ from data.layouts.metadata import (
 )
 from data.names import path_in
 from data.reading import open_file, unreadable
+from data.system_errors import is_no_such_file
 from data.tables import Table, columns_of
 
 PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
@@ -176,10 +177,10 @@ def _head(path: Path) -> str:
     try:
         with open_file(path) as handle:
             return handle.read(HEAD_BYTES).decode("utf-8", "replace")
-    except PermissionError as error:
+    except OSError as error:
+        if is_no_such_file(error):
+            return ""
         raise unreadable(path, error) from error
-    except OSError:
-        return ""
 
 
 def _key(path: str) -> str:

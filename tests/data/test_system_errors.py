@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from data import system_errors
+from data import system_errors, tables
 from data.errors import InputError, OutputError
 from data.folders import replace_folder
+from data.layouts import dfdc
 from data.reading import unreadable
 from data.system_errors import as_users_error, cannot_read, cannot_write
+from data.tables import columns_of
 
 
 def made(number: int, file: object = None, other: object = None) -> OSError:
@@ -74,6 +77,27 @@ def test_all_readers_tell_the_same_of_one_error(number: int, remedy: str) -> Non
     told = str(unreadable(Path("labels.csv"), made(number, "labels.csv")))
     assert remedy in told.partition("; ")[2]
     assert told == str(cannot_read("labels.csv", made(number, "labels.csv")))
+
+
+@pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), dfdc._head])
+def test_a_disk_that_fails_is_no_folder_without_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
+) -> None:
+    """Who looks for labels passes over what is no file, and nothing that holds some."""
+    labels = tmp_path / "labels.csv"
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "pipe")
+    for other in (labels, tmp_path, tmp_path / "circle", tmp_path / "pipe"):
+        assert not look(other)
+    labels.write_text("path,label\n")
+
+    def fail(path: Path) -> None:
+        raise made(errno.ESTALE, str(path))
+
+    for module in (tables, dfdc):
+        monkeypatch.setattr(module, "open_file", fail)
+    with pytest.raises(InputError, match="network drive"):
+        look(labels)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EEXIST])

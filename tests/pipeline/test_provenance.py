@@ -192,6 +192,13 @@ def judged_page(world, loaded):
     return Render()
 
 
+def test_no_page_speaks_of_a_test_result_that_is_not_there(judged_page):
+    untested = provenance_of(bundle_of(people(range(4), origin="filmed")))
+    shown = " ".join(Page(judged_page(untested)).shown.split())
+    assert "test result: none" in shown
+    assert "The test result above" not in shown
+
+
 def test_rendered_people_stand_before_the_verdict_and_in_its_size(judged_page):
     rendered = provenance_of(bundle_of(people(range(4), origin="rendered")))
     text = judged_page(rendered)

@@ -172,6 +172,27 @@ def test_what_a_scan_refuses(world, run, some, tmp_path):
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
 
+def test_a_link_that_leads_nowhere_is_a_failure(world, run, tmp_path):
+    """There was nothing to stat, and so nothing to say: it was counted, and in no table."""
+    folder = tmp_path / "links"
+    folder.mkdir()
+    shutil.copy(world.demo / "real" / "person_000.mp4", folder)
+    (folder / "dangling.mp4").symlink_to("nowhere")
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    scan = tmp_path / "scan"
+    for _ in range(2):  # the second knows the video
+        told = run("scan", world.bundle, folder, "-o", scan, "--store", world.store,
+                   code=PARTLY_FAILED).output  # fmt: skip
+        assert "1 REAL" in told or "1 FAKE" in told or "1 UNSURE" in told
+        failures = [(row["path"], row["class"]) for row in rows_of(scan / "failures.csv")]
+        assert failures == [("dangling.mp4", "unreadable"), ("loop.mp4", "unreadable")]
+    (folder / "dangling.mp4").unlink()
+    shutil.copy(world.demo / "real" / "person_001.mp4", folder / "dangling.mp4")
+    run("scan", world.bundle, folder, "-o", scan, "--store", world.store, code=PARTLY_FAILED)
+    assert [row["path"] for row in rows_of(scan / "failures.csv")] == ["loop.mp4"]
+    assert len(rows_of(scan / "scores.csv")) == 2
+
+
 def row(path: str) -> Row:
     return Row(path=path, stamp=(3, 4), sha256="0" * 64, probability_fake=0.1 + 0.2, frames_used=8)
 

@@ -155,3 +155,18 @@ def test_output_that_fills_the_disk_is_one_line(world):
     assert ended.returncode == 8
     assert "No space left on device; free some space" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_what_is_there_is_not_said_to_be_missing(run, tmp_path):
+    """A pipe and a link that leads nowhere "did not exist"."""
+    pipe, link, loop = (tmp_path / name for name in ("pipe.mp4", "link.mp4", "loop.mp4"))
+    os.mkfifo(pipe)
+    link.symlink_to("nowhere")
+    loop.symlink_to(loop.name)
+    words = {pipe: "is a pipe, socket or device", link: "is a link", loop: "is a link"}
+    words[tmp_path / "none.mp4"] = "does not exist"
+    for path, told in words.items():
+        for command in (("predict", tmp_path, path), ("extract", path, "-o", tmp_path / "out")):
+            assert told in run(*command, code=InputError.exit_code).stderr
+    told = run("index", pipe, "-o", tmp_path / "m.csv", code=InputError.exit_code).stderr
+    assert "is a pipe, socket or device" in told
