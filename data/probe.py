@@ -25,6 +25,8 @@ LEAST_ASPECT, MOST_ASPECT = 0.1, 10
 """Between these, pixels have the shape that they are said to have; beyond, nobody means it."""
 LEAST_CROPPED = 16
 """Of a clean aperture, in pixels: a smaller one is damage, and passed over."""
+FEWEST_PICTURES = 8
+"""Of a film; fewer are covers, slides or thumbnails, where another stream has more."""
 EDGES = ("left", "right", "top", "bottom")
 
 
@@ -123,9 +125,9 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
 
 
 def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -> dict[str, Any]:
-    """The first stream with moving pictures: no still, no thumbnails, more than one picture.
+    """The first stream with moving pictures: no still, no thumbnails, not a handful of pictures.
 
-    Where there is none, the first of all.
+    Where there is none, the first with more than one picture, or the first of all.
     """
     films = [
         stream
@@ -137,15 +139,25 @@ def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -
         and int(stream.get("width", 0)) > 0
         and stream.get("nb_frames") != "1"
     ]
-    if not films or films[0].get("nb_frames", "").isdigit():
-        return (films or streams)[0]
-    counts = _count_packets(path, {int(stream["index"]) for stream in films}, timeout_seconds)
-    moving = [stream for stream in films if counts[int(stream["index"])] > 1]
-    return (moving or films)[0]
+    if not films:
+        return streams[0]
+    told = {int(stream["index"]): stream.get("nb_frames", "") for stream in films}
+    first = told[int(films[0]["index"])]
+    if first.isdigit() and int(first) >= FEWEST_PICTURES:
+        return films[0]
+    if all(number.isdigit() for number in told.values()):
+        counts = {index: int(number) for index, number in told.items()}
+    else:
+        counts = _count_packets(path, set(told), timeout_seconds)
+    for least in (FEWEST_PICTURES, 2):
+        moving = [stream for stream in films if counts[int(stream["index"])] >= least]
+        if moving:
+            return moving[0]
+    return films[0]
 
 
 def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict[int, int]:
-    """How many packets streams hold; counting ends when all hold two."""
+    """How many packets streams hold; counting ends when all hold enough for a film."""
     counts = dict.fromkeys(wanted, 0)
     arguments = ["-select_streams", "v", "-show_entries", "packet=stream_index", "-of", "csv=p=0"]
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
@@ -153,7 +165,7 @@ def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict
             number = line.split(b",")[0].strip()
             if number.isdigit() and int(number) in counts:
                 counts[int(number)] += 1
-                if min(counts.values()) > 1:
+                if min(counts.values()) >= FEWEST_PICTURES:
                     break
     return counts
 

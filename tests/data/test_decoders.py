@@ -165,6 +165,18 @@ def test_the_film_is_taken_not_the_still_before_it(tmp_path, kind):
     assert len(read_frames(path, SMALL).pixels) == 8
 
 
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_the_film_is_taken_not_the_slides_before_it(tmp_path, kind):
+    film = ("-f", "lavfi", "-i")
+    path = make(tmp_path / f"two.{kind}", *film, "color=red:size=64x48:rate=1:duration=3", *film,
+                "testsrc2=size=160x120:rate=25:duration=1", "-map", "0", "-map", "1", "-c:v",
+                "libx264")  # fmt: skip
+    assert probe(path).width == 160
+    slides = make(tmp_path / f"slides.{kind}", "-i", str(path), "-map", "0:0", "-map", "0:0",
+                  "-c", "copy")  # fmt: skip
+    assert probe(slides).stream_index == 0
+
+
 def test_of_two_films_the_first_is_taken(tmp_path):
     film = ("-f", "lavfi", "-i")
     path = make(tmp_path / "two.mkv", *film, "testsrc2=size=160x120:rate=25:duration=1", *film,
