@@ -33,12 +33,23 @@ sys.path.insert(0, os.environ.get("PYTHONPATH") or str(Path(__file__).parents[1]
 
 from data.frames import FrameRecipe, Frames
 from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence, file_sha256, write_shard
+from features.shard import StoredSequence, write_shard
+
+try:
+    from data.pixels_version import PIXELS_VERSION
+
+    PIXELS: dict[str, Any] = {"pixels_version": PIXELS_VERSION}
+except ImportError:  # measured beside an unmask that had none
+    PIXELS = {}
 
 DIM = 2048
 FRAMES = FrameRecipe(count=32, crop="full", size=32)
 RECIPE = Recipe(
-    frames=FRAMES.to_json(), face_detector=None, backbone="made up", backbone_digest="ab" * 32
+    frames=FRAMES.to_json(),
+    face_detector=None,
+    backbone="made up",
+    backbone_digest="ab" * 32,
+    **PIXELS,
 )
 PER_FOLDER = 1000
 KNOWN_FRAMES = 2
@@ -95,7 +106,8 @@ def fill_store(store: Path, count: int) -> None:
             {},
             frame_counts=[KNOWN_FRAMES] * len(numbers),
         )
-        (sealed / "new").rename(sealed / f"shard-{file_sha256(sealed / 'new')}.h5")
+        digest = hashlib.sha256((sealed / "new").read_bytes()).hexdigest()
+        (sealed / "new").rename(sealed / f"shard-{digest}.h5")
 
 
 def stored(number: int, values: Any) -> StoredSequence:
