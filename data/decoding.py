@@ -224,12 +224,8 @@ def decode(
                     "decode_error",
                     f"{count} frames that grow to {wide}x{high} do not fit in memory",
                 )
-        code = child.wait()
+        code = child.wait_in_time("decoding")
         tail = child.stderr_tail
-        if child.timed_out:
-            raise VideoError(
-                "timeout", f"decoding took more than {timeout_seconds:.0f} s", stderr_tail=tail
-            )
     refuse_killed(code, "ffmpeg", tail)
     sizes = seen.sizes[:count]
     if not sizes and NO_RGB in tail:
@@ -329,12 +325,8 @@ def list_frames(
     command = _command(path, info, chain, {"format": "null", "frames:v": most}, threads=threads)
     seen = Shown(sizes=False)
     with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
-        code = child.wait()
+        code = child.wait_in_time("decoding")
         tail = child.stderr_tail
-        if child.timed_out:
-            raise VideoError(
-                "timeout", f"decoding took more than {timeout_seconds:.0f} s", stderr_tail=tail
-            )
     refuse_killed(code, "ffmpeg", tail)
     return Listed(
         timestamps_seconds=np.asarray(seen.times),

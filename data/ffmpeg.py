@@ -289,6 +289,24 @@ class Child:
         self.timed_out |= code == -signal.SIGXCPU
         return code
 
+    def wait_in_time(self, doing: str) -> int:
+        """As `wait`, for a child whose work is lost where it took too long.
+
+        Args:
+            doing: what took too long, in a word.
+
+        Raises:
+            VideoError: timeout.
+        """
+        code = self.wait()
+        if self.timed_out:
+            raise VideoError(
+                "timeout",
+                f"{doing} took more than {self.timeout_seconds:.0f} s",
+                stderr_tail=self.stderr_tail,
+            )
+        return code
+
     def close(self) -> None:
         """Ends the child whatever it does, and frees its pipes."""
         self._watchdog.cancel()

@@ -95,12 +95,8 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
                 keys.append(b"K" in flags)
                 if moment > latest:
                     latest, lasting = moment, lasts
-        code = child.wait()
+        code = child.wait_in_time("reading")
         tail = child.stderr_tail
-        if child.timed_out:
-            raise VideoError(
-                "timeout", f"reading took more than {timeout_seconds:.0f} s", stderr_tail=tail
-            )
     refuse_killed(code, "ffprobe", tail)
     count -= discarded
     if count == 0:

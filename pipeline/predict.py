@@ -7,7 +7,6 @@ what the others get stands beside it.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -179,7 +178,7 @@ def predict_videos(
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
-        print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
+        warn(f"this bundle: {mark}")
     warn(opened.pixels_note)
     provenance = provenance_of(opened, bundle)
     verdicts, written = [], {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -87,7 +86,7 @@ def scan_folder(
     ]
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
-        print(plain(f"warning: this bundle: {mark}"), file=sys.stderr)
+        warn(f"this bundle: {mark}")
     warn(opened.pixels_note)
     what = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
