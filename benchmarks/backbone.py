@@ -22,10 +22,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models.backbone import load_backbone
-from models.encoder import TensorFlowEncoder, make_encoder
-from models.openvino_encoder import OpenVinoEncoder
-from models.quiet import tf
+from models.backbones.encoder import TensorFlowEncoder, make_encoder
+from models.backbones.openvino_encoder import OpenVinoEncoder
+from models.backbones.registry import load_backbone
+from models.tf_runtime import tf
 
 GFLOP = 7.75
 """Of one frame through ResNet50 at 224 px, a multiplication and an addition counted as two."""

@@ -35,9 +35,9 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.demo import DemoConfig, write_demo
-from data.faces import FaceFinder
-from data.frames import FrameRecipe, read_frames
-from data.probe import probe
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe, read_frames
+from data.video.probe import probe
 from pipeline.config import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -126,8 +126,8 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=params.demo.people)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    from models.backbone import load_backbone
-    from models.encoder import TensorFlowEncoder
+    from models.backbones.encoder import TensorFlowEncoder
+    from models.backbones.registry import load_backbone
 
     network = load_backbone("resnet50-thin", size=params.frames.size)
     batch_size = params.frames.count

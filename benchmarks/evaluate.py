@@ -26,12 +26,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from data.manifest import Manifest, Video
-from features.published import publish
-from features.recipe import Recipe, sequence_key
-from features.sealing import seal_shard
-from features.shard import Shard, StoredSequence
-from models.backbone import load_backbone
+from data.datasets.manifest import Manifest, Video
+from features.store.feature_set import publish
+from features.store.key import Recipe, sequence_key
+from features.store.sealing import seal_shard
+from features.store.shard import Shard, StoredSequence
+from models.backbones.registry import load_backbone
 
 DIM = 1024
 TRAINING = 200

@@ -28,20 +28,20 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from data.digests import DigestCache
-from data.faces import FaceFinder, crop_faces
-from data.ffmpeg import find_tools
-from data.frames import FrameRecipe, read_frames, read_pixels, whole_picture
-from data.layouts.listing import is_video, walk
-from data.probe import probe
-from features.embed import extract
-from features.job import Job
-from features.published import publish
-from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence
-from features.store import FeatureStore
-from features.summary import where_time_went
-from pipeline.jobs import make_jobs, named_videos
+from data.datasets.digests import DigestCache
+from data.datasets.layouts.listing import is_video, walk
+from data.faces.tracker import FaceFinder, crop_faces
+from data.video.ffmpeg import find_tools
+from data.video.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.video.probe import probe
+from features.extraction.engine import extract
+from features.extraction.job import Job
+from features.extraction.summary import where_time_went
+from features.store.feature_set import publish
+from features.store.key import Recipe, sequence_key
+from features.store.shard import StoredSequence
+from features.store.store import FeatureStore
+from pipeline.extraction.jobs import make_jobs, named_videos
 from pipeline.machine import cores
 
 MAKES = (
@@ -84,8 +84,8 @@ def mixed_clips(source: Path, folder: Path, count: int) -> list[Path]:
 
 def wall(source: Path, backbone: str, workers: int) -> dict[str, float]:
     """Parts alone, then the engine."""
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
 
     recipe = FrameRecipe(count=16)
     network = load_backbone(backbone)
@@ -199,8 +199,8 @@ def noop(count: int = 100_000) -> dict[str, float]:
 
 def fill(root: Path, recipe: Recipe, stored: list[StoredSequence]) -> None:
     """Puts sequences into a store as sealed shards, past the staging of each."""
-    from data.reading import file_sha256
-    from features.shard import write_shard
+    from data.io.reading import file_sha256
+    from features.store.shard import write_shard
 
     folder = root / recipe.digest[:16] / "shards"
     folder.mkdir(parents=True)
@@ -237,7 +237,7 @@ def rss() -> dict[str, float]:
 
 PEAK = """
 import resource
-from pipeline.cli import app
+from pipeline.cli.app import app
 app(standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -2,10 +2,11 @@
 
     make bench-peers        # makes PyTorch's environment, then runs this
 
-Clips of several makes, from ../shared/clips, are embedded by `features.embed.extract` and by
-`peer_extract.py` (OpenCV, PyTorch and torchvision, one video at a time, as video_features does it),
-in turn, on all cores, without face crops, which the peer has not. Start-up and loading are not
-counted. The last line is one JSON object: extract_vs_torch, frames per second over the peer's.
+Clips of several makes, from ../shared/clips, are embedded by `features.extraction.engine.extract`
+and by `peer_extract.py` (OpenCV, PyTorch and torchvision, one video at a time, as video_features
+does it), in turn, on all cores, without face crops, which the peer has not. Start-up and loading
+are not counted. The last line is one JSON object: extract_vs_torch, frames per second over the
+peer's.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.extract import mixed_clips
-from data.frames import FrameRecipe, read_frames
-from features.embed import extract
-from features.job import Job
-from features.recipe import Recipe
-from features.store import FeatureStore
+from data.video.frames import FrameRecipe, read_frames
+from features.extraction.engine import extract
+from features.extraction.job import Job
+from features.store.key import Recipe
+from features.store.store import FeatureStore
 from pipeline.machine import cores
 
 ROOT = Path(__file__).parents[1]
@@ -80,8 +81,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
 
     backbone = load_backbone("resnet50-random")
     encoder = make_encoder(backbone)

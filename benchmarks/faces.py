@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data.datasets.layouts.listing import is_video, walk
 from data.errors import VideoError
-from data.faces import FaceFinder, crop_faces
-from data.frames import FrameRecipe, read_pixels, whole_picture
-from data.layouts.listing import is_video, walk
-from data.probe import probe
+from data.faces.tracker import FaceFinder, crop_faces
+from data.video.frames import FrameRecipe, read_pixels, whole_picture
+from data.video.probe import probe
 
 
 def cpu_seconds() -> float:
@@ -37,8 +37,8 @@ def cpu_seconds() -> float:
 
 def main() -> None:
     """Prints a table and the JSON."""
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/clips")
     recipe = replace(FrameRecipe(), count=32)

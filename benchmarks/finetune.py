@@ -28,14 +28,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.demo import DemoConfig, write_demo
-from data.faces import FaceFinder
-from data.frames import FrameRecipe, read_frames
-from models.backbone import load_backbone
-from models.clip_forging import Forger
-from models.clips import Clips
-from models.finetune_net import FinetuneNet
-from models.quiet import tf
-from models.settings import FinetuneConfig
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe, read_frames
+from models.backbones.registry import load_backbone
+from models.configs import FinetuneConfig
+from models.finetuning.clips import Clips
+from models.finetuning.forging import Forger
+from models.finetuning.network import FinetuneNet
+from models.tf_runtime import tf
 
 PEOPLE, COPIES = 4, 10
 """Rendered people, and how often each of their clips is in the training set."""

@@ -23,13 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from data.datasets.layouts.listing import is_video
 from data.demo import DemoConfig, write_demo
-from data.face_landmarks import LandmarkFinder
-from data.faces import FaceFinder, crop_faces
-from data.forge import ForgeConfig, forge
-from data.forge.survey import read_clip
-from data.forgery import draw_parameters, forge_clip
-from data.layouts.listing import is_video
+from data.faces.landmarks import LandmarkFinder
+from data.faces.tracker import FaceFinder, crop_faces
+from data.self_blending.clip import draw_parameters, forge_clip
+from data.self_blending.dataset import ForgeConfig, forge
+from data.self_blending.dataset.survey import read_clip
 
 SIZE = 224
 MARGIN = 1.3

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models.bootstrap import group_weights, weighted_metrics
-from models.evaluate import level_percent, percentiles
+from models.evaluation.bootstrap import group_weights, weighted_metrics
+from models.evaluation.evaluate import level_percent, percentiles
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "artifacts" / "results"

@@ -33,20 +33,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.extract import cpu_seconds, ffmpeg
+from data.datasets.layouts.listing import is_video, walk
 from data.demo import DemoConfig, write_demo
-from data.faces import FaceFinder, crop_faces
-from data.frames import FrameRecipe, read_pixels, whole_picture
-from data.layouts.listing import is_video, walk
-from data.probe import probe
-from data.reading import file_sha256
-from features.embed import Finished, keep_all
-from features.job import Job
-from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence, write_shard
-from features.store import FeatureStore
-from features.summary import Phases
-from features.units import UNIT_VIEWS, UnitReport, cut_units, unpack
-from features.views import Views
+from data.faces.tracker import FaceFinder, crop_faces
+from data.io.reading import file_sha256
+from data.video.frames import FrameRecipe, read_pixels, whole_picture
+from data.video.probe import probe
+from features.cluster.work_units import UNIT_VIEWS, UnitReport, cut_units, unpack
+from features.extraction.engine import Finished, keep_all
+from features.extraction.job import Job
+from features.extraction.summary import Phases
+from features.store.key import Recipe, sequence_key
+from features.store.shard import StoredSequence, write_shard
+from features.store.store import FeatureStore
+from features.store.views import Views
 from pipeline.machine import cores
 
 BACKBONES = ("resnet50-thin", "resnet50-random")
@@ -131,8 +131,8 @@ def read_costs(path: Path, recipe: FrameRecipe, rounds: int) -> dict[str, float]
 
 def backbone_costs(name: str, rounds: int) -> tuple[float, float, int, str]:
     """Processor seconds and wall seconds a frame, D, and the runtime."""
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
 
     encoder = make_encoder(load_backbone(name))
     batch = np.random.default_rng(0).integers(0, 256, (encoder.batch_size, 224, 224, 3))

@@ -31,9 +31,9 @@ import numpy as np
 
 sys.path.insert(0, os.environ.get("PYTHONPATH") or str(Path(__file__).parents[1]))
 
-from data.frames import FrameRecipe, Frames
-from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence, write_shard
+from data.video.frames import FrameRecipe, Frames
+from features.store.key import Recipe, sequence_key
+from features.store.shard import StoredSequence, write_shard
 
 try:
     from data.pixels_version import PIXELS_VERSION
@@ -127,7 +127,7 @@ def stored(number: int, values: Any) -> StoredSequence:
 def made_up_bundle() -> Any:
     """A bundle whose head is never called."""
     from models.bundle import Bundle, BundledHead
-    from models.settings import HeadConfig
+    from models.configs import HeadConfig
 
     head = BundledHead(
         model=None, config=HeadConfig(), threshold=0.5, history=(), best_epoch=1, stop_reason=""
@@ -167,16 +167,16 @@ class Peak:
 
 def run_scan(root: Path) -> dict[str, float]:
     """Scans `root/videos` in this process."""
-    from pipeline.scan import scan_folder
+    from pipeline.inference.scan import scan_folder
 
     (root / "bundle").mkdir()
     (root / "bundle" / "bundle.json").write_text("{}")
     with contextlib.ExitStack() as stack:
         for what, value in (
-            ("pipeline.scan.Bundle.load", lambda folder: made_up_bundle()),
-            ("pipeline.scan_chunk.read_frames", read_frames),
-            ("pipeline.scan_chunk.score_sequences", score),
-            ("pipeline.scan_chunk.Scorer._load", lambda self: MadeUp()),
+            ("pipeline.inference.scan.Bundle.load", lambda folder: made_up_bundle()),
+            ("pipeline.inference.scan_chunk.read_frames", read_frames),
+            ("pipeline.inference.scan_chunk.score_sequences", score),
+            ("pipeline.inference.scan_chunk.Scorer._load", lambda self: MadeUp()),
         ):
             stack.enter_context(patch(what, value))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))

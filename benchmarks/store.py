@@ -25,12 +25,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from data.reading import file_sha256
-from features.published import Features, publish
-from features.recipe import Recipe, sequence_key
-from features.sequences import load_sequences
-from features.shard import Shard, StoredSequence, write_shard
-from features.store import SHARD_BYTES, FeatureStore
+from data.io.reading import file_sha256
+from features.sequences.dataset import load_sequences
+from features.store.feature_set import Features, publish
+from features.store.key import Recipe, sequence_key
+from features.store.shard import Shard, StoredSequence, write_shard
+from features.store.store import SHARD_BYTES, FeatureStore
 
 SAMPLE_BYTES = 3 << 30
 

@@ -110,9 +110,9 @@ def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
 
 def ways() -> dict[str, Callable[[], float]]:
     """Every way to train an epoch that runs in this process."""
-    from models.fast_lstm import FastLSTM
-    from models.quiet import keras, tf
-    from models.train import _train_step
+    from models.heads.fast_lstm import FastLSTM
+    from models.heads.training import _train_step
+    from models.tf_runtime import keras, tf
 
     features, labels = data()
     draw = np.random.default_rng(1)

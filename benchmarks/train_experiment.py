@@ -24,11 +24,11 @@ LARGE_VIDEOS = 8192
 
 def cached_videos(folder: Path, count: int) -> Path:
     """Publishes made-up features of `count` videos, and their manifest; 70, 15, 15 percent."""
-    from data.manifest import Manifest, Video
-    from data.reading import file_sha256
-    from features.published import publish
-    from features.recipe import Recipe, sequence_key
-    from features.shard import Shard, StoredSequence, write_shard
+    from data.datasets.manifest import Manifest, Video
+    from data.io.reading import file_sha256
+    from features.store.feature_set import publish
+    from features.store.key import Recipe, sequence_key
+    from features.store.shard import Shard, StoredSequence, write_shard
 
     recipe = Recipe(
         frames={"count": STEPS, "size": 224},
@@ -106,15 +106,15 @@ def extraction(clips: Path, videos: int = 1000) -> float | None:
     """
     from functools import partial
 
-    from data.digests import DigestCache
-    from data.faces import FaceFinder
-    from data.frames import FrameRecipe, read_frames
-    from features.embed import extract
-    from features.recipe import Recipe
-    from features.store import FeatureStore
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
-    from pipeline.jobs import make_jobs, named_videos
+    from data.datasets.digests import DigestCache
+    from data.faces.tracker import FaceFinder
+    from data.video.frames import FrameRecipe, read_frames
+    from features.extraction.engine import extract
+    from features.store.key import Recipe
+    from features.store.store import FeatureStore
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
+    from pipeline.extraction.jobs import make_jobs, named_videos
     from pipeline.machine import cores
 
     if not clips.is_dir():
@@ -141,14 +141,14 @@ def extraction(clips: Path, videos: int = 1000) -> float | None:
 
 def input_share(rounds: int = 5) -> float:
     """Share of an epoch that the training loop waits for its batches."""
-    from data.manifest import Manifest
-    from features.published import Features
-    from features.sequences import load_sequences
-    from models.head import build_head
-    from models.head_batches import head_batches
-    from models.quiet import keras
-    from models.settings import HeadConfig
-    from models.train import _train_step, frame_statistics
+    from data.datasets.manifest import Manifest
+    from features.sequences.dataset import load_sequences
+    from features.store.feature_set import Features
+    from models.configs import HeadConfig
+    from models.heads.architectures import build_head
+    from models.heads.batches import head_batches
+    from models.heads.training import _train_step, frame_statistics
+    from models.tf_runtime import keras
 
     shares = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -189,11 +189,11 @@ def larger_than_memory() -> float:
 
 def train_limited(folder: Path) -> None:
     """One epoch under a limit on the process's own memory; mapped files are not under it."""
-    from data.manifest import Manifest
-    from features.published import Features
-    from features.sequences import load_sequences
-    from models.settings import HeadConfig, TrainConfig
-    from models.train import train_head
+    from data.datasets.manifest import Manifest
+    from features.sequences.dataset import load_sequences
+    from features.store.feature_set import Features
+    from models.configs import HeadConfig, TrainConfig
+    from models.heads.training import train_head
 
     rows = Manifest.read(folder / "manifest.csv")
     features = Features(folder / "features")

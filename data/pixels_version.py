@@ -1,10 +1,10 @@
 """The version of the code that turns a video into crops: a part of each feature's key.
 
 Raise it with any change of code that gives other pixels for the same settings: which frames are
-read (`data.probe`, `data.sampling`), how they are decoded and scaled (`data.ffmpeg`,
-`data.frames`), where a face is found (`data.face_detector`, `data.faces`), how it is cropped
-(`data.faces.crop_faces`). Old features stay readable; the next `extract`
-makes new ones and says so.
+read (`data.video.probe`, `data.video.sampling`), how they are decoded and scaled
+(`data.video.ffmpeg`, `data.video.frames`), where a face is found (`data.faces.detector`,
+`data.faces.tracker`), how it is cropped (`data.faces.tracker.crop_faces`). Old features stay
+readable; the next `extract` makes new ones and says so.
 
 Tests hold crops and embeddings equal to those recorded for this version, `tests/golden`. They fail
 when numbers move: then raise the version and record anew, `python -m tests.golden.record`.

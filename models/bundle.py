@@ -26,22 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
-from data.folders import read_json, replace_folder, write_json
-from data.reading import BAD_FACTS
-from models.backbone import Backbone, load_backbone, save_backbone
-from models.bundle_record import check_record
-from models.calibration import Calibration
-from models.controls import Linear
-from models.identity import BUNDLE_RECORD, PUBLIC, file_sha256
-from models.quiet import keras
+from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.reading import BAD_FACTS
+from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, file_sha256
+from models.backbones.registry import Backbone, load_backbone, save_backbone
+from models.configs import HeadConfig
+from models.evaluation.baselines import Linear
+from models.evaluation.calibration import Calibration
+from models.heads.history import write_history
+from models.heads.training import Trained, score
 from models.recipe_check import backbone_words, check_recipes, pixels_note
-from models.settings import HeadConfig
-from models.train import Trained, score
-from models.training_history import write_history
+from models.records import check_record
+from models.tf_runtime import keras
 from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
-    from features.sequences import Sequences
+    from features.sequences.dataset import Sequences
 
 FORMAT = "unmask-bundle"
 VERSION = 2
@@ -57,7 +57,7 @@ class BundledHead:
         config: its shape.
         threshold: at or above it a video is called fake; chosen on validation, on the
             calibrated scale.
-        history: one row per epoch, as in `models.train.Trained`.
+        history: one row per epoch, as in `models.heads.training.Trained`.
         best_epoch: the epoch whose weights it has.
         stop_reason: why training ended.
         calibration: makes the score a probability and a verdict.

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.errors import MismatchError
-from data.frames import RETIRED
 from data.pixels_version import PIXELS_VERSION
-from features.recipe import pixels_version_of
+from data.video.frames import RETIRED
+from features.store.key import pixels_version_of
 
 PASSED_OVER = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
 """A backbone may have been renamed, its digest says what it is; versions of pixels are compared by

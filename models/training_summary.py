@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data.manifest import Video
+from data.datasets.manifest import Video
 
 RENDERED_METHOD = "rendered"
 """How the names of methods begin that are no deepfakes but made by code, people and all."""

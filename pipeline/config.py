@@ -20,13 +20,13 @@ from typing import Any, Literal
 
 import yaml
 
+from data.datasets.splits import SplitConfig
 from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
-from data.forge import ForgeConfig
-from data.frames import FrameRecipe
-from data.reading import BAD_FACTS, read_text, shown
-from data.split import SplitConfig
-from models.settings import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
+from data.io.reading import BAD_FACTS, read_text, shown
+from data.self_blending.dataset import ForgeConfig
+from data.video.frames import FrameRecipe
+from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
 
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from data import interrupts
+from data.io import interrupts
 
 
 def main() -> None:
     """Entry point of the command `unmask`."""
     interrupts.install()
-    from pipeline.cli import main as run
+    from pipeline.cli.app import main as run
 
     run()

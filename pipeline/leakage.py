@@ -20,8 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from data.datasets.manifest import Manifest, Video
 from data.errors import LeakError
-from data.manifest import Manifest, Video
 
 if TYPE_CHECKING:
     from models.bundle import Bundle

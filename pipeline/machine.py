@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from data.ffmpeg import find_tools
+from data.video.ffmpeg import find_tools
 
 
 def versions() -> dict[str, str]:

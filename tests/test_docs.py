@@ -13,7 +13,7 @@ from dvc.cli import parse_args
 from dvc.cli.parser import DvcParserError
 from typer.main import get_command
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 from tests.commands import PAGES, ROOT, commands, in_text, indented
 
 EXAMPLE = re.compile(r"^(?:#| +Example:) +(unmask .+)$", re.MULTILINE)
@@ -39,7 +39,8 @@ def parse(words: list[str]) -> None:
 
 def found(program: str) -> Iterator[tuple[str, list[str], bool]]:
     """Page, words and whether the command stands in a line of its own, for one program."""
-    for page in (*PAGES, *sorted((ROOT / "presets").glob("*.yaml")), ROOT / "pipeline" / "cli.py"):
+    others = (*(ROOT / "presets").glob("*.yaml"), *(ROOT / "pipeline" / "cli").glob("*.py"))
+    for page in (*PAGES, *sorted(others)):
         own = indented(page) if page.suffix == ".md" else EXAMPLE.findall(page.read_text("utf-8"))
         for line, alone in [(one, True) for one in own] + [(one, False) for one in in_text(page)]:
             for words in commands(line):
@@ -79,7 +80,8 @@ def test_a_script_exists(page: str, words: list[str], alone: bool) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.name)
 def test_a_module_that_is_named_exists(page: Path) -> None:
-    """With its folder, as `data/frames.py`, or by its name alone, below a heading of its room."""
+    """With its folder, as `data/video/frames.py`, or by its name alone, below a heading of its
+    room."""
     room = "."
     for line in page.read_text("utf-8").splitlines():
         if heading := re.match(r"###? (\w+)", line):
@@ -102,7 +104,7 @@ def test_wrong_commands_are_found() -> None:
             parse(words)
     assert len(list(found("unmask"))) > 60
     pages = {page for page, _, _ in found("unmask")}
-    assert pages >= {"README.md", "scale.md", "recipe.yaml", "cli.py"}
+    assert pages >= {"README.md", "scale.md", "recipe.yaml", "app.py"}
 
 
 def test_no_command_writes_to_a_folder_of_the_checkout() -> None:
@@ -110,7 +112,7 @@ def test_no_command_writes_to_a_folder_of_the_checkout() -> None:
     tracked = subprocess.run(("git", "ls-files"), cwd=ROOT, check=True, stdout=subprocess.PIPE)
     taken = {name.split("/")[0] for name in tracked.stdout.decode().splitlines()}
     told = [words for _, words, _ in found("unmask")]
-    for path in sorted((ROOT / "pipeline").glob("*.py")):  # what is printed as the next command
+    for path in sorted((ROOT / "pipeline").rglob("*.py")):  # what is printed as the next command
         told += [
             one.split() for one in re.findall(r"unmask \w+ [^`\"\n]*", path.read_text("utf-8"))
         ]

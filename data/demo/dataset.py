@@ -19,14 +19,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data.atomic_files import as_json, make_folder, write_text
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
-from data.ffmpeg import encode
-from data.output_paths import check_out_folder, check_output
-from data.processes import process_pool
-from data.reading import read_json
-from data.system_errors import writing
+from data.io.atomic_files import as_json, make_folder, write_text
+from data.io.output_paths import check_out_folder, check_output
+from data.io.processes import process_pool
+from data.io.reading import read_json
+from data.io.system_errors import writing
+from data.video.ffmpeg import encode
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 

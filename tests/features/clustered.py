@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from data.errors import StoreError
-from data.frames import Frames
-from features.units import Equip
+from data.video.frames import Frames
+from features.cluster.work_units import Equip
 from tests.features.conftest import FakeEncoder, read_fake, turned
 
 VERSIONS = {"test": "1"}

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.frames import Frames
-from features.job import Job
-from features.recipe import Recipe, sequence_key
-from features.shard import StoredSequence
+from data.video.frames import Frames
+from features.extraction.job import Job
+from features.store.key import Recipe, sequence_key
+from features.store.shard import StoredSequence
 
 SIDE = 6
 """Side of the made-up crops in pixels."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data import siblings
+from data.io import siblings
 
 STEPS = ["replace", "rename", "link", "unlink", "rmdir", "mkdir", "fsync", "chmod"]
 

@@ -80,7 +80,7 @@ class FakeRay:
 
     @contextmanager
     def connected(self, address: str) -> Any:
-        """In place of `features.cluster.connected`."""
+        """In place of `features.cluster.engine.connected`."""
         self.connections += 1
         yield self
 

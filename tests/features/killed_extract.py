@@ -13,13 +13,13 @@ from typing import IO
 
 import numpy as np
 
-from data.digests import DigestCache
-from data.frames import FrameRecipe, Frames, read_frames
-from features.embed import extract
-from features.job import Job
-from features.recipe import Recipe
-from features.shard import StoredSequence
-from features.store import FeatureStore
+from data.datasets.digests import DigestCache
+from data.video.frames import FrameRecipe, Frames, read_frames
+from features.extraction.engine import extract
+from features.extraction.job import Job
+from features.store.key import Recipe
+from features.store.shard import StoredSequence
+from features.store.store import FeatureStore
 
 FRAMES = FrameRecipe(crop="full", count=4, size=32, minimum_frames=4)
 RECIPE = Recipe(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.published import publish
-from features.recipe import Recipe
-from features.salvage import intact_videos
-from features.shard import Shard
-from features.store import FeatureStore
+from features.store.feature_set import publish
+from features.store.key import Recipe
+from features.store.shard import Shard
+from features.store.store import FeatureStore
+from features.upkeep.salvage import intact_videos
 from tests.features.conftest import digest_of, make_recipe, make_sequence
 
 NAMES = [f"video-{number:02d}" for number in range(12)]

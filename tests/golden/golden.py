@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.faces import FaceFinder
-from data.frames import FrameRecipe, Frames, read_frames
+from data.faces.tracker import FaceFinder
 from data.pixels_version import PIXELS_VERSION
+from data.video.frames import FrameRecipe, Frames, read_frames
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, tuple[str, FrameRecipe]] = {
@@ -77,8 +77,8 @@ def make_crops(
 
 def make_embeddings(crops: NDArray[np.uint8]) -> Golden:
     """Embeds crops (T, S, S, 3) by each backbone: (T, D) float32."""
-    from models.backbone import load_backbone
-    from models.encoder import make_encoder
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
 
     return {
         f"{name} embeddings": make_encoder(
@@ -90,7 +90,7 @@ def make_embeddings(crops: NDArray[np.uint8]) -> Golden:
 
 def make_view(golden: Golden) -> Golden:
     """One augmented view of the recorded crops, under the augmentation's own version."""
-    from models.views import VERSION, augment
+    from models.finetuning.views import VERSION, augment
 
     names = {"pixels": "crops", "boxes": "boxes", "timestamps_seconds": "seconds"}
     recorded = {one: golden[f"{EMBEDDED} {what}"] for one, what in names.items()}

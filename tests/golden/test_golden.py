@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import data.faces
-import data.frames
-import data.picture
-from data.faces import FaceFinder, FaceTrack
+import data.faces.tracker
+import data.video.frames
+import data.video.picture
+from data.faces.tracker import FaceFinder, FaceTrack
 from data.pixels_version import PIXELS_VERSION
 from tests.golden.golden import (
     CASES,
@@ -58,12 +58,12 @@ def test_embeddings_are_as_recorded() -> None:
 def test_an_augmented_view_is_as_recorded() -> None:
     golden = load_golden()
     assert differences(make_view(golden), golden) == [], (
-        "raise VERSION in models/views.py, then python -m tests.golden.record --replace"
+        "raise VERSION in models/finetuning/views.py, then python -m tests.golden.record --replace"
     )
 
 
 def test_another_augmentation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import views
+    from models.finetuning import views
 
     golden = load_golden()
     monkeypatch.setattr(views, "STRENGTH", replace(views.STRENGTH, noise=views.STRENGTH.noise + 4))
@@ -85,13 +85,13 @@ class Off(FaceFinder):
 
 def crop_off(patch: pytest.MonkeyPatch) -> None:
     """Pixels of one place under the box of another."""
-    made = data.faces.crop_faces
+    made = data.faces.tracker.crop_faces
 
     def off(frames: NDArray[np.uint8], boxes: NDArray[np.float32], **more: Any) -> Any:
         pixels, told = made(frames, boxes + np.float32(1), **more)
         return pixels, told - 1
 
-    patch.setattr(data.faces, "crop_faces", off)
+    patch.setattr(data.faces.tracker, "crop_faces", off)
 
 
 def other_filter(patch: pytest.MonkeyPatch) -> None:
@@ -110,14 +110,14 @@ def other_filter(patch: pytest.MonkeyPatch) -> None:
 
 def other_scaling(patch: pytest.MonkeyPatch) -> None:
     """ffmpeg converts frames with other flags."""
-    patch.setattr(data.picture, "SCALE_FLAGS", "bilinear")
+    patch.setattr(data.video.picture, "SCALE_FLAGS", "bilinear")
 
 
 def next_frame(patch: pytest.MonkeyPatch) -> None:
     """Each chosen frame is the one after it."""
-    made = data.frames.choose
+    made = data.video.frames.choose
     patch.setattr(
-        data.frames,
+        data.video.frames,
         "choose",
         lambda times, recipe: np.minimum(made(times, recipe) + 1, len(times) - 1),
     )
@@ -151,7 +151,8 @@ def test_a_face_found_elsewhere_and_another_margin_are_seen() -> None:
 
 
 def test_another_mean_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import backbone, thin
+    from models.backbones import open_nsfw as thin
+    from models.backbones import registry as backbone
 
     monkeypatch.setattr(thin, "MEAN_BGR", (104.0, 117.0, 122.0))
     monkeypatch.setattr(backbone, "MEAN_BGR", (103.939, 116.779, 122.68))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.backbone import Backbone, load_backbone
+from models.backbones.registry import Backbone, load_backbone
 
 SIZE = 64
 """Side of the test crops: a ResNet50 halves it five times to 2."""
@@ -31,7 +31,7 @@ def crops() -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeUp:
-    """What a head reads of `features.sequences.Sequences`."""
+    """What a head reads of `features.sequences.dataset.Sequences`."""
 
     features: NDArray[np.floating]  # (N, T, D)
     mask: NDArray[np.bool_]  # (N, T)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from data.errors import InputError, MismatchError, OutputError, StoreError
-from models.backbone import Backbone, load_backbone, save_backbone
+from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.bundle import VERSION, Bundle, BundledHead
-from models.calibration import Calibration
-from models.controls import Linear
-from models.settings import HeadConfig, TrainConfig
-from models.train import train_head
+from models.configs import HeadConfig, TrainConfig
+from models.evaluation.baselines import Linear
+from models.evaluation.calibration import Calibration
+from models.heads.training import train_head
 from tests.models.conftest import SIZE, made_up
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from data import reading
 from data.errors import InputError, StoreError
-from models.backbone import Backbone, load_backbone, save_backbone
+from data.io import reading
+from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.bundle import Bundle
-from models.quiet import keras
-from pipeline.comparison import read_scores
+from models.tf_runtime import keras
+from pipeline.evaluation.compare import read_scores
 from tests.data.damages import DAMAGES, check, check_all, check_forms
 from tests.models.conftest import SIZE
 from tests.models.test_bundle import bundle as bundle  # a fixture

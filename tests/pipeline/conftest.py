@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from data.demo import DemoConfig, write_demo
-from features.batches import Encoder
-from pipeline.cli import app
+from features.extraction.batches import Encoder
+from pipeline.cli.app import app
 from tests import requirements
 from tests.pipeline.browser import CHROMIUM
 
@@ -97,8 +97,8 @@ def mountable(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def encoder(world: World) -> Encoder:
     """The backbone of the world's bundle, ready to run; loading it takes seconds."""
+    from models.backbones.encoder import make_encoder
     from models.bundle import Bundle
-    from models.encoder import make_encoder
 
     return make_encoder(Bundle.load(world.bundle).load_backbone())
 
@@ -107,6 +107,6 @@ def encoder(world: World) -> Encoder:
 def loaded(encoder: Encoder) -> Iterator[None]:
     """Commands take the loaded backbone; `test_cli` has those that load their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.predict.open_encoder", lambda bundle: encoder)
-        patch.setattr("pipeline.scan_chunk.Scorer._load", lambda self: encoder)
+        patch.setattr("pipeline.inference.predict.open_encoder", lambda bundle: encoder)
+        patch.setattr("pipeline.inference.scan_chunk.Scorer._load", lambda self: encoder)
         yield

@@ -43,20 +43,20 @@ class Nothing:
 
 
 def without_tensorflow() -> None:
-    """Puts nothing in the place of `models.quiet`; before anything imports it."""
-    quiet = ModuleType("models.quiet")
+    """Puts nothing in the place of `models.tf_runtime`; before anything imports it."""
+    quiet = ModuleType("models.tf_runtime")
     nothing = Nothing()
     for name in ("keras", "tf", "seed_everything", "limit_threads"):
         setattr(quiet, name, nothing)
-    sys.modules["models.quiet"] = quiet
+    sys.modules["models.tf_runtime"] = quiet
 
 
 if __name__ == "__main__":
     without_tensorflow()
 
 from data.errors import VideoError  # noqa: E402
-from data.frames import FrameRecipe, Frames  # noqa: E402
-from features.recipe import Recipe  # noqa: E402
+from data.video.frames import FrameRecipe, Frames  # noqa: E402
+from features.store.key import Recipe  # noqa: E402
 
 FRAMES = FrameRecipe(crop="full", count=4, size=32, minimum_frames=4)
 RECIPE = Recipe(
@@ -98,7 +98,7 @@ def read(log: Path, path: Path, recipe: Any = None, faces: Any = None) -> Frames
 def bundle() -> Any:
     """A bundle whose head is never called."""
     from models.bundle import Bundle, BundledHead
-    from models.settings import HeadConfig
+    from models.configs import HeadConfig
 
     head = BundledHead(
         model=None, config=HeadConfig(), threshold=0.5, history=(), best_epoch=1, stop_reason=""
@@ -144,7 +144,7 @@ def after(
 
 def half_written(folder: str, kill: Kill) -> None:
     """In the middle of a file of the store: half of a block is on the disk."""
-    from features.sink import Sink
+    from features.store.sink import Sink
 
     real = os.pwrite
 
@@ -161,7 +161,7 @@ def half_written(folder: str, kill: Kill) -> None:
 
 def half_a_line(kill: Kill) -> None:
     """In the middle of the journal: two rows and a half."""
-    from pipeline.scan_journal import Journal
+    from pipeline.inference.scan_journal import Journal
 
     real = Journal.add
 
@@ -181,7 +181,7 @@ def half_a_line(kill: Kill) -> None:
 
 def in_the_digests(kill: Kill) -> None:
     """While digests are saved: pages of the file are replaced, and nothing is committed."""
-    from data import digest_table
+    from data.io import digest_table
 
     digest_table.SETTINGS += ("PRAGMA cache_size = 1", "PRAGMA cache_spill = 1")
     real = digest_table.DigestTable._connect
@@ -202,8 +202,8 @@ def is_for(name: str) -> Callable[..., bool]:
 
 def moments() -> dict[str, Callable[[Kill], None]]:
     """Name of a moment -> what to do so that `kill` is called then."""
-    from features.store import FeatureStore
-    from pipeline.scan_journal import Journal
+    from features.store.store import FeatureStore
+    from pipeline.inference.scan_journal import Journal
 
     found: dict[str, Callable[[Kill], None]] = {
         "before anything is staged": partial(before, FeatureStore, "stage"),
@@ -238,16 +238,16 @@ def any_step(kill: Kill) -> None:
 
 def run(request: dict[str, Any], source: Path, videos: Path) -> None:
     """Runs a scan in this process, which ends with it."""
-    import pipeline.scan
-    import pipeline.scan_chunk
-    from pipeline.cli import app
+    import pipeline.inference.scan
+    import pipeline.inference.scan_chunk
+    from pipeline.cli.app import app
 
     os.chdir(request["cwd"])
     log = Path(request["log"])
-    chunk = pipeline.scan_chunk
-    pipeline.scan.CHUNK = request.get("chunk", CHUNK)
-    pipeline.scan.SHOW_SECONDS = -1.0  # tables and page after each chunk
-    pipeline.scan.Bundle.load = lambda folder: bundle()  # type: ignore[method-assign]
+    chunk = pipeline.inference.scan_chunk
+    pipeline.inference.scan.CHUNK = request.get("chunk", CHUNK)
+    pipeline.inference.scan.SHOW_SECONDS = -1.0  # tables and page after each chunk
+    pipeline.inference.scan.Bundle.load = lambda folder: bundle()  # type: ignore[method-assign]
     chunk.versions = lambda: {"test": "1"}
     chunk.read_frames = partial(read, log)
     chunk.score_sequences = lambda head, features, mask: features[:, 0, 0].astype(float) / 256
@@ -269,7 +269,7 @@ def run(request: dict[str, Any], source: Path, videos: Path) -> None:
 
 def main() -> None:
     """Serves requests until stdin ends."""
-    import pipeline.scan  # noqa: F401
+    import pipeline.inference.scan  # noqa: F401
 
     source, videos = Path(sys.argv[1]), Path(sys.argv[2])
     print(json.dumps({"moments": list(moments())}), flush=True)

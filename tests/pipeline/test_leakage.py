@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.datasets.manifest import Manifest, Video
 from data.errors import LeakError
-from data.manifest import Manifest, Video
-from features.published import Features, publish
-from features.recipe import sequence_key
-from features.shard import StoredSequence
-from features.store import FeatureStore
+from features.store.feature_set import Features, publish
+from features.store.key import sequence_key
+from features.store.shard import StoredSequence
+from features.store.store import FeatureStore
 from models.bundle import Bundle
-from models.evaluate import evaluate
-from pipeline.ladder import ORIGINAL, Ladder, Step, told
+from models.evaluation.evaluate import evaluate
+from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step, told
 from pipeline.leakage import MARK, marked, refuse_seen_validation, seen_among, warnings_of
-from pipeline.robustness_page import render_robustness
+from pipeline.reporting.robustness_page import render_robustness
 from tests.features.conftest import make_recipe
-from tests.pipeline.test_cli import one_line
+from tests.pipeline.cli.test_cli import one_line
 
 QUICK = ("--set", "head.kind=mean", "--set", "train.epochs=2")
 
@@ -125,8 +125,8 @@ def test_train_and_sweep_refuse_before_they_do_anything(
     def worked(*_: object, **__: object) -> None:
         raise AssertionError("it was asked too late")
 
-    monkeypatch.setattr("pipeline.stages.load_sequences", worked)
-    monkeypatch.setattr("pipeline.sweep.load_data", worked)
+    monkeypatch.setattr("pipeline.training.stages.load_sequences", worked)
+    monkeypatch.setattr("pipeline.search.sweep.load_data", worked)
     for command in ("train", "sweep"):
         shown = one_line(run(command, *data.arguments, "-o", tmp_path / "out", code=10))
         for words in (many, who, "trained the backbone", "--allow-seen", "fine-tune"):
@@ -288,7 +288,7 @@ def test_weights_carry_their_mark_through_features_into_bundles(
 def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_told(
     world: Any, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.backbone import load_backbone, save_backbone
+    from models.backbones.registry import load_backbone, save_backbone
 
     rows = Manifest.read(world.manifest)
     val = rows.split("val")
@@ -304,7 +304,7 @@ def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_tol
         asked.append(more)
         raise Asked
 
-    monkeypatch.setattr("models.finetune.finetune", finetune)
+    monkeypatch.setattr("models.finetuning.finetune.finetune", finetune)
     command = ("finetune", world.manifest, "--root", world.demo, "-o", tmp_path / "out",
                "--backbone", tmp_path / "w", "--set", "frames.size=64",
                "--set", "frames.count=8", "--store", tmp_path / "store")  # fmt: skip

@@ -1,0 +1,1 @@
+"""Data sets: layouts as downloaded, labels, groups, splits, the manifest."""

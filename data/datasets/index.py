@@ -1,0 +1,210 @@
+"""From a folder of videos to a manifest: find, digest, probe, group, split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data.datasets.digests import DigestCache
+from data.datasets.groups import assign_groups
+from data.datasets.layouts import read_layout
+from data.datasets.layouts.choice import choose
+from data.datasets.layouts.listing import Entry, Listing
+from data.datasets.layouts.origins import with_origins
+from data.datasets.manifest import LABEL_NAMES, Manifest, Video, problems
+from data.datasets.near_duplicates import alike, fingerprints
+from data.datasets.official_splits import assign_splits, straddling
+from data.datasets.splits import SplitConfig
+from data.datasets.stems import same_stem, stem_warning
+from data.errors import ConfigError, DatasetError, InputError, VideoError
+from data.io.file_names import to_text
+from data.io.system_errors import reason
+from data.video.probe import VideoInfo
+from data.video.reasons import reason_of
+
+GROUPINGS = ("names", "stem")
+"""What `index --group-by` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadVideo:
+    """A labelled file that is no readable video."""
+
+    path: str
+    error: VideoError
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexResult:
+    """What `index` found.
+
+    Attributes:
+        manifest: all readable videos.
+        layout: the layout that was read.
+        source: where the labels come from, in words: "labels.csv", "folder names".
+        failures: labelled files that are no readable video.
+        not_videos: number of other files.
+        unlabelled: videos without a label.
+        warnings: what will keep these videos from training, people on two sides, and names that
+            may be one person's.
+        missing: what a partial download lacks, in one line; "" for nothing.
+    """
+
+    manifest: Manifest
+    layout: str
+    source: str
+    failures: tuple[BadVideo, ...]
+    not_videos: int
+    unlabelled: tuple[str, ...]
+    warnings: tuple[str, ...]
+    missing: str = ""
+
+
+def index(
+    root: Path,
+    *,
+    layout: str = "auto",
+    split: SplitConfig,
+    workers: int,
+    digests: DigestCache | None = None,
+    progress: bool | None = None,
+    compression: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    near_duplicates: bool = False,
+    group_by: str = "names",
+    begin: Callable[[Path], None] | None = None,
+) -> IndexResult:
+    """Finds, digests, probes, groups and splits the videos below a root.
+
+    Args:
+        root: folder of a data set, or a CSV.
+        layout: name of a layout, or "auto".
+        split: shares and seed.
+        workers: files looked into at once.
+        digests: of files that have not changed.
+        progress: show a bar; None shows it on a terminal.
+        compression: only these, where the data set comes in several; all by default.
+        methods: only fakes of these; all by default.
+        begin: called with the data set's root once it is known, before any video is read.
+        near_duplicates: put videos of the same pictures into one group; decodes each video.
+        group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" puts names
+        that
+            differ by a number alone into one group, too.
+
+    Raises:
+        ConfigError: unknown layout, compression, method or grouping.
+        InputError: nothing to index.
+        DatasetError: one video under both labels, or a group in two given splits.
+    """
+    if group_by not in GROUPINGS:
+        raise ConfigError(f"--group-by must be {' or '.join(GROUPINGS)}, got {group_by!r}")
+    chosen, listing = read_layout(root, layout)
+    if begin is not None:
+        begin(listing.root)
+    listing = with_origins(chosen, listing)
+    if compression or methods:
+        listing = choose(listing, compression=compression, methods=methods)
+    looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
+    entries, facts, failures = [], [], []
+    for entry, found in zip(listing.entries, looked, strict=True):
+        if isinstance(found, VideoError):
+            failures.append(BadVideo(path=to_text(entry.path), error=found))
+        else:
+            entries.append(entry)
+            facts.append(found)
+    if not entries:
+        raise InputError(
+            f"none of the {len(failures)} files below {root} is a readable video; "
+            f"the first, {failures[0].path}: {reason_of(failures[0].error)}"
+        ) from failures[0].error
+    sha256s = [sha256 for sha256, _ in facts]
+    _refuse_two_labels(entries, sha256s)
+    same: list[tuple[int, int]] = []
+    if near_duplicates:
+        files = [listing.root / entry.path for entry in entries]
+        hashes = fingerprints(files, workers=workers, progress=progress)
+        same = [(one, other) for one, other, _ in alike(hashes)]
+    if group_by == "stem":
+        same += same_stem(entries)
+    groups = assign_groups(entries, sha256s, same=same)
+    splits = assign_splits(entries, groups, split, official=listing.official)
+    videos = [
+        Video(
+            path=entry.path,
+            label=entry.label,
+            group=group,
+            method=entry.method,
+            split=part,
+            sha256=sha256,
+            size_bytes=info.size_bytes,
+            codec=info.codec,
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            duration_seconds=info.duration_seconds,
+            bit_rate=info.bit_rate,
+            target=entry.target,
+            source=entry.source,
+            original=entry.original,
+            compression=entry.compression,
+            origin=entry.origin,
+        )
+        for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
+    ]
+    shares = {"train": 1.0, "val": split.validation, "test": split.test}
+    wanted = [name for name in shares if shares[name] or name in splits]
+    return IndexResult(
+        manifest=Manifest(root=listing.root, videos=tuple(videos)),
+        layout=chosen,
+        source=listing.source,
+        failures=tuple(failures),
+        not_videos=listing.not_videos,
+        unlabelled=tuple(listing.unlabelled),
+        warnings=(
+            *problems(videos, wanted),
+            *straddling(entries, splits),
+            *stem_warning(entries, groups),
+        ),
+        missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),
+    )
+
+
+def _look(
+    listing: Listing, digests: DigestCache, *, workers: int, progress: bool | None
+) -> list[tuple[str, VideoInfo] | VideoError]:
+    """Digests and probes every file, some at once: ffprobe is a process of its own."""
+
+    def look(entry: Entry) -> tuple[str, VideoInfo] | VideoError:
+        try:
+            return digests.probe(listing.root / entry.path)
+        except VideoError as error:
+            return error
+        except OSError as error:
+            return VideoError("unreadable", f"cannot read the file: {reason(error)}")
+
+    quiet = None if progress is None else not progress
+    pool = ThreadPoolExecutor(workers)
+    try:
+        found = pool.map(look, listing.entries)
+        total = len(listing.entries)
+        return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
+    finally:
+        # After Ctrl-C what waits does not start, and what is known is kept.
+        pool.shutdown(wait=False, cancel_futures=True)
+        digests.save()
+
+
+def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None:
+    """One file cannot be real and fake."""
+    first: dict[str, Entry] = {}
+    for entry, sha256 in zip(entries, sha256s, strict=True):
+        other = first.setdefault(sha256, entry)
+        if other.label != entry.label:
+            raise DatasetError(
+                f"{other.path} ({LABEL_NAMES[other.label]}) and {entry.path} "
+                f"({LABEL_NAMES[entry.label]}) are the same file; remove one of them"
+            )

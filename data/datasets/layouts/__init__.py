@@ -1,0 +1,107 @@
+"""Data sets as downloaded. A layout is a module with `detect(root)` and `read(root) -> Listing`.
+
+To add one: write the module, add it to `LAYOUTS`, before the ones that accept more. A table of the
+user's own comes before whatever the folders look like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from data.datasets.layouts import (
+    celebdf,
+    deeperforensics,
+    deepfakebench,
+    dfdc,
+    dfdc_preview,
+    faceforensics,
+    folders,
+    table,
+)
+from data.datasets.layouts.listing import Listing, is_video
+from data.datasets.layouts.metadata import folders_of
+from data.errors import ConfigError, InputError
+
+LAYOUTS: dict[str, ModuleType] = {
+    "dfdc": dfdc,
+    "table": table,
+    "faceforensics": faceforensics,
+    "celebdf": celebdf,
+    "dfdc-preview": dfdc_preview,
+    "deeperforensics": deeperforensics,
+    "deepfakebench": deepfakebench,
+    "folders": folders,
+}
+"""By name, in the order in which `auto` asks them."""
+
+
+def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
+    """Lists the videos below a root.
+
+    Args:
+        root: folder of a data set, or a CSV.
+        layout: a name of LAYOUTS, or "auto".
+
+    Returns:
+        The layout's name, and what it found.
+
+    Raises:
+        ConfigError: unknown layout.
+        InputError: nothing is there, or it is laid out otherwise.
+        DatasetError: a video has both labels.
+    """
+    if layout not in ("auto", *LAYOUTS):
+        names = ", ".join(list(LAYOUTS)[:-1])
+        raise ConfigError(
+            f"the layout must be auto, {names} or {list(LAYOUTS)[-1]}, got {layout!r}"
+        )
+    if not root.exists():
+        raise InputError(f"{root} does not exist; give a folder with real/ and fake/, or a CSV")
+    if not (root.is_dir() or root.is_file()):
+        raise InputError(
+            f"{root} is a pipe, socket or device; give a folder with real/ and fake/, or a CSV"
+        )
+    if root.is_file() and is_video(root):
+        raise InputError(f"{root} is one video; give the folder of a data set, or a CSV")
+    if layout != "auto":
+        return layout, _read(layout, root)
+    for name, module in LAYOUTS.items():
+        if module is not folders and module.detect(root):
+            return name, _read(name, root)
+    # Archives unpack into a folder of their own.
+    inner = folders_of(root)
+    if len(inner) == 1:
+        for name, module in LAYOUTS.items():
+            if module not in (folders, table) and module.detect(inner[0]):
+                return name, _below(_read(name, inner[0]), root)
+    if folders.detect(root):
+        return "folders", folders.read(root)
+    raise InputError(
+        f"{root} is laid out in no known way; it must hold folders real/ and fake/, or a labels.csv"
+    )
+
+
+def _read(name: str, root: Path) -> Listing:
+    """Reads one layout."""
+    listing: Listing = LAYOUTS[name].read(root)
+    return listing
+
+
+def _below(listing: Listing, root: Path) -> Listing:
+    """The listing of a folder in the root, with paths from the root."""
+    folder = listing.root.relative_to(root)
+    return replace(
+        listing,
+        root=root,
+        entries=[
+            replace(
+                entry,
+                path=(folder / entry.path).as_posix(),
+                original=(folder / entry.original).as_posix() if entry.original else "",
+            )
+            for entry in listing.entries
+        ],
+        unlabelled=[(folder / path).as_posix() for path in listing.unlabelled],
+    )

@@ -1,0 +1,194 @@
+"""The Deepfake Detection Challenge (DFDC): parts of the training set, and labelled test sets.
+
+    dfdc_train_part_0/metadata.json: {"a.mp4": {"label": "FAKE", "split": "train",
+        "original": "b.mp4"}, ...}, beside the videos; also a single part as the root
+    test/labels.csv: filename,label with 1 = fake, beside the videos
+
+A fake's group is its original's, which holds the people together as far as the data set tells
+them. Every training video says "split": "train", which parts nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from data.datasets.layouts.listing import FAKE, Entry, Listing
+from data.datasets.layouts.metadata import (
+    find,
+    folders_of,
+    inside,
+    kind,
+    label_in,
+    read_object,
+    settled,
+    split_in,
+)
+from data.errors import InputError
+from data.io.file_names import path_in
+from data.io.reading import open_file, unreadable
+from data.io.system_errors import is_no_such_file
+from data.io.tables import Table, columns_of
+
+PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
+RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{[^{}]*"label"\s*:\s*"(real|fake)"', re.IGNORECASE)
+COLUMNS = ["filename", "label"]
+HEAD_BYTES = 65536
+
+
+def detect(root: Path) -> bool:
+    """Whether such a metadata.json or labels.csv is there, at most two folders deep.
+
+    A labels.csv of another kind in the root is the user's own, for what is below it.
+    """
+    own = root / "labels.csv"
+    if not root.is_dir() or (own.is_file() and _columns(own) != COLUMNS):
+        return False
+    return next(_parts(root), None) is not None
+
+
+def read(root: Path) -> Listing:
+    """Reads every part and test set below the root.
+
+    Raises:
+        InputError: there is none, it names no video that is there, or a record cannot be meant.
+    """
+    listing = Listing(root=root, source="DFDC's metadata")
+    parts = sorted(_parts(root))
+    owners = {part.parent.relative_to(root).as_posix(): part for part in parts}
+    videos: dict[Path, dict[str, str]] = {part: {} for part in parts}
+    for path in listing.scan():
+        # The innermost folder with metadata owns a video.
+        above = (parent.as_posix() for parent in PurePosixPath(path).parents)
+        home = next((folder for folder in above if folder in owners), None)
+        if home is None:
+            listing.unlabelled.append(path)
+        else:
+            videos[owners[home]][_key(path if home == "." else path[len(home) + 1 :])] = path
+    named: set[str] = set()
+    absent = 0
+    for part in parts:
+        records = _csv(part) if part.suffix.casefold() == ".csv" else _json(part)
+        there = videos[part]
+        for entry in records:
+            named.add(entry.group)
+            video = there.pop(_key(entry.path), None)
+            if video is None:
+                absent += 1
+            elif entry.label < 0:
+                listing.unlabelled.append(video)
+            else:
+                # Beside the fake, until it is found among the reals of all parts.
+                folder = part.parent.relative_to(root)
+                original = (folder / entry.original).as_posix() if entry.original else ""
+                listing.entries.append(replace(entry, path=video, original=original))
+        listing.unlabelled += there.values()
+    if not listing.entries:
+        lists = parts[0].name if parts else "a metadata.json or labels.csv"
+        raise InputError(
+            f"{root} holds no video that {lists} labels; "
+            "put the videos of each part beside its metadata.json"
+        )
+    reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
+    listing.entries = [
+        replace(entry, original=reals.get(entry.kin[0], entry.original)) if entry.kin else entry
+        for entry in settled(sorted(listing.entries, key=lambda entry: entry.path))
+    ]
+    listing.official = any(entry.split for entry in listing.entries)
+    listing.unlabelled.sort()
+    listing.lack(absent, "videos named in the metadata")
+    originals = {name for entry in listing.entries for name in entry.kin}
+    listing.lack(len(originals - named), "originals of the fakes")
+    return listing
+
+
+def _parts(root: Path) -> Iterator[Path]:
+    """Metadata files, in the root and two folders deep; of one folder labels.csv comes first."""
+    level = [root]
+    for _ in range(3):
+        for folder in level:
+            table, records = find(folder, "labels.csv"), find(folder, "metadata.json")
+            if table and table.is_file() and _columns(table) == COLUMNS:
+                yield table
+            elif (
+                records
+                and records.is_file()
+                and (PART.fullmatch(folder.name) or RECORD.search(_head(records)))
+            ):
+                yield records
+        level = [below for folder in level for below in folders_of(folder)]
+
+
+def _json(path: Path) -> Iterator[Entry]:
+    """The records of a part; label -1 where it tells none."""
+    for name, record in read_object(path).items():
+        place = f"{path}, {name[:60]!r}"
+        file = inside(name, place)
+        if record is None:
+            record = {}
+        if not isinstance(record, dict):
+            raise InputError(
+                f'{place}: it must be an object with "label", got {kind(record)}; '
+                "download the part again"
+            )
+        label = label_in(record.get("label"), place)
+        original = record.get("original")
+        # Tables turned into JSON write an absent original as NaN.
+        told = label == FAKE and isinstance(original, str) and bool(original.strip())
+        beside = inside(original, f"{place}, original") if told else ""
+        yield Entry(
+            path=file,
+            label=-1 if label is None else label,
+            group=_group(file),
+            kin=(_group(beside),) if beside else (),
+            method="DFDC" if label == FAKE else "real",
+            split=split_in(record.get("split"), place),
+            original=beside,
+            collection="dfdc",
+        )
+
+
+def _csv(path: Path) -> Iterator[Entry]:
+    """The rows of a test set; label -1 where one tells none."""
+    folder = path.parent.name.casefold()
+    split = "val" if "val" in folder else "train" if "train" in folder else "test"
+    for row in Table(path, COLUMNS[:1]):
+        file = inside(path_in(row.cells["filename"].strip(), path.parent), row.place)
+        label = label_in(row.cells.get("label"), row.place)
+        yield Entry(
+            path=file,
+            label=-1 if label is None else label,
+            group=_group(file),
+            method="DFDC" if label == FAKE else "real",
+            split=split,
+            collection="dfdc",
+        )
+
+
+def _columns(path: Path) -> list[str]:
+    """The names in a table's first line."""
+    return columns_of(path, COLUMNS)
+
+
+def _head(path: Path) -> str:
+    """The start of a file, whatever is in it."""
+    try:
+        with open_file(path) as handle:
+            return handle.read(HEAD_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        if is_no_such_file(error):
+            return ""
+        raise unreadable(path, error) from error
+
+
+def _key(path: str) -> str:
+    """A path below a part as it is compared: in any case, and with or without videos/."""
+    parts = path.casefold().split("/")
+    return "/".join(part for part in parts if part not in ("videos", "test_videos"))
+
+
+def _group(path: str) -> str:
+    """The group that a file's name stands for; names are unique in the whole data set."""
+    return f"dfdc {PurePosixPath(path).stem.casefold()}"

@@ -1,0 +1,290 @@
+"""FaceForensics++ as its download script lays it out, DeepFakeDetection (DFD) included.
+
+    original_sequences/{youtube,actors}/{raw,c23,c40}/videos/000.mp4, 01__kitchen_pan.mp4
+    manipulated_sequences/<method>/{raw,c23,c40}/videos/<target>_<source>.mp4
+    manipulated_sequences/DeepFakeDetection/.../<target>_<source>__<scene>__<id>.mp4
+    train.json, val.json, test.json, here or in splits/: lists of pairs of ids
+
+Folders count in any case, and may be missing but for the method's: copies of the data set drop
+`videos`, or the two folders at the top. Masks are videos too and are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+
+from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of, walk
+from data.datasets.layouts.metadata import find, folders_of, kind, read_json
+from data.errors import DatasetError, InputError
+from data.io.reading import shown
+
+METHODS = (
+    "Deepfakes",
+    "Face2Face",
+    "FaceSwap",
+    "NeuralTextures",
+    "FaceShifter",
+    "DeepFakeDetection",
+)
+DFD = "DeepFakeDetection"
+PROPER = {name.casefold(): name for name in METHODS}
+TOPS = {"original_sequences": REAL, "manipulated_sequences": FAKE}
+COLLECTIONS = ("youtube", "actors")
+REALS = {*COLLECTIONS, "original", "originals"}
+NO_VIDEOS_OF_FACES = {"masks", "mask", "models", "downloaded_videos"}
+COMPRESSION = re.compile(r"raw|c\d{1,2}")
+
+SPLITS = ("train", "val", "test")
+LOOKED_AT = 1000
+"""Files whose names are looked at before the folders are somebody else's."""
+VIDEOS = 1000
+"""Originals, and fakes of each method but DeepFakeDetection."""
+
+PAIR = re.compile(r"(\d{1,6})_(\d{1,6})(?:[ (.-].*)?")  # a second download has " (1)"
+DFD_FAKE = re.compile(r"(\d{1,6})_(\d{1,6})__(.+?)(?:__([A-Za-z0-9]+))?")
+DFD_REAL = re.compile(r"(\d{1,6})__(.+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class People:
+    """What a file's name tells.
+
+    Attributes:
+        target: id of the person seen, as the data set writes it.
+        source: id of the other person; "" for a real video.
+        groups: the group of each, unique among data sets.
+        original: name of the original without suffix; "" for a real video.
+    """
+
+    target: str
+    source: str
+    groups: tuple[str, ...]
+    original: str
+
+
+def detect(root: Path) -> bool:
+    """Whether the root holds the folders at the top, or those of parts with names like theirs.
+
+    With folders real/ and fake/ beside them it is a collection of the user's own.
+    """
+    names = {path.name.casefold() for path in folders_of(root)}
+    if names & TOPS.keys():
+        return not any(label_of(name) is not None for name in names - TOPS.keys() - PROPER.keys())
+    methods = [path for path in folders_of(root) if path.name.casefold() in PROPER]
+    if len(methods) < 2 and not names & REALS:
+        return False
+    # "Deepfakes" and "original" may be anybody's; pairs of numbers are this data set's.
+    files = islice(chain.from_iterable(walk(path) for path in methods), LOOKED_AT)
+    return any((told := people_of(file.stem)) and told.source for file in files)
+
+
+def read(root: Path) -> Listing:
+    """Reads labels, people, compression and splits.
+
+    Raises:
+        InputError: no video of the data set is there, or a split file cannot be meant.
+        DatasetError: an id is in two splits.
+    """
+    splits = read_splits(root)
+    listing = Listing(root=root, source="FaceForensics++'s folders", official=bool(splits))
+    for path in listing.scan():
+        if entry := _entry(path, splits):
+            listing.entries.append(entry)
+        else:
+            listing.unlabelled.append(path)
+    if not listing.entries:
+        raise InputError(
+            f"{root} holds no video of FaceForensics++; it must have original_sequences/youtube "
+            "and manipulated_sequences/<method> with videos in them"
+        )
+    _count_missing(listing, splits)
+    return listing
+
+
+def people_of(stem: str) -> People | None:
+    """Reads a name without suffix; None where it is named otherwise.
+
+    Examples: "000" and "000_003" of YouTube's, "01__kitchen_pan" and
+    "01_02__kitchen_pan__ABC12345" of the actors'.
+    """
+    if found := DFD_FAKE.fullmatch(stem):
+        target, source, scene, _ = found.groups()
+        groups = (f"dfd {_number(target, 2)}", f"dfd {_number(source, 2)}")
+        return People(target=target, source=source, groups=groups, original=f"{target}__{scene}")
+    if found := DFD_REAL.fullmatch(stem):
+        target = found[1]
+        return People(target=target, source="", groups=(f"dfd {_number(target, 2)}",), original="")
+    if found := PAIR.fullmatch(stem):
+        target, source = found.groups()
+        groups = (youtube_group(target), youtube_group(source))
+        return People(target=target, source=source, groups=groups, original=target)
+    if stem.isdecimal() and stem.isascii():
+        return People(target=stem, source="", groups=(youtube_group(stem),), original="")
+    return None
+
+
+def youtube_group(number: str) -> str:
+    """The group of one of the 1,000 YouTube videos; DeeperForensics forges the same ones."""
+    return f"ff++ {_number(number, 3)}"
+
+
+def read_splits(root: Path) -> dict[str, str]:
+    """Split of each YouTube id; empty without split files.
+
+    Raises:
+        InputError: a file cannot be meant.
+        DatasetError: an id is in two splits.
+    """
+    splits: dict[str, str] = {}
+    for split in SPLITS:
+        for folder in (root, find(root, "splits")):
+            path = find(folder, f"{split}.json") if folder else None
+            if path is None or not path.is_file():
+                continue
+            for number in _ids(path):
+                if splits.setdefault(number, split) != split:
+                    raise DatasetError(
+                        f"{path}: the id {number} is in {splits[number]} as well; "
+                        "download the official split files again"
+                    )
+            break
+    return splits
+
+
+def _ids(path: Path) -> list[str]:
+    """The ids of a split file, three digits each."""
+    pairs = read_json(path)
+    if not isinstance(pairs, list):
+        raise InputError(
+            f"{path} must hold a list of pairs of ids, got {kind(pairs)}; download it again"
+        )
+    found = []
+    for place, pair in enumerate(pairs):
+        told = pair if isinstance(pair, list) else []
+        ids = [str(one) for one in told if isinstance(one, str | int)]
+        if (
+            len(told) != 2
+            or len(ids) != 2
+            or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
+        ):
+            raise InputError(
+                f'{path}: entry {place} must be a pair of ids like ["071", "054"], '
+                f"got {shown(pair)}; download it again"
+            )
+        found += [_number(one, 3) for one in ids]
+    return found
+
+
+def _entry(path: str, splits: dict[str, str]) -> Entry | None:
+    """One video; None for masks and what lies elsewhere."""
+    parts = PurePosixPath(path).parts[:-1]
+    folders = [part.casefold() for part in parts]
+    if NO_VIDEOS_OF_FACES & set(folders):
+        return None
+    top = next((name for name in folders if name in TOPS), "")
+    part = next((name for name in folders if name in PROPER or name in REALS), "")
+    if TOPS.get(top) == FAKE and part not in PROPER:
+        # A method that came later is the folder below the top.
+        below = folders.index(top) + 1
+        part = parts[below] if below < len(parts) else ""
+    elif not top and not part:
+        return None
+    fake = TOPS.get(top, FAKE if part in PROPER else REAL) == FAKE
+    file = PurePosixPath(path)
+    told = people_of(file.stem)
+    if told and fake != bool(told.source):
+        told = None
+    actors = part in ("actors", DFD.casefold()) or bool(told and told.groups[0].startswith("dfd"))
+    collection = COLLECTIONS[actors]
+    compression = next((name for name in folders if COMPRESSION.fullmatch(name)), "")
+    split = "" if actors or not told else _split(told, splits)
+    return Entry(
+        path=path,
+        label=FAKE if fake else REAL,
+        group=told.groups[0] if told else "",  # assign_groups reads odd names with suspicion
+        kin=told.groups[1:] if told else (),
+        method=(PROPER.get(part, part) or "fake") if fake else "real",
+        split=split,
+        target=told.target if told else "",
+        source=told.source if told else "",
+        original=_original(path, collection, told.original) if fake and told else "",
+        compression="raw" if compression == "c0" else compression,
+        collection=collection,
+    )
+
+
+def _split(told: People, splits: dict[str, str]) -> str:
+    """The official split of a YouTube video."""
+    ids = [name for name in (told.target, told.source) if name]
+    found = [splits[_number(name, 3)] for name in ids if _number(name, 3) in splits]
+    if found:
+        return found[0]
+    # With only some of the three files, the rest must stay out of the test.
+    return NOT_TEST if "test" in splits.values() and len(set(splits.values())) < 3 else ""
+
+
+def _original(path: str, collection: str, stem: str) -> str:
+    """Where a fake's original lies: in the same compression, in the folders of the same shape."""
+    file = PurePosixPath(path)
+    parts = list(file.parts)
+    folders = [part.casefold() for part in parts[:-1]]
+    place = next((place for place, name in enumerate(folders) if name in PROPER), None)
+    if place is None and "manipulated_sequences" in folders:
+        place = folders.index("manipulated_sequences") + 1
+    if place is None or place >= len(parts) - 1:
+        return ""
+    if "manipulated_sequences" in folders[:place]:
+        parts[folders.index("manipulated_sequences")] = "original_sequences"
+        parts[place] = collection
+    else:
+        parts[place] = "original"
+    return PurePosixPath(*parts[:-1], f"{stem}{file.suffix}").as_posix()
+
+
+def _count_missing(listing: Listing, splits: dict[str, str]) -> None:
+    """What the full data set has in the same compressions, and this folder has not.
+
+    Originals are named by what is there in any case and any shape of folders.
+    """
+    there: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    paths = {entry.path.casefold(): entry.path for entry in listing.entries}
+    reals = {
+        (entry.collection, entry.compression, PurePosixPath(entry.path).stem.casefold()): entry.path
+        for entry in listing.entries
+        if entry.label == REAL
+    }
+    wanted: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for place, entry in enumerate(listing.entries):
+        stem = PurePosixPath(entry.path).stem.casefold()
+        name = entry.method if entry.label == FAKE else entry.collection
+        there[name, entry.compression].add(stem)
+        if entry.original:
+            original = PurePosixPath(entry.original).stem.casefold()
+            found = reals.get((entry.collection, entry.compression, original)) or paths.get(
+                entry.original.casefold()
+            )
+            if found and found != entry.original:
+                listing.entries[place] = replace(entry, original=found)
+            wanted[entry.collection, entry.compression].add(original)
+    for key in [*wanted]:
+        there.setdefault(key, set())
+    # Each YouTube id is seen in one original and, by each method, in one fake.
+    named = set(splits) if len(set(splits.values())) == len(SPLITS) else set()
+    for (name, compression), stems in sorted(there.items()):
+        if name == "youtube" or (name in METHODS and name != DFD):
+            seen = {_number(stem.split("_")[0], 3) for stem in stems}
+            lacking = len(named - seen) if named else VIDEOS - len(seen)
+        else:
+            lacking = len(wanted[name, compression] - stems)
+        text = " ".join(filter(None, (name, compression, "videos")))
+        method = name if name not in COLLECTIONS else ""
+        listing.lack(max(0, lacking), text, method=method, compression=compression)
+
+
+def _number(digits: str, width: int) -> str:
+    """Digits in the width that the data set writes them in."""
+    return digits.lstrip("0").zfill(width)

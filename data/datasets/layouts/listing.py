@@ -1,0 +1,198 @@
+"""What every layout gives: videos with labels, and what was passed over."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from data.io.system_errors import GONE, cannot_read
+
+VIDEO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("mp4", "m4v", "mov", "avi", "mkv", "webm", "gif", "apng", "mpg", "mpeg", "ts", "mts"),
+        *("m2ts", "wmv", "asf", "flv", "3gp", "3g2", "ogv", "ogg", "mxf", "nut", "vob", "ivf"),
+        *("h264", "264", "hevc", "265", "y4m", "dv"),
+    )
+)
+
+REAL, FAKE = 0, 1
+
+NOT_TEST = "train/val"
+"""The split of a video that is not in a published test list: unmask deals out train and val."""
+
+SPELLINGS = {
+    REAL: "real reals original originals pristine authentic genuine bonafide live "
+    "celebreal youtubereal",
+    FAKE: "fake fakes forged forgery forgeries manipulated manipulation manipulations deepfake "
+    "deepfakes synthesis synthetic synthesized celebsynthesis tampered spoof",
+}
+LABELS = {word: label for label, words in SPELLINGS.items() for word in words.split()}
+
+PLAIN = (
+    "video videos clip clips face faces sequence sequences frame frames data dataset image images "
+    "file files train training val valid validation dev test testing raw c lq hq"
+)
+CONTAINERS = frozenset(PLAIN.split())
+"""Folder names that tell no label, method or person; without digits, so that "c23" is "c"."""
+ENDINGS = "|".join(sorted((word for word in CONTAINERS if len(word) > 3), key=len, reverse=True))
+
+
+@lru_cache(maxsize=65536)  # the same few folders stand in a hundred thousand paths
+def label_of(word: str) -> int | None:
+    """Reads a label: 1 = fake, 0 = real, None = neither.
+
+    Case, digits, blanks, dashes, underscores and words like videos or train do not count:
+    "0_real", "Fakes", "original_sequences", "train-real", "FakeVideos".
+    """
+    words = re.findall(r"[a-z]+", word.casefold())
+    joined = "".join(word for word in words if word not in CONTAINERS)
+    return LABELS.get(joined, LABELS.get(re.sub(f"({ENDINGS})$", "", joined)))
+
+
+@lru_cache(maxsize=65536)
+def is_container(folder: str) -> bool:
+    """Whether a folder's name, like videos, train or c23, says nothing of what is in it."""
+    return "".join(re.findall(r"[a-z]+", folder.casefold())) in CONTAINERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One labelled file, not yet looked into.
+
+    Attributes:
+        path: relative to the root, POSIX.
+        label: 1 = fake, 0 = real.
+        group: where the data set tells it; "" otherwise.
+        method: how a fake was made; "real" for a real one.
+        split: "train", "val", "test"; NOT_TEST where the data set tells the test videos only; ""
+            where it tells nothing.
+        kin: further groups that this video joins to its own: of the source, of the original.
+        target: the person who is seen, as the data set writes it; "" where it does not tell.
+        source: whose face or expression a fake took over; likewise.
+        original: path of the real video that a fake was made from, there or not; likewise.
+        compression: "raw", "c23" ... where the data set comes in several.
+        collection: the part of the data set that a real video and its fakes share.
+        origin: as in `data.datasets.manifest.Video`.
+    """
+
+    path: str
+    label: int
+    group: str = ""
+    method: str = ""
+    split: str = ""
+    kin: tuple[str, ...] = ()
+    target: str = ""
+    source: str = ""
+    original: str = ""
+    compression: str = ""
+    collection: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Videos that belong to the data set and are not there.
+
+    Attributes:
+        count: how many.
+        what: which, for the user: "Deepfakes c23 videos".
+        method: where they are all of one.
+        compression: likewise.
+    """
+
+    count: int
+    what: str
+    method: str = ""
+    compression: str = ""
+
+
+@dataclass(kw_only=True)
+class Listing:
+    """All labelled videos of a data set.
+
+    Attributes:
+        root: what their paths are relative to.
+        source: where the labels come from, in words for the user.
+        entries: sorted by path.
+        not_videos: number of files that no video suffix marks.
+        unlabelled: paths of videos without a label.
+        missing: what a partial download lacks.
+        official: the splits are published with the data set; they stand, even where a person is
+            on two sides, which is told. Splits of a user's table must not be so.
+    """
+
+    root: Path
+    source: str
+    entries: list[Entry] = field(default_factory=list)
+    not_videos: int = 0
+    unlabelled: list[str] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    official: bool = False
+
+    def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
+        """Notes that so many videos are not there; nothing for 0."""
+        if count:
+            self.missing.append(
+                Missing(count=count, what=what, method=method, compression=compression)
+            )
+
+    def scan(self) -> list[str]:
+        """Paths of all videos below the root, relative, sorted; other files are counted.
+
+        Raises:
+            InputError: a folder cannot be read.
+        """
+        paths = []
+        for path in walk(self.root):
+            if is_video(path):
+                paths.append(path.relative_to(self.root).as_posix())
+            else:
+                self.not_videos += 1
+        return sorted(paths)
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """All files below a folder; hidden ones and hidden folders left out.
+
+    Linked folders are entered after all others and each real folder once, so that a loop of links
+    ends and a folder keeps its own name where it has one. A link to a folder that holds the root
+    would lead anywhere and is left out.
+
+    Raises:
+        InputError: a folder cannot be read; its videos would be missing silently.
+    """
+    home = Path(os.path.realpath(root))
+    seen: set[str] = set()
+    links = [root]
+    while links:
+        start = links.pop(0)
+        for folder, names, files in os.walk(start, onerror=_refuse):
+            real = os.path.realpath(folder)
+            if real in seen:
+                names.clear()
+                continue
+            seen.add(real)
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            for name in names:
+                target = Path(folder, name)
+                if os.path.islink(target) and not home.is_relative_to(os.path.realpath(target)):
+                    links.append(target)
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield Path(folder, name)
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed; one that went away meanwhile holds nothing any more."""
+    if error.errno not in GONE:
+        raise cannot_read(f"the folder {error.filename}", error) from error
+
+
+def is_video(path: Path) -> bool:
+    """Whether the suffix is a video's, in any case."""
+    return path.suffix.casefold() in VIDEO_SUFFIXES

@@ -1,0 +1,128 @@
+"""A CSV with the columns path,label and, where known, group, method and split.
+
+Also read are target, source and original, which `forge` writes: they link a fake to its real video;
+and origin, "rendered" or "filmed": whether the people are made by code or were before a camera.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
+from data.errors import InputError
+from data.io.file_names import from_text, path_in, refuse_elsewhere
+from data.io.tables import Table, columns_of
+
+NAMES = ("labels.csv", "metadata.csv")
+"""Tables that are looked for in a folder; the first one with a path and a label is read."""
+
+ORIGINS = ("rendered", "filmed")
+
+WANTED = ("path", "label")
+"""Columns that each table has."""
+
+NUMBERS = {"0": REAL, "1": FAKE}
+SPLITS = {
+    "": "",
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def detect(root: Path) -> bool:
+    """Whether the root is a table or holds one."""
+    if root.is_file():
+        return root.suffix.casefold() != ".json"
+    return _table_in(root) is not None
+
+
+def read(root: Path) -> Listing:
+    """Reads the table; paths are relative to its folder and must stay inside it.
+
+    Raises:
+        InputError: no table, or a row that cannot be meant; the line is named.
+    """
+    path = root if root.is_file() else _table_in(root)
+    if path is None:
+        raise InputError(
+            f"{root} holds no {' or '.join(NAMES)} with the columns path,label; write one"
+        )
+    listing = Listing(root=path.parent, source=path.name)
+    lines: dict[str, int] = {}
+    table = Table(path, WANTED, needed=WANTED[:1])
+    if table.lacking():
+        raise InputError(
+            f"{path} must have the columns path and label, "
+            f"got {', '.join(filter(None, table.columns))[:80] or 'none'}; "
+            "name them in its first line"
+        )
+    for row in table:
+        entry = _entry(row.cells, path, row.place)
+        if entry.path in lines:
+            raise InputError(
+                f"{row.place}: {entry.path!r} stands in line {lines[entry.path]} already"
+            )
+        lines[entry.path] = row.line
+        listing.entries.append(entry)
+    if not listing.entries:
+        raise InputError(f"{path} lists no video; write a line for each")
+    listing.entries.sort(key=lambda entry: entry.path)
+    for file in walk(path.parent):
+        relative = file.relative_to(path.parent).as_posix()
+        if not is_video(file):
+            listing.not_videos += file != path
+        elif relative not in lines:
+            listing.unlabelled.append(relative)
+    listing.unlabelled.sort()
+    return listing
+
+
+def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
+    """One row, checked."""
+    text = path_in(row["path"], table.parent)
+    if not os.path.isfile(table.parent / text):  # False, not an error, for any text
+        # Blanks beside a comma are a habit of hand-written tables, a name may have them as well.
+        text = path_in(row["path"].strip(), table.parent)
+        refuse_elsewhere(text, table.parent, place)
+    path = PurePosixPath(text)
+    if not path.name or path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise InputError(f"{place}: the path must lie in the table's folder, got {text!r}")
+    written = row["label"].strip()
+    label = NUMBERS.get(written, label_of(written))
+    if label is None:
+        raise InputError(f"{place}: the label must be real, fake, 0 or 1 (fake), got {written!r}")
+    split = SPLITS.get(row.get("split", "").strip().casefold())
+    if split is None:
+        raise InputError(f"{place}: the split must be train, val or test, got {row['split']!r}")
+    return Entry(
+        path=path.as_posix(),
+        label=label,
+        group=from_text(row.get("group", "").strip()),
+        method=(from_text(row.get("method", "").strip()) or "fake") if label == FAKE else "real",
+        split=split,
+        target=from_text(row.get("target", "").strip()),
+        source=from_text(row.get("source", "").strip()),
+        original=path_in(row.get("original", "").strip(), table.parent),
+        # A column of this name that says anything else is about something else.
+        origin=origin if (origin := row.get("origin", "").strip().casefold()) in ORIGINS else "",
+    )
+
+
+def _table_in(folder: Path) -> Path | None:
+    """The table of a folder, if it holds one.
+
+    A labels.csv is ours to read, whatever is wrong with it. A metadata.csv may be another
+    program's, about other things.
+    """
+    for name in NAMES:
+        path = folder / name
+        if path.is_file() and (name == NAMES[0] or {*WANTED} <= {*columns_of(path, WANTED)}):
+            return path
+    return None

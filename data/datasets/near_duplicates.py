@@ -1,0 +1,112 @@
+"""Near-duplicates: the same pictures in other bytes, found by perceptual hashes of a few frames.
+
+A hash keeps the signs of a frame's lowest frequencies (pHash, Zauner 2010), which survive another
+encoder, another size and another container. Cut, mirrored or re-timed copies are not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.errors import VideoError
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import Picture
+from data.video.probe import probe
+
+FRAMES = 8
+SIDE = 32
+KEPT = 12
+"""Frequencies each way: 143 bits a frame without the mean. With 8, people filmed alike collide."""
+WORDS = 3
+"""64-bit words that hold a frame's bits."""
+ALIKE = 0.10
+"""Share of bits in which copies may differ; docs/evaluation.md has the measured distances."""
+RECIPE = FrameRecipe(count=FRAMES, size=SIDE, crop="full", minimum_frames=1)
+BLOCK = 256
+
+_COSINES = np.cos(np.pi * (np.arange(SIDE)[None] + 0.5) * np.arange(KEPT)[:, None] / SIDE)
+
+
+def fingerprint(path: Path) -> NDArray[np.uint64]:
+    """The hash of a video, (FRAMES, WORDS) uint64; a video with fewer frames repeats its last.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    info = probe(path)
+    pixels, _ = read_pixels(path, info, RECIPE, Picture(fixed=SIDE))
+    grey = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]  # (T, SIDE, SIDE)
+    waves = _COSINES @ grey @ _COSINES.T  # (T, KEPT, KEPT)
+    waves = waves.reshape(len(waves), -1)[:, 1:]
+    bits = waves > np.median(waves, axis=1, keepdims=True)
+    if len(bits) < FRAMES:
+        bits = np.concatenate([bits, np.repeat(bits[-1:], FRAMES - len(bits), axis=0)])
+    padded = np.zeros((FRAMES, WORDS * 64), bool)
+    padded[:, : bits.shape[1]] = bits
+    return np.packbits(padded, axis=1).view(np.uint64)
+
+
+def fingerprints(
+    paths: Sequence[Path],
+    *,
+    workers: int,
+    progress: bool | None = None,
+    failed: Callable[[Path, VideoError], None] | None = None,
+) -> list[NDArray[np.uint64] | None]:
+    """The hashes of many videos, None for one that cannot be read.
+
+    Args:
+        paths: of the files.
+        workers: videos read at once.
+        progress: show a bar; None shows it on a terminal.
+        failed: told of each that cannot be read, from several threads.
+    """
+
+    def look(path: Path) -> NDArray[np.uint64] | None:
+        try:
+            return fingerprint(path)
+        except VideoError as error:
+            if failed is not None:
+                failed(path, error)
+            return None
+
+    quiet = None if progress is None else not progress
+    pool = ThreadPoolExecutor(workers)
+    try:
+        found = pool.map(look, paths)
+        return list(tqdm(found, total=len(paths), desc="hashes", unit="video", disable=quiet))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def alike(
+    hashes: Sequence[NDArray[np.uint64] | None], *, most: float = ALIKE
+) -> list[tuple[int, int, float]]:
+    """Pairs of near-duplicates: the two places, lower first, and the share of differing bits.
+
+    Args:
+        hashes: as `fingerprints` gives them.
+        most: share of bits that may differ.
+    """
+    there = [place for place, one in enumerate(hashes) if one is not None]
+    if len(there) < 2:
+        return []
+    table = np.stack([one.ravel() for one in hashes if one is not None])  # (N, FRAMES * WORDS)
+    total = FRAMES * (KEPT * KEPT - 1)
+    pairs = []
+    for start in range(0, len(table), BLOCK):
+        some = table[start : start + BLOCK]
+        differ = np.zeros((len(some), len(table)), np.uint16)
+        for word in range(table.shape[1]):  # a column at a time: no (BLOCK, N, words) array
+            differ += np.bitwise_count(some[:, word, None] ^ table[None, :, word])
+        for row, column in np.argwhere(differ <= most * total):
+            if start + row < column:
+                share = float(differ[row, column] / total)
+                pairs.append((there[start + row], there[column], share))
+    return pairs

@@ -1,0 +1,1 @@
+"""Faces: detector, landmarks, the tracker, crops."""

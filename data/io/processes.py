@@ -1,0 +1,83 @@
+"""Pools of child processes that never get Ctrl-C and end with their parent.
+
+Spawned, not forked: the caller may hold threads, TensorFlow's for one, which no fork survives.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
+from typing import Any
+
+from data.io.interrupts import kept_from_children
+
+
+class Pool(ProcessPoolExecutor):
+    """A pool whose children leave Ctrl-C to the parent, which lets their work end or ends them."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As `ProcessPoolExecutor.submit`, which starts a child where none is idle."""
+        with kept_from_children():
+            return super().submit(function, *args, **kwargs)
+
+    def end(self) -> None:
+        """Ends the children at once: their work under way is lost."""
+        self.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def process_pool(
+    workers: int, initializer: Callable[..., None] | None = None, *arguments: Any
+) -> Pool:
+    """Makes a pool.
+
+    Args:
+        workers: processes.
+        initializer: what each does first.
+        arguments: of it.
+    """
+    start_tracker()
+    return Pool(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(initializer, arguments),
+    )
+
+
+def start_tracker() -> None:
+    """Starts the process that tidies up after `multiprocessing`, before any child is started.
+
+    Starting it sets Ctrl-C free again, whoever held it back. After a second Ctrl-C it finds
+    semaphores that nobody gave back: it removes them, and need not tell the user of it.
+    """
+    quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
+    sys.warnoptions.append(quiet)
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.remove(quiet)
+
+
+def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    """What a child does first; Ctrl-C is blocked in it already."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed must not leave children that wait, or work for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

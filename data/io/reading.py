@@ -1,0 +1,269 @@
+"""Files read from disk: whatever is wrong with one is one line that names it and what to do.
+
+A file is opened without waiting: a named pipe that nobody writes to, or a device, would hold a
+command for ever. What the system says of a file (missing, a folder, no permission) is told apart
+from what is wrong with its content (empty, cut off, of another encoding, no JSON).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import reprlib
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError, UnmaskError
+from data.io.system_errors import cannot_read
+
+CHUNK_BYTES = 1 << 20
+MAX_BYTES = 1 << 30
+"""Largest file that is read whole, in bytes: a manifest of a million videos has 300 MB."""
+
+BAD_JSON = (ValueError, RecursionError)
+"""What `json.loads` raises: also for a number of 5,000 digits, and for brackets 10,000 deep."""
+
+BAD_FACTS = (
+    ArithmeticError,  # float() of a whole number that no float can hold
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading values out of JSON raises where they are not of the type that is wanted."""
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Opens a file for reading, and nothing else: no folder, named pipe, socket or device.
+
+    A pipe that the shell made for this command, as in `--params <(command)`, is read; so is
+    `/dev/null`.
+
+    Raises:
+        OSError: it cannot be opened, or is no file.
+    """
+    try:
+        facts = os.stat(path)  # before it is opened: that would wake a pipe's writer
+    except ValueError as error:  # a NUL, or half a surrogate pair: no file is called so
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+    _refuse_special(facts, path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_special(os.fstat(descriptor), path)
+        os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_special(facts: os.stat_result, path: Path) -> None:
+    """Raises OSError for what is no file."""
+    if stat.S_ISREG(facts.st_mode):
+        return
+    if stat.S_ISDIR(facts.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    ours = str(path) == "/dev/stdin" or str(path).startswith(("/dev/fd/", "/proc/self/fd/"))
+    if ours and stat.S_ISFIFO(facts.st_mode):
+        return
+    if stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.stat(os.devnull).st_rdev:
+        return
+    raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", str(path))
+
+
+def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
+    """What the system said of a file, as an error that names the remedy.
+
+    Args:
+        path: of the file.
+        error: that opening or reading it raised.
+        missing: the whole message where there is no such file.
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        if isinstance(error, NotADirectoryError) and not path.parent.is_dir():
+            return InputError(missing or f"{path.parent} is not a folder")
+        return InputError(missing or f"{path} does not exist; check the path")
+    if isinstance(error, IsADirectoryError):
+        return InputError(f"{path} is a folder, not a file; give the file itself")
+    return cannot_read(path, error)
+
+
+def check_readable(path: Path, *, missing: str = "") -> None:
+    """Refuses what a library would open by its name and tell badly of.
+
+    Raises:
+        InputError: it is not there, no file, or not permitted.
+    """
+    try:
+        open_file(path).close()
+    except OSError as error:
+        raise unreadable(path, error, missing=missing) from error
+
+
+def read_bytes(
+    path: Path,
+    *,
+    remedy: str,
+    missing: str = "",
+    most_bytes: int | None = None,
+    damaged: type[UnmaskError] = InputError,
+) -> bytes:
+    """A whole file.
+
+    Args:
+        path: of the file.
+        remedy: what to do where its content cannot be used: "download it again".
+        missing: the whole message where there is no such file.
+        most_bytes: larger files are refused; `MAX_BYTES` by default.
+        damaged: the class of error for content that cannot be used.
+
+    Raises:
+        InputError: it is not there, no file, or not permitted.
+        UnmaskError: of the class `damaged`: it is too large.
+    """
+    most = MAX_BYTES if most_bytes is None else most_bytes
+    try:
+        with open_file(path) as handle:
+            size_bytes = os.fstat(handle.fileno()).st_size  # 0 of a pipe
+            content = _up_to(handle, most + 1) if size_bytes <= most else b""
+    except OSError as error:
+        raise unreadable(path, error, missing=missing) from error
+    if max(size_bytes, len(content)) > most:
+        size = f"{most >> 20} MiB" if most >> 20 else f"{most} bytes"
+        raise damaged(f"{path} has more than {size}, which no such file has; {remedy}")
+    return content
+
+
+def _up_to(handle: BufferedReader, most: int) -> bytes:
+    """What there is, up to a bound; `read(most)` would take memory for all of it first."""
+    parts, left = [], most
+    while left and (part := handle.read(min(left, CHUNK_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def decode(content: bytes, path: Path, *, remedy: str, damaged: type[UnmaskError]) -> str:
+    """UTF-8, with or without a byte order mark; UTF-16 where a byte order mark says so.
+
+    Raises:
+        UnmaskError: of the class `damaged`: it is neither.
+    """
+    utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise damaged(
+            f"{path} is not UTF-8 ({error.reason} at byte {error.start}); {remedy}"
+        ) from error
+
+
+def read_text(
+    path: Path,
+    *,
+    remedy: str,
+    missing: str = "",
+    most_bytes: int | None = None,
+    damaged: type[UnmaskError] = InputError,
+) -> str:
+    """A whole file as text; arguments and errors as `read_bytes`, and `decode`."""
+    content = read_bytes(
+        path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged
+    )
+    return decode(content, path, remedy=remedy, damaged=damaged)
+
+
+def read_json(
+    path: Path,
+    *,
+    remedy: str,
+    missing: str = "",
+    most_bytes: int | None = None,
+    damaged: type[UnmaskError] = InputError,
+    nan: bool = False,
+) -> Any:
+    """A whole JSON file; arguments and errors as `read_text`.
+
+    Args:
+        path: of the file.
+        remedy: as in `read_bytes`.
+        missing: as in `read_bytes`.
+        most_bytes: as in `read_bytes`.
+        damaged: as in `read_bytes`; also where it is no JSON, or nested too deep, or gives one key
+            two values.
+        nan: whether NaN and infinity are read, which JSON does not have and some programs write.
+    """
+    text = read_text(path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged)
+    try:
+        return parse_json(text, nan=nan)
+    except BAD_JSON as error:
+        raise damaged(f"{path} is not JSON: {why_not_json(text, error)}; {remedy}") from error
+
+
+def parse_json(text: str, *, nan: bool = False) -> Any:
+    """JSON whose keys have one value each, and whose numbers are numbers.
+
+    Raises:
+        ValueError: it is none.
+        RecursionError: it is nested too deep.
+    """
+    if nan:
+        return json.loads(text, object_pairs_hook=_members)
+    return json.loads(
+        text, object_pairs_hook=_members, parse_constant=_refuse_constant, parse_float=_finite
+    )
+
+
+def why_not_json(text: str, error: Exception) -> str:
+    """What `parse_json` raised, in words."""
+    if not text.strip():
+        return "it is empty"
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a key that stands twice must have the same value."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        for key, value in pairs:
+            if found[key] != value:
+                raise ValueError(f"the key {shown(key)} stands twice, with two values")
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 over a file's bytes, hex.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+    """
+    with open_file(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+
+
+def shown(value: object) -> str:
+    """A value from a stranger's file for a message: short, in one line, whatever it is."""
+    try:
+        return _SHORT.repr(value)[:80]
+    except (ValueError, RecursionError):  # a whole number of too many digits to write
+        return f"a {type(value).__name__} too large to show"

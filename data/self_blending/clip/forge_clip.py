@@ -1,0 +1,83 @@
+"""Forges a face in a clip: frames and landmarks in, frames out. No files, no videos.
+
+Whatever the method, the face of each frame is some moment of a source, the same clip's or a similar
+person's, laid onto the face that is there by a warp, changed in look, and blended in by a mask
+whose edge and place vary. `parameters` says how, `motion` when, `shape` where, `look` in which
+colours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from data.self_blending.clip.look import fitting_blur, light_match, mean_match, recolour, refocus
+from data.self_blending.clip.parameters import ForgeryParameters
+from data.self_blending.clip.shape import Window
+from data.self_blending.clip.staging import Donor, Staging
+
+
+def forge_clip(
+    frames: NDArray[np.uint8],
+    landmarks: NDArray[np.float32],
+    parameters: ForgeryParameters,
+    *,
+    timestamps_seconds: NDArray[np.float64] | None = None,
+    donor: Donor | None = None,
+) -> NDArray[np.uint8]:
+    """Forges the face of a clip; the same for the same arguments.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB: face crops, or whole frames.
+        landmarks: (T, 468, 2) float32, in pixels of the frames; `data.faces.landmarks` finds them.
+        parameters: how; `draw_parameters` draws them.
+        timestamps_seconds: (T,) ascending; 25 frames/s by default. Where frames are further apart
+            than SPARSE_SECONDS, nothing lags, stands still or averages over time.
+        donor: whose face a swap shows; needed there, and only there.
+
+    Returns:
+        (T, H, W, 3) uint8: the frames, with another face.
+    """
+    if (donor is not None) != (parameters.method == "swap"):
+        raise ValueError("a swap, and only a swap, needs a donor")
+    count = len(frames)
+    times = np.arange(count) / 25 if timestamps_seconds is None else timestamps_seconds
+    plan = Staging(landmarks, times, parameters, donor)
+    source = frames if donor is None else donor.frames
+    forged = frames.copy()
+    before: tuple[NDArray[np.float32], Window] | None = None
+    fit: NDArray[np.float32] | None = None
+    soft: float | None = None
+    for index in range(count):
+        window = plan.window(index, frames.shape[2], frames.shape[1])
+        if window is None or plan.missing[index]:
+            before = None
+            continue
+        under = Image.fromarray(frames[index]).crop(window.box)
+        face = plan.face(index, window, source)
+        mask = plan.mask(index, window)
+        if donor is not None:
+            soft = fitting_blur(face, under, mask) if soft is None else soft
+            face = face.filter(ImageFilter.GaussianBlur(soft))
+        face = refocus(face, parameters, float(plan.sizes[index]), float(plan.blur_more[index]))
+        pixels = np.asarray(face, np.float32)
+        below = np.asarray(under, np.float32)
+        if parameters.matching == "mean" or donor is not None:
+            now = mean_match(pixels, below, mask)
+            # Slowly: a match made anew in each frame flickers by itself.
+            fit = now if fit is None else 0.9 * fit + 0.1 * now
+            pixels = pixels @ fit[:3] + fit[3]
+            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+        if parameters.matching == "light":
+            pixels = np.asarray(face, np.float32) + light_match(face, under, mask)
+            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+        pixels = np.asarray(recolour(face, parameters, plan.shade[index]), np.float32)
+        if plan.memory and before is not None:
+            pixels = plan.remember(index, window, pixels, *before)
+        before = (pixels, window)
+        pixels = plan.texture(index, window, pixels)
+        share = (mask * np.float32(parameters.ratio))[..., None]
+        mixed = below + share * (pixels - below)
+        forged[index][window.where] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+    return forged

@@ -1,0 +1,243 @@
+"""Which forgeries are made of which videos: drawn before any of them is made.
+
+What is drawn for a video depends on its own bytes and on the settings alone, so that an added video
+changes nothing for the others. Swaps mix two people. Where splits are given, both come from one
+split; elsewhere both people's groups become one, in pairs, so that no chain joins the whole set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import ConfigError
+from data.self_blending.clip.drawing import draw_parameters, pick
+from data.self_blending.clip.motion import root_mean_squares
+from data.self_blending.clip.parameters import METHODS, ForgeryParameters, Method
+from data.self_blending.dataset.sources import Source
+from data.self_blending.dataset.survey import Facts
+
+SHAPE_UNIT = 0.03
+"""Root mean square distance of two people's normalised points that counts 1."""
+SKIN_UNIT = 0.25
+"""Likewise, of the logarithms of their skins' colours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgeConfig:
+    """What `forge` makes.
+
+    Attributes:
+        copies: forgeries of each real video.
+        seed: of everything that is drawn.
+        seconds: longest clip; longer videos give their middle.
+        max_side: larger frames are scaled down to this, in pixels.
+        crf: quality of the H.264 encoder, lower is better; the same for a pair.
+        crf_spread: each pair's own quality differs from `crf` by at most this.
+        methods: weight of each method; swaps are made where a similar face exists, else blends.
+        swap_distance: greatest difference of two faces that are swapped; two clips of one person
+            in one light differ by about 0.4.
+        max_failures: share of videos that may fail before the command does.
+
+    Raises:
+        ConfigError: if a value is out of range.
+    """
+
+    copies: int = 1
+    seed: int = 0
+    seconds: float = 5.0
+    max_side: int = 1280
+    crf: int = 23
+    crf_spread: int = 3
+    methods: dict[str, float] = field(
+        default_factory=lambda: {"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
+    )
+    swap_distance: float = 1.2
+    max_failures: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            ("copies", 1, 100),
+            ("seed", 0, 2**32 - 1),
+            ("seconds", 0.2, 60),
+            ("max_side", 96, 4096),
+            ("crf", 0, 51),
+            ("crf_spread", 0, 20),
+            ("swap_distance", 0, 100),
+            ("max_failures", 0, 1),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(f"forge.{name} must be from {least} to {most}, got {value}")
+        if strange := sorted(set(self.methods) - set(METHODS)):
+            raise ConfigError(
+                f"forge.methods must be among {', '.join(METHODS)}, got {strange[0]!r}"
+            )
+        weights = self.methods.values()
+        if not weights or min(weights) < 0 or sum(weights) <= 0:
+            raise ConfigError(
+                f"forge.methods must have weights of 0 or more, one above 0, got {self.methods}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgery:
+    """One forgery to make.
+
+    Attributes:
+        path: relative to the folder that is written, POSIX.
+        parameters: how.
+        donor: name of the source whose face is shown; "" but for swaps.
+    """
+
+    path: str
+    parameters: ForgeryParameters
+    donor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A real video, its copy and its forgeries.
+
+    Attributes:
+        source: the video.
+        path: of the copy, relative to the folder that is written, POSIX.
+        group: of the copy and the forgeries.
+        crf: of all of them.
+        forgeries: at least one.
+    """
+
+    source: Source
+    path: str
+    group: str
+    crf: int
+    forgeries: tuple[Forgery, ...]
+
+
+def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeConfig) -> list[Item]:
+    """Draws what is made of each video.
+
+    Args:
+        sources: sorted by name.
+        facts: what their surveys found.
+        config: settings.
+    """
+    spreads: list[int] = []
+    wanted: list[list[tuple[Method, int]]] = []
+    for source in sources:
+        rng = _rng(source, config)
+        spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
+        # One after the other, so that one more copy leaves those before as they are.
+        drawn = [
+            (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
+        ]
+        wanted.append(drawn)  # type: ignore[arg-type]
+    swaps = [any(method == "swap" for method, _ in drawn) for drawn in wanted]
+    donors, groups = _donors(sources, facts, swaps, config.swap_distance)
+    items = []
+    for place, (source, stem) in enumerate(zip(sources, _stems(sources), strict=True)):
+        forgeries = []
+        for copy, (method, seed) in enumerate(wanted[place], start=1):
+            donor = donors[place] if method == "swap" else None
+            parameters = draw_parameters(
+                seed, "blend" if method == "swap" and donor is None else method
+            )
+            forgeries.append(
+                Forgery(
+                    path=f"fake/{stem}_{copy}.mp4",
+                    parameters=parameters,
+                    donor="" if donor is None else sources[donor].name,
+                )
+            )
+        items.append(
+            Item(
+                source=source,
+                path=f"real/{stem}.mp4",
+                group=groups[place],
+                crf=min(51, max(0, config.crf + spreads[place])),
+                forgeries=tuple(forgeries),
+            )
+        )
+    return items
+
+
+def _rng(source: Source, config: ForgeConfig) -> np.random.Generator:
+    """The video's own source of chance, whatever its name and its neighbours."""
+    told = hashlib.sha256(f"{source.sha256} {config.seed}".encode()).digest()
+    return np.random.default_rng(list(told))
+
+
+def _stems(sources: Sequence[Source]) -> list[str]:
+    """Names without suffix; with it where two videos would have one name."""
+    stems = [source.name.rpartition(".")[0] or source.name for source in sources]
+    folded = Counter(stem.casefold() for stem in stems)
+    return [
+        source.name.replace(".", "_") if folded[stem.casefold()] > 1 else stem
+        for source, stem in zip(sources, stems, strict=True)
+    ]
+
+
+def _donors(
+    sources: Sequence[Source], facts: Sequence[Facts], swaps: Sequence[bool], limit: float
+) -> tuple[list[int | None], list[str]]:
+    """The donor of each video that wants one, and each video's group afterwards."""
+    groups = [source.group for source in sources]
+    donors: list[int | None] = [None] * len(sources)
+    if not any(swaps):
+        return donors, groups
+    cost = distances(facts)
+    people, splits = np.asarray(groups), np.asarray([source.split for source in sources])
+    cost[people[:, None] == people[None, :]] = np.inf
+    cost[splits[:, None] != splits[None, :]] = np.inf
+    cost[cost > limit] = np.inf
+    # Videos without a split: groups are paired, the most alike first, whether they swap or not, so
+    # that one more copy leaves the pairs as they are.
+    partner: dict[str, str] = {}
+    ones, others = np.nonzero(np.isfinite(cost) & (splits == "")[:, None])
+    for place in np.argsort(cost[ones, others], kind="stable"):
+        one, other = int(ones[place]), int(others[place])
+        if groups[one] not in partner and groups[other] not in partner:
+            partner |= {groups[one]: groups[other], groups[other]: groups[one]}
+    for place, source in enumerate(sources):
+        if not swaps[place]:
+            continue
+        allowed = cost[place].copy()
+        if not source.split:
+            mate = partner.get(source.group, "")
+            allowed[people != mate] = np.inf
+        best = int(np.argmin(allowed))
+        if np.isfinite(allowed[best]):
+            donors[place] = best
+    # Only pairs that really share a face become one group.
+    shared = {
+        frozenset((sources[place].group, sources[donor].group))
+        for place, donor in enumerate(donors)
+        if donor is not None and not sources[place].split
+    }
+    names = {group: min(pair) for pair in shared for group in pair}
+    return donors, [names.get(group, group) for group in groups]
+
+
+def distances(facts: Sequence[Facts]) -> NDArray[np.float64]:
+    """How ill each face would be replaced by each other's, (N, N).
+
+    By pose and shape, where each moment of the one is compared with the other's nearest; by skin;
+    and by size: a donor's face that must be enlarged is a blur.
+    """
+    poses = [np.asarray(one.poses) for one in facts]
+    starts = np.cumsum([0, *map(len, poses)])[:-1]
+    every = np.concatenate(poses)
+    shape = np.empty((len(facts), len(facts)))
+    for place, own in enumerate(poses):
+        nearest = np.minimum.reduceat(root_mean_squares(own, every), starts, axis=1)
+        shape[place] = (nearest.mean(0) + nearest.max(0)) / 2
+    skins = np.log(np.maximum(np.asarray([one.skin for one in facts]), 8.0))
+    skin = root_mean_squares(skins, skins)
+    sizes = np.log2(np.asarray([one.face_size for one in facts]))
+    coarse = np.maximum(0, sizes[:, None] - sizes[None, :])
+    return np.asarray((shape / SHAPE_UNIT + skin / SKIN_UNIT) / 2 + coarse)

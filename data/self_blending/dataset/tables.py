@@ -1,0 +1,70 @@
+"""The tables of a forged data set: labels.csv for `index`, forgeries.csv with every parameter."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.io.atomic_files import write_text
+from data.io.file_names import to_text
+from data.self_blending.dataset.plan import Item
+
+LABELS = "labels.csv"
+FORGERIES = "forgeries.csv"
+
+
+def write_tables(out: Path, plan: Sequence[Item]) -> None:
+    """Writes both tables, sorted by path.
+
+    In labels.csv `original` is the real copy that a forgery was made from; `target` is the group of
+    the person who is seen, `source` that of the person whose face is shown.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    people = {item.source.name: item.source.group for item in plan}
+    labels: list[dict[str, str]] = []
+    forgeries: list[dict[str, str]] = []
+    for item in plan:
+        common = {"group": item.group, "split": item.source.split, "target": item.source.group}
+        if item.source.origin:
+            common["origin"] = item.source.origin
+        labels.append({"path": item.path, "label": "real", "method": "real"} | common)
+        for one in item.forgeries:
+            method = f"forged-{one.parameters.method}"
+            labels.append(
+                {
+                    "path": one.path,
+                    "label": "fake",
+                    "method": method,
+                    "source": people.get(one.donor, item.source.group),
+                    "original": item.path,
+                }
+                | common
+            )
+            forgeries.append(
+                {
+                    "path": one.path,
+                    "original": item.path,
+                    "video": item.source.name,
+                    "donor": one.donor,
+                    "crf": str(item.crf),
+                }
+                | one.parameters.to_row()
+            )
+    columns = ["path", "label", "group", "method", "split", "target", "source", "original"]
+    if any("origin" in row for row in labels):
+        columns.append("origin")
+    write_text(out / LABELS, _csv(columns, labels))
+    write_text(out / FORGERIES, _csv(tuple(forgeries[0]) if forgeries else ("path",), forgeries))
+
+
+def _csv(columns: Sequence[str], rows: list[dict[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    ordered = sorted(rows, key=lambda row: row["path"])
+    writer.writerows({key: to_text(cell) for key, cell in row.items()} for row in ordered)
+    return text.getvalue()

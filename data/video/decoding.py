@@ -1,0 +1,371 @@
+"""Frames out of ffmpeg: chosen, scaled, and each checked against what the decoder says of it.
+
+ffmpeg hides a change of size in the middle of a video by bending every later frame to the first
+one's size; here that is switched off, and every frame comes in its own size, told on stderr before
+its bytes. Everything is read on the fly: what is kept grows with the frames asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import VideoError
+from data.video.ffmpeg import (
+    BLOCK_BYTES,
+    FORMATS,
+    MAX_PIXELS,
+    PROTOCOLS,
+    Child,
+    ffmpeg_for,
+    refuse_killed,
+    safe_url,
+)
+from data.video.picture import Filters, Picture, Pictures, middle_square
+from data.video.probe import VideoInfo
+
+MEMORY_BYTES = 4 << 30
+"""What the frames of one call may take."""
+PIPE_BYTES = 1 << 16
+SHOWN = re.compile(
+    rb"\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] "
+    rb"n: *\d+ pts: *(-?\d+|NOPTS) .*? sar:(\d+)/(\d+) s:(\d+)x(\d+) "
+)
+TICKS = re.compile(
+    rb"(?:\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] )?"
+    rb"config in time_base: *(\d+)/(\d+), frame_rate: *\d+/\d+\s*$"
+)
+"""Comes before a graph's first frame, after whatever a file has to say of itself; without its head
+where ffmpeg did not end the line before (at an odd rotation)."""
+REFUSED = re.compile(
+    rb"\[error\].*(?:Error submitting packet to decoder|Error while decoding stream|"
+    rb"Error processing packet in decoder)"
+)
+"""What ffmpeg says of each packet of which its decoder makes nothing."""
+QUIET: tuple[str, dict[str, Any]] = ("sidedata", {"mode": "delete"})
+"""Else showinfo writes out what x265 puts into each frame, byte by byte: a third of decoding."""
+UNCOLOURED: tuple[str, dict[str, Any]] = (
+    "setparams",
+    {"color_trc": "bt709", "color_primaries": "bt709"},
+)
+"""Else ffmpeg refuses whole videos whose transfer curve it does not know ("reserved", "log100"). Of
+what a file says of its colours the matrix alone makes the RGB that is read; that stays."""
+NO_RGB = "Impossible to convert between the formats"
+"""What ffmpeg says of a matrix that it does not know, as that of ICtCp."""
+BEFORE = 1
+"""The filter that shows frames as they are decoded: the one after `select`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Chosen frames of a video.
+
+    Attributes:
+        pixels: (T, H, W, 3) uint8 RGB; where frames are of several sizes, a list of (H, W, 3).
+        timestamps_seconds: (T,) float64 on the stream's own clock, exact; NaN where there is none.
+        shown: (T, 2) int64, width and height of each frame as shown, with square pixels.
+        graphs: how often ffmpeg made its filters, which count frames from zero then.
+        tail: of ffmpeg's stderr.
+    """
+
+    pixels: Pictures
+    timestamps_seconds: NDArray[np.float64]
+    shown: NDArray[np.int64]
+    graphs: int
+    tail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """Every frame that a decoder shows, without its pixels.
+
+    Attributes:
+        timestamps_seconds: (N,) float64 in the order of showing, NaN where there is none.
+        refused: packets that the decoder complained about and gave nothing for.
+        ended_well: whether ffmpeg came to the end of the file.
+        tail: of ffmpeg's stderr.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    refused: int
+    ended_well: bool
+    tail: str
+
+
+class Shown:
+    """Reads showinfo's lines as numbers: a `data.video.ffmpeg.Watch`.
+
+    Times are integer ticks times the stream's time base, so exact: showinfo's own `pts_time` has
+    six digits only, too few after a quarter of an hour.
+
+    Args:
+        sizes: keep the sizes of frames, too, and those that the last filter gives.
+
+    Attributes:
+        times: of each frame in seconds, NaN where it has none.
+        natives: width, height and both parts of the pixels' aspect, four for each frame.
+        sizes: width and height of each frame on stdout.
+        graphs: how often the filters were made.
+        refused: packets that gave nothing.
+    """
+
+    def __init__(self, *, sizes: bool) -> None:
+        self.times = array("d")
+        self.natives = array("q")
+        self.graphs = 0
+        self.refused = 0
+        self.sizes: list[tuple[int, int]] = []
+        self._keeps_sizes = sizes
+        self._ticks = (1, 1)
+        self._told = Event()
+
+    def line(self, raw: bytes) -> bool:
+        if b"config in time_base" in raw:
+            ticks = TICKS.search(raw)
+            if ticks and int(ticks[1] or BEFORE) == BEFORE:
+                self._ticks = (int(ticks[2]), int(ticks[3]))
+                self.graphs += 1
+            return ticks is not None
+        if not raw.startswith(b"[Parsed_showinfo_"):
+            self.refused += REFUSED.search(raw) is not None
+            return False
+        found = SHOWN.match(raw)
+        if found is None:
+            return True
+        if int(found[1]) != BEFORE:
+            self.sizes.append((int(found[5]), int(found[6])))
+            self._told.set()
+        else:
+            over, under = self._ticks
+            none = found[2] == b"NOPTS"
+            self.times.append(float("nan") if none else int(found[2]) * over / under)
+            if self._keeps_sizes:
+                self.natives.extend(int(found[place]) for place in (5, 6, 3, 4))
+        return True
+
+    def end(self) -> None:
+        self._told.set()
+
+    def first_size(self) -> tuple[int, int] | None:
+        """Width and height of the first frame on stdout, as soon as told; None where none comes."""
+        self._told.wait()
+        return self.sizes[0] if self.sizes else None
+
+    def shown(self, number: int, picture: Picture) -> tuple[int, int]:
+        """Width and height of a frame as shown."""
+        width, height, over, under = self.natives[4 * number : 4 * number + 4]
+        return picture.shown(width, height, over / under if under else 0.0)
+
+
+def decode(
+    path: Path,
+    info: VideoInfo,
+    *,
+    choice: str,
+    count: int,
+    picture: Picture,
+    seek_seconds: float | None = None,
+    frame_rate: int | None = None,
+    timeout_seconds: float,
+    threads: int = 1,
+) -> Decoded:
+    """Decodes chosen frames, already scaled.
+
+    Args:
+        path: the video.
+        info: what ffprobe says of it.
+        choice: expression of ffmpeg's `select` filter; "1" takes every frame.
+        count: the most frames to give; decoding stops there.
+        picture: in which size.
+        seek_seconds: start at the first frame at or after this time, on the stream's own clock.
+        frame_rate: take no time from the file; the frames get those of this rate, one by one.
+        timeout_seconds: for the whole call.
+        threads: of the decoder.
+
+    Raises:
+        VideoError: timeout; no_decoder; decode_error: a partial last frame, a frame that is bent,
+            colours that ffmpeg cannot turn into RGB, or a crash.
+    """
+    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), UNCOLOURED]
+    chain += [*picture.filters, QUIET, ("showinfo", {"checksum": 0})]
+    command = _command(
+        path,
+        info,
+        chain,
+        {"format": "rawvideo", "pix_fmt": "rgb24", "frames:v": count},
+        seek_seconds=seek_seconds,
+        frame_rate=frame_rate,
+        threads=threads,
+    )
+    seen = Shown(sizes=True)
+    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+        size = seen.first_size()
+        wide, high = size or (1, 1)
+        if count * high * wide * 3 > MEMORY_BYTES:
+            raise VideoError(
+                "decode_error", f"{count} frames of {wide}x{high} do not fit in memory"
+            )
+        same = np.empty((count, high, wide, 3), np.uint8)  # all frames, unless sizes change
+        filled = _fill(child, memoryview(same.reshape(-1).data))
+        rest = bytearray()  # of frames larger than the first
+        while more := child.stdout.read(PIPE_BYTES):
+            rest += more
+            if filled + len(rest) > MEMORY_BYTES:
+                wide, high = seen.sizes[-1]
+                raise VideoError(
+                    "decode_error",
+                    f"{count} frames that grow to {wide}x{high} do not fit in memory",
+                )
+        code = child.wait_in_time("decoding")
+        tail = child.stderr_tail
+    refuse_killed(code, "ffmpeg", tail)
+    sizes = seen.sizes[:count]
+    if not sizes and NO_RGB in tail:
+        raise VideoError(
+            "decode_error",
+            "ffmpeg cannot turn its colours into RGB: it does not know their matrix; "
+            "encode the video anew",
+        )
+    if sum(3 * width * height for width, height in sizes) != filled + len(rest):
+        raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
+    shown = [seen.shown(number, picture) for number in range(len(sizes))]
+    for size, (width, height) in zip(sizes, shown, strict=True):
+        _refuse_bent(size, picture.delivered(width, height))
+    return Decoded(
+        pixels=_cut(same, sizes, rest, picture),
+        timestamps_seconds=np.asarray(seen.times)[: len(sizes)],
+        shown=np.asarray(shown, np.int64).reshape(-1, 2),
+        graphs=seen.graphs,
+        tail=tail,
+    )
+
+
+def _fill(child: Child, view: memoryview) -> int:
+    """Reads into memory until it is full or there is no more; returns the number of bytes."""
+    filled = 0
+    while filled < len(view):
+        read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not read:
+            break
+        filled += read
+    return filled
+
+
+def _cut(
+    same: NDArray[np.uint8],
+    sizes: list[tuple[int, int]],
+    rest: bytearray,
+    picture: Picture,
+) -> Pictures:
+    """Cuts what was read into frames, each of its own size; of one size, they are one array.
+
+    Args:
+        same: what was read, as frames of the first one's size.
+        sizes: width and height of each frame.
+        rest: what was read beyond, where later frames are larger.
+        picture: that gave the filters.
+    """
+    wide, high = picture.kept(*(sizes or [(1, 1)])[0])
+    if all(size == (wide, high) for size in sizes) and same.shape[1:3] == (high, wide):
+        return same[: len(sizes)]
+    if not sizes:
+        return np.empty((0, high, wide, 3), np.uint8)
+    first, beyond, at = same.reshape(-1), np.frombuffer(rest, np.uint8), 0
+    frames = []
+    for width, height in sizes:
+        end = at + 3 * width * height
+        early = first[at:end]
+        late = beyond[max(0, at - first.size) : max(0, end - first.size)]
+        frame = np.concatenate([early, late]) if early.size and late.size else early
+        frames.append((frame if frame.size else late).reshape(height, width, 3))
+        at = end
+    if picture.shortest is None:
+        return frames
+    return np.stack([middle_square(frame, picture.shortest) for frame in frames])
+
+
+def _refuse_bent(size: tuple[int, int], due: tuple[int, int]) -> None:
+    """Refuses a frame whose size is not what follows from the picture that the decoder showed.
+
+    Raises:
+        VideoError: decode_error.
+    """
+    if max(abs(size[0] - due[0]), abs(size[1] - due[1])) > 1:
+        raise VideoError(
+            "decode_error",
+            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {due[0]}x{due[1]} was due; "
+            "install another ffmpeg",
+        )
+
+
+def list_frames(
+    path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
+) -> Listed:
+    """Decodes the whole video to learn when its frames really are shown.
+
+    Args:
+        path: the video.
+        info: what ffprobe says of it.
+        most: frames to list; decoding stops there.
+        timeout_seconds: for the whole call.
+        threads: of the decoder.
+
+    Raises:
+        VideoError: timeout, no_decoder, or a crash (decode_error).
+    """
+    chain: Filters = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
+    command = _command(path, info, chain, {"format": "null", "frames:v": most}, threads=threads)
+    seen = Shown(sizes=False)
+    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+        code = child.wait_in_time("decoding")
+        tail = child.stderr_tail
+    refuse_killed(code, "ffmpeg", tail)
+    return Listed(
+        timestamps_seconds=np.asarray(seen.times),
+        refused=seen.refused,
+        ended_well=code == 0,
+        tail=tail,
+    )
+
+
+def _command(
+    path: Path,
+    info: VideoInfo,
+    chain: Filters,
+    output: dict[str, Any],
+    *,
+    seek_seconds: float | None = None,
+    frame_rate: int | None = None,
+    threads: int,
+) -> list[str]:
+    """ffmpeg's command line: one video stream through filters to stdout, nothing bent."""
+    options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    options |= {"threads": threads, "max_pixels": MAX_PIXELS}
+    if info.crop_is_absurd:
+        options["apply_cropping"] = "codec"
+    if seek_seconds is not None:
+        options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
+    if frame_rate is not None:
+        options["r"] = frame_rate
+    stream = ffmpeg.input("-", **options)[str(info.stream_index)]
+    for name, settings in chain:
+        stream = stream.filter(name, **settings)
+    stream = stream.output("pipe:", fps_mode="passthrough", **output)
+    command = [
+        *(str(ffmpeg_for(info.codec)), "-nostdin", "-hide_banner", "-nostats"),
+        *("-loglevel", "level+info", "-max_alloc", str(BLOCK_BYTES), "-copyts"),
+        *("-filter_threads", "1", "-filter_complex_threads", "1"),
+        *stream.get_args(),
+    ]
+    # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
+    command[command.index("-i") + 1] = safe_url(path)
+    command.insert(len(command) - 1, "-noautoscale")  # else later sizes are bent to the first
+    return command

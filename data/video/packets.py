@@ -1,0 +1,204 @@
+"""The packets that a container holds of one video stream: their times, and if the file is cut off.
+
+A header's duration and frame count are claims; the packets are what is there. But a packet is not
+a picture: some are never shown (hidden reference frames of VP8), some are half of one (fields).
+What is shown, the decoder alone can say.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import VideoError
+from data.video.ffmpeg import ffprobe, refuse_killed
+from data.video.probe import VideoInfo
+from data.video.unreadable import reason
+
+MAX_PACKETS = 10_000_000
+"""About four days at 30 frames/s."""
+WHOLE_SHARE = 0.9
+"""A video with less than this share of its promised frames counts as truncated."""
+ENDED_EARLY = ("File ended prematurely", "partial file")
+"""What ffprobe says of a Matroska and of an MP4 file that is cut off."""
+
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+ASF_HEADER_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packets:
+    """What the container really holds of one video stream, in the order of presentation.
+
+    A packet is not a picture: some are never shown, some are half of one.
+
+    Attributes:
+        timestamps_seconds: (N,) float64, ascending; NaN-free; empty where not every packet carries
+            a time, or where their order is another one: after a jump back of the clock.
+        keyframes: (N,) bool, where a decoder can start.
+        count: N, also where packets carry no time.
+        discarded: packets on top that are never shown, by an edit list for one.
+        held_seconds: from the first picture to the end of the last, by the packets' times; 0
+            without any.
+        cut: whether ffprobe found that the file ends too early, or the last packet does.
+    """
+
+    timestamps_seconds: NDArray[np.float64]
+    keyframes: NDArray[np.bool_]
+    count: int
+    discarded: int
+    held_seconds: float = 0.0
+    cut: bool = False
+
+
+def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Packets:
+    """Lists a stream's packets without decoding them.
+
+    Raises:
+        VideoError: unreadable (no packet at all), timeout, or ffprobe crashed (decode_error).
+    """
+    arguments = ["-select_streams", str(info.stream_index)]
+    if info.container.startswith(("mov", "matroska")):  # their packets are complete in themselves
+        arguments.append("-nofind_stream_info")  # which would decode some: half of the time
+    # In this order, whatever order is asked for. MP4's index makes the rest needless, and it costs.
+    more = "" if counted_by_index(info) else ",dts_time,duration_time"
+    arguments += ["-show_entries", f"packet=pts_time,flags{more}", "-of", "csv=p=0"]
+    times, sents, keys = array("d"), array("d"), bytearray()  # a list takes four times the memory
+    count = discarded = 0
+    latest, lasting, flags = -math.inf, b"N/A", b""
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        for line in child.stdout:  # ffprobe's own numbers: no line is long
+            fields = line.rstrip().split(b",")
+            if not more and len(fields) >= 2:
+                shown, flags = fields[:2]
+                sent = lasts = b"N/A"
+            elif len(fields) >= 4:
+                shown, sent, lasts, flags = fields[:4]
+            else:
+                continue
+            count += 1
+            if count > MAX_PACKETS:
+                raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
+            if sent != b"N/A":
+                sents.append(float(sent))
+            if b"D" in flags:
+                discarded += 1
+                continue
+            if shown != b"N/A":
+                moment = float(shown)
+                times.append(moment)
+                keys.append(b"K" in flags)
+                if moment > latest:
+                    latest, lasting = moment, lasts
+        code = child.wait_in_time("reading")
+        tail = child.stderr_tail
+    refuse_killed(code, "ffprobe", tail)
+    count -= discarded
+    if count == 0:
+        why = reason(tail)
+        raise VideoError(
+            "unreadable",
+            f"the video stream is empty{f': {why}' if why else ''}",
+            stderr_tail=tail,
+        )
+    clock = times if len(times) == count else sents
+    held = (max(clock) - min(clock)) if clock else 0.0
+    if len(clock) > 1:  # the last picture is shown for a while, too
+        usual = held / (len(clock) - 1)
+        held += float(lasting) if lasting != b"N/A" and clock is times else usual
+    if len(times) != count or (np.diff(np.asarray(sents)) < 0).any():
+        times, keys = array("d"), bytearray()
+    order = np.argsort(np.asarray(times), kind="stable")
+    return Packets(
+        timestamps_seconds=np.asarray(times)[order],
+        keyframes=np.frombuffer(keys, bool)[order],
+        count=count,
+        discarded=discarded,
+        held_seconds=held,
+        cut=b"C" in flags or any(words in tail for words in ENDED_EARLY),
+    )
+
+
+def counted_by_index(info: VideoInfo) -> bool:
+    """Whether the container counts its packets, as IVF does, and MP4 that is not in fragments."""
+    return bool(info.frame_count) and info.container.startswith(("mov", "ivf"))
+
+
+def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
+    """Refuses a file that ends well before its own index says.
+
+    MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up
+    to the end of the last picture, which may last long. AVI leaves out pictures that do not change
+    and says nothing of the last one's length, nor need Matroska: these are cut off only if the
+    bytes are, too. Where the bytes are, and nothing tells the pictures' length alone, the whole
+    file's counts. ASF says how long it is in bytes; what it says in seconds is of all
+    streams, as in WTV, whose index is at its end.
+
+    Raises:
+        VideoError: decode_error.
+    """
+    count = packets.count + packets.discarded
+    if info.frame_count and counted_by_index(info):
+        if count < WHOLE_SHARE * info.frame_count:
+            raise VideoError(
+                "decode_error",
+                f"the file is truncated: it holds {count} of {info.frame_count} frames",
+            )
+        return
+    if info.container == "asf":
+        promised_bytes = _asf_bytes(path)
+        if info.size_bytes < WHOLE_SHARE * promised_bytes:
+            raise VideoError(
+                "decode_error",
+                f"the file is truncated: it holds {info.size_bytes} of {promised_bytes} bytes",
+            )
+        return
+    if info.container == "wtv":
+        return
+    promised = info.promised_seconds or (info.duration_seconds if packets.cut else 0.0)
+    if info.container == "avi" and info.frame_count and info.fps:
+        promised = info.frame_count / info.fps  # ffprobe's own is what the bytes would last
+    if not promised or not packets.held_seconds or packets.held_seconds >= WHOLE_SHARE * promised:
+        return
+    if info.container == "avi" and not (packets.cut or _riff_is_cut(path, info.size_bytes)):
+        return
+    if info.container.startswith("matroska") and not packets.cut:
+        return
+    raise VideoError(
+        "decode_error",
+        f"the file is truncated: it holds {packets.held_seconds:.1f} of {promised:.1f} s",
+    )
+
+
+def _asf_bytes(path: Path) -> int:
+    """How long an ASF file should be, by its header; 0 where that says nothing, as of a stream."""
+    head = _head(path, ASF_HEADER_BYTES)
+    start = head.find(ASF_FILE_PROPERTIES)
+    facts = head[start : start + 92]
+    if start < 0 or len(facts) < 92 or facts[88] & 1:  # a broadcast
+        return 0
+    return int.from_bytes(facts[40:48], "little")
+
+
+def _riff_is_cut(path: Path, size_bytes: int) -> bool:
+    """Whether an AVI file is shorter than the size in its first eight bytes."""
+    head = _head(path, 8)
+    return head[:4] == b"RIFF" and 8 + int.from_bytes(head[4:], "little") > size_bytes
+
+
+def _head(path: Path, size_bytes: int) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        VideoError: unreadable.
+    """
+    try:
+        with path.open("rb") as handle:
+            return handle.read(size_bytes)
+    except OSError as error:
+        raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error

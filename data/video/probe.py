@@ -1,0 +1,241 @@
+"""What a video file says of itself, by ffprobe: its streams, which of them is the film, its size.
+
+All of it is a header's claim: frames are read by what the decoder gives (`data.video.decoding`),
+and chosen by the packets that are there (`data.video.packets`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import VideoError
+from data.video.ffmpeg import LINE_BYTES, MAX_PIXELS, ffprobe
+from data.video.unreadable import why_unreadable
+
+MAX_JSON_BYTES = 4 << 20
+LEAST_ASPECT, MOST_ASPECT = 0.1, 10
+"""Between these, pixels have the shape that they are said to have; beyond, nobody means it."""
+LEAST_CROPPED = 16
+"""Of a clean aperture, in pixels: a smaller one is damage, and passed over."""
+FEWEST_PICTURES = 8
+"""Of a film; fewer are covers, slides or thumbnails, where another stream has more."""
+EDGES = ("left", "right", "top", "bottom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """The first video stream of a file with moving pictures.
+
+    Attributes:
+        stream_index: its index in the container.
+        codec: as ffprobe names it, "h264".
+        pixel_format: as ffprobe names it, "yuv420p".
+        width: in pixels as shown: after rotation, with square pixels.
+        height: likewise.
+        rotation_degrees: from 0 to below 360, to the whole degree; a quarter turn is already
+            counted in width and height.
+        fps: average frames per second; 0 where the file does not say.
+        duration_seconds: as declared; 0 where the file does not say.
+        frame_count: as declared, or None; never to be trusted.
+        promised_seconds: how long the video stream itself should last, by its header or, in
+            Matroska, its tag; 0 where only the whole file has a duration and holds more than this
+            stream.
+        bit_rate: of the whole file in bits per second; 0 where unknown.
+        size_bytes: of the file.
+        container: as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2".
+        crop_is_absurd: a clean aperture leaves next to nothing, and is passed over.
+    """
+
+    stream_index: int
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    rotation_degrees: int
+    fps: float
+    duration_seconds: float
+    frame_count: int | None
+    promised_seconds: float
+    bit_rate: int
+    size_bytes: int
+    container: str = ""
+    crop_is_absurd: bool = False
+
+    @property
+    def turned(self) -> bool:
+        """Whether ffmpeg turns the picture by a quarter."""
+        return self.rotation_degrees in (90, 270)
+
+
+def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
+    """Reads a file's headers.
+
+    Raises:
+        VideoError: unreadable, no_video_stream or timeout.
+    """
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
+    if size_bytes == 0:
+        raise VideoError("unreadable", "the file is empty")
+    entries = (
+        "stream=index,codec_type,codec_name,pix_fmt,width,height,sample_aspect_ratio,"
+        "avg_frame_rate,r_frame_rate,duration,nb_frames:"
+        "stream_disposition=attached_pic,still_image,timed_thumbnails:"
+        "stream_tags=DURATION:"
+        "stream_side_data=side_data_type,rotation,crop_top,crop_bottom,crop_left,crop_right:"
+        "format=format_name,duration,bit_rate"
+    )
+    arguments = ["-show_entries", entries, "-of", "json"]
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        text = child.stdout.read(MAX_JSON_BYTES)
+        child.stdout.read(1)
+        code = child.wait() if len(text) < MAX_JSON_BYTES else 1
+        tail = child.stderr_tail
+        if child.timed_out:
+            raise VideoError(
+                "timeout", f"ffprobe took more than {timeout_seconds:.0f} s", stderr_tail=tail
+            )
+    if code != 0:
+        raise VideoError("unreadable", why_unreadable(path, tail), stderr_tail=tail)
+    try:
+        told = json.loads(text)
+    except ValueError as error:
+        raise VideoError("unreadable", "ffprobe's answer is garbled", stderr_tail=tail) from error
+    streams = [
+        stream
+        for stream in told.get("streams", [])
+        if stream.get("codec_type") == "video"
+        and not stream.get("disposition", {}).get("attached_pic")
+    ]
+    if not streams:
+        raise VideoError("no_video_stream", "there is no video stream in it", stderr_tail=tail)
+    stream = _moving(path, streams, timeout_seconds) if len(streams) > 1 else streams[0]
+    alone = len(told["streams"]) == 1
+    return _info(stream, told.get("format", {}), size_bytes, tail, alone=alone)
+
+
+def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -> dict[str, Any]:
+    """The first stream with moving pictures: no still, no thumbnails, not a handful of pictures.
+
+    Where there is none, the first with more than one picture, or the first of all.
+    """
+    films = [
+        stream
+        for stream in streams
+        if not any(
+            stream.get("disposition", {}).get(kind) for kind in ("still_image", "timed_thumbnails")
+        )
+        and "codec_name" in stream
+        and int(stream.get("width", 0)) > 0
+        and stream.get("nb_frames") != "1"
+    ]
+    if not films:
+        return streams[0]
+    told = {int(stream["index"]): stream.get("nb_frames", "") for stream in films}
+    first = told[int(films[0]["index"])]
+    if first.isdigit() and int(first) >= FEWEST_PICTURES:
+        return films[0]
+    if all(number.isdigit() for number in told.values()):
+        counts = {index: int(number) for index, number in told.items()}
+    else:
+        counts = _count_packets(path, set(told), timeout_seconds)
+    for least in (FEWEST_PICTURES, 2):
+        moving = [stream for stream in films if counts[int(stream["index"])] >= least]
+        if moving:
+            return moving[0]
+    return films[0]
+
+
+def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict[int, int]:
+    """How many packets streams hold; counting ends when all hold enough for a film."""
+    counts = dict.fromkeys(wanted, 0)
+    arguments = ["-select_streams", "v", "-show_entries", "packet=stream_index", "-of", "csv=p=0"]
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        for line in iter(partial(child.stdout.readline, LINE_BYTES), b""):
+            number = line.split(b",")[0].strip()
+            if number.isdigit() and int(number) in counts:
+                counts[int(number)] += 1
+                if min(counts.values()) >= FEWEST_PICTURES:
+                    break
+    return counts
+
+
+def _info(
+    stream: dict[str, Any], container: dict[str, Any], size_bytes: int, tail: str, *, alone: bool
+) -> VideoInfo:
+    """Turns ffprobe's strings into numbers, defaults where they are missing."""
+    width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
+    if "codec_name" not in stream:
+        raise VideoError("unreadable", "ffprobe does not know the codec", stderr_tail=tail)
+    if width < 1 or height < 1:
+        raise VideoError("unreadable", "the video stream has no size", stderr_tail=tail)
+    if width * height > MAX_PIXELS:
+        raise VideoError("unreadable", f"frames of {width}x{height} are too large to decode")
+    rotation, crop = 0, (0, 0)
+    # By their names: boxes come in any order, and others lie between.
+    for side in stream.get("side_data_list", []):
+        if side.get("side_data_type") == "Display Matrix":
+            rotation = round(_number(side.get("rotation"))) % 360
+        elif side.get("side_data_type") == "Frame Cropping":
+            edges = {name: int(_number(side.get(f"crop_{name}"))) for name in EDGES}
+            crop = (edges["left"] + edges["right"], edges["top"] + edges["bottom"])
+    cropped = (width - crop[0], height - crop[1])
+    absurd = crop != (0, 0) and min(cropped) < LEAST_CROPPED
+    width, height = (width, height) if absurd else cropped
+    aspect = ratio(stream.get("sample_aspect_ratio", "").replace(":", "/"))
+    if LEAST_ASPECT < aspect < MOST_ASPECT:
+        width = max(1, round(width * aspect))
+    if rotation in (90, 270):
+        width, height = height, width
+    own = _number(stream.get("duration"))
+    duration = own or _number(container.get("duration"))
+    tagged = _clock(stream.get("tags", {}).get("DURATION", ""))
+    frames = stream.get("nb_frames", "")
+    return VideoInfo(
+        stream_index=int(stream["index"]),
+        codec=stream["codec_name"],
+        pixel_format=stream.get("pix_fmt", "unknown"),
+        width=width,
+        height=height,
+        rotation_degrees=rotation,
+        fps=ratio(stream.get("avg_frame_rate", "")) or ratio(stream.get("r_frame_rate", "")),
+        duration_seconds=max(0.0, duration),
+        frame_count=int(frames) if frames.isdigit() else None,
+        promised_seconds=max(0.0, duration if alone else own or tagged),
+        bit_rate=int(_number(container.get("bit_rate"))),
+        size_bytes=size_bytes,
+        container=container.get("format_name", ""),
+        crop_is_absurd=absurd,
+    )
+
+
+def ratio(text: str) -> float:
+    """What ffprobe writes as a fraction; 0 where it means nothing."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError):
+        return 0.0
+
+
+def _clock(text: str) -> float:
+    """Seconds of what Matroska's tags write as 00:00:04.004000000; 0 where it is none."""
+    parts = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", text)
+    return 3600 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3]) if parts else 0.0
+
+
+def _number(text: str | int | None) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return 0.0
+    return value if np.isfinite(value) else 0.0

@@ -1,0 +1,243 @@
+"""Units of work for machines other than this one: some videos go out, a sealed shard comes back.
+
+A unit's shard carries its features across, checked byte for byte on arrival; the store then stages
+its sequences one by one, as it does with those made here, so that its own shards are cut where they
+always are and have the same bytes. Nothing here knows how units travel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from data.errors import StoreError
+from data.io.reading import file_sha256
+from data.video.frames import Frames
+from features.extraction.batches import Encoder
+from features.extraction.engine import Finished, embed_videos, finished
+from features.extraction.job import Job
+from features.extraction.summary import Phases
+from features.store.feature_set import Failure
+from features.store.key import Recipe, sequence_key
+from features.store.shard import Shard, write_shard
+from features.store.verify import shard_problems
+from features.store.views import Views
+
+UNIT_VIEWS = 32
+"""In a unit. With 32 frames each they fill whole batches, and a lost one costs a minute or so."""
+UNIT_SECONDS = 1800.0
+"""Of video in a unit; a longer video is a unit of its own."""
+
+
+@dataclass(kw_only=True)
+class Unit:
+    """Videos that one worker embeds in one go.
+
+    Attributes:
+        number: in the order of the jobs.
+        jobs: the videos.
+        lost: how often a worker was lost with it.
+    """
+
+    number: int
+    jobs: list[Job]
+    lost: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """A video that the worker does not have as it should be: the worker's fault or the file's.
+
+    Attributes:
+        job: the video.
+        reason: what was found, in a few words.
+    """
+
+    job: Job
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitReport:
+    """What came of a unit.
+
+    Attributes:
+        shard: bytes of a sealed shard with the sequences of all that gave any; empty if none did.
+        sha256: of `shard`.
+        failures: digest of the video -> why it gave none, nor any view.
+        unseen: videos that the worker could not even look at.
+        phases: where the time went.
+        sizes: digest of each video whose picture changes its size -> how many it has.
+    """
+
+    shard: bytes
+    sha256: str
+    failures: dict[str, Failure]
+    unseen: list[Unseen]
+    phases: Phases = field(default_factory=Phases)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+class Equipment(Protocol):
+    """What a worker embeds with; its methods are called from several threads.
+
+    Attributes:
+        encoder: the backbone.
+        versions: of the programs it has, as they would stand in a shard.
+        faces_seconds: spent on faces so far.
+    """
+
+    encoder: Encoder
+    versions: dict[str, str]
+
+    @property
+    def faces_seconds(self) -> float: ...
+    def read(self, path: Path) -> Frames:
+        """Turns a file into frames; raises VideoError."""
+
+    def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
+        """Makes a view's frames; see `features.extraction.engine.Augment`."""
+
+
+def cut_units(jobs: Sequence[Job], *, most: int, seconds: float = UNIT_SECONDS) -> list[Unit]:
+    """Cuts jobs into units of neighbours.
+
+    Args:
+        jobs: in the manifest's order.
+        most: views in a unit of more than one video.
+        seconds: of video in a unit of more than one.
+    """
+    units: list[Unit] = []
+    length, views = 0.0, 0
+    for job in jobs:
+        length += job.duration_seconds
+        views += len(job.views)
+        if not units or views > most or length > seconds:
+            units.append(Unit(number=len(units), jobs=[]))
+            length, views = job.duration_seconds, len(job.views)
+        units[-1].jobs.append(job)
+    return units
+
+
+def embed_unit(
+    unit: Unit, recipe: Recipe, views: Views, equipment: Equipment, *, threads: int
+) -> UnitReport:
+    """Embeds a unit: what a worker does.
+
+    Args:
+        unit: the videos; each must be there, with the bytes that the sender saw.
+        recipe: of the features.
+        views: what views are called.
+        equipment: the worker's.
+        threads: that read.
+
+    Raises:
+        OutputError: there is no room for the shard.
+        StoreError: embeddings are not finite, or too large for the dtype.
+    """
+    unseen = [Unseen(job=job, reason=reason) for job in unit.jobs if (reason := not_as_sent(job))]
+    passed = {one.job.sha256 for one in unseen}
+    jobs = [job for job in unit.jobs if job.sha256 not in passed]
+    phases = Phases(faces=-equipment.faces_seconds)
+    sequences, failures = {}, {}
+    sizes: dict[str, int] = {}
+    results = embed_videos(
+        jobs,
+        read=equipment.read,
+        encoder=equipment.encoder,
+        workers=threads,
+        augment=equipment.augment,
+        phases=phases,
+    )
+    with closing(results):
+        for result in results:
+            kept = finished(result, recipe, views)
+            if kept.sequence is not None:
+                sequences[kept.job.sha256, kept.view] = kept.sequence
+                if kept.sizes > 1:
+                    sizes[kept.job.sha256] = kept.sizes
+            elif kept.failure is not None:
+                failures[kept.job.sha256] = kept.failure
+    phases.faces += equipment.faces_seconds
+    clock = time.monotonic()
+    shard, sha256 = b"", hashlib.sha256().hexdigest()
+    # In the unit's order, not as they were finished: equal units, equal shards.
+    places = [(job.sha256, view) for job in jobs for view in job.views]
+    ordered = [sequences[place] for place in places if place in sequences]
+    if ordered:
+        with tempfile.TemporaryDirectory(prefix="unmask-unit-") as folder:
+            path = Path(folder) / "unit.h5"
+            counts = [len(one.features) for one in ordered]
+            write_shard(path, ordered, recipe, equipment.versions, frame_counts=counts)
+            shard, sha256 = path.read_bytes(), file_sha256(path)
+    phases.write = time.monotonic() - clock
+    return UnitReport(
+        shard=shard, sha256=sha256, failures=failures, unseen=unseen, phases=phases, sizes=sizes
+    )
+
+
+def not_as_sent(job: Job) -> str:
+    """Why a file is not the one that was meant; nothing if it is."""
+    try:
+        if not job.path.is_file():
+            return "it is not there"
+        return "" if file_sha256(job.path) == job.sha256 else "it has other bytes there"
+    except OSError as error:
+        return f"it cannot be read there: {error.strerror}"
+
+
+def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iterator[Finished]:
+    """Takes a report apart, once every byte of its shard is known to be as it was written.
+
+    Args:
+        unit: what was sent.
+        report: what came back.
+        recipe: of the features.
+        views: what views are called.
+
+    Raises:
+        StoreError: something was changed on its way, is missing, or was not asked for.
+    """
+    if hashlib.sha256(report.shard).hexdigest() != report.sha256:
+        raise StoreError(f"the shard of unit {unit.number} was changed on its way")
+    sequences = {}
+    if report.shard:
+        with tempfile.TemporaryDirectory(prefix="unmask-unit-") as folder:
+            path = Path(folder) / "unit.h5"
+            path.write_bytes(report.shard)
+            problems = shard_problems(path, f"unit {unit.number}", None, recipe.digest)
+            if problems:
+                raise StoreError(f"{problems[0].file}: {problems[0].message}")
+            shard = Shard(path)
+            # Slices of a memory map, which outlives the file's name.
+            sequences = {key: shard.sequence(number) for number, key in enumerate(shard.keys)}
+    jobs = {job.sha256: job for job in unit.jobs}
+    keys = {
+        job.sha256: [sequence_key(views.sha256(job.sha256, view), recipe) for view in job.views]
+        for job in unit.jobs
+    }
+    wanted = {
+        key: (job, view)
+        for job in unit.jobs
+        for key, view in zip(keys[job.sha256], job.views, strict=True)
+    }
+    without = [*report.failures, *(one.job.sha256 for one in report.unseen)]
+    lacking = [key for sha256 in without for key in keys.get(sha256, [sha256])]
+    if sorted([*sequences, *lacking]) != sorted(wanted):
+        raise StoreError(f"unit {unit.number} came back with other videos than were sent")
+    for key, sequence in sequences.items():
+        job, view = wanted[key]
+        sizes = report.sizes.get(job.sha256, 1)
+        yield Finished(job=job, view=view, sequence=sequence, sizes=sizes)
+    for sha256, failure in report.failures.items():
+        yield Finished(job=jobs[sha256], failure=failure)
+
+
+Equip = Callable[[dict[str, bytes], int], Equipment]
+"""Gives a worker its equipment out of files that were sent along, and its number of threads."""

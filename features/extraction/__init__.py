@@ -1,0 +1,1 @@
+"""Stage one: videos in, embedding sequences in the store."""

@@ -1,0 +1,348 @@
+"""Stage one's engine: videos in, embedding sequences in the store.
+
+Threads read videos (`features.extraction.readers`) while this thread runs the encoder on frames of
+many of them (`features.extraction.batches`) and keeps what is finished. TensorFlow is not known
+here: the encoder is handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.errors import StoreError, VideoError
+from data.video.canvas import count_sizes
+from data.video.frames import Frames
+from features.extraction.batches import Batcher, Encoder
+from features.extraction.job import Job
+from features.extraction.readers import Readers
+from features.extraction.summary import ExtractSummary, Phases
+from features.store.feature_set import Failure
+from features.store.key import Recipe, sequence_key
+from features.store.shard import StoredSequence
+from features.store.store import FeatureStore
+from features.store.views import Views
+
+Read = Callable[[Path], Frames]
+"""The path of a file -> frames."""
+Augment = Callable[[Frames, str, int], Frames]
+"""Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """What became of a view of one job: frames and features; or of a whole job: a failure.
+
+    Attributes:
+        job: the job.
+        view: which view of it; after a failure, all that were asked for are meant.
+        frames: as they were read; None after a failure.
+        features: (T, D) float32; None after a failure.
+        failure: None after a success.
+    """
+
+    job: Job
+    view: int = 0
+    frames: Frames | None = None
+    features: NDArray[np.float32] | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What is to be kept of a view of one job; or of a whole job: a failure.
+
+    Attributes:
+        job: the job.
+        view: which view of it; after a failure, all that were asked for are meant.
+        sequence: None after a failure.
+        failure: None after a success.
+        sizes: how many sizes the video's picture has, in the frames that were read.
+    """
+
+    job: Job
+    view: int = 0
+    sequence: StoredSequence | None = None
+    failure: Failure | None = None
+    sizes: int = 1
+
+
+def extract(
+    jobs: Sequence[Job],
+    *,
+    read: Read,
+    encoder: Encoder,
+    store: FeatureStore,
+    workers: int,
+    views: Views | None = None,
+    augment: Augment | None = None,
+    progress: bool | None = None,
+) -> ExtractSummary:
+    """Embeds every video, and every view of it, that the store does not hold yet.
+
+    Whatever ends it early (Ctrl-C, a full disk, a bug), finished videos stay in the store's
+    staging, and the next run goes on from there to the same shards.
+
+    Args:
+        jobs: in the manifest's order; equal bytes under two names are embedded once.
+        read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
+        encoder: the backbone of the store's recipe.
+        store: open for writing.
+        workers: threads that read.
+        views: what views are called; needed where jobs have others than 0.
+        augment: makes a view's frames; likewise. Called from the threads that read.
+        progress: show a bar; None shows it on a terminal.
+
+    Raises:
+        OutputError: the store cannot be written.
+        StoreError: embeddings are not finite, or too large for the dtype.
+        ValueError: the encoder is not of the store's recipe: our bug.
+    """
+    engine = local_engine(read, encoder, store.recipe, workers, views or Views(), augment)
+    return keep_all(jobs, engine=engine, store=store, views=views, progress=progress)
+
+
+def extract_part(
+    jobs: Sequence[Job], *, read: Read, encoder: Encoder, store: FeatureStore, workers: int
+) -> ExtractSummary:
+    """Embeds the next videos of a run that is not known whole when it starts.
+
+    The caller begins and finishes the store's run; shards are cut as if `extract` had been given
+    all parts at once. All else is as in `extract`, and no bar is shown.
+    """
+    engine = local_engine(read, encoder, store.recipe, workers, Views(), None)
+    return keep_part(jobs, engine=engine, store=store, progress=False)
+
+
+Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
+"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
+failure for all of them. Counts time up."""
+
+
+def local_engine(
+    read: Read,
+    encoder: Encoder,
+    recipe: Recipe,
+    workers: int,
+    views: Views,
+    augment: Augment | None,
+) -> Engine:
+    """The engine of this machine: threads that read, one encoder.
+
+    Raises:
+        ValueError: the encoder is not of the recipe: our bug.
+    """
+    if encoder.digest != recipe.backbone_digest:
+        raise ValueError(
+            f"encoder must be {recipe.backbone_digest[:12]}, got {encoder.digest[:12]}"
+        )
+
+    def engine(missing: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
+        results = embed_videos(
+            missing, read=read, encoder=encoder, workers=workers, augment=augment, phases=phases
+        )
+        with closing(results):
+            for result in results:
+                yield finished(result, recipe, views)
+
+    return engine
+
+
+def keep_all(
+    jobs: Sequence[Job],
+    *,
+    engine: Engine,
+    store: FeatureStore,
+    views: Views | None = None,
+    progress: bool | None = None,
+) -> ExtractSummary:
+    """Lets an engine embed what the store does not hold, and keeps each result: a whole run.
+
+    Args:
+        jobs: as `extract` takes them.
+        engine: is not started where nothing is missing.
+        store: open for writing.
+        views: as in `extract`.
+        progress: as in `extract`.
+
+    Raises:
+        OutputError: the store cannot be written.
+    """
+    begun = time.monotonic()
+    store.begin()
+    summary = keep_part(jobs, engine=engine, store=store, views=views, progress=progress)
+    clock = time.monotonic()
+    store.finish()
+    summary.phases.write += time.monotonic() - clock
+    summary.wall_seconds = time.monotonic() - begun
+    return summary
+
+
+def keep_part(
+    jobs: Sequence[Job],
+    *,
+    engine: Engine,
+    store: FeatureStore,
+    views: Views | None = None,
+    progress: bool | None = None,
+) -> ExtractSummary:
+    """As `keep_all`, but a part of a run: the store goes on with its order and closes no shard."""
+    summary = ExtractSummary()
+    views = views or Views()
+    named: dict[str, list[Job]] = {}  # by sha256
+    for job in jobs:
+        named.setdefault(job.sha256, []).append(job)
+
+    def key_of(sha256: str, view: int) -> str:
+        return sequence_key(views.sha256(sha256, view), store.recipe)
+
+    wanted = {
+        sha256: sorted({view for job in same for view in job.views})
+        for sha256, same in named.items()
+    }
+    # Views come after all videos and in shards of their own: those of the videos are the same
+    # bytes with and without views.
+    store.want(
+        [key_of(sha256, 0) for sha256, which in wanted.items() if 0 in which],
+        [key_of(sha256, view) for sha256, which in wanted.items() for view in which if view],
+    )
+    missing: dict[str, Job] = {}
+    for sha256, which in wanted.items():
+        lacking = tuple(view for view in which if not store.has(key_of(sha256, view)))
+        if lacking:
+            missing[sha256] = replace(named[sha256][0], views=lacking)
+        else:
+            summary.reused += len(named[sha256])
+    total = sum(job.duration_seconds for job in missing.values())
+    shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
+    quiet = True if not missing else None if progress is None else not progress
+    results = engine(list(missing.values()), summary.phases)
+    bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
+    with bar, closing(results):
+        for result in results if missing else ():
+            job, same = result.job, named[result.job.sha256]
+            if result.failure is not None:
+                summary.failures += [replace(result.failure, path=one.name) for one in same]
+                for view in job.views:
+                    store.fail(key_of(job.sha256, view))
+                bar.update(job.duration_seconds)
+            elif (sequence := result.sequence) is not None:
+                clock = time.monotonic()
+                store.stage(sequence)
+                summary.phases.write += time.monotonic() - clock
+                if result.view == job.views[0]:
+                    summary.done += 1
+                    summary.reused += len(same) - 1
+                    summary.resized += [one.name for one in same if result.sizes > 1]
+                    summary.video_seconds += job.duration_seconds
+                summary.augmented += result.view > 0
+                summary.frames += len(sequence.features)
+                summary.size_bytes += sequence.nbytes
+                bar.update(job.duration_seconds / len(job.views))
+    return summary
+
+
+def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
+    """A result as the store keeps it.
+
+    Args:
+        result: of one view.
+        recipe: of the features.
+        views: what views are called.
+
+    Raises:
+        StoreError: a value is no number, or too large for the dtype: never an inf in the store.
+    """
+    if result.frames is None or result.features is None:
+        return Finished(job=result.job, failure=result.failure)
+    with np.errstate(over="ignore"):
+        features = result.features.astype(recipe.dtype)
+    if not np.isfinite(features).all():
+        peak = float(np.abs(result.features).max())
+        raise StoreError(
+            f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
+            "cannot hold; set extract.dtype to float32, or check the backbone's weights"
+        )
+    sha256 = views.sha256(result.job.sha256, result.view)
+    sequence = StoredSequence(
+        sha256=sha256,
+        key=sequence_key(sha256, recipe),
+        path=f"{result.job.name} (view {result.view})" if result.view else result.job.name,
+        features=features,
+        timestamps_seconds=result.frames.timestamps_seconds,
+        boxes=result.frames.boxes,
+        face_found=result.frames.face_found,
+    )
+    sizes = count_sizes(result.frames.shown)
+    return Finished(job=result.job, view=result.view, sequence=sequence, sizes=sizes)
+
+
+def embed_videos(
+    jobs: Sequence[Job],
+    *,
+    read: Read,
+    encoder: Encoder,
+    workers: int,
+    augment: Augment | None = None,
+    phases: Phases | None = None,
+) -> Generator[Embedded, None, None]:
+    """Reads and embeds videos; results come as they are finished, in no fixed order.
+
+    A video is decoded once, whatever the number of its views; they come one after the other.
+
+    Args:
+        jobs: the videos.
+        read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
+        encoder: the backbone.
+        workers: threads that read; each holds at most one video, and as many wait.
+        augment: makes a view's frames; needed where jobs have others than view 0.
+        phases: where the time went, counted up.
+    """
+    batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
+
+    def every_view(job: Job) -> tuple[Frames, ...]:
+        frames = read(job.path)
+        found = []
+        for view in job.views:
+            if view and augment is None:
+                raise ValueError(f"view {view} of {job.name} needs a way to augment")
+            found.append(augment(frames, job.sha256, view) if view and augment else frames)
+        return tuple(found)
+
+    readers = Readers(jobs, every_view, workers=workers)
+    try:
+        for job, frames, problem in readers.outcomes():
+            if isinstance(problem, VideoError):
+                yield Embedded(job=job, failure=_failure(job, problem))
+            elif problem is not None:
+                problem.add_note(f"while reading {job.name}")
+                raise problem
+            for view, seen in zip(job.views, frames, strict=False):  # none after a problem
+                for done, features in batcher.add((job, view, seen), seen.pixels):
+                    yield _embedded(done, features)
+        for done, features in batcher.flush():
+            yield _embedded(done, features)
+    finally:
+        readers.stop()
+        if phases is not None:
+            phases.read += readers.read_seconds
+            phases.waiting += readers.waited_seconds
+            phases.backbone += batcher.seconds
+
+
+def _embedded(done: tuple[Job, int, Frames], features: NDArray[np.float32]) -> Embedded:
+    job, view, frames = done
+    return Embedded(job=job, view=view, frames=frames, features=features)
+
+
+def _failure(job: Job, error: VideoError) -> Failure:
+    return Failure(
+        path=job.name, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
+    )

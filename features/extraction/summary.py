@@ -1,0 +1,83 @@
+"""What a run of `extract` did and where its time went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from features.store.feature_set import Failure
+
+
+@dataclass(kw_only=True)
+class Phases:
+    """Seconds by phase: reading counts all threads together, the others this thread.
+
+    Of reading, `faces` is the share that the caller knows to be the search for faces.
+    """
+
+    read: float = 0.0
+    faces: float = 0.0
+    backbone: float = 0.0
+    write: float = 0.0
+    waiting: float = 0.0
+
+    def add(self, other: Phases) -> None:
+        """Counts another worker's in."""
+        for name, seconds in asdict(other).items():
+            setattr(self, name, getattr(self, name) + seconds)
+
+
+@dataclass(kw_only=True)
+class ExtractSummary:
+    """What a run of `extract` did.
+
+    Attributes:
+        done: videos embedded in this run, some view of them at least.
+        reused: videos whose features were there, or came with a file of the same bytes.
+        augmented: augmented views embedded in this run.
+        kept_crops: videos of this run whose crops were in the store.
+        failures: videos that gave none; they are tried again by the next run.
+        resized: names of those embedded in this run whose picture changes its size.
+        frames: embedded in this run.
+        size_bytes: rows written in this run.
+        video_seconds: length of the videos embedded in this run.
+        wall_seconds: of the run.
+        phases: where the time went.
+    """
+
+    done: int = 0
+    reused: int = 0
+    augmented: int = 0
+    kept_crops: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    frames: int = 0
+    size_bytes: int = 0
+    video_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    phases: Phases = field(default_factory=Phases)
+
+    @property
+    def failed_by_class(self) -> dict[str, int]:
+        """Number of failures of each class."""
+        return dict(sorted(Counter(failure.failure for failure in self.failures).items()))
+
+
+def where_time_went(summary: ExtractSummary, workers: int) -> dict[str, Any]:
+    """Seconds by phase and the phase that binds, for the summary line.
+
+    Waiting for readers, the backbone and writing share one thread: the longest of them binds.
+    """
+    phases = summary.phases
+    shares = {"reading": phases.waiting, "backbone": phases.backbone, "writing": phases.write}
+    binding = max(shares, key=lambda name: shares[name])
+    return {
+        "decode_seconds": phases.read - phases.faces,
+        "faces_seconds": phases.faces,
+        "backbone_seconds": phases.backbone,
+        "write_seconds": phases.write,
+        "waiting_seconds": phases.waiting,
+        "workers": workers,
+        "binding": binding,
+    }

@@ -1,0 +1,1 @@
+"""Stored sequences as padded, masked, labelled batches for training."""

@@ -1,0 +1,126 @@
+"""From stored sequences to arrays that a head trains on: padded, masked, joined with labels.
+
+Labels come from the manifest at this moment and from nowhere else: re-labelling or re-splitting
+never re-extracts. Features stay where they lie until a batch of them is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.sequences.padded import Padded, Rows
+from features.store.feature_set import Features
+
+
+class VideoLike(Protocol):
+    """What is read of `data.datasets.manifest.Video`."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def label(self) -> int: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sequences:
+    """Many videos as one array.
+
+    Attributes:
+        features: (N, T, D) float16 or float32, zeros after a video's end.
+        mask: (N, T) bool, true where there is a frame; no row is all false.
+        labels: (N,) int8, 1 = fake.
+        groups: N names; videos of one group share a person or a source.
+        methods: N names; how a fake was made.
+        paths: N, as in the manifest.
+        sha256s: N, of the video files.
+        missing: paths of videos asked for that have no features.
+        views: (K N, T, D) where videos have augmented views: view k of video n is row k N + n,
+            view 0 the same as in `features`; None where there is no other view.
+        viewless: how many videos lack a view; their clean features stand in its place.
+    """
+
+    features: Rows
+    mask: NDArray[np.bool_]
+    labels: NDArray[np.int8]
+    groups: tuple[str, ...]
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+    sha256s: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    views: Rows | None = None
+    viewless: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def parts(self, size: int) -> Iterator[Sequences]:
+        """The same videos, at most `size` at a time, their features in memory; without views."""
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            yield replace(
+                self,
+                features=self.features[rows],
+                mask=self.mask[rows],
+                labels=self.labels[rows],
+                groups=self.groups[rows],
+                methods=self.methods[rows],
+                paths=self.paths[rows],
+                sha256s=self.sha256s[rows],
+                missing=(),
+                views=None,
+                viewless=0,
+            )
+
+
+def load_sequences(
+    features: Features, videos: Sequence[VideoLike], *, views: bool = False
+) -> Sequences:
+    """The features of these videos, in their order.
+
+    Args:
+        features: a published folder.
+        videos: rows of a manifest; those without features are left out and named in `missing`.
+        views: their augmented views, too: for training, and for nothing else.
+
+    Returns:
+        Arrays padded to the longest of these videos; N and T can be 0.
+    """
+    there = [video for video in videos if video.sha256 in features]
+    stored = [features.sequence(video.sha256).features for video in there]
+    padded = Padded(stored, dim=features.dim, dtype=features.recipe.dtype)
+    lengths = np.array([len(one) for one in stored], np.int64)
+    mask = np.arange(padded.shape[1]) < lengths[:, None]
+    told = features.views
+    every, viewless = list(stored), set[int]()
+    for view in range(1, told.count if views else 1):
+        for number, video in enumerate(there):
+            seen = features.view(video.sha256, view)
+            if seen is not None:
+                every.append(seen.features)
+            else:  # it came into the training split after it was extracted
+                every.append(stored[number])
+                viewless.add(number)
+    some = len(every) > len(stored) and len(viewless) < len(stored)
+    return Sequences(
+        features=padded,
+        mask=mask,
+        labels=np.asarray([video.label for video in there], np.int8),
+        groups=tuple(video.group for video in there),
+        methods=tuple(video.method for video in there),
+        paths=tuple(video.path for video in there),
+        sha256s=tuple(video.sha256 for video in there),
+        missing=tuple(video.path for video in videos if video.sha256 not in features),
+        views=Padded(every, dim=features.dim, dtype=features.recipe.dtype) if some else None,
+        viewless=len(viewless),
+    )

@@ -1,0 +1,353 @@
+"""A published folder of features: what `extract` hands on, what training and evaluation read.
+
+It holds hard links to the store's shards (copies where links fail), `features.json` that lists
+them, and `failures.csv`. Publishing builds the new folder beside the old one and swaps them.
+docs/store-format.md is the specification; `verify` reads every byte of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError, StoreError
+from data.io.atomic_files import write_text
+from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.reading import BAD_FACTS, file_sha256
+from data.io.tables import Table
+from features.store.key import Recipe, canonical
+from features.store.layout import (
+    FEATURES_FORMAT,
+    INDEX,
+    SHARDS,
+    parts_of,
+    recipe_of,
+    sealed_in,
+    sha256_of,
+    staged_in,
+)
+from features.store.shard import Shard, StoredSequence
+from features.store.verify import Problem, shard_problems
+from features.store.views import Views
+
+FORMAT = FEATURES_FORMAT
+VERSION = 1
+FAILURES = "failures.csv"
+COLUMNS = ("path", "class", "message", "stderr")
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A video that gave no features: a row of failures.csv.
+
+    Attributes:
+        path: as the manifest or the command line has it.
+        failure: one of `data.errors.FAILURE_CLASSES`.
+        message: what happened, one line.
+        stderr_tail: the last lines that ffmpeg wrote.
+    """
+
+    path: str
+    failure: str
+    message: str
+    stderr_tail: str
+
+
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """Writes failures.csv; with no failure, its header alone.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in sorted(failures, key=lambda failure: failure.path):
+        cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
+        writer.writerow([_printable(cell) for cell in cells])
+    write_text(path, text.getvalue())
+
+
+def _printable(text: str) -> str:
+    """Text that any CSV reader takes: what UTF-8 cannot hold, and what ends lines, is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+
+
+def publish(
+    out: Path,
+    shards: Iterable[Shard],
+    recipe: Recipe,
+    *,
+    dim: int,
+    failures: Sequence[Failure],
+    provenance: dict[str, Any],
+    sha256s: Iterable[str] | None = None,
+    attach: Callable[[Path], None] | None = None,
+    views: Views | None = None,
+) -> None:
+    """Writes a published folder, whole or not at all; an older one is replaced.
+
+    Args:
+        out: the folder.
+        shards: of the store, each once.
+        recipe: of all of them.
+        dim: D, length of one embedding.
+        failures: of this run.
+        provenance: what the backbone was trained on; it travels with its features.
+        sha256s: digests of the videos that were asked for; others in
+            these shards are left from other runs and are not shown. None shows all.
+        attach: writes what else belongs there into the new folder: weights of one's own.
+        views: of the training videos; None is one each.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with replace_folder(out, marker=INDEX) as new:
+        listed = []
+        shards = sorted(shards, key=lambda shard: shard.path.name)
+        held = {sha256 for shard in shards for sha256 in shard.sha256s}
+        shown = held if sha256s is None else held.intersection(sha256s)
+        for shard in shards:
+            target = link_or_copy(shard.path, new / shard.path.name)
+            listed.append(entry_of(target, shard))
+        write_failures(new / FAILURES, failures)
+        if attach is not None:
+            attach(new)
+        facts = {
+            "format": FORMAT,
+            "version": VERSION,
+            "recipe": recipe.to_json(),
+            "recipe_digest": recipe.digest,
+            "dim": dim,
+            "shards": listed,
+            "provenance": provenance,
+            "failures_sha256": file_sha256(new / FAILURES),
+        }
+        if shown != held:
+            facts["only"] = sorted(shown)
+        if views is not None and views.count > 1:
+            facts["views"] = views.to_json()
+        write_index(new, facts)
+
+
+def link_or_copy(source: Path, target: Path) -> Path:
+    """Puts a shard into another folder; where links fail, a read-only copy. Returns `target`."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+    return target
+
+
+def entry_of(path: Path, shard: Shard) -> dict[str, Any]:
+    """How the index lists a shard that lies at this path."""
+    return {
+        "file": path.name,
+        # Out of its name: what the bytes were when they were written, not what a failing disk
+        # made of them since. And nothing is read again.
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+        "videos": len(shard),
+        "frames": int(shard.offsets[-1]),
+    }
+
+
+def write_index(folder: Path, facts: dict[str, Any]) -> None:
+    """Writes features.json with the checksum over it."""
+    write_json(folder / INDEX, facts | {"sha256": _facts_sha256(facts)})
+
+
+def _facts_sha256(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The facts of features.json.
+
+    Raises:
+        InputError: it is no folder of features.
+        StoreError: damaged, foreign, or of a later version.
+    """
+    facts = read_json(folder / INDEX, FORMAT, VERSION)
+    told = facts.pop("sha256", None)
+    if told != _facts_sha256(facts):
+        raise StoreError(f"{folder / INDEX} is damaged; extract again, finished videos are reused")
+    return facts
+
+
+class Features:
+    """A published folder, opened for reading.
+
+    Attributes:
+        folder: where.
+        recipe: of all sequences in it.
+        dim: D, length of one embedding.
+        provenance: what the backbone was trained on; empty for a public one.
+        listed: the shards as features.json lists them.
+        views: of the training videos.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the index and the shards' headers.
+
+        Raises:
+            InputError: it is no folder of features.
+            StoreError: damaged, foreign, or of a later version.
+        """
+        self.folder = folder
+        facts = read_index(folder)
+        try:
+            self.recipe = Recipe.from_json(facts["recipe"])
+            self.dim = int(facts["dim"])
+            self.provenance: dict[str, Any] = dict(facts["provenance"])
+            self.listed: list[dict[str, Any]] = list(facts["shards"])
+            names = [str(entry["file"]) for entry in self.listed]
+            only = None if facts.get("only") is None else set(facts["only"])
+            self.views = Views.from_json(facts.get("views"))
+            # Of earlier versions, which cropped forgeries at their originals' faces.
+            other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
+        except BAD_FACTS as error:
+            raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
+        self._places: dict[str, tuple[Shard, int]] = {}
+        for name in names:
+            shard = self._shard(name)
+            self._places |= {
+                sha: (shard, n)
+                for n, sha in enumerate(shard.sha256s)
+                if only is None or sha in only
+            }
+        self._view_places: dict[str, tuple[Shard, int]] = {}
+        if self.views.count > 1:
+            held = tuple(self._places)
+            for number in range(1, self.views.count):
+                for video in held:
+                    sha = self.views.sha256(video, number)
+                    if sha in self._places:
+                        self._view_places[sha] = self._places[sha]
+            self._places = {
+                sha: place for sha, place in self._places.items() if sha not in self._view_places
+            }
+        self._identities = {video: one for one, video in other.items() if one in self._places}
+        for video, one in self._identities.items():
+            self._places[video] = self._places.pop(one)
+
+    def _shard(self, name: str) -> Shard:
+        path = self.folder / name
+        if Path(name).name != name:
+            raise StoreError(f"{self.folder / INDEX} names a shard outside its folder: {name!r}")
+        if not path.is_file():
+            raise StoreError(f"{path} is missing; extract again, finished videos are reused")
+        shard = Shard(path)
+        if shard.recipe.digest != self.recipe.digest or shard.dim != self.dim:
+            raise StoreError(f"{path} is of another recipe than {INDEX}; extract again")
+        return shard
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._places
+
+    def view(self, sha256: str, number: int) -> StoredSequence | None:
+        """An augmented view, from 1 on, of the video with this digest; None if it has none."""
+        place = self._view_places.get(
+            self.views.sha256(self._identities.get(sha256, sha256), number)
+        )
+        return None if place is None else place[0].sequence(place[1])
+
+    @property
+    def augmented(self) -> int:
+        """How many augmented views are in it, beside the videos as they are."""
+        return len(self._view_places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def sha256s(self) -> tuple[str, ...]:
+        """Digests of all videos in it."""
+        return tuple(self._places)
+
+    def sequence(self, sha256: str) -> StoredSequence:
+        """The features of the video or view with this digest; arrays are views of memory maps.
+
+        Raises:
+            InputError: there are none.
+        """
+        place = self._places.get(sha256) or self._view_places.get(sha256)
+        if place is None:
+            raise InputError(f"{self.folder} has no features of the video {sha256[:12]}")
+        shard, number = place
+        return shard.sequence(number)
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards in it, each once."""
+        places = (*self._places.values(), *self._view_places.values())
+        return list({id(shard): shard for shard, _ in places}.values())
+
+    def failures(self) -> list[dict[str, str]]:
+        """The rows of failures.csv; none where it is gone.
+
+        Raises:
+            InputError: it may not be read.
+            StoreError: it is damaged.
+        """
+        path = self.folder / FAILURES
+        if not path.exists():
+            return []
+        table = Table(path, COLUMNS, damaged=StoreError)
+        if table.lacking():
+            raise StoreError(f"{path} lacks the column {table.lacking()[0]}; extract again")
+        return [row.cells for row in table]
+
+
+def verify(folder: Path) -> list[Problem]:
+    """Reads every byte of a published folder, of a working store, or of one recipe's part of it.
+
+    Leftovers of a killed writer are no damage: the next writer drops them.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    if (folder / INDEX).exists():
+        return _verify_published(folder)
+    problems = []
+    for part in parts_of(folder):
+        for path in (*sealed_in(part), *staged_in(part)):
+            sha256 = sha256_of(path) if path.parent.name == SHARDS else None
+            name = str(path.relative_to(folder))
+            problems += shard_problems(path, name, sha256, recipe_of(part))
+    return problems
+
+
+def _verify_published(folder: Path) -> list[Problem]:
+    try:
+        facts = read_index(folder)
+        recipe = Recipe.from_json(facts["recipe"])
+        listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
+        failures_sha256 = facts["failures_sha256"]
+    except (StoreError, *BAD_FACTS) as error:
+        return [Problem(file=INDEX, problem="damaged", message=str(error))]
+    problems = []
+    for name, sha256 in listed.items():
+        if (folder / Path(name).name).is_file():
+            problems += shard_problems(folder / Path(name).name, name, sha256, recipe.digest)
+        else:
+            problems.append(Problem(file=name, problem="missing", message="it is not there"))
+    for path in sorted(folder.glob("*.h5")):
+        if path.name not in listed:
+            message = f"{INDEX} does not list it"
+            problems.append(Problem(file=path.name, problem="unlisted", message=message))
+    if not (folder / FAILURES).is_file():
+        problems.append(Problem(file=FAILURES, problem="missing", message="it is not there"))
+    elif file_sha256(folder / FAILURES) != failures_sha256:
+        problems.append(Problem(file=FAILURES, problem="changed", message="not as it was written"))
+    return problems

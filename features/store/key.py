@@ -1,0 +1,96 @@
+"""What decides the bytes of a sequence, hence its key: the video, the frames, the backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from data.errors import ConfigError, StoreError
+
+DType = Literal["float16", "float32", "uint8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything but the video that decides what its features are.
+
+    Attributes:
+        frames: plain JSON of `data.video.frames.FrameRecipe`.
+        face_detector: digest of the face finder, or None where none is used.
+        backbone: the backbone's name, for people; it does not count.
+        backbone_digest: sha256 over its weights.
+        dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
+        precision: of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
+        pixels_version: of the code that made the crops. Who makes new ones says
+            `data.pixels_version.PIXELS_VERSION`; a recipe that says nothing is of version 1.
+
+    Raises:
+        ConfigError: an unknown dtype or precision, or no version.
+    """
+
+    frames: dict[str, Any]
+    face_detector: str | None
+    backbone: str
+    backbone_digest: str
+    dtype: DType = "float16"
+    precision: Literal["float32", "mixed"] = "float32"
+    pixels_version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float16", "float32", "uint8"):
+            raise ConfigError(f"dtype must be float16, float32 or uint8, got {self.dtype!r}")
+        if self.precision not in ("float32", "mixed"):
+            raise ConfigError(f"precision must be float32 or mixed, got {self.precision!r}")
+        if type(self.pixels_version) is not int or self.pixels_version < 1:
+            raise ConfigError(f"pixels_version must be 1 or more, got {self.pixels_version!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; float32 and pixels of version 1 go without saying, as they once did."""
+        facts = asdict(self)
+        if self.pixels_version == 1:
+            del facts["pixels_version"]
+        if self.precision == "float32":
+            del facts["precision"]
+        return facts
+
+    @classmethod
+    def from_json(cls, facts: Any) -> Recipe:
+        """Reads what `to_json` gave.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        try:
+            recipe = cls(**facts)
+        except (TypeError, ConfigError) as error:
+            raise StoreError(f"not a recipe of this version of unmask: {error}") from error
+        texts = (recipe.backbone, recipe.backbone_digest, recipe.face_detector or "")
+        if not isinstance(recipe.frames, dict) or not all(isinstance(one, str) for one in texts):
+            raise StoreError("not a recipe of this version of unmask: a value is of another type")
+        return recipe
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over all that counts, hex."""
+        facts = self.to_json()
+        del facts["backbone"]
+        return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def pixels_version_of(recipe: Mapping[str, Any]) -> int:
+    """The pixels' version of a recipe in plain JSON."""
+    return int(recipe.get("pixels_version", 1))
+
+
+def sequence_key(video_sha256: str, recipe: Recipe) -> str:
+    """The key of one video's features under one recipe: sha256 over both digests, hex."""
+    return hashlib.sha256(f"{video_sha256} {recipe.digest}".encode()).hexdigest()
+
+
+def canonical(facts: Any) -> str:
+    """JSON in its one form: sorted, no spaces, ASCII."""
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)

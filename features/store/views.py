@@ -1,0 +1,64 @@
+"""Augmented views of a video: what they are called in the store, and how a folder tells of them.
+
+Cached features cannot be augmented later, so training videos may be embedded several times, each
+time changed in another way. View 0 is the video as it is, under the key it always had. Every other
+view stands in the store under a digest of its own, as a further video would: whatever keeps,
+checks, mends and publishes sequences needs to know nothing of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from data.errors import StoreError
+from features.store.key import canonical
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """How many views the training videos have, and what makes them differ.
+
+    Attributes:
+        count: K, view 0 included; 1 is no augmentation.
+        augmentation: plain JSON of all that decides the pixels of views 1 to K - 1, but for the
+            video and the view's number.
+    """
+
+    count: int = 1
+    augmentation: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the augmentation, hex; K does not count, so more views keep the old ones."""
+        return hashlib.sha256(canonical(self.augmentation).encode()).hexdigest()
+
+    def sha256(self, video_sha256: str, view: int) -> str:
+        """What stands for the sha256 of the file in the store: for view 0, that of the file."""
+        if view == 0:
+            return video_sha256
+        told = f"{video_sha256} view {view} {self.digest}"
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"count": self.count, "augmentation": self.augmentation}
+
+    @classmethod
+    def from_json(cls, facts: Any) -> Views:
+        """Reads what `to_json` gave; None is one view.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        if facts is None:
+            return cls()
+        try:
+            count, augmentation = facts["count"], facts["augmentation"]
+        except (KeyError, TypeError) as error:
+            raise StoreError("the views are not as the format says") from error
+        if not isinstance(count, int) or count < 1 or not isinstance(augmentation, dict):
+            raise StoreError("the views are not as the format says")
+        return cls(count=count, augmentation=augmentation)

@@ -1,0 +1,1 @@
+"""Upkeep of a store: repair, garbage collection, comparison, statistics."""

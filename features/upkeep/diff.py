@@ -1,0 +1,141 @@
+"""Two folders of features side by side: which videos, under what recipe, and how far apart.
+
+Made for a frozen and a fine-tuned backbone on the same videos: what did fine-tuning move?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.store.feature_set import Features
+from features.store.shard import StoredSequence
+
+MEASURES = ("mean_cosine", "mean_distance", "frame_cosine", "frame_distance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoChange:
+    """How far one video's features are apart.
+
+    Attributes:
+        path: of the video, as the first folder has it.
+        sha256: of the video file, hex.
+        frames: number of frames that both have, by their timestamps.
+        mean_cosine: cosine similarity of the two mean embeddings over all frames, -1 to 1.
+        mean_distance: the length of their difference over the mean of their lengths, 0 to 2.
+        frame_cosine: mean cosine similarity of the common frames; NaN where there is none.
+        frame_distance: mean relative distance of the common frames; NaN where there is none.
+    """
+
+    path: str
+    sha256: str
+    frames: int
+    mean_cosine: float
+    mean_distance: float
+    frame_cosine: float
+    frame_distance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What two folders have in common, and what not.
+
+    Attributes:
+        common: number of videos in both.
+        only_a: paths of the videos in the first alone, sorted.
+        only_b: in the second alone.
+        recipe: what differs in the recipes: name to both values.
+        changes: of each common video, the most changed first; none where D differs.
+    """
+
+    common: int
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    recipe: dict[str, tuple[Any, Any]]
+    changes: tuple[VideoChange, ...]
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Mean, min and max over videos of each measure; empty where nothing was compared."""
+        spread = {}
+        for name in MEASURES:
+            values = np.asarray([getattr(change, name) for change in self.changes])
+            values = values[~np.isnan(values)]
+            if len(values):
+                spread[name] = {
+                    "mean": float(values.mean()),
+                    "min": float(values.min()),
+                    "max": float(values.max()),
+                }
+        return spread
+
+
+def compare(a: Features, b: Features) -> Comparison:
+    """Compares two folders of features, video by video."""
+    there_a, there_b = set(a.sha256s), set(b.sha256s)
+    common = there_a & there_b
+    changes = []
+    if a.dim == b.dim:
+        changes = [
+            replace(video_change(a.sequence(sha256), b.sequence(sha256)), sha256=sha256)
+            for sha256 in common
+        ]
+    changes.sort(key=lambda change: (-change.mean_distance, change.path, change.sha256))
+    return Comparison(
+        common=len(common),
+        only_a=tuple(sorted(a.sequence(sha256).path for sha256 in there_a - common)),
+        only_b=tuple(sorted(b.sequence(sha256).path for sha256 in there_b - common)),
+        recipe=differences(facts_of(a), facts_of(b)),
+        changes=tuple(changes),
+    )
+
+
+def facts_of(features: Features) -> dict[str, Any]:
+    """The recipe in full, what goes without saying included."""
+    return asdict(features.recipe) | {"dim": features.dim}
+
+
+def video_change(a: StoredSequence, b: StoredSequence) -> VideoChange:
+    """How far two sequences of one video, of one D, are apart."""
+    rows_a = a.features.astype(np.float64)  # (T, D)
+    rows_b = b.features.astype(np.float64)
+    mean_cosine, mean_distance = _apart(rows_a.mean(axis=0)[None], rows_b.mean(axis=0)[None])
+    _, in_a, in_b = np.intersect1d(a.timestamps_seconds, b.timestamps_seconds, return_indices=True)
+    frame_cosine, frame_distance = _apart(rows_a[in_a], rows_b[in_b])
+    return VideoChange(
+        path=a.path,
+        sha256=a.sha256,
+        frames=len(in_a),
+        mean_cosine=float(mean_cosine[0]),
+        mean_distance=float(mean_distance[0]),
+        frame_cosine=float(frame_cosine.mean()) if len(in_a) else float("nan"),
+        frame_distance=float(frame_distance.mean()) if len(in_a) else float("nan"),
+    )
+
+
+def _apart(
+    a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosine similarity and relative distance of rows (N, D); equal rows have 1 and 0."""
+    length_a, length_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    product, size = length_a * length_b, (length_a + length_b) / 2
+    same = (a == b).all(axis=1)  # rows of zeros, too
+    cosine = np.where(same, 1.0, (a * b).sum(axis=1) / np.where(product > 0, product, 1.0))
+    distance = np.linalg.norm(a - b, axis=1) / np.where(size > 0, size, 1.0)
+    return np.clip(cosine, -1.0, 1.0), distance
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between nested facts: dotted name to both values, None where there is none."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*a, *b}):
+        one, other = a.get(name), b.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found |= {f"{name}.{key}": pair for key, pair in differences(one, other).items()}
+        elif one != other:
+            found[name] = (one, other)
+    return found

@@ -1,0 +1,1 @@
+"""ResNet50 backbones: registry, weights, preprocessing, encoders, fingerprints."""

@@ -1,0 +1,329 @@
+"""From scores to metrics, with intervals. No TensorFlow: numbers in, numbers out.
+
+1 = fake. Point values are scikit-learn's wherever it has the metric. Intervals are percentiles of a
+bootstrap that draws whole groups, since videos of one person are not independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+
+from data.errors import DatasetError
+from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
+from models.evaluation.metrics import AT_THRESHOLD, METRICS, point_metrics
+
+FRAME_ROUNDS = 200
+"""Draws behind the intervals of single frames, but for their AUC: frames are many."""
+
+
+@lru_cache(maxsize=1)
+def _draws(labels: bytes, groups: tuple[str, ...], rounds: int, seed: int) -> NDArray[np.float64]:
+    """`group_weights`, kept for the next model on the same videos; read-only."""
+    truth = np.frombuffer(labels, np.int64)
+    weights = group_weights(truth, np.asarray(groups), rounds=rounds, seed=seed)
+    weights.flags.writeable = False
+    return weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A value and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """What one model is worth on a part of the videos.
+
+    Attributes:
+        reals: number of real videos.
+        fakes: number of fake videos.
+        auc: None where the part has one class only.
+        recall_fake: None where there is no fake, or no threshold.
+        recall_real: None where there is no real, or no threshold.
+    """
+
+    reals: int
+    fakes: int
+    auc: Estimate | None
+    recall_fake: Estimate | None
+    recall_real: Estimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat numbers; what is None is left out."""
+        flat: dict[str, Any] = {"reals": self.reals, "fakes": self.fakes}
+        for name in ("auc", "recall_fake", "recall_real"):
+            one = getattr(self, name)
+            if one is not None:
+                flat |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+        return flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one model is worth on one set of videos.
+
+    Attributes:
+        metrics: one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold.
+        methods: recall of fakes by method.
+        slices: kind ("method", "data set", "compression") -> name -> what holds for that part.
+        frames: the same metrics of single frames, each scored alone, at a threshold of their own;
+            empty where frames were not scored.
+        confusion: ((real as real, real as fake), (fake as real, fake as fake)).
+        threshold: at or above it a video was called fake; NaN where there is none.
+        frame_threshold: likewise of single frames.
+        videos: number of videos.
+        groups: number of groups.
+        confidence: of the intervals.
+        roc: false positive rate, true positive rate, threshold; three equal lists.
+        samples: metric -> bootstrap values (rounds,), to compare models drawn alike.
+    """
+
+    metrics: dict[str, Estimate]
+    methods: dict[str, Estimate]
+    slices: dict[str, dict[str, Slice]]
+    frames: dict[str, Estimate]
+    confusion: tuple[tuple[int, int], tuple[int, int]]
+    threshold: float
+    frame_threshold: float
+    videos: int
+    groups: int
+    confidence: float
+    roc: tuple[list[float], list[float], list[float]]
+    samples: Mapping[str, NDArray[np.float64]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Flat numbers for DVC: each metric with _low and _high beside it."""
+        flat: dict[str, Any] = {}
+        for name, estimate in self.metrics.items():
+            flat |= {name: estimate.value, f"{name}_low": estimate.low}
+            flat[f"{name}_high"] = estimate.high
+        for name, estimate in self.frames.items():
+            flat |= {f"frame_{name}": estimate.value, f"frame_{name}_low": estimate.low}
+            flat[f"frame_{name}_high"] = estimate.high
+        if not math.isnan(self.frame_threshold):
+            flat["frame_threshold"] = self.frame_threshold
+        if not math.isnan(self.threshold):
+            (true_real, false_fake), (false_real, true_fake) = self.confusion
+            flat |= {
+                "threshold": self.threshold,
+                "real_as_real": true_real,
+                "real_as_fake": false_fake,
+                "fake_as_real": false_real,
+                "fake_as_fake": true_fake,
+            }
+        return flat | {
+            "confidence": self.confidence,
+            "videos": self.videos,
+            "groups": self.groups,
+            "recall_by_method": {name: one.value for name, one in self.methods.items()},
+            "by": {
+                kind: {name: part.to_json() for name, part in parts.items()}
+                for kind, parts in self.slices.items()
+            },
+        }
+
+
+def choose_threshold(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
+    """The threshold with the highest balanced accuracy, for validation data.
+
+    Of equal ones the middle of the widest run is taken: far from either side's scores.
+
+    Args:
+        labels: (N,) 1 = fake.
+        scores: (N,) P(fake).
+
+    Raises:
+        DatasetError: one class only.
+    """
+    check_classes(labels)
+    values = np.unique(scores)
+    between = (values[:-1] + values[1:]) / 2
+    candidates = np.concatenate([[values[0]], between])  # at the lowest score all are called fake
+    reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
+    cleared = np.searchsorted(reals, candidates) / len(reals)
+    caught = 1 - np.searchsorted(fakes, candidates) / len(fakes)
+    balance = cleared + caught
+    best = np.flatnonzero(balance >= balance.max() - 1e-12)
+    lows = np.concatenate([[values[0]], values[:-1]])[best]
+    highs = np.concatenate([[values[0]], values[1:]])[best]
+    return float(candidates[best[np.argmax(highs - lows)]])
+
+
+def evaluate(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    groups: NDArray[np.str_] | tuple[str, ...],
+    methods: NDArray[np.str_] | tuple[str, ...],
+    *,
+    threshold: float | None,
+    rounds: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    kinds: Mapping[str, Sequence[str]] | None = None,
+    frame_scores: NDArray[np.float64] | None = None,
+    frame_threshold: float | None = None,
+) -> Evaluation:
+    """Measures scores against labels.
+
+    Args:
+        labels: (N,) 1 = fake.
+        scores: (N,) P(fake).
+        groups: (N,) names; a bootstrap draw takes whole groups.
+        methods: (N,) how a fake was made.
+        threshold: chosen on other videos; None leaves out what needs one.
+        rounds: bootstrap draws; draws that lack a class are drawn again.
+        confidence: of the intervals.
+        seed: of the draws; equal seeds and groups give equal draws, so models can be compared.
+        kinds: further parts to measure: "data set" -> (N,) names; "" belongs to no part.
+        frame_scores: (N, T) P(fake) of each frame alone, NaN where there is no frame.
+        frame_threshold: chosen on single frames of other videos; None leaves out what needs one.
+
+    Raises:
+        DatasetError: one class only.
+    """
+    check_classes(labels)
+    truth: NDArray[np.int64] = labels.astype(np.int64)
+    scores = np.asarray(scores, np.float64)
+    weights = _draws(truth.tobytes(), tuple(groups), rounds, seed)  # (R, N)
+    at, frames_at = (math.nan if one is None else one for one in (threshold, frame_threshold))
+    samples = weighted_metrics(truth, scores, weights, threshold=at)
+    points = point_metrics(truth, scores, threshold=at)
+    called = scores >= at
+    measure = partial(
+        _slice, truth, scores, weights, None if math.isnan(at) else called, confidence=confidence
+    )
+    real = truth == 0
+    parts = {
+        method: measure((np.asarray(methods) == method) | real)
+        for method in sorted({m for m, label in zip(methods, labels, strict=True) if label == 1})
+    }
+    slices = {"method": parts}
+    for kind, names in (kinds or {}).items():
+        told = np.asarray(names)
+        slices[kind] = {str(name): measure(told == name) for name in np.unique(told) if name}
+    frames: dict[str, Estimate] = {}
+    if frame_scores is not None:
+        rows, columns = np.nonzero(~np.isnan(frame_scores))
+        alone = frame_scores[rows, columns]
+        values = point_metrics(truth[rows], alone, threshold=frames_at)
+        few = weights[:FRAME_ROUNDS]
+        drawn = weighted_metrics(truth[rows], alone, few, threshold=frames_at, videos=rows)
+        drawn["auc"] = weighted_auc(truth[rows], alone, weights, rows)
+        frames = {
+            name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
+        }
+    table = confusion_matrix(labels, called, labels=[0, 1])
+    rates = roc_curve(labels, scores, drop_intermediate=False)
+    false_positive, true_positive, thresholds = rates
+    thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
+    return Evaluation(
+        metrics={name: _estimate(points[name], samples[name], confidence) for name in _names(at)},
+        methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
+        slices=slices,
+        frames=frames,
+        confusion=(
+            (int(table[0, 0]), int(table[0, 1])),
+            (int(table[1, 0]), int(table[1, 1])),
+        ),
+        threshold=at,
+        frame_threshold=frames_at,
+        videos=len(labels),
+        groups=len(set(groups)),
+        confidence=confidence,
+        roc=(false_positive.tolist(), true_positive.tolist(), thresholds.tolist()),
+        samples={name: samples[name] for name in _names(at)},
+    )
+
+
+def _names(threshold: float) -> tuple[str, ...]:
+    """The metrics that can be told; NaN is no threshold."""
+    return tuple(name for name in METRICS if not (math.isnan(threshold) and name in AT_THRESHOLD))
+
+
+def _slice(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    called: NDArray[np.bool_] | None,
+    keep: NDArray[np.bool_],
+    *,
+    confidence: float,
+) -> Slice:
+    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left.
+
+    `called`, (N,) bool, are those called fake; None leaves the recalls out.
+    """
+    fake, real = keep & (labels == 1), keep & (labels == 0)
+    fakes, reals = weights[:, fake].sum(1), weights[:, real].sum(1)  # (R,)
+
+    def recall(side: NDArray[np.bool_], right: NDArray[np.bool_]) -> Estimate | None:
+        count = weights[:, side].sum(1)
+        drawn = weights[:, side] @ right[side] / np.maximum(count, 1)
+        if not side.any():
+            return None
+        return _estimate(float(right[side].mean()), drawn[count > 0], confidence)
+
+    auc = None
+    if fake.any() and real.any():
+        both = (fakes > 0) & (reals > 0)
+        drawn = weighted_auc(labels[keep], scores[keep], weights[both][:, keep])
+        auc = _estimate(float(roc_auc_score(labels[keep], scores[keep])), drawn, confidence)
+    return Slice(
+        reals=int(real.sum()),
+        fakes=int(fake.sum()),
+        auc=auc,
+        recall_fake=None if called is None else recall(fake, called),
+        recall_real=None if called is None else recall(real, ~called),
+    )
+
+
+def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Estimate:
+    """How much higher a metric of one model is, on the same bootstrap draws of the same videos."""
+    drawn = better.samples[metric] - worse.samples[metric]
+    value = better.metrics[metric].value - worse.metrics[metric].value
+    return _estimate(value, drawn, better.confidence)
+
+
+def level_percent(level: float) -> str:
+    """A level of confidence for people, exact: 0.95 is "95", 0.999 is "99.9"."""
+    return f"{(Decimal(repr(level)) * 100).normalize():f}"
+
+
+def percentiles(level: float) -> tuple[float, float]:
+    """Between which the interval of a level lies, exact: 0.95 is (2.5, 97.5)."""
+    tail = (1 - Decimal(repr(level))) * 50
+    return float(tail), float(100 - tail)
+
+
+def check_classes(labels: NDArray[np.integer[Any]]) -> None:
+    """Refuses labels of one class only.
+
+    Raises:
+        DatasetError: with what is missing.
+    """
+    for label, name in enumerate(("real", "fake")):
+        if not np.any(np.asarray(labels) == label):
+            raise DatasetError(
+                f"there is no {name} video to evaluate on; AUC needs both classes: "
+                "index more videos, or choose another --split"
+            )
+
+
+def _estimate(value: float, drawn: NDArray[np.float64], confidence: float) -> Estimate:
+    """A value with the percentile interval of its draws."""
+    tail = (1 - confidence) / 2 * 100
+    low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
+    return Estimate(value=value, low=float(low), high=float(high))

@@ -1,0 +1,118 @@
+"""Point values of every metric: scikit-learn's wherever it has the metric. 1 = fake.
+
+`models.evaluation.bootstrap` computes the same for thousands of draws at once; a test holds the two
+together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    log_loss,
+    recall_score,
+    roc_auc_score,
+    roc_curve,
+)
+
+METRICS = (
+    "auc",
+    "ap",
+    "eer",
+    "tpr_at_fpr_1",
+    "tpr_at_fpr_5",
+    "accuracy",
+    "balanced_accuracy",
+    "recall_fake",
+    "recall_real",
+    "log_loss",
+    "brier",
+    "ece",
+)
+AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
+"""Those that need a threshold; the others look at order and probability alone."""
+CLIP = 1e-7
+"""Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
+FALSE_ALARMS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}
+"""Shares of reals accused at which the share of fakes caught is told."""
+BINS = 10
+"""Bins of equal width in the expected calibration error (Naeini et al., 2015)."""
+
+
+def point_metrics(
+    labels: NDArray[np.integer[Any]], scores: NDArray[np.float64], *, threshold: float
+) -> dict[str, float]:
+    """All of METRICS.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        scores: (N,) P(fake).
+        threshold: at or above it a video is called fake.
+    """
+    called = scores >= threshold
+    false_rate, true_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
+    values = {
+        "auc": roc_auc_score(labels, scores),
+        "ap": average_precision_score(labels, scores),
+        "eer": crossing(false_rate, true_rate),
+        **{name: caught_at(false_rate, true_rate, most) for name, most in FALSE_ALARMS.items()},
+        "accuracy": accuracy_score(labels, called),
+        "balanced_accuracy": balanced_accuracy_score(labels, called),
+        "recall_fake": recall_score(labels, called, pos_label=1),
+        "recall_real": recall_score(labels, called, pos_label=0),
+        "log_loss": log_loss(labels, np.clip(scores, CLIP, 1 - CLIP)),
+        "brier": brier_score_loss(labels, np.clip(scores, 0, 1)),
+        "ece": calibration_error(labels, scores),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def equal_error_rate(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
+    """Where the ROC curve, drawn as straight lines, crosses the diagonal FPR = 1 - TPR."""
+    false_rate, true_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
+    return crossing(false_rate, true_rate)
+
+
+def crossing(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) -> float:
+    """The EER of a ROC curve given as points from (0, 0) to (1, 1)."""
+    gap = false_rate - (1 - true_rate)  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    if gap[after] == 0:
+        return float(false_rate[after])
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+    step = false_rate[after] - false_rate[before]
+    return float(false_rate[before] + share * step)
+
+
+def caught_at(
+    false_rate: NDArray[np.float64], true_rate: NDArray[np.float64], most: float
+) -> float:
+    """The highest TPR of a threshold that exists and whose FPR is at most `most`.
+
+    Nothing is interpolated: with fewer than 100 reals, 1 % means none.
+    """
+    return float(true_rate[false_rate <= most + 1e-12].max())
+
+
+def calibration_error(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
+    """How far P(fake) is from the share of fakes, on average over videos, in BINS bins.
+
+    The bins are those of scikit-learn's `calibration_curve`, which gives no sizes.
+    """
+    place = bin_of(scores)
+    size = np.bincount(place, minlength=BINS)
+    said = np.bincount(place, scores, minlength=BINS)
+    true = np.bincount(place, labels, minlength=BINS)
+    return float(np.abs(said - true).sum() / size.sum())
+
+
+def bin_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bin of each score, (N,) from 0 to BINS - 1; an upper edge belongs to its bin."""
+    return np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], scores)

@@ -1,0 +1,124 @@
+"""Where a fine-tuning run stands after an epoch, so that a killed one goes on to the same result.
+
+One file beside the folder that is written: what learns, both Adams' moments, the history and the
+weights of the epochs that may be the best. It is of use to the very same run only, so it carries a
+key of all that decides the result, and one with another key, or a damaged one, is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.io.atomic_files import atomic_file
+from data.io.reading import BAD_FACTS, open_file
+
+if TYPE_CHECKING:
+    from models.configs import FinetuneConfig
+    from models.finetuning.clips import Clips
+
+VERSION = 2
+"""2 holds every epoch that may be the best; raised where another one would be kept."""
+BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What `zipfile` raises over a damaged file; the last over a kind of compression unknown to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A run after an epoch.
+
+    Attributes:
+        history: a row per epoch, the frozen phase first.
+        state: of `FinetuneNet.get_state`.
+        best: epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
+            (`models.heads.training.BestSoFar.candidates`).
+    """
+
+    history: list[dict[str, float]]
+    state: list[NDArray[Any]]
+    best: dict[int, list[NDArray[Any]]]
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Where the checkpoint of a run that writes `out` lies."""
+    return out.parent / f".{out.name}.epoch.npz"
+
+
+def run_key(
+    config: FinetuneConfig, *, seed: int, backbone: str, size: int, clips: tuple[Clips, Clips]
+) -> str:
+    """A digest of all that a run's result depends on; `backbone` is its digest."""
+    facts = {
+        "version": VERSION,
+        "config": asdict(config),
+        "seed": seed,
+        "backbone": backbone,
+        "size": size,
+        "clips": [[some.sha256s, some.groups, some.labels.tolist()] for some in clips],
+        # The same videos may have been cropped otherwise.
+        "pixels": [_sampled(some.pixels) for some in clips],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _sampled(pixels: NDArray[np.uint8]) -> str:
+    """A digest of some bytes of every clip."""
+    few = np.ascontiguousarray(pixels[:, :, ::16, ::16])
+    return hashlib.sha256(few.tobytes()).hexdigest()
+
+
+def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
+    """Writes it whole or not at all.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    arrays = {f"state_{row}": value for row, value in enumerate(checkpoint.state)}
+    arrays |= {
+        f"best_{epoch}_{row}": value
+        for epoch, weights in checkpoint.best.items()
+        for row, value in enumerate(weights)
+    }
+    facts = {"key": key, "history": checkpoint.history, "best": list(checkpoint.best)}
+    text = json.dumps(facts)
+    kept = ", the run goes on from its last epoch"
+    with atomic_file(path, also=kept) as new, new.open("wb") as file:
+        np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+
+
+def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
+    """The checkpoint of this very run; None if there is none."""
+    try:
+        # Opened here: of a damaged file, NumPy would leave its own handle open.
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
+            facts = json.loads(stored["facts"].tobytes())
+            if facts["key"] != key:
+                return None
+            return Checkpoint(
+                history=facts["history"],
+                state=_all(stored, "state"),
+                best={epoch: _all(stored, f"best_{epoch}") for epoch in facts["best"]},
+            )
+    except (OSError, EOFError, *BAD_FACTS, *BAD_ZIP):
+        return None
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Removes it, and what a kill while writing left."""
+    for left in (path, *path.parent.glob(f".{escape(path.name)}.????????")):
+        left.unlink(missing_ok=True)
+
+
+def _all(stored: Any, kind: str) -> list[NDArray[Any]]:
+    """The arrays of one kind, in order."""
+    count = sum(name.startswith(f"{kind}_") for name in stored.files)
+    return [stored[f"{kind}_{row}"] for row in range(count)]

@@ -1,0 +1,196 @@
+"""Face crops on disk for the time of a fine-tuning run: read once, then epochs never decode.
+
+A plain memory-mapped array in a folder that is gone when the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data.errors import OutputError, VideoError
+from data.video.reasons import reason_of
+
+if TYPE_CHECKING:
+    from data.video.frames import Frames
+from data.io.system_errors import reason, write_remedy
+
+
+class Labelled(Protocol):
+    """What fine-tuning reads of a video; `data.datasets.manifest.Video` has it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def label(self) -> int: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+V = TypeVar("V", bound=Labelled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """Face crops of videos that could be read.
+
+    Attributes:
+        pixels: (N, F, S, S, 3) uint8 RGB, memory-mapped; rows past `counts` are zeros.
+        counts: (N,) frames that each video has, 1 to F.
+        labels: (N,) int8, 1 is fake.
+        groups: of each video.
+        sha256s: of each video.
+        failures: path and reason of each video that could not be read.
+    """
+
+    pixels: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+    labels: NDArray[np.int8]
+    groups: tuple[str, ...]
+    sha256s: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+
+    def some(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
+        """Indices of `count` frames drawn one from each of as many equal parts of a video."""
+        edges = np.linspace(0, self.counts[video], count + 1)
+        return np.floor(draw.uniform(edges[:-1], edges[1:])).astype(np.int64)
+
+
+@contextmanager
+def cached_clips(
+    videos: Sequence[V],
+    read: Callable[[V], Frames],
+    *,
+    frames: int,
+    size: int,
+    beside: Path,
+    workers: int,
+    progress: bool,
+    name: str,
+) -> Iterator[Clips]:
+    """Reads every video once and gives its crops for the length of the block.
+
+    Args:
+        videos: what to read; a video that raises VideoError is left out and listed.
+        read: gives a video's face crops; called from `workers` threads.
+        frames: F, at most this many a video, spread evenly over what `read` gave.
+        size: S, side of a crop in pixels.
+        beside: the scratch folder is made in this one, on the disk that takes the result.
+        workers: videos that are read at once.
+        progress: show a bar.
+        name: what the bar says.
+
+    Raises:
+        OutputError: the disk has no room.
+    """
+    with tempfile.TemporaryDirectory(prefix=".unmask-clips-", dir=beside) as scratch:
+        path = Path(scratch) / "pixels.npy"
+        shape = (len(videos), frames, size, size, 3)
+        pixels = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        reserve(path)
+        counts = np.zeros(len(videos), np.int64)
+        failures: dict[int, str] = {}
+
+        def fill(row: int) -> None:
+            try:
+                crops = read(videos[row]).pixels  # (T, S, S, 3)
+            except VideoError as error:
+                failures[row] = reason_of(error)
+                return
+            count = min(len(crops), frames)
+            chosen = np.linspace(0, len(crops) - 1, count).round().astype(np.int64)
+            pixels[row, :count] = crops[chosen]
+            counts[row] = count
+
+        pool = ThreadPoolExecutor(workers)
+        try:
+            done = pool.map(fill, range(len(videos)))
+            for _ in tqdm(done, name, len(videos), unit="video", disable=not progress):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+        kept = [row for row in range(len(videos)) if row not in failures]
+        if failures:  # close the gaps in place: a copy could be larger than memory
+            for to, row in enumerate(kept):
+                pixels[to] = pixels[row]
+        yield Clips(
+            pixels=pixels[: len(kept)],
+            counts=counts[kept],
+            labels=np.array([videos[row].label for row in kept], np.int8),
+            groups=tuple(videos[row].group for row in kept),
+            sha256s=tuple(videos[row].sha256 for row in kept),
+            failures=tuple((videos[row].path, failures[row]) for row in sorted(failures)),
+        )
+
+
+def steps_per_epoch(clips: Clips, pairs: int) -> int:
+    """How many batches `balanced_batches` yields."""
+    return -(-int(np.bincount(clips.labels).max()) // pairs)
+
+
+def balanced_batches(
+    clips: Clips, pairs: int, draw: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of as many real as fake clips, from the same group where there are both.
+
+    A forgery beside its own source leaves the network nothing to tell them by but the forgery.
+    Every clip of the larger class comes once; those of the smaller one as often as needed.
+
+    Args:
+        clips: labels and groups.
+        pairs: pairs in one batch; the last may have fewer.
+        draw: where chance comes from.
+
+    Yields:
+        (2 * pairs,) indices of clips, real and fake in turn.
+    """
+    larger = int(np.bincount(clips.labels, minlength=2).argmax())
+    order = draw.permutation(len(clips.labels))
+    supply: dict[str, list[int]] = defaultdict(list)  # the smaller class, by group
+    for video in order[clips.labels[order] != larger]:
+        supply[clips.groups[video]].append(int(video))
+    used: set[int] = set()
+    couples: list[list[int]] = []
+    strangers: list[int] = []  # of the larger class, without a partner in their group
+    for video in order[clips.labels[order] == larger]:
+        own = supply.get(clips.groups[video])
+        if own:
+            partner = own.pop(0)
+            own.append(partner)  # comes again after the others of its group
+            used.add(partner)
+            couples.append([int(video), partner])
+        else:
+            strangers.append(int(video))
+    smaller = [video for group in supply.values() for video in group]
+    spare = [video for video in smaller if video not in used] or smaller
+    couples += [[video, spare[row % len(spare)]] for row, video in enumerate(strangers)]
+    couples = [sorted(couple, key=lambda video: int(clips.labels[video])) for couple in couples]
+    shuffled = draw.permutation(len(couples))
+    for start in range(0, len(couples), pairs):
+        yield np.concatenate([couples[row] for row in shuffled[start : start + pairs]])
+
+
+def reserve(path: Path) -> None:
+    """Takes the disk space now: a write to a full disk through a memory map kills the process."""
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            size = path.stat().st_size / 1e9
+            raise OutputError(
+                f"{path.parent.parent} has no room for {size:.1f} GB of face crops "
+                f"({reason(error)}); {write_remedy(error)}, or lower finetune.frames_per_video"
+            ) from error

@@ -1,0 +1,263 @@
+"""Fine-tuning the backbone on face crops of the training split.
+
+Two phases, as the literature and a prototype have it. First the frozen phase: a logistic regression
+on the frozen backbone's embeddings of frames, as they are and augmented, trained until it has
+converged; it becomes the dense layer. Only then the last residual blocks learn too, slowly: behind
+an untrained layer their first gradients would be noise, and unlearn what ImageNet taught. A run
+that was killed goes on from its last epoch to the same result.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import ConfigError
+from data.io.atomic_folders import check_replaceable
+from data.io.output_paths import check_output
+from models.backbones.network_digest import weights_digest
+from models.backbones.registry import Backbone, save_backbone
+from models.configs import FinetuneConfig
+from models.finetuning.checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    load_checkpoint,
+    remove_checkpoint,
+    run_key,
+    save_checkpoint,
+)
+from models.finetuning.clips import Clips, V, cached_clips
+from models.finetuning.forging import Forger, with_forged_copies
+from models.finetuning.network import FinetuneNet
+from models.heads.split_checks import check_splits
+from models.heads.training import BestSoFar
+from models.tf_runtime import seed_everything
+
+if TYPE_CHECKING:
+    from data.video.frames import Frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuned:
+    """A fine-tuned backbone and how it got there.
+
+    Attributes:
+        backbone: with the best epoch's weights, as written.
+        history: a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase;
+            loss and auc are those of the training steps, augmented and weighted.
+        best_epoch: the epoch whose weights it has; 0 means that fine-tuning did not help.
+        stop_reason: one line for the reader.
+        failures: path and reason of each video that could not be read.
+    """
+
+    backbone: Backbone
+    history: tuple[dict[str, float], ...]
+    best_epoch: int
+    stop_reason: str
+    failures: tuple[tuple[str, str], ...]
+
+
+def finetune(
+    train: Sequence[V],
+    val: Sequence[V],
+    *,
+    read: Callable[[V], Frames],
+    backbone: Backbone,
+    config: FinetuneConfig,
+    out: Path,
+    seed: int = 0,
+    marks: Mapping[str, Any] | None = None,
+    workers: int = 2,
+    progress: bool | None = None,
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None = None,
+) -> Finetuned:
+    """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
+
+    Args:
+        train: videos to learn from.
+        val: videos that decide when to stop.
+        read: gives a video's face crops, of the backbone's size; called from several threads.
+        backbone: where to start; its model is changed in place.
+        config: how.
+        out: folder to write; whole or not at all.
+        seed: of order, frames and augmentation.
+        marks: further facts for the provenance of the weights.
+        workers: videos that are read at once.
+        progress: show bars; None shows them on a terminal.
+        summarize: sums up the videos of a split as plain JSON, which the backbone then carries.
+
+    Raises:
+        ConfigError: the backbone is a custom model, whose blocks nobody knows.
+        DatasetError: a split lacks a class, or there are too few videos, or training diverged.
+        OutputError: the folder cannot be written.
+    """
+    if backbone.architecture == "custom":
+        raise ConfigError(
+            f"{backbone.name} is a model of its own; fine-tuning needs a ResNet50 or resnet50-thin"
+        )
+    check_replaceable(out, marker="backbone.json")
+    check_output(checkpoint_path(out))
+    shown = sys.stderr.isatty() if progress is None else progress
+    cached = partial(
+        cached_clips,
+        read=read,
+        frames=config.frames_per_video,
+        size=backbone.size,
+        beside=out.parent,
+        workers=workers,
+        progress=shown,
+    )
+    kept = checkpoint_path(out)
+    with ExitStack() as stack:
+        learn = stack.enter_context(cached(train, name="read training"))
+        check = stack.enter_context(cached(val, name="read validation"))
+        forger = Forger(learn, workers=workers) if config.forge else None
+        if forger is not None and not learn.labels.any():
+            learn, forger = stack.enter_context(
+                with_forged_copies(learn, forger, seed=seed, beside=out.parent)
+            )
+            config = replace(config, forge=1.0)
+            if not check.labels.any():
+                check, _ = stack.enter_context(
+                    with_forged_copies(
+                        check, Forger(check, workers=workers), seed=seed + 1, beside=out.parent
+                    )
+                )
+        check_splits(learn.labels, check.labels)
+        seed_everything(seed)
+        net = FinetuneNet(backbone, config)
+        key = run_key(
+            config, seed=seed, backbone=backbone.digest, size=backbone.size, clips=(learn, check)
+        )
+        epochs = _Epochs(net, learn, check, forger, config, seed)
+        history, stopping = _run(epochs, kept, key, progress=shown)
+        net.set_weights(stopping.weights)
+    base = replace(backbone, model=None)
+    model = net.backbone.model
+    model.trainable = False
+    tuned = replace(
+        backbone,
+        name=f"{base.name.removesuffix('-finetuned')}-finetuned",
+        digest=weights_digest(backbone.architecture, model),
+        provenance={
+            "trained_on": _trained_on(base, learn, check),
+            "training": _training(base, {"train": (train, learn), "val": (val, check)}, summarize),
+            **(marks or {}),
+        },
+    )
+    details = {
+        "config": asdict(config),
+        "seed": seed,
+        "history": history,
+        "best_epoch": stopping.epoch,
+        "stop_reason": stopping.reason(len(history) - 1),
+    }
+    save_backbone(tuned, out, base=base, finetuning=details)
+    remove_checkpoint(kept)
+    return Finetuned(
+        backbone=tuned,
+        history=tuple(history),
+        best_epoch=stopping.epoch,
+        stop_reason=stopping.reason(len(history) - 1),
+        failures=learn.failures + check.failures,
+    )
+
+
+@dataclass(frozen=True)
+class _Epochs:
+    """What both phases work on."""
+
+    net: FinetuneNet
+    learn: Clips
+    check: Clips
+    forger: Forger | None
+    config: FinetuneConfig
+    seed: int
+
+    def run(self, epoch: int) -> dict[str, float]:
+        """One epoch's row of the history; 0 is the frozen phase.
+
+        All that it draws depends on (seed, epoch) alone, not on the epochs before.
+        """
+        draw = np.random.default_rng((self.seed, epoch))
+        if epoch == 0:
+            return self.net.fit_head(self.learn, self.check, self.config, draw, self.forger)
+        row: dict[str, float] = {"epoch": epoch}
+        row |= self.net.train_epoch(self.learn, self.config, draw, epoch, self.forger)
+        return row | self.net.validate(self.check, epoch)
+
+
+def _run(
+    epochs: _Epochs, kept: Path, key: str, *, progress: bool
+) -> tuple[list[dict[str, float]], BestSoFar]:
+    """Both phases, from the last epoch that a run with this key has finished."""
+    net, config = epochs.net, epochs.config
+    stopping = BestSoFar(patience=config.patience)
+    before = load_checkpoint(kept, key)
+    earlier = before.history if before is not None else []
+    if before is not None:
+        net.set_state(before.state)
+    history: list[dict[str, float]] = []
+    with tqdm(total=config.epochs, desc="finetune", unit="epoch", disable=not progress) as bar:
+        for epoch in range(config.epochs + 1):
+            known = before is not None and epoch < len(earlier)
+            row = earlier[epoch] if known else epochs.run(epoch)
+            history.append(row)
+            bar.update(epoch > 0)
+            bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
+            # Of the epochs that are known the weights of the candidates are; those of the others
+            # are asked for on the way, and dropped before the last of them.
+            weights = partial(before.best.get, epoch, []) if known and before else net.get_weights
+            done = stopping.done(epoch, row["val_auc"], row["val_loss"], weights)
+            if not known:
+                best = {one.epoch: one.weights for one in stopping.candidates}
+                now = Checkpoint(history=history, state=net.get_state(), best=best)
+                save_checkpoint(kept, key, now)
+            if done:
+                break
+    return history, stopping
+
+
+def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[str, list[str]]]:
+    """Digests and groups that the weights have seen, those of an earlier fine-tuning included."""
+    earlier = base.provenance.get("trained_on", {})
+    seen = {}
+    for name, clips in (("train", learn), ("val", check)):
+        before = earlier.get(name, {})
+        seen[name] = {
+            "sha256s": sorted({*clips.sha256s, *before.get("sha256s", [])}),
+            "groups": sorted({*clips.groups, *before.get("groups", [])}),
+        }
+    return seen
+
+
+def _training(
+    base: Backbone,
+    parts: dict[str, tuple[Sequence[V], Clips]],
+    summarize: Callable[[Sequence[V]], dict[str, Any]] | None,
+) -> list[dict[str, Any] | None]:
+    """What each fine-tuning learnt from, oldest first; None for one that nobody summed up.
+
+    Args:
+        base: where this one started.
+        parts: split -> videos, and what could be read of them.
+        summarize: as `finetune` was given it.
+    """
+    earlier = base.provenance.get("training")
+    if earlier is None:
+        earlier = [None] if base.provenance else []
+    if summarize is None:
+        return [*earlier, None]
+    now = {}
+    for name, (videos, clips) in parts.items():
+        read = set(clips.sha256s)
+        now[name] = summarize([video for video in videos if video.sha256 in read])
+    return [*earlier, now]

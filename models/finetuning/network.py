@@ -1,0 +1,336 @@
+"""What fine-tuning trains: a backbone cut in two, and a dense layer that judges single frames.
+
+The lower part stays as it is and runs outside the gradient tape; the upper part learns. A clip's
+score is the mean of its frames' logits.
+
+Batch normalisation stays in inference mode, its scale and shift frozen: its statistics come from a
+million pictures and were taken under that scale; ours, of some frames of eight faces, are worse.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+
+from features.extraction.batches import Encoder
+from models.backbones.encoder import make_encoder, use_float16
+from models.backbones.registry import Backbone, residual_blocks
+from models.finetuning.batches import clip_batches
+from models.finetuning.clips import Clips, steps_per_epoch
+from models.finetuning.forging import Forger
+from models.finetuning.geometric_augmentation import transform_clips
+from models.heads.training import best_of, check_loss, video_weights
+from models.prefetch import ahead
+from models.tf_runtime import keras, tf
+
+if TYPE_CHECKING:
+    from models.configs import FinetuneConfig
+
+
+class FinetuneNet:
+    """A backbone and a dense layer, and the two phases that train them.
+
+    Args:
+        backbone: a ResNet50 of ours; its model is changed in place.
+        config: how deep, and how fast.
+    """
+
+    def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
+        self.backbone = backbone
+        self._dropout = config.dropout
+        self._lower, self._upper = cut(backbone.model, config.unfreeze)
+        self._learning = [
+            weight
+            for layer in self._upper.layers
+            if not isinstance(layer, keras.layers.BatchNormalization)
+            for weight in layer.trainable_weights
+        ]
+        dense = keras.layers.Dense(1, name="frame_logit")
+        dense.build((None, backbone.dim))
+        self._dense = dense
+        if config.mixed_precision:
+            use_float16("finetune.mixed_precision")
+        self._slow = keras.optimizers.Adam(config.learning_rate)
+        self._fast = keras.optimizers.Adam(config.head_learning_rate)
+        if config.mixed_precision:
+            self._slow, self._fast = scaling(self._slow), scaling(self._fast)
+        self._slow.build(self._learning)
+        self._fast.build(dense.trainable_weights)
+        # XLA makes one pass of Adam's dozen over every weight.
+        self._apply_slow = tf.function(
+            lambda gradients: self._slow.apply(gradients, self._learning),
+            jit_compile=not config.mixed_precision,
+        )
+        self._step = tf.function(self._take_step)
+        self._forward = tf.function(self._logits)
+        self._augmented = tf.function(
+            lambda clips, transforms: self._upper(
+                self._lower(transform_clips(clips, transforms), training=False), training=False
+            )
+        )
+
+    def get_weights(self) -> list[NDArray[np.float32]]:
+        """Copies of all that learns."""
+        return [weight.numpy() for weight in (*self._learning, *self._dense.trainable_weights)]
+
+    def set_weights(self, values: list[NDArray[np.float32]]) -> None:
+        """Puts such copies back."""
+        weights = (*self._learning, *self._dense.trainable_weights)
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
+
+    def get_state(self) -> list[NDArray[Any]]:
+        """Copies of all that a later epoch depends on: what learns, and both Adams' moments."""
+        return [variable.numpy() for variable in self._state()]
+
+    def set_state(self, values: list[NDArray[Any]]) -> None:
+        """Puts such copies back."""
+        for variable, value in zip(self._state(), values, strict=True):
+            variable.assign(value)
+
+    def _state(self) -> list[Any]:
+        adams = [*self._slow.variables, *self._fast.variables]
+        return [*self._learning, *self._dense.trainable_weights, *adams]
+
+    def fit_head(
+        self,
+        learn: Clips,
+        check: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        forger: Forger | None = None,
+    ) -> dict[str, float]:
+        """The frozen phase: a logistic regression on frames, folded into the dense layer.
+
+        It sees frames as they are and as the steps to come will show them: a probe of clean frames
+        alone is so far off on augmented ones that the first steps tear the backbone apart. How
+        strongly it is regularised, validation AUC and loss decide as they do of epochs (`best_of`).
+
+        Args:
+            learn: training clips.
+            check: validation clips.
+            config: what is drawn, how classes weigh.
+            draw: where all chance comes from.
+            forger: as in `train_epoch`.
+
+        Returns:
+            row 0 of the history.
+        """
+        encoder = make_encoder(self.backbone)
+        embedded, val_embedded = _embed(learn, encoder), _embed(check, encoder)  # (N, F, D)
+        changed, changed_videos = self._embed_augmented(learn, config, draw, forger)
+        frames = np.concatenate([embedded[_exists(learn)], changed])
+        videos = np.concatenate([np.repeat(np.arange(len(learn.counts)), learn.counts),
+                                 changed_videos])  # fmt: skip
+        mean, spread = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-4)
+        labels = learn.labels[videos]
+        # Each video weighs the same, however many frames it has.
+        weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
+        weights *= video_weights(labels, _beyond_balance(config))
+        rows, layers = [], []
+        for strength in (1e-4, 1e-3, 1e-2, 1e-1):
+            probe = LogisticRegression(C=strength, max_iter=1000)
+            probe.fit((frames - mean) / spread, labels, weights * len(weights) / weights.sum())
+            kernel = probe.coef_[0] / spread
+            bias = probe.intercept_[0] - mean @ kernel
+            row = {"epoch": 0.0}
+            row |= _measure("", learn, embedded @ kernel + bias)
+            row |= _measure("val_", check, val_embedded @ kernel + bias)
+            rows.append(row)
+            layers.append([kernel[:, None], np.array([bias])])
+        best = best_of([(row["val_auc"], row["val_loss"]) for row in rows])
+        self._dense.set_weights(layers[best])
+        return rows[best]
+
+    def _embed_augmented(
+        self,
+        learn: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        forger: Forger | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Embeddings of augmented frames, (M, D), and of which clip each is, (M,)."""
+        rows, videos = [], []
+        for _ in range(PROBE_PASSES):
+            for batch in ahead(clip_batches(learn, config, draw, forger)):
+                rows.append(
+                    self._augmented(tf.constant(batch.clips), tf.constant(batch.transforms)).numpy()
+                )
+                videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
+        return np.concatenate(rows), np.concatenate(videos)
+
+    def train_epoch(
+        self,
+        learn: Clips,
+        config: FinetuneConfig,
+        draw: np.random.Generator,
+        epoch: int,
+        forger: Forger | None = None,
+    ) -> dict[str, float]:
+        """One pass over the training clips; loss and AUC of its steps."""
+        weights = video_weights(learn.labels, _beyond_balance(config))
+        targets = smooth(learn.labels, config.label_smoothing)
+        losses, labels, logits = [], [], []
+        steps = steps_per_epoch(learn, config.pairs_per_batch)
+        (dropping,) = draw.spawn(1)  # `draw` itself is in use where batches are made
+        for step, batch in enumerate(ahead(clip_batches(learn, config, draw, forger))):
+            self._set_rates(config, (epoch - 1) + step / steps)
+            loss, clip_logits = self._step(
+                tf.constant(batch.clips),
+                tf.constant(batch.transforms),
+                tf.constant(targets[batch.videos]),
+                tf.constant(weights[batch.videos]),
+                tf.constant(dropping.integers(2**31, size=2, dtype=np.int32)),
+            )
+            losses.append(check_loss(float(loss), epoch, config.learning_rate))
+            labels.append(learn.labels[batch.videos])
+            logits.append(clip_logits.numpy())
+        auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
+        return {"loss": float(np.mean(losses)), "auc": float(auc)}
+
+    def _set_rates(self, config: FinetuneConfig, epochs_done: float) -> None:
+        share = share_of_rate(config, epochs_done)
+        self._slow.learning_rate = config.learning_rate * share
+        self._fast.learning_rate = config.head_learning_rate * share
+
+    def validate(self, check: Clips, epoch: int) -> dict[str, float]:
+        """Loss and AUC of clip scores on frames without augmentation."""
+        logits = np.stack([self._forward(tf.constant(clip)).numpy() for clip in check.pixels])
+        row = _measure("val_", check, logits)
+        check_loss(row["val_loss"], epoch, 0)
+        return row
+
+    def _logits(self, frames: Any) -> Any:
+        """(B, S, S, 3) -> (B,) frame logits."""
+        embedded = self._upper(self._lower(frames, training=False), training=False)
+        return self._dense(embedded)[:, 0]
+
+    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any, seed: Any) -> Any:
+        """One step; the lower part runs outside the tape and costs no gradient.
+
+        Returns:
+            the loss, and (B,) clip logits: each the mean of its frames' logits.
+        """
+        frames = transform_clips(clips, transforms)  # (B * F, S, S, 3)
+        lower = self._lower(frames, training=False)
+        with tf.GradientTape() as tape:
+            embedded = self._upper(lower, training=False)  # (B * F, D)
+            if self._dropout:
+                embedded = drop(embedded, clips.shape[1], self._dropout, seed)
+            logits = tf.reshape(self._dense(embedded), (-1, clips.shape[1]))  # (B, F)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(
+                tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
+            )
+            loss = tf.reduce_mean(weights[:, None] * losses)
+            scaled = self._slow.scale_loss(loss)  # as it is, but in mixed precision
+        head = self._dense.trainable_weights
+        slow, fast = tape.gradient(scaled, [self._learning, head])
+        if isinstance(self._slow, keras.optimizers.LossScaleOptimizer):
+            # Each optimizer divides by a scale of its own; this loss has the first one's.
+            ratio = self._fast.dynamic_scale / self._slow.dynamic_scale
+            fast = [gradient * ratio for gradient in fast]
+        self._apply_slow(slow)
+        self._fast.apply(fast, head)
+        return loss, tf.reduce_mean(logits, axis=1)
+
+
+PROBE_PASSES = 2
+"""Passes over the training clips, augmented, that the frozen phase embeds."""
+WARMUP_EPOCHS = 0.5
+
+
+def share_of_rate(config: FinetuneConfig, epochs_done: float) -> float:
+    """What a step's learning rates are of those that were asked for; see `schedule`.
+
+    Args:
+        config: schedule and number of epochs.
+        epochs_done: before this step, with the part of its own epoch.
+    """
+    if config.schedule == "constant":
+        return 1.0
+    rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # the first step moves something, too
+    falling = 0.5 * (1 + math.cos(math.pi * min(1.0, epochs_done / config.epochs)))
+    return min(1.0, rising) * falling
+
+
+def drop(embedded: Any, frames: int, rate: float, seed: Any) -> Any:
+    """Embeddings (B * F, D) with some dimensions of each clip at the batch's mean.
+
+    Not at zero: a dimension's mean carries no label, and the probe's bias stands for all of them.
+
+    Args:
+        embedded: clip after clip.
+        frames: F.
+        rate: share of the dimensions.
+        seed: (2,) int32.
+    """
+    dim = embedded.shape[-1]
+    centre = tf.stop_gradient(tf.reduce_mean(embedded, axis=0))
+    clips = tf.reshape(embedded - centre, (-1, frames, dim))
+    clips = tf.nn.experimental.stateless_dropout(
+        clips, rate, seed, noise_shape=(tf.shape(clips)[0], 1, dim)
+    )
+    return tf.reshape(clips, (-1, dim)) + centre
+
+
+def scaling(adam: Any) -> Any:
+    """An optimizer that scales the loss, skips a step that overflows, and scales less then."""
+    return keras.optimizers.LossScaleOptimizer(adam, initial_scale=2.0**15)
+
+
+def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:
+    """The class weights that remain once classes are balanced."""
+    return None if isinstance(config.class_weight, str) else config.class_weight
+
+
+def smooth(labels: NDArray[Any], smoothing: float) -> NDArray[np.float32]:
+    """Labels 0 and 1 as smoothing / 2 and 1 - smoothing / 2 (Szegedy et al., 2016). float32."""
+    return (labels * (1 - smoothing) + smoothing / 2).astype(np.float32)
+
+
+def cut(model: Any, unfreeze: int | str) -> tuple[Any, Any]:
+    """Cuts a ResNet50 below the blocks that learn; both parts share its weights."""
+    if unfreeze == "all":
+        boundary = model.get_layer("preprocess").output
+    else:
+        boundary = residual_blocks(model)[-int(unfreeze)][0].input
+    upper = keras.Model(boundary, model.output)
+    for layer in upper.layers:  # a backbone is loaded frozen
+        layer.trainable = True
+    return keras.Model(model.input, boundary), upper
+
+
+def _exists(clips: Clips) -> NDArray[np.bool_]:
+    """(N, F): which frames a video has."""
+    return np.arange(clips.pixels.shape[1]) < clips.counts[:, None]
+
+
+def _embed(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
+    """(N, F, D) embeddings of every crop; those past a video's end mean nothing."""
+    flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
+    embedded = np.zeros((len(flat), encoder.dim), np.float32)
+    batch = np.zeros((encoder.batch_size, *flat.shape[1:]), np.uint8)
+    for start in range(0, len(flat), encoder.batch_size):
+        count = min(encoder.batch_size, len(flat) - start)
+        batch[:count] = flat[start : start + count]
+        embedded[start : start + count] = encoder(batch)[:count]
+    return embedded.reshape(*clips.pixels.shape[:2], encoder.dim)
+
+
+def _measure(prefix: str, clips: Clips, logits: NDArray[Any]) -> dict[str, float]:
+    """Loss and AUC of clip scores, each the mean of its frames' logits, (N, F)."""
+    exists = _exists(clips)
+    means = np.where(exists, logits, 0).sum(axis=1) / clips.counts
+    # Where a logit is NaN so is the loss, and the caller stops.
+    scores = 1 / (1 + np.exp(-np.clip(means, -500, 500)))
+    if not np.all(np.isfinite(scores)):
+        return {f"{prefix}loss": float("nan"), f"{prefix}auc": 0.5}
+    return {
+        f"{prefix}loss": float(log_loss(clips.labels, scores)),
+        f"{prefix}auc": float(roc_auc_score(clips.labels, means)),
+    }

@@ -1,0 +1,99 @@
+"""Colour, blur, noise and JPEG compression, drawn once for a clip and the same for all its frames.
+
+On NumPy and Pillow, in the thread that prepares batches: TensorFlow has no JPEG of a drawn quality
+for a batch. A pair shares one draw, so that nothing but the forgery tells its clips apart.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+if TYPE_CHECKING:
+    from models.configs import FinetuneConfig
+
+SHARE = 0.5
+"""Of clips that are blurred, of those that get noise, and of those compressed: the clean ones must
+stay known."""
+GREY = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distortion:
+    """What happens to each frame of a clip, in this order.
+
+    Attributes:
+        colours: 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them.
+        blur_pixels: standard deviation; 0 is none.
+        noise: standard deviation in grey levels; 0 is none. Its pattern is new in each frame.
+        jpeg_quality: 0 is none.
+    """
+
+    colours: tuple[float, ...] | None = None
+    blur_pixels: float = 0.0
+    noise: float = 0.0
+    jpeg_quality: int = 0
+
+
+def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distortion:
+    """Draws one; it takes the same numbers from `draw` whatever is switched off."""
+    chances, amounts = draw.random(3).tolist(), draw.random(3).tolist()
+    gain, contrast, saturation = 1 + draw.uniform(-1, 1, 3) * (
+        config.brightness, config.contrast, config.saturation,
+    )  # fmt: skip
+    colours = None
+    if config.brightness or config.contrast or config.saturation:
+        mix = gain * contrast * (saturation * np.eye(3) + (1 - saturation) * GREY)
+        matrix = np.hstack([mix, np.full((3, 1), 128 * (1 - contrast))])
+        colours = tuple(map(float, matrix.ravel()))
+    least = config.jpeg_quality
+    quality = int(least + (96 - least) * amounts[2])  # above 95 nothing is to be seen
+    return Distortion(
+        colours=colours,
+        blur_pixels=config.blur_pixels * amounts[0] if chances[0] < SHARE else 0.0,
+        noise=config.noise * amounts[1] if chances[1] < SHARE else 0.0,
+        jpeg_quality=quality if least and chances[2] < SHARE else 0,
+    )
+
+
+def distort(
+    clip: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Distorts every frame of a clip alike.
+
+    Args:
+        clip: (F, S, S, 3) uint8 RGB.
+        by: how.
+        draw: of the noise's pattern.
+
+    Returns:
+        (F, S, S, 3) uint8.
+    """
+    return np.stack([_distort_frame(frame, by, draw) for frame in clip])
+
+
+def _distort_frame(
+    frame: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
+) -> NDArray[np.uint8]:
+    if by == Distortion():
+        return frame
+    image = Image.fromarray(frame)
+    if by.colours is not None:
+        image = image.convert("RGB", by.colours)
+    if by.blur_pixels:
+        image = image.filter(ImageFilter.GaussianBlur(by.blur_pixels))
+    if by.noise:
+        pattern = draw.standard_normal(frame.shape, np.float32) * np.float32(by.noise)
+        noisy = np.clip(np.asarray(image) + pattern + np.float32(0.5), 0, 255)
+        image = Image.fromarray(noisy.astype(np.uint8))
+    if by.jpeg_quality:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=by.jpeg_quality)
+        image = Image.open(buffer)
+    return np.asarray(image)

@@ -1,0 +1,65 @@
+"""Augmented views of a video for the feature store: drawn once, the same for all its frames.
+
+What is drawn depends on the video's sha256 and the number of the view alone, so that a view is the
+same on every run and machine. The strengths are the defaults of fine-tuning; they are written into
+the features and count in the views' digests, so that a change of them makes new views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from data.video.frames import Frames
+from features.store.views import Views
+from models.configs import FinetuneConfig
+
+STRENGTH = FinetuneConfig()
+DRAWN = (
+    "flip", "rotate_degrees", "zoom", "brightness", "contrast", "saturation", "blur_pixels",
+    "noise", "jpeg_quality",
+)  # fmt: skip
+"""What is read of the strengths."""
+VERSION = 1
+"""Of `augment` and what it calls: to be raised where the same draw gives other pixels."""
+
+
+def make_views(count: int) -> Views:
+    """K views of each training video, by this module's augmentation."""
+    if count == 1:
+        return Views()
+    facts: dict[str, Any] = {name: getattr(STRENGTH, name) for name in DRAWN}
+    return Views(count=count, augmentation=facts | {"version": VERSION})
+
+
+def augment(frames: Frames, sha256: str, view: int) -> Frames:
+    """One view of a video: colour, blur, noise and JPEG, then flip, rotation and zoom.
+
+    Args:
+        frames: pixels (T, S, S, 3) uint8 RGB.
+        sha256: of the video file, hex.
+        view: from 1 on.
+
+    Returns:
+        The same frames with other pixels.
+    """
+    from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
+    from models.finetuning.photometric_augmentation import distort, draw_distortion
+    from models.tf_runtime import tf
+
+    draw = np.random.default_rng([int(sha256, 16), view])
+    distortion = draw_distortion(draw, STRENGTH)
+    transforms = draw_transforms(
+        draw,
+        1,
+        size=frames.pixels.shape[1],
+        flip=STRENGTH.flip,
+        rotate_degrees=STRENGTH.rotate_degrees,
+        zoom=STRENGTH.zoom,
+    )
+    clip = distort(frames.pixels, distortion, draw)[None]
+    with tf.device("CPU:0"):  # a GPU would round in another way
+        pixels = transform_clips(tf.constant(clip), tf.constant(transforms)).numpy()
+    return replace(frames, pixels=pixels)

@@ -1,0 +1,1 @@
+"""Heads: architectures and their training on cached sequences."""

@@ -1,0 +1,168 @@
+"""An LSTM that trains fast on a CPU: Keras's mathematics and weights, another order of work.
+
+`keras.layers.LSTM` on a CPU multiplies each frame's input by the kernel inside its loop and adds up
+the kernel's gradient frame by frame. Here the input's product is one matrix product over all frames
+before the loop, each kernel's gradient is one product after it, and the loop itself holds only what
+cannot wait: one small product and the gates, which XLA compiles into a few passes over the state.
+On a GPU, and for every option that this file does not know, Keras's own way is taken: cuDNN's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.tf_runtime import keras, tf
+
+
+@keras.saving.register_keras_serializable(package="unmask")
+class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """`keras.layers.LSTM`: the same arguments, weights (names, order, shapes), masks and results.
+
+    A masked frame leaves the state as it was, wherever it stands. Gradients of gradients are not
+    defined on a CPU.
+    """
+
+    def inner_loop(
+        self, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+    ) -> Any:
+        """The recurrence, as Keras's RNN asks for it.
+
+        Args:
+            sequences: (B, T, D).
+            initial_state: h and c, each (B, units).
+            mask: (B, T) bool, or None.
+            training: only Keras's own dropout would ask.
+
+        Returns:
+            The last output (B, units), all outputs (B, T, units), and [h, c] after the last frame.
+        """
+        if not self._is_plain() or tf.config.list_physical_devices("GPU"):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        cell = self.cell
+        kernel = tf.convert_to_tensor(cell.kernel)  # (D, 4 units): input, forget, cell, output
+        projected = tf.matmul(tf.reshape(sequences, (-1, kernel.shape[0])), kernel)
+        projected = tf.nn.bias_add(projected, tf.convert_to_tensor(cell.bias))  # (B T, 4 units)
+        batch, steps = tf.shape(sequences)[0], tf.shape(sequences)[1]
+        projected = tf.reshape(projected, (batch, steps, 4 * self.units))
+        if mask is None:
+            mask = tf.ones((batch, steps), tf.bool)
+        if self.go_backwards:
+            projected, mask = tf.reverse(projected, [1]), tf.reverse(mask, [1])
+        h, c = initial_state
+        outputs, last_c = recurrence(
+            tf.transpose(projected, (1, 0, 2)),
+            tf.convert_to_tensor(cell.recurrent_kernel),
+            tf.transpose(mask)[..., None],
+            h,
+            c,
+        )
+        last = outputs[-1]
+        return last, tf.transpose(outputs, (1, 0, 2)), [last, last_c]
+
+    def _is_plain(self) -> bool:
+        """Whether no option asks for other mathematics than the one here."""
+        cell = self.cell
+        return (
+            cell.activation is keras.activations.tanh
+            and cell.recurrent_activation is keras.activations.sigmoid
+            and cell.use_bias
+            and not (cell.dropout or cell.recurrent_dropout or self.unroll or self.stateful)
+            and not self.zero_output_for_mask
+        )
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def recurrence(projected: Any, recurrent: Any, mask: Any, h: Any, c: Any) -> Any:
+    """An LSTM's loop over inputs that have met their kernel (Hochreiter and Schmidhuber, 1997).
+
+    Args:
+        projected: (T, B, 4 units), gates in Keras's order: input, forget, cell, output.
+        recurrent: (units, 4 units).
+        mask: (T, B, 1) bool; where false, the state stays.
+        h: (B, units), state before the first frame.
+        c: (B, units), cell before the first frame.
+
+    Returns:
+        h after each frame, (T, B, units), and the last c, (B, units).
+    """
+    # Where a tape looked on, the loop's own bookkeeping would have to leave XLA, which it cannot.
+    inputs = [tf.stop_gradient(one) for one in (projected, recurrent, mask, h, c)]
+    states, cells, gates = _forward(*inputs)
+
+    def gradient(d_states: Any, d_cell: Any) -> Any:
+        before = tf.concat([c[None], cells[:-1]], 0)
+        d_gates, d_h, d_c = _backward(d_states, d_cell, recurrent, mask, before, cells, gates)
+        units = recurrent.shape[0]
+        d_recurrent = tf.matmul(  # over all frames at once
+            tf.reshape(tf.concat([h[None], states[:-1]], 0), (-1, units)),
+            tf.reshape(d_gates, (-1, 4 * units)),
+            transpose_a=True,
+        )
+        return d_gates, d_recurrent, None, d_h, d_c
+
+    return (states, cells[-1]), gradient
+
+
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _forward(projected: Any, recurrent: Any, mask: Any, h: Any, c: Any) -> tuple[Any, Any, Any]:
+    """h (T, B, units), c (T, B, units) and the gates (T, B, 4 units) of each frame."""
+    steps, units = tf.shape(projected)[0], recurrent.shape[0]
+
+    def step(t: Any, h: Any, c: Any, *kept: Any) -> tuple[Any, ...]:
+        z_i, z_f, z_g, z_o = tf.split(projected[t] + tf.matmul(h, recurrent), 4, axis=1)
+        i, f, g, o = tf.sigmoid(z_i), tf.sigmoid(z_f), tf.tanh(z_g), tf.sigmoid(z_o)
+        new_c = f * c + i * g
+        c = tf.where(mask[t], new_c, c)
+        h = tf.where(mask[t], o * tf.tanh(new_c), h)
+        now = (h, c, tf.concat([i, f, g, o], axis=1))
+        return t + 1, h, c, *(array.write(t, one) for array, one in zip(kept, now, strict=True))
+
+    kept = [_array(projected.dtype, steps, width) for width in (units, units, 4 * units)]
+    end = tf.while_loop(lambda t, *_: t < steps, step, (0, h, c, *kept), maximum_iterations=steps)
+    return end[3].stack(), end[4].stack(), end[5].stack()
+
+
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def _backward(
+    d_states: Any, d_c: Any, recurrent: Any, mask: Any, before: Any, cells: Any, gates: Any
+) -> tuple[Any, Any, Any]:
+    """Gradients of what stands before the gates, (T, B, 4 units), and of the first h and c.
+
+    Args:
+        d_states: (T, B, units), of h after each frame.
+        d_c: (B, units), of the last c.
+        recurrent: (units, 4 units).
+        mask: (T, B, 1) bool.
+        before: (T, B, units), c before each frame.
+        cells: (T, B, units), c after each frame.
+        gates: (T, B, 4 units), after their activations.
+    """
+    steps, units = tf.shape(cells)[0], recurrent.shape[0]
+
+    def step(t: Any, d_h: Any, d_c: Any, kept: Any) -> tuple[Any, ...]:
+        i, f, g, o = tf.split(gates[t], 4, axis=1)
+        tanh_c = tf.tanh(cells[t])
+        d_h += d_states[t]
+        d_new = d_c + d_h * o * (1 - tanh_c * tanh_c)
+        d_z = tf.concat(
+            [
+                d_new * g * i * (1 - i),
+                d_new * before[t] * f * (1 - f),
+                d_new * i * (1 - g * g),
+                d_h * tanh_c * o * (1 - o),
+            ],
+            axis=1,
+        )
+        d_z = tf.where(mask[t], d_z, 0.0)
+        d_c = tf.where(mask[t], d_new * f, d_c)
+        d_h = tf.where(mask[t], 0.0, d_h) + tf.matmul(d_z, recurrent, transpose_b=True)
+        return t - 1, d_h, d_c, kept.write(t, d_z)
+
+    start = (steps - 1, tf.zeros_like(d_c), d_c, _array(cells.dtype, steps, 4 * units))
+    _, d_h, d_c, kept = tf.while_loop(lambda t, *_: t >= 0, step, start, maximum_iterations=steps)
+    return kept.stack(), d_h, d_c
+
+
+def _array(dtype: Any, steps: Any, width: int) -> Any:
+    """Room for one (B, width) matrix per frame."""
+    return tf.TensorArray(dtype, steps, element_shape=(None, width))

@@ -1,0 +1,85 @@
+"""What training tells while it runs: a line per epoch on a terminal, scalars for TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from data.io.atomic_files import make_folder
+from data.io.output_paths import check_out_folder
+from data.io.system_errors import writing
+from models.tf_runtime import tf
+
+HEAD = f"{'epoch':>6}{'loss':>9}{'AUC':>8}{'val loss':>10}{'val AUC':>9}{'seconds':>9}"
+
+
+class TrainingLog:
+    """One head's training. A context manager; it may be used once.
+
+    Args:
+        name: of the head; the run's name in TensorBoard.
+        live: print the table to stderr; None prints it on a terminal.
+        tensorboard: folder whose `name` gets the scalars, in place of an earlier run's; None
+            writes none.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, name: str, *, live: bool | None = None, tensorboard: Path | None = None
+    ) -> None:
+        self._live = sys.stderr.isatty() if live is None else live
+        self._name = name
+        self._folder = None if tensorboard is None else tensorboard / name
+        self._writer: Any = None
+
+    def __enter__(self) -> TrainingLog:
+        if self._folder is not None:
+            check_out_folder(self._folder)
+            with writing(self._folder):
+                make_folder(self._folder)
+                for old in self._folder.glob("events.out.tfevents.*"):
+                    old.unlink()  # two runs in one folder would be drawn as one
+            self._writer = tf.summary.create_file_writer(str(self._folder))
+        if self._live:
+            print(f"{self._name}\n{HEAD}", file=sys.stderr)
+        self._clock = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def epoch(self, row: dict[str, float], *, best: bool) -> None:
+        """Takes an epoch's numbers in.
+
+        Args:
+            row: epoch, loss, auc, val_loss, val_auc.
+            best: whether it is the best so far, which a star marks.
+        """
+        now = time.monotonic()
+        if self._live:
+            print(
+                f"{row['epoch']:>6}{row['loss']:>9.4f}{row['auc']:>8.3f}{row['val_loss']:>10.4f}"
+                f"{row['val_auc']:>9.3f}{now - self._clock:>9.2f}{' *' if best else ''}",
+                file=sys.stderr,
+            )
+        self._clock = now
+        if self._writer is not None:
+            with self._writer.as_default(step=int(row["epoch"])):
+                for name, value in row.items():
+                    if name != "epoch":
+                        _write_scalar(name, value)
+            self._writer.flush()
+
+
+def _write_scalar(name: str, value: float) -> None:
+    """As `tf.summary.scalar`, which needs the package tensorboard to write what only it reads."""
+    metadata = tf.compat.v1.SummaryMetadata(
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+    )
+    metadata.data_class = 1  # DATA_CLASS_SCALAR
+    tf.summary.write(name, tf.constant(value, tf.float32), metadata=metadata)

@@ -1,0 +1,1 @@
+"""Use cases that make or index data sets."""

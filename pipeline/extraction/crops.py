@@ -1,0 +1,180 @@
+"""Face crops in the feature store, without loss: a video is decoded once for all fine-tunings.
+
+A recipe of their own, whose backbone is the identity and whose rows are the pixels. Like features
+they survive a kill, video by video; `unmask store gc` removes them, since no folder publishes them.
+Extraction takes them where they are: with the fine-tuned backbone, no training video is decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.datasets.manifest import Video
+from data.errors import FailureClass, InputError, StoreError, VideoError
+from data.faces.tracker import FaceFinder
+from data.pixels_version import PIXELS_VERSION
+from data.video.frames import FrameRecipe, Frames, read_frames
+from features.extraction.engine import Read, extract
+from features.extraction.job import Job
+from features.extraction.outdated import count_outdated, tell_outdated
+from features.store.feature_set import Failure
+from features.store.key import Recipe, sequence_key
+from features.store.layout import sealed_in
+from features.store.shard import Shard, StoredSequence
+from features.store.store import FeatureStore
+
+
+class Pixels:
+    """The identity as an encoder: (B, S, S, 3) uint8 -> (B, S * S * 3) uint8.
+
+    Attributes:
+        digest: in a backbone's place.
+        dim: length of a row.
+        batch_size: frames of every call.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.digest = hashlib.sha256(b"unmask: pixels of crops").hexdigest()
+        self.dim = size * size * 3
+        self.batch_size = 32
+
+    def __call__(self, frames: NDArray[np.uint8]) -> Any:
+        return frames.reshape(len(frames), -1)
+
+
+@contextmanager
+def stored_crops(
+    jobs: Sequence[Job],
+    failures: Sequence[Failure],
+    frames: FrameRecipe,
+    *,
+    store: Path,
+    versions: dict[str, str],
+    workers: int,
+) -> Iterator[Callable[[Video], Frames]]:
+    """Reads the videos that the store lacks, and gives a function from a video to its crops.
+
+    Args:
+        jobs: the videos whose crops are wanted, digested.
+        failures: of those that could not be digested.
+        frames: which frames, which crop.
+        store: of features and crops.
+        versions: for the shards' headers.
+        workers: threads that read.
+
+    Yields:
+        Function that gives the frames, whose arrays are read-only and mapped; it raises VideoError
+        for a video that could not be read.
+
+    Raises:
+        LockedError: another process reads crops into the same store.
+        OutputError: the store cannot be written.
+    """
+    faces = FaceFinder() if frames.crop == "face" else None
+    encoder = Pixels(frames.size)
+    recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
+    with FeatureStore(store, recipe, versions=versions) as opened:
+        for line in tell_outdated(count_outdated(jobs, opened), recipe, "crops"):
+            print(line)
+        summary = extract(
+            jobs,
+            read=partial(read_frames, recipe=frames, faces=faces),
+            encoder=encoder,
+            store=opened,
+            workers=workers,
+        )
+        failed = {one.path: one for one in (*failures, *summary.failures)}
+
+        def crops(video: Video) -> Frames:
+            if (failure := failed.get(video.path)) is not None:
+                kind = cast(FailureClass, failure.failure)
+                raise VideoError(kind, failure.message, stderr_tail=failure.stderr_tail)
+            return as_frames(opened.sequence(sequence_key(video.sha256, recipe)), frames.size)
+
+        yield crops
+
+
+def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
+    """The recipe under which crops of these frames are kept."""
+    return Recipe(
+        frames=frames.to_json(),
+        face_detector=face_detector,
+        backbone="pixels",
+        backbone_digest=Pixels(frames.size).digest,
+        dtype="uint8",
+        pixels_version=PIXELS_VERSION,
+    )
+
+
+def as_frames(stored: StoredSequence, size: int) -> Frames:
+    """Crops as they were read; arrays stay as they are."""
+    return Frames(
+        pixels=cast(NDArray[np.uint8], stored.features).reshape(-1, size, size, 3),
+        timestamps_seconds=stored.timestamps_seconds,
+        boxes=stored.boxes,
+        face_found=stored.face_found,
+    )
+
+
+class KeptCrops:
+    """The crops that a store holds of some frames, for reading alone.
+
+    Args:
+        store: of features and crops; there need be none.
+        frames: which frames, which crop.
+        face_detector: digest of the finder, or None.
+
+    Attributes:
+        taken: how many videos were not decoded for it; `before` counts them.
+    """
+
+    def __init__(self, store: Path, frames: FrameRecipe, face_detector: str | None) -> None:
+        self.taken = 0
+        self._lock = Lock()
+        self._size = frames.size
+        self._recipe = recipe_of_crops(frames, face_detector)
+        self._shards: dict[str, Shard] = {}
+        for path in sealed_in(store / self._recipe.digest[:16]):
+            try:
+                shard = Shard(path)
+            except (InputError, StoreError, OSError):  # `store verify` tells; the video is decoded
+                continue
+            if shard.recipe.digest == self._recipe.digest:
+                self._shards |= dict.fromkeys(shard.keys, shard)
+
+    def get(self, sha256: str) -> Frames | None:
+        """The crops of a video; None if they are not here, whole."""
+        key = sequence_key(sha256, self._recipe)
+        shard = self._shards.get(key)
+        if shard is None:
+            return None
+        try:
+            number = shard.place(key)
+            if not shard.intact(number):
+                return None
+            return as_frames(shard.sequence(number), self._size)
+        except (InputError, StoreError):
+            return None
+
+    def before(self, read: Read, jobs: Sequence[Job]) -> Read:
+        """Reads these jobs' files, but takes their crops where they are kept."""
+        digests = {job.path: job.sha256 for job in jobs}
+
+        def read_or_take(path: Path) -> Frames:
+            kept = self.get(digests[path])
+            if kept is None:
+                return read(path)
+            with self._lock:
+                self.taken += 1
+            return kept
+
+        return read_or_take

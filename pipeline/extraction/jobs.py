@@ -1,0 +1,142 @@
+"""From what a user names to jobs: which videos, each the one that was indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data.datasets.digests import DigestCache
+from data.datasets.layouts.listing import is_video, walk
+from data.datasets.manifest import Manifest, Video
+from data.errors import (
+    InputError,
+    ToolError,
+    VideoError,
+)
+from data.io.system_errors import reason
+from features.extraction.job import Job
+from features.store.feature_set import Failure
+from pipeline.machine import cores
+
+DIGESTS = Path(".unmask/digests.sqlite")
+
+
+def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
+    """The videos of a manifest, of a folder, or one: name, file, row of the manifest."""
+    if source.suffix.casefold() == ".csv":
+        manifest = Manifest.read(source, root=root)
+        return [(video.path, manifest.resolve(video), video) for video in manifest.videos]
+    if source.is_dir():
+        found = [path for path in walk(source) if is_video(path)]
+        if not found:
+            raise InputError(f"{source} holds no video")
+        return [(path.relative_to(source).as_posix(), path, None) for path in found]
+    if source.is_file():
+        return [(source.name, source, None)]
+    raise no_source(source, "a manifest, a folder or a video")
+
+
+def no_source(path: Path, wanted: str) -> InputError:
+    """Why a path that a user named can be no video.
+
+    Args:
+        path: neither a file nor a folder.
+        wanted: what to give instead.
+    """
+    if path.exists():
+        return InputError(f"{path} is a pipe, socket or device; give {wanted}")
+    if path.is_symlink():
+        return InputError(f"{path} is a link that leads nowhere; give {wanted}")
+    return InputError(f"{path} does not exist; give {wanted}")
+
+
+def make_jobs(
+    named: Sequence[tuple[str, Path, Video | None]],
+    digests: DigestCache,
+    *,
+    views: int = 1,
+) -> tuple[list[Job], list[Failure]]:
+    """Digests each file; one that is gone, or not the one that was indexed, is a failure.
+
+    Args:
+        named: as `named_videos` gives them.
+        digests: of files that were digested before.
+        views: of each video that the manifest has in the training split; others have one.
+    """
+    jobs, failures = [], []
+    found = digest_all(named, digests)
+    for (name, path, video), sha256 in zip(named, found, strict=True):
+        if isinstance(sha256, OSError):
+            failures.append(failure_row(name, unreadable(sha256)))
+            continue
+        if video is not None and video.sha256 != sha256:
+            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
+            failures.append(failure_row(name, problem))
+            continue
+        try:
+            seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        except OSError as error:  # it was there when it was digested, and is gone
+            failures.append(failure_row(name, unreadable(error)))
+            continue
+        learnt = video is not None and video.split == "train"
+        jobs.append(
+            Job(
+                path=path,
+                name=name,
+                sha256=sha256,
+                duration_seconds=max(seconds, 0.1),
+                views=tuple(range(views if learnt else 1)),
+            )
+        )
+    digests.save()
+    return jobs, failures
+
+
+def digest_all(
+    named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
+) -> list[str | OSError]:
+    """Digests of files, several at once; an error where one cannot be read.
+
+    In runs of files: to hand 100,000 known ones to threads one by one would take seconds.
+    """
+
+    def digest(path: Path) -> str | OSError:
+        try:
+            return digests.sha256(path)
+        except OSError as error:
+            return error
+
+    paths = [path for _, path, _ in named]
+    size = max(1, len(paths) // 256)
+    runs = [paths[start : start + size] for start in range(0, len(paths), size)]
+    pool = ThreadPoolExecutor(cores())
+    try:
+        return [one for run in pool.map(lambda run: list(map(digest, run)), runs) for one in run]
+    finally:  # after Ctrl-C nobody waits for a large file to be read to its end
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def unreadable(error: OSError) -> VideoError:
+    """What the system says against reading a video."""
+    return VideoError("unreadable", f"cannot read the file: {reason(error)}")
+
+
+def failure_row(path: str, error: VideoError) -> Failure:
+    """An error as a row of failures.csv."""
+    return Failure(
+        path=path, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
+    )
+
+
+def refuse_without_decoder(failures: Sequence[tuple[str | None, str | None]]) -> None:
+    """Tells a run that lacks a decoder for every single video from one of bad videos.
+
+    Args:
+        failures: class and message of each video, None where it has no failure.
+
+    Raises:
+        ToolError: each of them wants a decoder that is missing.
+    """
+    if failures and all(kind == "no_decoder" for kind, _ in failures):
+        raise ToolError(f"none of the videos can be decoded: {failures[0][1]}")

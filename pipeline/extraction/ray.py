@@ -1,0 +1,160 @@
+"""`unmask extract --engine ray`: what the driver sends, and what a worker makes of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import ToolError
+from data.faces.tracker import FaceFinder
+from data.pixels_version import PIXELS_VERSION
+from data.video.frames import FrameRecipe, Frames, read_frames
+from features.cluster.engine import RayEngine
+from features.extraction.engine import keep_all
+from features.extraction.job import Job
+from features.extraction.summary import ExtractSummary
+from features.store.key import Recipe
+from features.store.store import FeatureStore
+from features.store.views import Views
+from models.finetuning.views import augment, make_views
+from pipeline.config import ExtractConfig, Params
+from pipeline.extraction.extract import TimedFaces, Wanted, write_weights
+from pipeline.machine import versions
+
+if TYPE_CHECKING:
+    from features.extraction.batches import Encoder
+
+
+def extract_on_ray(
+    jobs: Sequence[Job],
+    wanted: Wanted,
+    store: FeatureStore,
+    params: Params,
+    address: str | None,
+) -> tuple[ExtractSummary, int]:
+    """Runs stage one on a Ray cluster.
+
+    Args:
+        jobs: the videos; workers must have them under the same absolute path.
+        wanted: frames, recipe and backbone.
+        store: open for writing.
+        params: of the extraction.
+        address: of the cluster; None takes the environment's RAY_ADDRESS, else a Ray that this
+            machine starts for itself.
+
+    Returns:
+        What was done, and with how many threads in all.
+    """
+    engine = RayEngine(
+        address or os.environ.get("RAY_ADDRESS") or "local",
+        recipe=store.recipe,
+        versions=versions(),
+        equip=partial(
+            equip,
+            frames=wanted.frames,
+            recipe=wanted.recipe,
+            settings=params.extract,
+            views=wanted.views,
+        ),
+        files=partial(weights_files, wanted),
+        views=wanted.views,
+    )
+    summary = keep_all(jobs, engine=engine, store=store, views=wanted.views)
+    report = engine.report
+    if report.workers:
+        again = f", {report.lost} lost, {report.repeated} units again" if report.repeated else ""
+        print(
+            f"ray: {report.workers} workers on {len(report.nodes)} nodes{again}; "
+            f"{' and '.join(sorted(report.runtimes))}"
+        )
+    if len(report.runtimes) > 1:
+        print("warning: workers of several runtimes, whose features differ by rounding; --runtime")
+    return summary, report.threads
+
+
+def weights_files(wanted: Wanted) -> dict[str, bytes]:
+    """The backbone's folder, file by file, to be sent: no worker need fetch or find any."""
+    with tempfile.TemporaryDirectory(prefix="unmask-weights-") as scratch:
+        folder = Path(scratch) / "backbone"
+        write_weights(wanted, folder)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class Equipped:
+    """A worker's equipment; see `features.cluster.work_units.Equipment`.
+
+    Args:
+        encoder: the backbone.
+        frames: which frames, which crop.
+    """
+
+    def __init__(self, encoder: Encoder, frames: FrameRecipe) -> None:
+        self.encoder = encoder
+        self.versions = versions()
+        self._frames = frames
+        self._faces = TimedFaces(FaceFinder()) if frames.crop == "face" else None
+
+    @property
+    def faces_seconds(self) -> float:
+        """Spent on faces so far."""
+        return self._faces.seconds if self._faces else 0.0
+
+    def read(self, path: Path) -> Frames:
+        """Turns a file into frames."""
+        return read_frames(path, self._frames, faces=self._faces)
+
+    def augment(self, frames: Frames, sha256: str, view: int) -> Frames:
+        """Makes a view's frames, the same on every machine."""
+        return augment(frames, sha256, view)
+
+
+def equip(
+    files: dict[str, bytes],
+    threads: int,
+    *,
+    frames: FrameRecipe,
+    recipe: Recipe,
+    settings: ExtractConfig,
+    views: Views,
+) -> Equipped:
+    """Makes a worker ready.
+
+    Args:
+        files: of the backbone's folder.
+        threads: that the worker may use.
+        frames: which frames, which crop.
+        recipe: of the features: their face finder, and the backbone's arithmetic.
+        settings: batch size and runtime.
+        views: that the features ask for.
+
+    Raises:
+        ToolError: this machine finds faces or makes views in another way, or lacks a program.
+        StoreError: the weights are not those that were sent.
+    """
+    from models.backbones.encoder import make_encoder
+    from models.backbones.registry import load_backbone
+    from models.tf_runtime import limit_threads
+
+    if recipe.face_detector not in (None, FaceFinder().digest):
+        raise ToolError("it finds faces in another way; install the same unmask there as here")
+    if recipe.pixels_version != PIXELS_VERSION:
+        raise ToolError("it reads pixels in another way; install the same unmask there as here")
+    if views != make_views(views.count):
+        raise ToolError("it augments in another way; install the same unmask there as here")
+    limit_threads(threads)
+    with tempfile.TemporaryDirectory(prefix="unmask-weights-") as scratch:
+        for name, content in files.items():
+            (Path(scratch) / name).write_bytes(content)
+        backbone = load_backbone(Path(scratch), size=frames.size)
+    encoder = make_encoder(
+        backbone,
+        batch_size=settings.batch_size,
+        runtime=settings.runtime,
+        threads=threads,
+        mixed_precision=recipe.precision == "mixed",
+    )
+    return Equipped(encoder, frames)

@@ -1,0 +1,165 @@
+"""What a verdict learnt from, in one line, and the warning where it learnt from nobody real.
+
+The facts are the bundle's (`models.training_summary`), those of its backbone, and the last
+evaluation on held-out people (`pipeline.evaluation.held_out`). Terminal, JSON and pages show the
+same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.backbones.fingerprint import PUBLIC
+from models.bundle import Bundle
+from models.evaluation.evaluate import level_percent
+from models.training_summary import FILMED, RENDERED, TrainingSummary
+from pipeline.evaluation.held_out import HeldOutResult, read_result
+
+NAMED = 6
+"""Forgery methods that the line names; of more it says how many there are."""
+LONGEST = 40
+"""Characters of a method's name."""
+EARLIER = "a bundle of an earlier version"
+HEADLINE = "Trained on rendered people alone"
+WARNING = (
+    "Every face in its training was rendered by code, none was filmed. On footage of real people "
+    "its verdict means nothing."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What stands behind every verdict of a bundle.
+
+    Attributes:
+        line: people, forgeries, backbone, test result; one line, plain text.
+        rendered_alone: whether head and backbone have seen rendered people alone.
+    """
+
+    line: str
+    rendered_alone: bool
+
+    @property
+    def warning(self) -> str | None:
+        """What must stand before the verdict; None where nothing must."""
+        return f"{HEADLINE}. {WARNING}" if self.rendered_alone else None
+
+
+def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
+    """Gathers it.
+
+    Args:
+        bundle: as it was loaded.
+        folder: where it was loaded from, beside which its test result lies; None knows of none.
+    """
+    tuned = tunings(bundle)
+    parts = [head_words(bundle), backbone_words(bundle, tuned)]
+    parts.append(result_words(None if folder is None else read_result(folder)))
+    known = [*bundle.training.values(), *(one for run in tuned for one in (run or {}).values())]
+    return Provenance(
+        line="; ".join(part for part in parts if part),
+        rendered_alone=bool(bundle.training)
+        and None not in tuned
+        and all(one.rendered_alone for one in known if one.videos),
+    )
+
+
+def tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:
+    """What each fine-tuning of the backbone learnt from, oldest first; None where nothing tells.
+
+    Of a backbone that saw no other file than the head, the head's own summary tells.
+    """
+    trained_on = bundle.provenance.get("trained_on", {})
+    if not trained_on:
+        return []
+    told = bundle.provenance.get("training") or [None]
+    runs: list[dict[str, TrainingSummary] | None] = []
+    for run in told:
+        try:
+            runs.append({name: TrainingSummary.from_json(one) for name, one in run.items()})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            runs.append(None)
+    if None in runs and seen(trained_on, "sha256s") <= seen(bundle.trained_on, "sha256s"):
+        return [bundle.training or None]
+    return runs
+
+
+def seen(trained_on: Mapping[str, Any], what: str) -> set[str]:
+    """Digests or groups of all splits."""
+    return {str(one) for part in trained_on.values() for one in part.get(what, ())}
+
+
+def head_words(bundle: Bundle) -> str:
+    """Who and what the head was trained on."""
+    train = bundle.training.get("train")
+    if train is None:
+        part = bundle.trained_on.get("train", {})
+        videos, groups = (len(part.get(name, ())) for name in ("sha256s", "groups"))
+        return (
+            f"trained on {count(videos, 'video')} of {count(groups, 'group')}; whether real or "
+            f"rendered people, and which forgeries, is unknown ({EARLIER})"
+        )
+    words = f"trained on {count(train.videos, 'video')} of {people(train)}"
+    val = bundle.training.get("val")
+    if val is not None and val.videos:
+        words += f", validated on {val.videos} of {people(val)}"
+    return f"{words}; forgeries: {forgeries(train)}"
+
+
+def backbone_words(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None]) -> str:
+    """Whose faces the backbone has seen before."""
+    name = bundle.recipe.get("backbone")
+    trained_on = bundle.provenance.get("trained_on", {})
+    if not trained_on:
+        public = name in PUBLIC or name == "resnet50-random"
+        return f"backbone {name}, {'not fine-tuned' if public else 'its training unknown'}"
+    if seen(trained_on, "groups") <= seen(bundle.trained_on, "groups"):
+        return f"backbone {name}, fine-tuned on the same people"
+    runs = [
+        people(run["train"])
+        if run and "train" in run
+        else "people unknown whether real or rendered"
+        for run in tuned
+    ]
+    return f"backbone {name}, fine-tuned on {' and before on '.join(reversed(runs))}"
+
+
+def result_words(result: HeldOutResult | None) -> str:
+    """What it reached on people that it never saw."""
+    if result is None:
+        return "test result: none, not evaluated on held-out people"
+    auc, tested = result.auc, result.tested_on
+    return (
+        f"test result: AUC {auc.value:.3f} ({level_percent(result.confidence)} % interval "
+        f"{auc.low:.2f} to {auc.high:.2f}) on {count(tested.videos, 'video')} of {people(tested)}"
+    )
+
+
+def people(summary: TrainingSummary) -> str:
+    """How many groups, and whether they are real or rendered."""
+    kinds = {kind: number for kind, number in summary.origins.items() if number}
+    words = {FILMED: "real", RENDERED: "rendered"}
+    if len(kinds) == 1:
+        (kind,) = kinds
+        if kind in words:
+            return count(summary.groups, f"{words[kind]} person", f"{words[kind]} people")
+        return f"{count(summary.groups, 'person', 'people')} (real or rendered: not recorded)"
+    told = [f"{number} {words.get(kind, 'not recorded')}" for kind, number in kinds.items()]
+    return f"{count(summary.groups, 'person', 'people')} ({', '.join(told)})"
+
+
+def forgeries(summary: TrainingSummary) -> str:
+    """The methods with how many videos each, the most frequent first."""
+    ranked = sorted(summary.methods.items(), key=lambda one: (-one[1], one[0]))
+    told = [f"{name[:LONGEST]} {number}" for name, number in ranked[:NAMED]]
+    if len(ranked) > NAMED:
+        told.append(f"and {len(ranked) - NAMED} more")
+    return ", ".join(told) or "none"
+
+
+def count(number: int, word: str, several: str | None = None) -> str:
+    """A number with its noun."""
+    return f"{number} {word if number == 1 else several or f'{word}s'}"

@@ -1,0 +1,213 @@
+"""One chunk of a scan: digest, embed what the store does not hold, score.
+
+The store stays open from the first chunk to the last, and all of them are one run of it: shards are
+cut by size, wherever chunks end. The backbone is loaded when a video first needs it, so that a scan
+of known videos never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from data.datasets.digests import DigestCache
+from data.faces.tracker import FaceFinder
+from data.video.frames import Frames, read_frames
+from data.video.reasons import with_reason
+from features.extraction.batches import Encoder
+from features.extraction.engine import extract_part
+from features.extraction.job import Job
+from features.store.key import Recipe, sequence_key
+from features.store.store import FeatureStore
+from models.backbones.fingerprint import Identity, LazyEncoder
+from models.bundle import Bundle
+from models.explanation.score_interval import score_sequences
+from pipeline.extraction.extract import bundle_recipe
+from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.inference.scan_journal import Row, Stamp, stamp_of
+from pipeline.machine import versions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Video:
+    """A file of the folder: its name there, and what tells whether it changed.
+
+    There is one for each file of a scan, so it holds no path, which takes 400 bytes.
+    """
+
+    name: str
+    folder: Path
+    stamp: Stamp | None
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder / self.name
+
+
+class Scorer:
+    """Scores one chunk after the other. A context manager that holds the store.
+
+    Args:
+        bundle: whose head and recipe.
+        store: root of the feature store.
+        workers: threads that read.
+
+    Attributes:
+        embedded: videos that went through the backbone.
+
+    Raises:
+        LockedError: another process writes to the store.
+    """
+
+    def __init__(self, bundle: Bundle, store: Path, workers: int) -> None:
+        self.embedded = 0
+        self._bundle = bundle
+        self._workers = workers
+        self._frames, recipe = bundle_recipe(bundle.recipe)
+        # Scores come from float32, whatever the training features were computed in.
+        self._recipe = replace(recipe, precision="float32")
+        self._digests = DigestCache(store.parent / DIGESTS.name)
+        finder = FaceFinder() if self._frames.crop == "face" else None
+        self._read = partial(read_frames, recipe=self._frames, faces=finder)
+        self._encoder: Encoder = LazyEncoder(
+            identity_of_bundle(bundle, self._recipe), batch_size=32, load=self._load
+        )
+        self._opened = FeatureStore(store, self._recipe, versions=versions())
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.__exit__(*error)
+
+    def _load(self) -> Encoder:
+        from models.backbones.encoder import make_encoder
+
+        return make_encoder(self._bundle.load_backbone())
+
+    def begin(self, known: Iterable[str]) -> None:
+        """Starts the store's run with what earlier runs of this scan staged and did not seal.
+
+        Args:
+            known: sha256 of the videos that they scored, in order.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        keys = (sequence_key(sha256, self._recipe) for sha256 in known)
+        self._opened.begin(key for key in keys if self._opened.has(key))
+
+    def chunk(self, videos: Sequence[Video], bar: Any) -> list[Row]:
+        """Embeds what is missing and scores all; a row for each video, in order."""
+        stamps = {one.name: one.stamp for one in videos}
+        jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
+        told = Told(self._read, bar)
+        summary = extract_part(
+            jobs,
+            read=told.read,
+            encoder=self._encoder,
+            store=self._opened,
+            workers=self._workers,
+        )
+        self.embedded += summary.done
+        failures += summary.failures
+        failed = {one.path for one in failures}
+        rows = self._score([job for job in jobs if job.name not in failed], stamps)
+        for name in summary.resized:
+            rows[name] = replace(rows[name], resized=True)
+        sha256s = {job.name: job.sha256 for job in jobs}
+        for one in failures:
+            rows[one.path] = Row(
+                path=one.path,
+                stamp=stamps[one.path],
+                sha256=sha256s.get(one.path),
+                failure=one.failure,
+                message=with_reason(one.message, one.stderr_tail),
+            )
+        told.rest(videos)
+        return [rows[one.name] for one in videos]
+
+    def finish(self) -> None:
+        """Seals what no shard has yet, after the last chunk.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        self._opened.finish()
+
+    def _score(self, jobs: Sequence[Job], stamps: dict[str, Stamp | None]) -> dict[str, Row]:
+        """Scores stored sequences, all padded to one length: one shape, one traced graph."""
+        if not jobs:
+            return {}
+        stored = [self._opened.sequence(sequence_key(job.sha256, self._recipe)) for job in jobs]
+        longest = max(self._frames.count, *(len(one.features) for one in stored))
+        features = np.zeros((len(jobs), longest, self._bundle.dim), self._recipe.dtype)
+        mask = np.zeros((len(jobs), longest), bool)
+        for row, one in enumerate(stored):
+            features[row, : len(one.features)] = one.features
+            mask[row, : len(one.features)] = True
+        head = self._bundle.head
+        scores = head.calibration.apply(score_sequences(head, features, mask))
+        return {
+            job.name: Row(
+                path=job.name,
+                stamp=stamps[job.name],
+                sha256=job.sha256,
+                probability_fake=float(value),
+                frames_used=len(one.features),
+                faces_found=int(one.face_found.sum()),
+            )
+            for job, one, value in zip(jobs, stored, scores, strict=True)
+        }
+
+
+class Told:
+    """Reads videos and tells the bar, from many threads.
+
+    Args:
+        read: turns a file into frames.
+        bar: counts megabytes.
+    """
+
+    def __init__(self, read: Callable[[Path], Frames], bar: Any) -> None:
+        self._read = read
+        self._bar = bar
+        self._lock = Lock()
+        self._told: set[Path] = set()
+
+    def read(self, path: Path) -> Frames:
+        """As the function that it was made with."""
+        try:
+            return self._read(path)
+        finally:
+            stamp = stamp_of(path)  # it may be gone by now
+            self._tell(path, stamp[0] if stamp else 0)
+
+    def rest(self, videos: Sequence[Video]) -> None:
+        """Those that nobody had to read: known ones, copies, failures."""
+        for one in videos:
+            if one.path not in self._told:
+                self._tell(one.path, one.stamp[0] if one.stamp else 0)
+
+    def _tell(self, path: Path, size_bytes: int) -> None:
+        with self._lock:
+            self._told.add(path)
+            self._bar.update(size_bytes / 1e6)
+
+
+def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> Identity:
+    """What is known of the bundle's backbone before it is loaded."""
+    return Identity(
+        name=recipe.backbone,
+        digest=recipe.backbone_digest,
+        dim=bundle.dim,
+        provenance=bundle.provenance,
+        folder=bundle.backbone if isinstance(bundle.backbone, Path) else None,
+    )

@@ -1,0 +1,212 @@
+"""A scan's memory: one line for each finished video, so that a scan that was ended goes on.
+
+A video counts as finished while its path, size and time of change are the same. Lines are added
+and synced, never changed; a line that a crash cut short is dropped and its video looked at again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from data.errors import LockedError, OutputError
+from data.io.atomic_files import as_json, write_text
+from data.io.atomic_folders import read_json
+from data.io.output_paths import check_out_folder, check_output
+from data.io.reading import BAD_FACTS, open_file, unreadable
+from data.io.system_errors import writing
+from data.pixels_version import PIXELS_VERSION
+from features.store.lock import hold_lock
+
+RECORD = "scan.json"
+JOURNAL = "journal.jsonl"
+FILES = (RECORD, JOURNAL, "scores.csv", "failures.csv", "scan.html")
+FORMAT = "unmask-scan"
+VERSION = 1
+LEFTOVER = re.compile(r"\.(scan\.json|scores\.csv|failures\.csv|scan\.html)\.[0-9a-f]{8}")
+"""What a kill leaves of a file that was to be replaced whole."""
+
+Stamp = tuple[int, int]  # size in bytes, time of change in ns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One video of a scan.
+
+    Attributes:
+        path: below the scanned folder, POSIX.
+        stamp: size in bytes and time of change in ns; None for a file that is gone.
+        sha256: of the file; None where it could not be read.
+        probability_fake: calibrated; None after a failure.
+        frames_used: embedded frames.
+        faces_found: frames in which the detector saw the face.
+        failure: class of the failure, or None.
+        message: of the failure, or None.
+        pixels_version: that it was read with; a line that says nothing is of version 1.
+        resized: whether its picture changes its size; told where the scan itself read it.
+    """
+
+    path: str
+    stamp: Stamp | None
+    sha256: str | None = None
+    probability_fake: float | None = None
+    frames_used: int = 0
+    faces_found: int = 0
+    failure: str | None = None
+    message: str | None = None
+    pixels_version: int = PIXELS_VERSION
+    resized: bool = False
+
+
+_KINDS = {name: kind for name, kind in get_type_hints(Row).items() if name != "stamp"}
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Size and time of change of a file; None if it is gone or unreadable."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+class Journal:
+    """The journal in a scan's folder, open for one writer. A context manager.
+
+    Args:
+        out: the folder; new, empty, or of an earlier run of the same scan.
+        what: what makes it the same scan: digest of the bundle, the scanned folder.
+
+    Attributes:
+        rows: of all finished videos, by path.
+
+    Raises:
+        OutputError: the folder holds something else, or cannot be written.
+        InputError: its journal may not be read.
+        LockedError: another process scans into it.
+        StoreError: its record is damaged, foreign or of a later version.
+    """
+
+    def __init__(self, out: Path, what: dict[str, str]) -> None:
+        self._path = out / JOURNAL
+        self.rows: dict[str, Row] = {}
+        self._prepare(out, what)
+        try:
+            with writing(out):
+                self._lock = hold_lock(out)
+        except LockedError as error:
+            raise LockedError(f"another scan is writing to {out}; wait for it to end") from error
+        try:
+            with writing(out):
+                for path in leftovers(out):
+                    path.unlink(missing_ok=True)
+            try:
+                whole = self._read()
+            except OSError as error:
+                raise unreadable(self._path, error) from error
+            with writing(self._path):
+                self._file = self._path.open("ab")
+                self._file.truncate(whole)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._lock.close()
+
+    def _prepare(self, out: Path, what: dict[str, str]) -> None:
+        """Makes the folder, or checks that an older one is of the same scan."""
+        check_scan_folder(out)
+        if (out / RECORD).exists():
+            facts = read_json(out / RECORD, FORMAT, VERSION)
+            for key, value in what.items():
+                if facts.get(key) != value:
+                    raise OutputError(
+                        f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
+                        "choose another folder to write to"
+                    )
+            return
+        write_record(out, what)
+
+    def _read(self) -> int:
+        """Reads the whole lines; returns their length in bytes."""
+        whole = 0
+        try:
+            with open_file(self._path) as handle:
+                for line in handle:
+                    row = _row(line)
+                    if row is None:
+                        break
+                    self.rows[row.path] = row
+                    whole += len(line)
+        except FileNotFoundError:
+            pass
+        return whole
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keeps finished videos: after this returns, no crash loses them.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        rows = list(rows)
+        text = "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows)
+        with writing(self._path):
+            self._file.write(text.encode("ascii"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self.rows |= {row.path: row for row in rows}
+
+
+def leftovers(out: Path) -> list[Path]:
+    """Half-written files of a scan that was killed; of a running one, too: hold its lock."""
+    return [path for path in out.iterdir() if LEFTOVER.fullmatch(path.name)]
+
+
+def check_scan_folder(out: Path) -> None:
+    """Refuses early a folder that cannot be written, or that holds anything but a scan.
+
+    Raises:
+        OutputError: as it says.
+    """
+    check_out_folder(out)
+    for name in FILES:
+        check_output(out / name)
+    with writing(out):
+        if not out.is_dir() or (out / RECORD).exists():
+            return
+        if set(out.iterdir()) - set(leftovers(out)):
+            raise OutputError(f"{out} holds other files and no {RECORD}; choose an empty folder")
+
+
+def write_record(out: Path, facts: dict[str, Any]) -> None:
+    """Writes scan.json, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_text(out / RECORD, as_json({"format": FORMAT, "version": VERSION, **facts}))
+
+
+def _row(line: bytes) -> Row | None:
+    """A line as a row; None if it is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        facts = {"pixels_version": 1} | json.loads(line)
+        stamp = facts.pop("stamp")
+        row = Row(**facts, stamp=None if stamp is None else (int(stamp[0]), int(stamp[1])))
+        fits = all(isinstance(getattr(row, name), kind) for name, kind in _KINDS.items())
+        return row if fits and math.isfinite(row.probability_fake or 0) else None
+    except BAD_FACTS:
+        return None

@@ -1,0 +1,1 @@
+"""Pages: they render results, and compute nothing."""

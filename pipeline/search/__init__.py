@@ -1,0 +1,1 @@
+"""Use case of hyper-parameter search."""

@@ -1,0 +1,118 @@
+"""The runs of a sweep, in processes that each load TensorFlow once and share the mapped features.
+
+Each process gets its share of the cores, since a head's matrices are too small to keep many busy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.datasets.manifest import Manifest
+from data.errors import DatasetError, ToolError
+from data.io.processes import process_pool
+from features.sequences.dataset import load_sequences
+from features.store.feature_set import Features
+from pipeline.search.plan import Run
+
+if TYPE_CHECKING:
+    from features.sequences.dataset import Sequences
+
+PROCESS_BYTES = 1 << 30
+"""What one process with TensorFlow takes beside the features, generously."""
+
+Data = tuple["Sequences", "Sequences"]
+"""Training and validation."""
+
+_data: list[Data] = []  # of a worker process: what it trains on
+
+
+def do_runs(
+    runs: Sequence[Run], features: Path, manifest: Path, *, workers: int, threads: int
+) -> Generator[tuple[Run, dict[str, Any]], None, None]:
+    """Trains the heads; results come as they are finished.
+
+    Args:
+        runs: what to train.
+        features: the published folder.
+        manifest: whose training and validation split; the test split is never read.
+        workers: processes; 1 is this one.
+        threads: of TensorFlow in each, where there are several.
+
+    Raises:
+        ToolError: a process was ended from outside.
+    """
+    if workers == 1:
+        data = load_data(features, manifest)
+        for run in runs:
+            yield run, do_run(run, data)
+        return
+    pool = process_pool(workers, _begin, features, manifest, threads)
+    try:
+        waiting = {pool.submit(_do_run, run): run for run in runs}
+        for job in as_completed(waiting):
+            yield waiting[job], job.result()
+    except BrokenProcessPool as error:
+        raise ToolError(
+            "a process of the sweep was ended from outside; run the same command again to go on, "
+            "with fewer --workers if memory is short"
+        ) from error
+    finally:
+        # After Ctrl-C or a failure nobody waits for the runs under way: they are repeated.
+        pool.end()
+
+
+def load_data(features: Path, manifest: Path) -> Data:
+    """The splits that a sweep may see."""
+    opened, rows = Features(features), Manifest.read(manifest)
+    train = load_sequences(opened, rows.split("train"), views=True)
+    return train, load_sequences(opened, rows.split("val"))
+
+
+def do_run(run: Run, data: Data) -> dict[str, Any]:
+    """Trains one head; one that diverges is a result, too."""
+    from models.heads.log import TrainingLog
+    from models.heads.training import train_head
+    from models.tf_runtime import keras
+
+    keras.utils.clear_session()  # or each run would leave its graphs in memory
+    clock = time.monotonic()
+    silent = TrainingLog(run.head.kind, live=False)
+    try:
+        trained = train_head(*data, head=run.head, config=run.train, seed=run.seed, log=silent)
+    except DatasetError as error:
+        return {"error": str(error), "seconds": time.monotonic() - clock}
+    best = trained.history[trained.best_epoch - 1]
+    return {
+        "val_auc": best["val_auc"],
+        "val_loss": best["val_loss"],
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "stop_reason": trained.stop_reason,
+        "seconds": time.monotonic() - clock,
+        "error": "",
+    }
+
+
+def workers_for(runs: int, cores: int) -> int:
+    """As many processes as there are cores, as long as they find memory."""
+    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    free = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAva")), 0)
+    return max(1, min(runs, cores, free // PROCESS_BYTES))
+
+
+def _begin(features: Path, manifest: Path, threads: int) -> None:
+    """What a worker process does first."""
+    from models.tf_runtime import tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    _data.append(load_data(features, manifest))
+
+
+def _do_run(run: Run) -> dict[str, Any]:
+    return do_run(run, _data[0])

@@ -1,0 +1,214 @@
+"""Training: it learns, it repeats itself, it stops for a reason, and it refuses hopeless data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise, permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from data.errors import ConfigError, DatasetError
+from models.heads.architectures import KINDS, HeadConfig
+from models.heads.training import (
+    ALIKE,
+    BestSoFar,
+    TrainConfig,
+    best_of,
+    frame_statistics,
+    score,
+    train_head,
+    video_weights,
+)
+from tests.models.conftest import made_up
+
+SMALL = HeadConfig(units=8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_learns_and_keeps_the_best_epoch(kind: str) -> None:
+    train, val = made_up(40), made_up(20, seed=1)
+    trained = train_head(
+        train,
+        val,
+        head=replace(SMALL, kind=kind),
+        config=TrainConfig(epochs=30, batch_size=8, learning_rate=0.01, patience=8),
+    )
+    best = trained.history[trained.best_epoch - 1]
+    highest = max(row["val_auc"] for row in trained.history)
+    assert best["val_auc"] > max(0.8, highest - ALIKE)
+    alike = [row["val_loss"] for row in trained.history if row["val_auc"] > highest - ALIKE + 1e-9]
+    assert best["val_loss"] == min(alike)
+    assert roc_auc_score(val.labels, score(trained.model, val)) == pytest.approx(best["val_auc"])
+    assert [row["epoch"] for row in trained.history] == list(range(1, len(trained.history) + 1))
+    assert f"restored epoch {trained.best_epoch}" in trained.stop_reason
+
+
+def test_repeats_itself() -> None:
+    def run(seed: int) -> Any:
+        config = TrainConfig(epochs=3, batch_size=8)
+        return train_head(made_up(20), made_up(10, seed=1), head=SMALL, config=config, seed=seed)
+
+    first, second, other = run(1), run(1), run(2)
+    assert first.history == second.history != other.history
+    for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_score_does_not_depend_on_company() -> None:
+    """Equal bytes in batches of one size; in those of another, kernels may round otherwise."""
+    train, val = made_up(20), made_up(12, seed=1)
+    model = train_head(train, val, head=SMALL, config=TrainConfig(epochs=1)).model
+    together = score(model, val)
+    for row in range(len(together)):
+        one = replace(val, features=val.features[[row]], mask=val.mask[[row]])
+        assert score(model, one)[0] == together[row]
+    np.testing.assert_array_equal(score(model, val), together)
+    np.testing.assert_allclose(score(model, val, batch_size=5), together, rtol=0, atol=1e-6)
+
+
+def test_stops_when_validation_stalls() -> None:
+    noise = made_up(20, signal=0), made_up(10, signal=0, seed=1)
+    trained = train_head(*noise, head=SMALL, config=TrainConfig(epochs=200, patience=3))
+    aucs = [row["val_auc"] for row in trained.history]
+    assert len(aucs) == aucs.index(max(aucs)) + 1 + 3 < 200
+    assert trained.stop_reason.startswith("no higher validation AUC for 3 epochs")
+
+
+def test_equal_auc_is_decided_by_loss() -> None:
+    best = BestSoFar(patience=2)
+    assert not best.done(1, 0.9, 0.5, lambda: ["one"])
+    assert not best.done(2, 0.9, 0.4, lambda: ["two"])
+    assert best.done(3, 0.9, 0.4, lambda: ["three"])
+    assert (best.epoch, best.weights) == (2, ["two"])
+
+
+def test_a_hundredth_of_auc_is_decided_by_loss_but_not_more() -> None:
+    best = BestSoFar(patience=9)
+    for epoch, (auc, loss) in enumerate([(1.0, 0.39), (0.998, 0.08), (0.98, 0.01)], start=1):
+        best.done(epoch, auc, loss, lambda epoch=epoch: [epoch])
+    assert best.weights == [2]
+    assert "restored epoch 2 (validation AUC 0.998)" in best.reason(3)
+
+
+def taken(epochs: Sequence[tuple[float, float]]) -> Any:
+    """The weights that `BestSoFar` restores after these (AUC, loss): (AUC, loss) themselves."""
+    best = BestSoFar(patience=99)
+    for epoch, (auc, loss) in enumerate(epochs, start=1):
+        best.done(epoch, auc, loss, lambda one=(auc, loss): one)
+        assert best.weights == epochs[best.epoch - 1]
+    return best.weights
+
+
+@pytest.mark.parametrize(
+    ("epochs", "wanted"),
+    [
+        ([(0.9451, 9.9), (0.9449, 0.1)], (0.9449, 0.1)),  # on two sides of a rounded bin
+        ([(0.945, 0.1), (0.95, 9.9)], (0.95, 9.9)),  # a whole ALIKE is a difference
+        ([(0.56, 0.1), (0.565, 9.9)], (0.565, 9.9)),  # even where float64 says 0.004999...
+        ([(0.945, 0.1), (0.9499, 9.9)], (0.945, 0.1)),
+        ([(0.944, 0.1), (0.9475, 0.3), (0.952, 9.9)], (0.9475, 0.3)),  # the best falls behind
+        ([(0.9, 0.5), (0.5, 0.1)], (0.9, 0.5)),
+    ],
+)
+def test_aucs_are_compared_by_difference_in_any_order(
+    epochs: list[tuple[float, float]], wanted: tuple[float, float]
+) -> None:
+    for order in permutations(epochs):
+        assert taken(order) == order[best_of(order)] == wanted
+
+
+def test_many_small_steps_do_not_drift_down() -> None:
+    epochs = [(0.99 - 0.003 * step, 1 / (1 + step)) for step in range(10)]
+    assert all(one - other < ALIKE for (one, _), (other, _) in pairwise(epochs))
+    assert taken(epochs) == taken(epochs[::-1]) == epochs[1]
+
+
+def test_the_best_epoch_is_that_of_the_whole_history() -> None:
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        aucs = draw.choice([0.9, 0.905, 0.9051, 0.9085, 0.912], 8)
+        epochs = [(float(auc), float(loss)) for auc, loss in zip(aucs, draw.random(8), strict=True)]
+        highest = max(aucs)
+        near = [(loss, auc) for auc, loss in epochs if highest - auc < ALIKE]
+        assert taken(epochs)[::-1] == min(near)
+
+
+def test_only_weights_that_may_be_restored_are_kept() -> None:
+    best = BestSoFar(patience=99)
+    for epoch in range(1, 40):
+        best.done(epoch, 0.9 + 0.002 * (epoch % 7), 1 / epoch, lambda epoch=epoch: epoch)
+        assert len(best.candidates) <= 7
+    assert [one.epoch for one in best.candidates] == sorted(one.epoch for one in best.candidates)
+
+
+def test_statistics_are_of_existing_frames_only() -> None:
+    videos = made_up(9)
+    frames = videos.features[videos.mask].astype(np.float64)  # (sum of lengths, D)
+    mean, variance = frame_statistics(videos.features, videos.mask)
+    np.testing.assert_allclose(mean, frames.mean(axis=0))
+    np.testing.assert_allclose(variance, frames.var(axis=0))
+
+
+def test_class_weights() -> None:
+    labels = np.array([0, 0, 0, 1], np.int8)
+    np.testing.assert_allclose(video_weights(labels, None), [1, 1, 1, 1])
+    np.testing.assert_allclose(
+        video_weights(labels, {"real": 1.15, "fake": 1.05}), [1.15, 1.15, 1.15, 1.05]
+    )
+    np.testing.assert_allclose(video_weights(labels, "balanced"), [2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_class_weights_move_the_scores() -> None:
+    def mean_score(weight: dict[str, float]) -> float:
+        config = TrainConfig(epochs=20, learning_rate=0.02, class_weight=weight)
+        val = made_up(20, signal=0, seed=1)
+        head = HeadConfig(kind="mean")
+        trained = train_head(made_up(40, signal=0), val, head=head, config=config)
+        return float(score(trained.model, val).mean())
+
+    assert mean_score({"real": 1, "fake": 9}) > mean_score({"real": 9, "fake": 1}) + 0.05
+
+
+def labelled(*labels: int) -> Any:
+    videos = made_up(len(labels))
+    return replace(videos, labels=np.array(labels, np.int8))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "message"),
+    [
+        (labelled(*[0] * 10), made_up(4), "training split has no fake video among 10"),
+        (made_up(10), labelled(1, 1, 1, 1), "validation split has no real video among 4"),
+        (made_up(10), made_up(0), "validation split has no videos"),
+        (made_up(2), made_up(1), "at least 10 videos with features, got 3"),
+    ],
+)
+def test_hopeless_data_is_refused(train: Any, val: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        train_head(train, val, head=SMALL, config=TrainConfig())
+
+
+def test_nan_stops_with_advice() -> None:
+    train = made_up(12)
+    train.features[0, 0, 0] = np.nan
+    with pytest.raises(DatasetError, match="lower the learning rate"):
+        train_head(train, made_up(10, seed=1), head=SMALL, config=TrainConfig(epochs=2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "train.epochs must be at least 1, got 0"),
+        ({"learning_rate": 0}, "train.learning_rate must be above 0"),
+        ({"class_weight": {"real": 1}}, "train.class_weight must be"),
+        ({"class_weight": {"real": 1, "fake": -1}}, "above 0 for both classes"),
+        ({"class_weight": "even"}, "balanced or null, got 'even'"),
+    ],
+)
+def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(**settings)

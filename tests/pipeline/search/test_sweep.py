@@ -1,0 +1,234 @@
+"""Sweeps: every run once, whatever ends it; ranked by validation, and never by the test split."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from data.datasets.manifest import Manifest, Video
+from data.errors import ConfigError, DatasetError
+from features.store.feature_set import publish
+from features.store.key import sequence_key
+from features.store.shard import StoredSequence
+from features.store.store import FeatureStore
+from pipeline.config import load_params
+from pipeline.search import runs as sweep_runs
+from pipeline.search.plan import as_text, plan_runs
+from tests.features.conftest import digest_of, make_recipe
+from tests.pipeline.cli.test_cli import one_line
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Features of made-up videos, and their manifest."""
+
+    features: Path
+    manifest: Path
+    videos: tuple[Video, ...]
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory) -> Cached:
+    folder, recipe = tmp_path_factory.mktemp("cached"), make_recipe()
+    draw = np.random.default_rng(0)
+    videos = []
+    with FeatureStore(folder / "store", recipe, versions={}) as store:
+        names = [f"v{number:02}" for number in range(40)]
+        store.begin([sequence_key(digest_of(name), recipe) for name in names])
+        for number, name in enumerate(names):
+            label = number % 2
+            videos.append(
+                Video(
+                    path=f"{name}.mp4", label=label, group=name, method="real",
+                    split="train" if number < 24 else "val" if number < 34 else "test",
+                    sha256=digest_of(name), size_bytes=1, codec="h264", width=1, height=1,
+                    fps=25.0, duration_seconds=1.0, bit_rate=1,
+                )
+            )  # fmt: skip
+            features = draw.standard_normal((4, 8)) + 0.5 * label
+            store.stage(
+                StoredSequence(
+                    sha256=digest_of(name), key=sequence_key(digest_of(name), recipe), path=name,
+                    features=features.astype(np.float16),
+                    timestamps_seconds=np.arange(4.0), boxes=np.zeros((4, 4), np.float32),
+                    face_found=np.ones(4, bool),
+                )
+            )  # fmt: skip
+        store.finish()
+        shards = {shard.path: shard for shard in store.shards.values()}.values()
+        publish(folder / "features", shards, recipe, dim=8, failures=[], provenance={})
+    Manifest(root=folder, videos=tuple(videos)).write(folder / "manifest.csv")
+    return Cached(folder / "features", folder / "manifest.csv", tuple(videos))
+
+
+class Trainer:
+    """Stands in for training: counts, and gives figures that depend on the parameters alone."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.stop_after = 1000
+
+    def __call__(self, run, data) -> dict[str, object]:
+        assert [len(part) for part in data] == [24, 10]  # never the test split
+        if len(self.keys) == self.stop_after:
+            raise KeyboardInterrupt
+        self.keys.append(run.key)
+        if run.train.learning_rate > 0.5:
+            return {"error": "the loss is nan in epoch 1", "seconds": 1.0}
+        auc = 0.5 + run.head.units / 1000 - run.train.learning_rate + run.seed / 100
+        return {
+            "val_auc": auc, "val_loss": 1 - auc, "best_epoch": 3, "epochs": 9,
+            "stop_reason": "", "seconds": 2.0, "error": "",
+        }  # fmt: skip
+
+
+@pytest.fixture
+def trainer(monkeypatch) -> Trainer:
+    made = Trainer()
+    monkeypatch.setattr(sweep_runs, "do_run", made)
+    return made
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def command_of(cached: Cached, out: Path, *more: object) -> tuple[object, ...]:
+    return ("sweep", cached.features, "--manifest", cached.manifest, "-o", out,
+            "--seeds", 2, "--workers", 1, *more)  # fmt: skip
+
+
+GRID = ("--grid", "head.units=64,128", "--grid", "train.learning_rate=1e-2,5e-6,0.9")
+
+
+def test_what_was_finished_is_never_trained_again(cached, run, tmp_path, trainer):
+    command = command_of(cached, tmp_path / "sweep", *GRID)
+    trainer.stop_after = 5
+    run(*command, code=130)
+    assert len(rows_of(tmp_path / "sweep" / "results.csv")) == 5
+    trainer.stop_after = 1000
+    assert "12 runs, 7 trained now" in run(*command).output
+    assert len(trainer.keys) == len(set(trainer.keys)) == 12
+    assert "12 runs, 0 trained now" in run(*command).output
+    damaged = next((tmp_path / "sweep" / "runs").iterdir())
+    damaged.write_text("{")
+    assert "12 runs, 1 trained now" in run(*command).output
+    more = ("--grid", "head.units=64,128,256", *GRID[2:])
+    assert "18 runs, 6 trained now" in run(*command_of(cached, tmp_path / "sweep", *more)).output
+
+
+def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
+    out = tmp_path / "sweep"
+    told = run(*command_of(cached, out, *GRID)).output
+    rows = rows_of(out / "results.csv")
+    assert [(row["head.units"], row["train.learning_rate"], row["seed"]) for row in rows] == [
+        (units, rate, seed)
+        for units in ("64", "128") for rate in ("0.01", "5.0e-06", "0.9") for seed in "01"
+    ]  # fmt: skip
+    ranking = rows_of(out / "ranking.csv")
+    settings = [(row["head.units"], row["train.learning_rate"]) for row in ranking]
+    assert settings[:3] == [("128", "5.0e-06"), ("128", "0.01"), ("64", "5.0e-06")]
+    assert {rate for _, rate in settings[4:]} == {"0.9"}  # diverged: last
+    assert float(ranking[0]["val_auc_mean"]) == pytest.approx(0.633 - 5e-6)
+    assert float(ranking[0]["val_auc_sd"]) == pytest.approx(0.01 / 2**0.5)
+    assert "1.  head.units 128, train.learning_rate 5.0e-06" in told
+    assert "0.633 +- 0.007" in told
+    assert told.count("2 diverged") == 2
+    best = load_params(out / "best.yaml")
+    assert (best.head.units, best.train.learning_rate) == (128, 5e-6)
+    assert yaml.safe_load((out / "best.yaml").read_text()).keys() == {"head", "train"}
+    typed = re.search(r"^next: unmask train (.+) -o bundle$", told, flags=re.MULTILINE).group(1)
+    assert load_params(None, typed.split()[4::2]) == load_params(out / "best.yaml")
+    facts = json.loads(run(*command_of(cached, out, *GRID), "--json").output)
+    assert facts["ranking"][0]["values"] == {"head.units": 128, "train.learning_rate": 5e-6}
+    page = (out / "sweep.html").read_text(encoding="utf-8")
+    assert "head.units 128" in page
+    assert "<script src" not in page
+    assert "Plotly.newPlot" in page
+
+
+def test_other_data_are_other_runs_and_the_test_split_is_not_among_them(cached, tmp_path):
+    def key(videos, **changes):
+        overrides = [f"{name}={value}" for name, value in changes.items()]
+        return plan_runs(["head.units=8"], seeds=1, params=None, overrides=overrides,
+                         features=cached.features, videos=videos)[0].key  # fmt: skip
+
+    rows = cached.videos
+    assert key(rows) == key(rows[::-1]) == key(rows, **{"evaluate.rounds": 50})
+    assert key(rows) != key(rows[1:])
+    assert key(rows) != key(rows, seed=1)
+    assert key(rows) != key(rows, **{"train.patience": 3})
+
+
+@pytest.mark.slow
+def test_processes_train_what_one_process_trains(cached, run, tmp_path):
+    results = []
+    for workers in (2, 1):
+        out = tmp_path / str(workers)
+        run("sweep", cached.features, "--manifest", cached.manifest, "-o", out, "--seeds", 2,
+            "--set", "head.kind=mean", "--set", "train.epochs=2",
+            "--workers", workers)  # fmt: skip
+        rows = rows_of(out / "results.csv")
+        results.append([(row["key"], round(float(row["val_auc"]), 6)) for row in rows])
+    assert results[0] == results[1]
+    assert len(results[0]) == 2
+
+
+def test_a_run_that_diverges_is_a_result(cached, monkeypatch):
+    import models.heads.training
+
+    def diverge(*_, **__):
+        raise DatasetError("the loss is nan in epoch 1: lower the learning rate")
+
+    monkeypatch.setattr(models.heads.training, "train_head", diverge)
+    one = plan_runs([], seeds=1, params=None, overrides=[], features=cached.features,
+                    videos=[])[0]  # fmt: skip
+    assert "lower the learning rate" in sweep_runs.do_run(one, (None, None))["error"]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["head.units"], "--grid must be KEY=VALUE,VALUE"),
+        (["head.units="], "--grid must be KEY=VALUE,VALUE"),
+        (["frames.count=8,16"], "only keys of head and train"),
+        (["head.units=64", "head.units=128"], "stands twice"),
+        (["head.unit=64"], "did you mean head.units?"),
+        (["head.units=64,many"], "head.units must be an integer"),
+        (["train.class_weight={real: 1"], "no list of values"),
+        (["train.epochs=" + ",".join(map(str, range(1, 5002)))], "10002 runs, more than 10000"),
+    ],
+)
+def test_a_grid_that_does_not_fit_is_refused(cached, grid, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        plan_runs(grid, seeds=2, params=None, overrides=[], features=cached.features, videos=[])
+
+
+def test_values_are_written_as_they_are_typed(cached):
+    runs = plan_runs(
+        ["train.class_weight=balanced,none,{real: 1.0, fake: 2.0}"],
+        seeds=1, params=None, overrides=[], features=cached.features, videos=[],
+    )  # fmt: skip
+    told = [as_text(one.values["train.class_weight"]) for one in runs]
+    assert told == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
+
+
+def test_hopeless_data_and_foreign_folders_are_refused_before_anything_is_trained(
+    cached, run, tmp_path, trainer
+):
+    reals = tuple(one for one in cached.videos if not one.label or one.split == "train")
+    Manifest(root=tmp_path, videos=reals).write(tmp_path / "reals.csv")
+    command = ("sweep", cached.features, "--manifest", tmp_path / "reals.csv", "-o")
+    assert "validation split has no fake" in one_line(run(*command, tmp_path / "s", code=4))
+    (tmp_path / "s2").mkdir()
+    (tmp_path / "s2" / "thesis.txt").write_text("years of work")
+    one_line(run(*command_of(cached, tmp_path / "s2"), code=8))
+    assert not trainer.keys
