@@ -1,8 +1,8 @@
 """Progress bars on stderr and the logger of messages, for all code below `pipeline.cli`.
 
-Code that computes does not print. It logs: `log.warning` for what the user should act on, `log.info`
-for notes while it runs, `log.debug` for details of `--verbose`. `pipeline.cli.console` shows the
-records.
+Code that computes does not print. It logs: `log.warning` for what the user should act on,
+`log.info` for notes while it runs, `log.debug` for details of `--verbose`. `pipeline.cli.console`
+shows the records.
 """
 
 from __future__ import annotations
