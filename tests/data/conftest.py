@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.video.ffmpeg import CROPS_CONTAINER, encode, find_tools, release
+from data.video.encoding import encode
+from data.video.ffmpeg import CROPS_CONTAINER, find_tools, release
 from tests import footage
 from tests.requirements import missing
 

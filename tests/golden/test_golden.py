@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import data.faces.tracker
+import data.faces.crops
 import data.video.frames
 import data.video.picture
-from data.faces.tracker import FaceFinder, FaceTrack
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import FaceTrack
 from data.pixels_version import PIXELS_VERSION
 from tests.golden.golden import (
     CASES,
@@ -85,13 +86,13 @@ class Off(FaceFinder):
 
 def crop_off(patch: pytest.MonkeyPatch) -> None:
     """Pixels of one place under the box of another."""
-    made = data.faces.tracker.crop_faces
+    made = data.faces.crops.crop_faces
 
     def off(frames: NDArray[np.uint8], boxes: NDArray[np.float32], **more: Any) -> Any:
         pixels, told = made(frames, boxes + np.float32(1), **more)
         return pixels, told - 1
 
-    patch.setattr(data.faces.tracker, "crop_faces", off)
+    patch.setattr(data.faces.crops, "crop_faces", off)
 
 
 def other_filter(patch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.faces.crops import read_frames
 from data.faces.multi_face import read_every_face
-from data.faces.tracker import FaceFinder, FaceTrack, fits, jumps
-from data.video.frames import FrameRecipe, WholeFrames, read_frames
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import FaceTrack, fits, jumps
+from data.video.frames import FrameRecipe, WholeFrames
 from data.video.probe import VideoInfo
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 BEGIN = """
 import os, random, sys, threading, time
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 before = os.fstat(2)
 """
 END = """
@@ -37,10 +37,10 @@ def work(seed):
     draw = random.Random(seed)
     for turn in range(60):
         try:
-            with hushed_stderr():
+            with silenced_native_stderr():
                 os.write(2, b"noise")
                 time.sleep(draw.random() / 2000)
-                with hushed_stderr():
+                with silenced_native_stderr():
                     os.write(2, b"noise")
         except ValueError:
             pass
@@ -53,7 +53,7 @@ threads = [threading.Thread(target=work, args=(seed,)) for seed in range(24)]
 
 def test_blocks_that_overlap_end_in_any_order() -> None:
     told = shown("""
-first, second = hushed_stderr(), hushed_stderr()
+first, second = silenced_native_stderr(), silenced_native_stderr()
 first.__enter__()
 second.__enter__()
 first.__exit__(None, None, None)
@@ -67,7 +67,7 @@ def test_what_came_before_a_failure_is_shown_and_an_interrupt_shows_nothing() ->
     told = shown("""
 for error in (ValueError, KeyboardInterrupt):
     try:
-        with hushed_stderr():
+        with silenced_native_stderr():
             os.write(2, error.__name__.encode())
             raise error
     except (ValueError, KeyboardInterrupt):
@@ -80,7 +80,7 @@ def test_a_fork_meanwhile_has_its_own_stderr() -> None:
     told = shown("""
 inside, done = threading.Event(), threading.Event()
 def load():
-    with hushed_stderr():
+    with silenced_native_stderr():
         inside.set()
         done.wait()
 loader = threading.Thread(target=load)
@@ -88,7 +88,7 @@ loader.start()
 inside.wait()
 if os.fork() == 0:
     os.write(2, b"child ")
-    with hushed_stderr():
+    with silenced_native_stderr():
         os.write(2, b"noise")
     os.write(2, b"again ")
     os._exit(0)
@@ -102,11 +102,11 @@ loader.join()
 def test_without_a_stderr_nothing_is_redirected() -> None:
     code = (
         "import os, sys\n"
-        "from data.io.native_stderr import hushed_stderr\n"
+        "from data.io.native_stderr import silenced_native_stderr\n"
         "file = os.open('/dev/null', os.O_RDONLY)\n"
         "assert sys.stderr is None and file == 2\n"
         "before = os.fstat(2)\n"
-        "with hushed_stderr():\n    assert os.path.samestat(before, os.fstat(2))\n"
+        "with silenced_native_stderr():\n    assert os.path.samestat(before, os.fstat(2))\n"
         "print('well')\n"
     )
     ended = subprocess.run(

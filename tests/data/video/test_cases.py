@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from data.errors import NoDecoderError, VideoError
+from data.faces.crops import crop_faces, read_frames
 from data.faces.multi_face import read_every_face
-from data.faces.tracker import FaceFinder, crop_faces, jumps
-from data.video.canvas import on_one_scale, size_note
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import jumps
 from data.video.ffmpeg import ffmpeg_for
-from data.video.frames import FrameRecipe, read_frames, read_whole
-from data.video.picture import whole_picture
+from data.video.frames import FrameRecipe, read_whole
+from data.video.picture import on_one_scale, size_note, whole_picture
 from data.video.probe import probe
 from tests.data.conftest import make, resized
 from tests.footage import case

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from data.errors import VideoError
-from data.video import chosen_frames
-from data.video.decoding import Shown, decode
+from data.video import frame_reader
+from data.video.decoding import Showinfo, decode
 from data.video.frames import FrameRecipe, read_whole
 from data.video.packets import read_packets
 from data.video.picture import Picture, even_picture, place, square_picture, whole_picture
@@ -223,7 +223,7 @@ def test_the_way_of_reading_does_not_change_the_result(tmp_path, monkeypatch, su
     recipe = FrameRecipe(count=6, minimum_frames=6)
     results = []
     for gain in (0.0, 1e9):
-        monkeypatch.setattr(chosen_frames, "SEEK_GAIN", gain)
+        monkeypatch.setattr(frame_reader, "SEEK_GAIN", gain)
         results.append(read_whole(path, info, recipe, whole_picture(info, 1280)))
     np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
     np.testing.assert_array_equal(results[0].timestamps_seconds, results[1].timestamps_seconds)
@@ -312,7 +312,7 @@ def test_a_larger_frame_fits_into_its_place():
 
 
 def test_text_of_a_stranger_is_no_line_of_showinfo():
-    seen = Shown(sizes=True)
+    seen = Showinfo(sizes=True)
     line = b"[Parsed_showinfo_1 @ 0x1] [info] n:   0 pts:      5 pts_time:5 sar:1/1 s:64x48 i:P\n"
     assert not seen.line(b"    title           : " + line)
     assert len(seen.times) == 0

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 STARTED = "installed\n"
 COMMAND = f"""
 import sys
-from data import interrupts
+from data.io import interrupts
 interrupts.install()
 sys.stdout.write({STARTED!r})
 sys.stdout.flush()
@@ -134,7 +134,7 @@ def test_a_second_ctrl_c_waits_for_nothing_and_says_no_more(
 
 def ended(code: str) -> tuple[int, list[str]]:
     """Runs code with Ctrl-C taken over; its exit code and lines."""
-    begin = "import os, signal, sys, time\nfrom data import interrupts\ninterrupts.install()\n"
+    begin = "import os, signal, sys, time\nfrom data.io import interrupts\ninterrupts.install()\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
@@ -161,10 +161,11 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         "with interrupts.command_runs():\n with interrupts.held_back():\n"
         f"  {PRESS}  print('goes on', flush=True)\n print('not here')\n",
         # While descriptor 2 is turned away.
-        "from data.io.native_stderr import hushed_stderr\n"
-        "with interrupts.command_runs(), hushed_stderr():\n"
+        "from data.io.native_stderr import silenced_native_stderr\n"
+        "with interrupts.command_runs(), silenced_native_stderr():\n"
         f" os.write(2, b'noise')\n {PRESS}",
-        f"from data.io.native_stderr import hushed_stderr\nwith hushed_stderr():\n {PRESS}",
+        "from data.io.native_stderr import silenced_native_stderr\n"
+        f"with silenced_native_stderr():\n {PRESS}",
     ],
 )
 def test_whatever_becomes_of_the_interrupt_the_line_is_told(code: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import VideoError
+from data.video.failures import LONGEST, reason_of, with_reason
 from data.video.probe import probe
-from data.video.reasons import LONGEST, reason_of, with_reason
 
 MOOV = (
     "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x7f85] [warning] Format mov detected only with low score of 1\n"
