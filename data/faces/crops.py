@@ -51,13 +51,7 @@ class FaceFollower(Protocol):
 def read_frames(
     path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None, threads: int = 1
 ) -> Frames:
-    """Reads the chosen frames of one video as crops.
-
-    Args:
-        path: the video.
-        recipe: which frames, which crop.
-        faces: follows the face; needed where `recipe.crop` is "face".
-        threads: of the decoder.
+    """Reads the chosen frames of one video as crops; `faces` is needed for the crop "face".
 
     Raises:
         VideoError: with the class of the failure.
@@ -81,14 +75,7 @@ def read_frames(
 def crop_track(
     read: WholeFrames, track: FaceTrack, recipe: FrameRecipe, part: slice = slice(None)
 ) -> Frames:
-    """Crops a followed face from each frame's own picture.
-
-    Args:
-        read: the whole frames.
-        track: the face, in `read.pixels`.
-        recipe: size and margin of the crop.
-        part: of the frames.
-    """
+    """Crops a face, followed in `read.pixels`, from each frame's own picture."""
     layout = read.layout
     boxes = track.boxes if layout is None else layout.to_pictures(track.boxes)
     pixels, taken = crop_faces(

@@ -69,9 +69,8 @@ class FaceDetector:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._bytes = model_bytes(model)
+        self._interpreters = Interpreters(model)
         self._anchors = _anchors(model)  # (A, 2) centres, 0 to 1
-        self._own = threading.local()
 
     def detect(
         self, image: Image.Image, box: tuple[float, float, float, float] | None = None
@@ -96,27 +95,17 @@ class FaceDetector:
         )
         canvas = np.zeros((1, self.model.side, self.model.side, 3), np.float32)
         canvas[0, :height, :width] = np.asarray(small, np.float32) / 127.5 - 1.0
-        found = self._decode(*self._run(canvas))
+        boxes, scores = sorted(
+            (output[0] for output in self._interpreters.run(canvas)),
+            key=lambda output: -output.shape[-1],
+        )
+        found = self._decode(boxes, scores[:, 0])
         found[:, :4] *= side
         found[:, :4] += np.asarray((left, top, left, top), np.float32)
         return found
 
-    def _run(self, canvas: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(1, S, S, 3) -> raw boxes (A, 16) and raw scores (A,)."""
-        interpreter = getattr(self._own, "interpreter", None)
-        if interpreter is None:
-            interpreter = self._own.interpreter = load_interpreter(self._bytes)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], canvas)
-        interpreter.invoke()
-        outputs = [
-            interpreter.get_tensor(details["index"])[0]
-            for details in interpreter.get_output_details()
-        ]
-        boxes, scores = sorted(outputs, key=lambda output: -output.shape[-1])
-        return boxes, scores[:, 0]
-
     def _decode(self, raw: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw output -> (N, 5) in units of the input's side, overlapping detections joined."""
+        """Raw boxes (A, 16) and scores (A,) -> (N, 5) in units of the input's side, joined."""
         scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         keep = scores >= self.model.threshold
         raw, scores = raw[keep], scores[keep]
@@ -168,7 +157,24 @@ def _anchors(model: Model) -> NDArray[np.float32]:
     return np.concatenate(centres).astype(np.float32)
 
 
-def load_interpreter(model: bytes) -> Any:
+class Interpreters:
+    """A LiteRT interpreter of one model for each thread that runs it."""
+
+    def __init__(self, model: Model) -> None:
+        self._bytes = model_bytes(model)
+        self._thread = threading.local()
+
+    def run(self, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Runs the model on one input; returns its outputs in the order of the file."""
+        interpreter = getattr(self._thread, "interpreter", None)
+        if interpreter is None:
+            interpreter = self._thread.interpreter = _load_interpreter(self._bytes)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+        interpreter.invoke()
+        return [interpreter.get_tensor(one["index"]) for one in interpreter.get_output_details()]
+
+
+def _load_interpreter(model: bytes) -> Any:
     """Loads a model with one thread: videos run in parallel already."""
     with silenced_native_stderr():  # LiteRT announces its delegate each time
         from ai_edge_litert.interpreter import Interpreter

@@ -8,7 +8,6 @@ face: each frame is rotated by the roll of the head in the frame before it.
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import VideoError
-from data.faces.detector import Model, load_interpreter, model_bytes
+from data.faces.detector import Interpreters, Model
+from data.faces.tracks import gaussian_kernel
 
 MESH = Model(
     file="face_landmark.tflite",
@@ -32,8 +32,8 @@ ROOM = 1.5
 LEAST_FOUND_SHARE = 0.5
 """A face whose landmarks are found in fewer of the frames is no_face."""
 SMOOTH_SECONDS = 0.04
-"""Standard deviation of the smoothing kernel: one frame at 25 frames/s. Without it the model's jitter
-would be a common artefact of all forgeries made by it."""
+"""Standard deviation of the smoothing kernel: one frame at 25 frames/s. Without it the model's
+jitter would be a common artefact of all self-blended forgeries."""
 EYE_CORNERS = (33, 263)
 
 OVAL = (
@@ -70,8 +70,7 @@ class LandmarkFinder:
     """The face mesh model, usable from several threads; each has its own interpreter."""
 
     def __init__(self) -> None:
-        self._bytes = model_bytes(MESH)
-        self._own = threading.local()
+        self._interpreters = Interpreters(MESH)
 
     def find(
         self,
@@ -141,17 +140,8 @@ class LandmarkFinder:
 
     def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """(1, 192, 192, 3) from 0 to 1 -> raw points (1404,) and the logit of a face."""
-        interpreter = getattr(self._own, "interpreter", None)
-        if interpreter is None:
-            interpreter = self._own.interpreter = load_interpreter(self._bytes)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
-        interpreter.invoke()
-        outputs = [
-            interpreter.get_tensor(details["index"]).ravel()
-            for details in interpreter.get_output_details()
-        ]
-        points, logit = sorted(outputs, key=lambda output: -output.size)
-        return points, float(logit[0])
+        points, logit = sorted(self._interpreters.run(pixels), key=lambda output: -output.size)
+        return points.ravel(), float(logit.ravel()[0])
 
 
 def roll(points: NDArray[np.float32]) -> float:
@@ -175,7 +165,6 @@ def _smooth(
     points: NDArray[np.float32], timestamps_seconds: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Smooths points over time by a symmetric Gaussian. (T, 468, 2)."""
-    gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
-    kernel = np.exp(-0.5 * (gaps / SMOOTH_SECONDS) ** 2)  # (T, T)
+    kernel = gaussian_kernel(timestamps_seconds, SMOOTH_SECONDS)
     kernel /= kernel.sum(1, keepdims=True)
     return np.asarray(np.einsum("ts,spc->tpc", kernel, points), np.float32)

@@ -68,12 +68,6 @@ def read_every_face(
 
     A further face with fewer frames than `recipe.minimum_frames` is left out: too few for the head.
 
-    Args:
-        path: the video.
-        recipe: which frames, which crop.
-        finder: follows the faces; needed where `recipe.crop` is "face".
-        threads: of the decoder.
-
     Raises:
         VideoError: with the class of the failure.
     """

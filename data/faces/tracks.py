@@ -167,10 +167,18 @@ def smooth(
     boxes: NDArray[np.float32], timestamps_seconds: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Smooths square boxes (T, 4) by a symmetric Gaussian over time, never across a jump."""
-    gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
-    kernel = np.exp(-0.5 * (gaps / SMOOTH_SECONDS) ** 2)  # (T, T)
+    kernel = gaussian_kernel(timestamps_seconds, SMOOTH_SECONDS)
     jumps = [not fits(one, other) for one, other in itertools.pairwise(boxes)]
     shot = np.concatenate([[0], np.cumsum(jumps)])
     kernel *= shot[:, None] == shot[None, :]
     kernel /= kernel.sum(1, keepdims=True)
     return np.asarray(kernel @ boxes, np.float32)
+
+
+def gaussian_kernel(
+    timestamps_seconds: NDArray[np.float64], sigma_seconds: float
+) -> NDArray[np.float64]:
+    """Gaussian weights (T, T) of each frame for each other, not normalised."""
+    gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
+    kernel: NDArray[np.float64] = np.exp(-0.5 * (gaps / sigma_seconds) ** 2)
+    return kernel

@@ -90,8 +90,7 @@ def filters_of(corruption: Corruption, *, width: int, height: int, fps: float) -
 
     Args:
         corruption: to apply.
-        width: of the video as shown, in pixels.
-        height: likewise.
+        width, height: of the video as shown, in pixels.
         fps: its frames per second, 0 where unknown.
     """
     width, height = max(2, width - width % 2), max(2, height - height % 2)
@@ -210,9 +209,7 @@ def copy_of(
         sha256: of its file, hex.
         corruption: to apply.
         folder: where copies lie, those of each corruption in a folder of their own.
-        width: as for `filters_of`.
-        height: likewise.
-        fps: likewise.
+        width, height, fps: as for `filters_of`.
     """
     chain = filters_of(corruption, width=width, height=height, fps=fps)
     crf, version = corruption.crf, find_tools().version

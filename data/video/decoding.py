@@ -295,14 +295,7 @@ def _refuse_distorted(size: tuple[int, int], due: tuple[int, int]) -> None:
 def list_frames(
     path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
 ) -> Listed:
-    """Decodes the whole video to learn when its frames are shown.
-
-    Args:
-        path: the video.
-        info: its headers.
-        most: number of frames after which decoding stops.
-        timeout_seconds: for the whole call.
-        threads: of the decoder.
+    """Decodes the whole video, or its first `most` frames, to learn when they are shown.
 
     Raises:
         VideoError: timeout, no_decoder, or a crash (decode_error).

@@ -72,12 +72,7 @@ def _error_text(line: str) -> str:
 
 
 def why_unreadable(path: Path, stderr_tail: str) -> str:
-    """The message for a file that ffprobe does not open as a video.
-
-    Args:
-        path: the file.
-        stderr_tail: the last lines of ffprobe's stderr.
-    """
+    """The message for a file that ffprobe does not open as a video, with its last stderr lines."""
     why, file_type = ffprobe_reason(stderr_tail), guess_file_type(path)
     if file_type:
         return f"it is no video but {file_type}" + (f" (ffprobe: {why})" if why else "")

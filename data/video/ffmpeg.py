@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 import ffmpeg
 
@@ -157,6 +157,7 @@ class Child:
     Of stderr the last warnings and errors are kept; the rest goes to `reader`, or nowhere.
 
     Attributes:
+        stdin: its input, binary; only where it was asked for.
         stdout: its output, binary.
     """
 
@@ -169,8 +170,8 @@ class Child:
         stdin: bool = False,
         reader: StderrReader | None = None,
     ) -> None:
-        self.timeout_seconds = timeout_seconds
-        self.timed_out = False
+        self._timeout_seconds = timeout_seconds
+        self._timed_out = False
         self._reader = reader
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._process = subprocess.Popen(  # noqa: S603
@@ -179,6 +180,8 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.stdin = cast(IO[bytes], self._process.stdin)
+        self.stdout = cast(IO[bytes], self._process.stdout)
         # More than it can use before the watchdog ends it: for the day when no watchdog is left.
         cpu_seconds = math.ceil(timeout_seconds) * (threads + 1) + 5
         limits = {
@@ -196,16 +199,6 @@ class Child:
         self._watchdog.start()
 
     @property
-    def stdout(self) -> IO[bytes]:
-        assert self._process.stdout is not None  # noqa: S101
-        return self._process.stdout
-
-    @property
-    def stdin(self) -> IO[bytes]:
-        assert self._process.stdin is not None  # noqa: S101
-        return self._process.stdin
-
-    @property
     def stderr_tail(self) -> str:
         """The last warnings and errors."""
         return "\n".join(self._tail)
@@ -221,11 +214,10 @@ class Child:
         """
         code = self._process.wait()
         self._drain.join()
-        self.timed_out |= code == -signal.SIGXCPU
-        if self.timed_out:
+        if self._timed_out or code == -signal.SIGXCPU:
             raise VideoError(
                 "timeout",
-                f"{doing} took more than {self.timeout_seconds:.0f} s",
+                f"{doing} took more than {self._timeout_seconds:.0f} s",
                 stderr_tail=self.stderr_tail,
             )
         return code
@@ -249,7 +241,7 @@ class Child:
         self.close()
 
     def _expire(self) -> None:
-        self.timed_out = True
+        self._timed_out = True
         self._process.kill()
 
     def _read_stderr(self) -> None:

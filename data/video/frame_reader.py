@@ -70,17 +70,7 @@ class Budget:
 def read_chosen(
     path: Path, info: VideoInfo, choose: Choose, picture: Picture, *, threads: int = 1
 ) -> Decoded:
-    """Reads the chosen frames of a video.
-
-    Args:
-        path: the video.
-        info: its headers.
-        choose: which frames.
-        picture: in which size.
-        threads: of the decoder.
-
-    Returns:
-        The frames, their times strictly ascending.
+    """Reads the chosen frames of a video; their times are strictly ascending.
 
     Raises:
         VideoError: with the class of the failure.

@@ -31,7 +31,7 @@ def shown(code: str) -> str:
 
 
 def test_many_threads_share_one_redirect() -> None:
-    told = shown("""
+    output = shown("""
 sys.setswitchinterval(1e-6)
 def work(seed):
     draw = random.Random(seed)
@@ -48,11 +48,11 @@ threads = [threading.Thread(target=work, args=(seed,)) for seed in range(24)]
 [one.start() for one in threads]
 [one.join() for one in threads]
 """)
-    assert told == "arrives"
+    assert output == "arrives"
 
 
 def test_blocks_that_overlap_end_in_any_order() -> None:
-    told = shown("""
+    output = shown("""
 first, second = silenced_native_stderr(), silenced_native_stderr()
 first.__enter__()
 second.__enter__()
@@ -60,11 +60,11 @@ first.__exit__(None, None, None)
 os.write(2, b"noise")
 second.__exit__(None, None, None)
 """)
-    assert told == "arrives"
+    assert output == "arrives"
 
 
 def test_what_came_before_a_failure_is_shown_and_an_interrupt_shows_nothing() -> None:
-    told = shown("""
+    output = shown("""
 for error in (ValueError, KeyboardInterrupt):
     try:
         with silenced_native_stderr():
@@ -73,11 +73,11 @@ for error in (ValueError, KeyboardInterrupt):
     except (ValueError, KeyboardInterrupt):
         pass
 """)
-    assert told == "ValueErrorarrives"
+    assert output == "ValueErrorarrives"
 
 
 def test_a_fork_meanwhile_has_its_own_stderr() -> None:
-    told = shown("""
+    output = shown("""
 inside, done = threading.Event(), threading.Event()
 def load():
     with silenced_native_stderr():
@@ -96,7 +96,7 @@ os.wait()
 done.set()
 loader.join()
 """)
-    assert told == "child again arrives"
+    assert output == "child again arrives"
 
 
 def test_without_a_stderr_nothing_is_redirected() -> None:

@@ -225,9 +225,9 @@ def test_what_does_not_fit_in_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "MEMORY_BYTES", 80_000_000)
     with pytest.raises(
         VideoError, match="24 frames of 1280x720 do not fit in memory twice"
-    ) as told:
+    ) as caught:
         read_whole(path, info, RECIPE, picture)
-    assert told.value.failure == "decode_error"
+    assert caught.value.failure == "decode_error"
     read_whole(path, info, RECIPE, square_picture(info, 96))
 
 

@@ -71,8 +71,8 @@ def test_a_change_of_aspect_bends_no_crop(cases, finder, tmp_path):
         )
         np.testing.assert_allclose(taken[0], box, atol=1e-3)
         assert np.abs(cut.astype(int) - crop).mean(axis=(1, 2, 3)).min() < 1
-    told = size_note(frames.shown, frames.timestamps_seconds)
-    assert "640x360, then 200x360 from " in told
+    note = size_note(frames.shown, frames.timestamps_seconds)
+    assert "640x360, then 200x360 from " in note
 
 
 def test_a_face_is_followed_where_the_picture_grows(cases, finder, tmp_path):

@@ -1,4 +1,4 @@
-"""A missing decoder is told as such, and looked for in other programs."""
+"""A missing decoder is reported as such, and looked for in other programs."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_a_still_alone_is_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
         (b"  <html lang=en>", "a web page"),
@@ -218,10 +218,10 @@ def test_a_still_alone_is_as_it_was(tmp_path):
         (bytes(2000), "moov atom not found"),
     ],
 )
-def test_why_a_file_is_no_video_stands_in_the_message(tmp_path, content, told):
+def test_why_a_file_is_no_video_stands_in_the_message(tmp_path, content, reason):
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=told) as caught:
+    with pytest.raises(VideoError, match=reason) as caught:
         probe(path)
     message = str(caught.value)
     assert caught.value.failure == "unreadable"

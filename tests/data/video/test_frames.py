@@ -58,8 +58,8 @@ def test_clips_are_runs_that_never_overlap(total, runs, length):
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_runs_say_the_same_as_the_numbers(numbers):
     chosen = np.asarray(sorted(numbers))
-    told = [n for first, last in runs_of(chosen) for n in range(first, last + 1)]
-    assert told == chosen.tolist()
+    numbers = [n for first, last in runs_of(chosen) for n in range(first, last + 1)]
+    assert numbers == chosen.tolist()
 
 
 @pytest.mark.parametrize(

@@ -262,9 +262,9 @@ def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
         "print(len(found.timestamps_seconds), "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
                           text=True, check=True, cwd=Path(__file__).parents[3])  # fmt: skip
-    frames, kib = map(int, told.stdout.split())
+    frames, kib = map(int, done.stdout.split())
     assert frames == 40_000
     assert kib < 3000
 
