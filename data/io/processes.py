@@ -37,7 +37,13 @@ class Pool(ProcessPoolExecutor):
 def process_pool(
     workers: int, initializer: Callable[..., None] | None = None, *arguments: Any
 ) -> Pool:
-    """Makes a pool of so many workers; each first calls `initializer(*arguments)`."""
+    """Makes a pool.
+
+    Args:
+        workers: processes.
+        initializer: what each does first.
+        arguments: of it.
+    """
     start_tracker()
     return Pool(
         workers,
@@ -48,10 +54,10 @@ def process_pool(
 
 
 def start_tracker() -> None:
-    """Starts `multiprocessing`'s resource tracker before any child is started.
+    """Starts the process that tidies up after `multiprocessing`, before any child is started.
 
-    Starting it unblocks Ctrl-C, whoever blocked it. After a second Ctrl-C it removes leaked
-    semaphores, of which it need not warn the user.
+    Starting it sets Ctrl-C free again, whoever held it back. After a second Ctrl-C it finds
+    semaphores that nobody gave back: it removes them, and need not tell the user of it.
     """
     quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
     sys.warnoptions.append(quiet)

@@ -3,12 +3,18 @@
 Excel writes semicolons where the comma is for decimals, tabs in its "Unicode text" (UTF-16), a
 first line `sep=;` or rows of nothing but separators. The separator is the one that gives the wanted
 header: csv.Sniffer guesses by letters that are frequent in file names.
+
+File names in tables: Linux allows any bytes in a name. Python represents those that are not UTF-8
+as single surrogates (PEP 383), which no UTF-8 file can hold. Byte ff of a name is written as the
+six characters `\\udcff`, as Python and JSON write it. A name that contains such six characters
+itself has its backslash written as `\\u005c`, so that every name is read back unchanged.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +28,8 @@ SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 65536
 SAVE_AS = "save it as a CSV in UTF-8 (in Excel: CSV UTF-8)"
 _SEP = re.compile(r'"?sep=([,;:|\t])"?[,;\t| ]*(\r\n|\r|\n|\Z)', re.IGNORECASE)
+_ELSEWHERE = re.compile(r"[A-Za-z]:[\\/]|\\\\|~[\\/]")  # C:\\, \\\\server, ~/
+_ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f]|005c)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,3 +179,49 @@ def columns_of(path: Path, wanted: Sequence[str]) -> list[str]:
         text = content.decode("utf-8-sig", "replace")
     start, separator = header_of(text, wanted)
     return [name for name in _columns(text[start:], separator) if name]
+
+
+def to_text(name: str) -> str:
+    """Escapes a name for a text file; most need no escape."""
+    if name.isascii() and "\\u" not in name:
+        return name
+    escaped = _ESCAPED.sub(r"\\u005cu\1", name)
+    return escaped.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def from_text(text: str) -> str:
+    """Undoes `to_text`."""
+    if "\\u" not in text:
+        return text
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def path_in(text: str, folder: Path) -> str:
+    """The path, relative to a folder, that a table's cell means.
+
+    Windows writes `real\\a.mp4`, which on Linux may be a file's name. It is taken as a name if such
+    a file exists, and as a path if that exists instead.
+    """
+    name = from_text(text)
+    if "\\" not in text or os.path.isfile(folder / name):  # False, not an error, for any text
+        return name
+    posix = text.replace("\\", "/")
+    return posix if os.path.isfile(folder / posix) else name
+
+
+def refuse_elsewhere(path: str, folder: Path, place: str) -> None:
+    """Refuses an absolute path of another system, or one that a shell would expand.
+
+    Args:
+        path: as `path_in` returns it.
+        folder: that it should be relative to.
+        place: file and line, for the message.
+
+    Raises:
+        InputError: it begins with a drive, a server or a home folder, and no such file is there.
+    """
+    if _ELSEWHERE.match(path) and not os.path.isfile(folder / path):
+        raise InputError(
+            f"{place}: {path!r} begins with a drive, a server or a home folder; write paths "
+            f"relative to {folder}, as in real/a.mp4"
+        )

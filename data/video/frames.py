@@ -89,9 +89,9 @@ class FrameRecipe:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values of what changes pixels under these settings, for a feature's key.
+        """Plain values of what matters under these settings, for the recipe and its digest.
 
-        `views` is not among them: views have keys of their own.
+        Views are not among them: they have keys of their own.
         """
         facts = asdict(self)
         del facts["views"]
