@@ -102,7 +102,7 @@ class LandmarkFinder:
             points[index], before = seen, seen if found[index] else None
         if found.sum() < max(1.0, LEAST_FOUND_SHARE * len(frames)):
             raise VideoError(
-                "no_face", f"the points of a face in only {found.sum()} of {len(frames)} frames"
+                "no_face", f"landmarks of a face in only {found.sum()} of {len(frames)} frames"
             )
         return Landmarks(points=_smooth(_fill(points, found), timestamps_seconds), found=found)
 

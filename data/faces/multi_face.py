@@ -8,28 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from data.faces.crops import Frames, crop_track, read_frames
-from data.faces.tracks import FaceTrack
+from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import whole_picture
 from data.video.probe import probe
 
 STILL_SIDE = 960
 """The longer side of the picture that shows where the faces are, in pixels."""
-
-
-class EveryFaceFollower(Protocol):
-    """What `read_every_face` needs of `data.faces.tracker.FaceFinder`."""
-
-    def follow_all(
-        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
-    ) -> list[FaceTrack]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +53,7 @@ class FacesFrames(Frames):
 
 
 def read_every_face(
-    path: Path, recipe: FrameRecipe, *, finder: EveryFaceFollower | None = None, threads: int = 1
+    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None, threads: int = 1
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
 

@@ -249,11 +249,11 @@ def _no_face_message(count: int, tracks: list[Detections]) -> str:
     searched = len(_searched(count))
     message = f"no face in any of the {searched} frames searched, of {count} read from the video"
     if not tracks:
-        return f"{message}; nothing in them is like one"
+        return f"{message}; the detector found nothing like a face"
     face = max((one for track in tracks for one in track.values()), key=lambda one: one[4])
     return (
-        f"{message}; what is most like one is {face[2] - face[0]:.0f} pixels wide and scores "
-        f"{face[4]:.2f} of 1, {SURE} is wanted"
+        f"{message}; the best detection is {face[2] - face[0]:.0f} pixels wide and scores "
+        f"{face[4]:.2f} of 1, less than {SURE}"
     )
 
 

@@ -217,8 +217,8 @@ def decode(
     if not sizes and NO_RGB in tail:
         raise VideoError(
             "decode_error",
-            "ffmpeg cannot turn its colours into RGB: it does not know their matrix; "
-            "encode the video anew",
+            "ffmpeg cannot convert its colours to RGB: it does not know their matrix; "
+            "encode the video again",
         )
     if sum(3 * width * height for width, height in sizes) != filled + len(rest):
         raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
@@ -278,16 +278,17 @@ def _cut(
     return np.stack([middle_square(frame, picture.shortest) for frame in frames])
 
 
-def _refuse_distorted(size: tuple[int, int], due: tuple[int, int]) -> None:
+def _refuse_distorted(size: tuple[int, int], expected: tuple[int, int]) -> None:
     """Refuses a frame whose size is not the one that follows from the decoded picture's.
 
     Raises:
         VideoError: decode_error.
     """
-    if max(abs(size[0] - due[0]), abs(size[1] - due[1])) > 1:
+    if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > 1:
+        given, wanted = "{}x{}".format(*size), "{}x{}".format(*expected)
         raise VideoError(
             "decode_error",
-            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {due[0]}x{due[1]} was due; "
+            f"ffmpeg gave a frame of {given} pixels where {wanted} was expected; "
             "install another ffmpeg",
         )
 

@@ -270,7 +270,7 @@ def refuse_killed(code: int, program: str, tail: str) -> None:
     """
     if code < 0:
         name = signal.Signals(-code).name
-        raise VideoError("decode_error", f"{program} was ended by {name}", stderr_tail=tail)
+        raise VideoError("decode_error", f"{program} was killed by {name}", stderr_tail=tail)
 
 
 def safe_url(path: Path) -> str:

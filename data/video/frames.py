@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from data.errors import ConfigError, StoreError, VideoError
 from data.video.frame_reader import read_chosen
-from data.video.picture import Layout, Picture, Pictures, lay_out
+from data.video.picture import MEMORY_BYTES, Layout, Picture, Pictures, lay_out
 from data.video.probe import VideoInfo
 from data.video.sampling import choose_clips, choose_uniform
 
 Policy = Literal["uniform", "clip"]
 Crop = Literal["face", "full"]
 
-MEMORY_BYTES = 4 << 30
 RETIRED = ("faces",)
 """Keys of older recipes that no longer count: a forgery's face was once looked for in its original;
 now every video is cropped at its own."""

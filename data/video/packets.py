@@ -63,36 +63,35 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
     arguments = ["-select_streams", str(info.stream_index)]
     if info.container.startswith(("mov", "matroska")):  # their packets are complete in themselves
         arguments.append("-nofind_stream_info")  # which would decode some: half of the time
-    # In this order, whatever order is asked for. MP4's index makes the rest needless, and it costs.
+    # ffprobe prints them in this order. MP4's index makes dts and duration needless, which cost.
     more = "" if counted_by_index(info) else ",dts_time,duration_time"
     arguments += ["-show_entries", f"packet=pts_time,flags{more}", "-of", "csv=p=0"]
-    times, sents, keys = array("d"), array("d"), bytearray()  # a list takes four times the memory
+    times, dts_times, keys = array("d"), array("d"), bytearray()  # a list takes four times as much
     count = discarded = 0
-    latest, lasting, flags = -math.inf, b"N/A", b""
+    last_pts, last_duration, flags = -math.inf, b"N/A", b""
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         for line in child.stdout:  # ffprobe's own numbers: no line is long
             fields = line.rstrip().split(b",")
             if not more and len(fields) >= 2:
-                shown, flags = fields[:2]
-                sent = lasts = b"N/A"
+                pts, flags = fields[:2]
+                dts = duration = b"N/A"
             elif len(fields) >= 4:
-                shown, sent, lasts, flags = fields[:4]
+                pts, dts, duration, flags = fields[:4]
             else:
                 continue
             count += 1
             if count > MAX_PACKETS:
                 raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
-            if sent != b"N/A":
-                sents.append(float(sent))
+            if dts != b"N/A":
+                dts_times.append(float(dts))
             if b"D" in flags:
                 discarded += 1
                 continue
-            if shown != b"N/A":
-                moment = float(shown)
-                times.append(moment)
+            if pts != b"N/A":
+                times.append(float(pts))
                 keys.append(b"K" in flags)
-                if moment > latest:
-                    latest, lasting = moment, lasts
+                if times[-1] > last_pts:
+                    last_pts, last_duration = times[-1], duration
         code = child.wait_in_time("reading")
         tail = child.stderr_tail
     refuse_killed(code, "ffprobe", tail)
@@ -104,12 +103,12 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
             f"the video stream is empty{f': {why}' if why else ''}",
             stderr_tail=tail,
         )
-    clock = times if len(times) == count else sents
+    clock = times if len(times) == count else dts_times
     held = (max(clock) - min(clock)) if clock else 0.0
     if len(clock) > 1:  # the last picture is shown for a while, too
-        usual = held / (len(clock) - 1)
-        held += float(lasting) if lasting != b"N/A" and clock is times else usual
-    if len(times) != count or (np.diff(np.asarray(sents)) < 0).any():
+        known = last_duration != b"N/A" and clock is times
+        held += float(last_duration) if known else held / (len(clock) - 1)
+    if len(times) != count or (np.diff(np.asarray(dts_times)) < 0).any():
         times, keys = array("d"), bytearray()
     order = np.argsort(np.asarray(times), kind="stable")
     return Packets(

@@ -270,7 +270,7 @@ def refuse_changing_aspect(path: Path, info: VideoInfo, *, timeout_seconds: floa
             if max(first, aspect) / min(first, aspect) > LEAST_ASPECT_CHANGE:
                 raise VideoError(
                     "decode_error",
-                    f"its pixels change their shape, from {first:.2f} to {aspect:.2f}"
+                    f"its pixel aspect ratio changes from {first:.2f} to {aspect:.2f}"
                     f"{f' at {seconds} s' if seconds != 'N/A' else ''}, which ffmpeg does not "
                     "follow; cut the video there",
                 )

@@ -250,5 +250,5 @@ def test_what_was_looked_at_is_told(zoo):
     finder = FaceFinder()
     with pytest.raises(VideoError, match="no face in any of the 3 frames searched, of 8 read"):
         read_frames(zoo / "long_group.mp4", FrameRecipe(count=8), faces=finder)
-    with pytest.raises(VideoError, match="nothing in them is like one"):
+    with pytest.raises(VideoError, match="found nothing like a face"):
         finder.follow(np.full((8, 96, 96, 3), 90, np.uint8), np.arange(8) / 25)

@@ -249,7 +249,7 @@ def test_a_change_of_pixel_format_loses_no_frame(tmp_path, change):
 @pytest.mark.parametrize("suffix", ["ts", "h264"])
 def test_pixels_that_change_their_shape_are_refused(tmp_path, suffix):
     path = changing(tmp_path, suffix, "setsar=1", "setsar=2")
-    with pytest.raises(VideoError, match=r"its pixels change their shape, from 1\.00 to 2\.00"):
+    with pytest.raises(VideoError, match=r"its pixel aspect ratio changes from 1\.00 to 2\.00"):
         read(path)
     alike = changing(tmp_path, suffix, "setsar=16/11", "setsar=64/45")
     assert len(read(alike).pixels) == 8
@@ -264,7 +264,7 @@ def test_a_frame_that_is_bent_is_refused(upright):
         def filters(self):
             return [("scale", {"w": 100, "h": 240})]
 
-    with pytest.raises(VideoError, match="100x240 pixels where 320x240 was due"):
+    with pytest.raises(VideoError, match="100x240 pixels where 320x240 was expected"):
         decode(upright, info, choice="1", count=4, picture=Bent(longest=1280), timeout_seconds=30)
 
 
@@ -346,6 +346,6 @@ def test_a_transfer_curve_that_ffmpeg_does_not_know_loses_no_video(upright, tmp_
 def test_a_matrix_that_ffmpeg_does_not_know_is_said(upright, tmp_path):
     tagged = make(tmp_path / "v.mp4", "-i", str(upright), "-c", "copy", "-bsf:v",
                   "h264_metadata=matrix_coefficients=14")  # fmt: skip
-    with pytest.raises(VideoError, match="cannot turn its colours into RGB") as caught:
+    with pytest.raises(VideoError, match="cannot convert its colours to RGB") as caught:
         read(tagged)
     assert caught.value.failure == "decode_error"
