@@ -99,14 +99,7 @@ class FaceFinder:
         The others count from the first to the last frame in which they are seen; after an absence a
         face is the same one only if it reappears in the same place. Where the first track jumps, to
         another place after a cut or to another person, each of its parts follows it as a face of
-        its own.
-
-        Args:
-            frames: (T, H, W, 3) uint8 RGB, in order.
-            timestamps_seconds: (T,) ascending.
-
-        Raises:
-            VideoError: no_face, as `follow`.
+        its own. Arguments and errors as `follow`.
         """
         images, tracks = self._linked(frames, timestamps_seconds)
         first, left = self._largest(images, tracks, timestamps_seconds)

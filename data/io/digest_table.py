@@ -65,7 +65,7 @@ class DigestTable:
         self._new: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}
         self._save_at = SAVED_AT
         self._opened: sqlite3.Connection | None = None
-        self._useless = False  # until the next save: reading it failed
+        self._unusable = False  # until the next save: reading it failed
 
     def __del__(self) -> None:
         self._close()
@@ -91,14 +91,14 @@ class DigestTable:
         with self._lock:
             if self._path is None:
                 return
-            self._useless = False
+            self._unusable = False
             try:
                 for _ in range(2):  # once more after a damaged file
-                    if not self._new or self._succeeds(self._write) or self._useless:
+                    if not self._new or self._succeeds(self._write) or self._unusable:
                         break
             finally:
                 self._close()
-                self._useless = False
+                self._unusable = False
 
     def _read(self, table: str, name: bytes) -> tuple[bytes, bytes] | None:
         """Stamp and value in the file, if their checksum matches."""
@@ -110,7 +110,7 @@ class DigestTable:
                 query = f"SELECT stamp, value, checksum FROM {table} WHERE name = ?"  # noqa: S608
                 found.extend(connection.execute(query, (name,)).fetchall())
 
-        if self._useless or not self._succeeds(select) or not found:
+        if self._unusable or not self._succeeds(select) or not found:
             return None
         stamp, value, checksum = found[0]
         if not isinstance(stamp, bytes) or not isinstance(value, bytes):
@@ -152,11 +152,11 @@ class DigestTable:
             if self._path is not None and _is_damaged(self._path, error):
                 _discard(self._path)
             else:
-                self._useless = True
+                self._unusable = True
             return False
         except OSError:
             self._close()
-            self._useless = True
+            self._unusable = True
             return False
         except BaseException:
             self._close()

@@ -55,7 +55,7 @@ WRITES = FULL | READ_ONLY | LINKS | _numbers("EFBIG", "EEXIST", "ENOTEMPTY", "EX
 
 _CODE = Path(__file__).resolve().parents[2]
 _PYTHON = tuple({Path(one).resolve() / "lib" for one in (sys.prefix, sys.base_prefix)})
-_CODE_SUFFIXES = (".py", ".pyc", ".so", ".template", ".css")
+_CODE_SUFFIXES = (".py", ".pyc", ".so", ".jinja", ".template", ".css")
 
 _WRITE_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
     (FULL, "free some space"),

@@ -78,9 +78,7 @@ def transcode(
         codec: of the video stream, as ffprobe names it.
         stream_index: of the video stream in its container.
         chain: filters, which must end in an even width and height.
-        crf: as for `encode`.
-        preset: of x264.
-        timeout_seconds: for the whole call.
+        crf, preset, timeout_seconds: as for `encode`.
 
     Raises:
         OutputError: the disk is full or refuses.

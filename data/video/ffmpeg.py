@@ -309,11 +309,9 @@ def video_command(
         codec: of the stream, as ffprobe names it.
         stream_index: of the stream in its container.
         chain: filters.
-        target: URL to write to.
-        output: options of the output.
+        target, output: URL to write to, and options of the output.
         flags: further global options.
-        threads: of the decoder.
-        options: further options of the input.
+        threads, options: of the input.
 
     Raises:
         NoDecoderError: no ffmpeg here decodes the codec.

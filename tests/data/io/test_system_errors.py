@@ -130,7 +130,7 @@ def test_permission_denied_is_of_what_was_denied(
         made(errno.EPIPE),
         made(errno.ECHILD, "file"),
         made(errno.ENOENT, str(Path(system_errors.__file__).with_name("none.py"))),
-        made(errno.ENOENT, str(Path(system_errors.__file__).parents[2] / "pipeline/page.template")),
+        made(errno.ENOENT, str(Path(system_errors.__file__).parents[2] / "pipeline/page.jinja")),
         made(errno.ENOENT, os.__file__),
         OSError("no number at all"),
     ],
