@@ -20,8 +20,10 @@ import numpy as np
 
 from data.datasets.layouts.listing import is_video, walk
 from data.errors import VideoError
-from data.faces.tracker import FaceFinder, crop_faces
-from data.video.frames import FrameRecipe, read_pixels, whole_picture
+from data.faces.crops import crop_faces
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import whole_picture
 from data.video.probe import probe
 
 

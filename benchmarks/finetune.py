@@ -28,8 +28,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.demo import DemoConfig, write_demo
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from models.backbones.registry import load_backbone
 from models.configs import FinetuneConfig
 from models.finetuning.clips import Clips

@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.datasets.layouts.listing import is_video
 from data.demo import DemoConfig, write_demo
+from data.faces.crops import crop_faces
 from data.faces.landmarks import LandmarkFinder
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.tracker import FaceFinder
 from data.self_blending.clip import draw_parameters, forge_clip
 from data.self_blending.dataset import ForgeConfig, forge
 from data.self_blending.dataset.survey import read_clip

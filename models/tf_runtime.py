@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from data.io.interrupts import not_swallowed
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 
 # What a user set by hand stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-with hushed_stderr(), not_swallowed():
+with silenced_native_stderr(), not_swallowed():
     import keras
     import tensorflow as tf
 

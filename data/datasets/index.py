@@ -21,10 +21,10 @@ from data.datasets.official_splits import assign_splits, straddling
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
-from data.io.file_names import to_text
 from data.io.system_errors import reason
+from data.io.tables import to_text
+from data.video.failures import reason_of
 from data.video.probe import VideoInfo
-from data.video.reasons import reason_of
 
 GROUPINGS = ("names", "stem")
 """What `index --group-by` takes."""

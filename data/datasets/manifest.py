@@ -15,8 +15,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.io.atomic_files import write_text
-from data.io.file_names import from_text, path_in, refuse_elsewhere, to_text
-from data.io.tables import Table
+from data.io.tables import Table, from_text, path_in, refuse_elsewhere, to_text
 
 SPLITS = ("train", "val", "test")
 LABEL_NAMES = ("real", "fake")

@@ -26,7 +26,7 @@ from data.io.output_paths import check_out_folder, check_output
 from data.io.processes import process_pool
 from data.io.reading import read_json
 from data.io.system_errors import writing
-from data.video.ffmpeg import encode
+from data.video.encoding import encode
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 

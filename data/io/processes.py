@@ -1,6 +1,6 @@
 """Pools of child processes that never get Ctrl-C and end with their parent.
 
-Spawned, not forked: the caller may hold threads, TensorFlow's for one, which no fork survives.
+Spawned, not forked: a fork does not survive the caller's threads, such as TensorFlow's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Pool(ProcessPoolExecutor):
             return super().submit(function, *args, **kwargs)
 
     def end(self) -> None:
-        """Ends the children at once: their work under way is lost."""
+        """Ends the children at once: their unfinished work is lost."""
         self.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
@@ -68,7 +68,7 @@ def start_tracker() -> None:
 
 
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    """What a child does first; Ctrl-C is blocked in it already."""
+    """Initialises a child; Ctrl-C is blocked in it already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
@@ -76,7 +76,7 @@ def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed must not leave children that wait, or work for nobody."""
+    """Ends the child when its parent was killed: nobody would collect its work."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -42,7 +42,7 @@ from models.heads.training import BestSoFar
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
-    from data.video.frames import Frames
+    from data.faces.crops import Frames
 
 
 @dataclass(frozen=True, kw_only=True)

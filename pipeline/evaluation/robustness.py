@@ -19,12 +19,12 @@ import numpy as np
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from data.errors import DatasetError, plain
+from data.faces.crops import Frames, read_frames
 from data.io.atomic_files import make_folder
 from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.output_paths import check_out_folder
 from data.io.system_errors import writing
-from data.video.corruptions import Copy, Rung, choose_rungs, copy_of
-from data.video.frames import Frames, read_frames
+from data.video.corruptions import CorruptedCopy, Corruption, choose_corruptions, copy_of
 from features.extraction.job import Job
 from features.extraction.outdated import count_outdated, tell_outdated
 from features.sequences.dataset import Sequences, load_sequences
@@ -77,7 +77,7 @@ def measure_robustness(
         OutputError: the folder, or a copy, cannot be written.
     """
     check_split(split)
-    chosen = choose_rungs(rungs)
+    chosen = choose_corruptions(rungs)
     check_replaceable(out, marker=MARKER)
     check_store(store)
     if keep is not None:
@@ -193,7 +193,7 @@ def again(
     return " ".join([line, *as_options(params, ("seed", "evaluate"))])
 
 
-def _plan(job: Job, video: Video, rung: Rung, folder: Path) -> Copy:
+def _plan(job: Job, video: Video, rung: Corruption, folder: Path) -> CorruptedCopy:
     """The copy of one job on one rung."""
     return copy_of(
         job.path, job.sha256, rung, folder=folder,
@@ -205,8 +205,8 @@ def climb(
     bundle: Bundle,
     stored: Features,
     videos: Sequence[Video],
-    rungs: Sequence[Rung],
-    copies: dict[tuple[str, str], Copy],
+    rungs: Sequence[Corruption],
+    copies: dict[tuple[str, str], CorruptedCopy],
     params: Params,
 ) -> list[Step]:
     """Measures the originals and every rung, with drops on the videos that both have.

@@ -24,12 +24,14 @@ from data.errors import (
     TooManyFailuresError,
     plain,
 )
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
+from data.faces.tracks import FaceTrack
 from data.io.atomic_folders import check_replaceable
 from data.pixels_version import PIXELS_VERSION
-from data.video.canvas import resized_note
-from data.video.frames import FaceTrack, FrameRecipe, Frames, read_frames
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
+from data.video.frames import FrameRecipe
+from data.video.picture import resized_note
 from features.extraction.batches import Encoder
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
@@ -250,7 +252,7 @@ def run_extraction(
 ) -> ExtractSummary:
     """Runs stage one's engine; the backbone is loaded when the first frames are there.
 
-    `read` is called as `data.video.frames.read_frames` is, for what the store `crops` has no crops
+    `read` is called as `data.faces.crops.read_frames` is, for what the store `crops` has no crops
     of.
     """
     settings = params.extract

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from data.errors import InputError, plain
 from data.io.atomic_files import write_text
 from data.pixels_version import PIXELS_VERSION
-from data.video.canvas import resized_note
+from data.video.picture import resized_note
 from features.store.feature_set import Failure, write_failures
 from features.store.layout import STORE
 from features.store.sealing import check_store

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from data.datasets.digests import DigestCache
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import Frames, read_frames
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
 from features.extraction.batches import Encoder
 from features.extraction.engine import extract_part
 from features.extraction.job import Job

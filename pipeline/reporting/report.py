@@ -13,7 +13,7 @@ from string import Template
 
 import numpy as np
 
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
 from models.evaluation.evaluate import Estimate, level_percent
 from pipeline.evaluation.results import NAMES, SHOWN, Report
 from pipeline.reporting.error_analysis_page import mistake_figures, mistakes_section

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.video.corruptions import FAMILIES
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
 from models.evaluation.evaluate import level_percent
 from pipeline.evaluation.corruption_results import Ladder, Step
 from pipeline.evaluation.results import NAMES

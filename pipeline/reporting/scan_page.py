@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data.video.canvas import resized_note
+from data.video.picture import resized_note
 from models.bundle import Bundle
 from pipeline.evaluation.model_card import calibrated, how_many, warned
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance

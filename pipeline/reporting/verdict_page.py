@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import VideoError
+from data.video.failures import reason_of
 from data.video.probe import probe
-from data.video.reasons import reason_of
 from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map

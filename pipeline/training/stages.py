@@ -22,7 +22,7 @@ from data.errors import (
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder, check_output
 from data.pixels_version import PIXELS_VERSION
-from data.video.reasons import reason_of
+from data.video.failures import reason_of
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, write_failures
 from features.store.sealing import check_store

@@ -27,10 +27,9 @@ from data.datasets.layouts.metadata import (
     split_in,
 )
 from data.errors import InputError
-from data.io.file_names import path_in
 from data.io.reading import open_file, unreadable
 from data.io.system_errors import is_no_such_file
-from data.io.tables import Table, columns_of
+from data.io.tables import Table, columns_of, path_in
 
 PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
 RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{[^{}]*"label"\s*:\s*"(real|fake)"', re.IGNORECASE)

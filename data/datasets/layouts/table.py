@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
 from data.errors import InputError
-from data.io.file_names import from_text, path_in, refuse_elsewhere
-from data.io.tables import Table, columns_of
+from data.io.tables import Table, columns_of, from_text, path_in, refuse_elsewhere
 
 NAMES = ("labels.csv", "metadata.csv")
 """Tables that are looked for in a folder; the first one with a path and a label is read."""

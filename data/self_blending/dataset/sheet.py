@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from data.errors import VideoError
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.crops import crop_faces
+from data.faces.tracker import FaceFinder
 from data.io.atomic_files import atomic_file
 from data.io.output_paths import follow
 from data.self_blending.dataset.plan import Forgery, Item

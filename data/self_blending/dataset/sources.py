@@ -16,9 +16,8 @@ from data.datasets.layouts.listing import REAL, Entry, is_video, label_of, walk
 from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import SPLITS, Manifest
 from data.errors import InputError, VideoError
-from data.io.file_names import to_text
 from data.io.system_errors import reason
-from data.io.tables import columns_of
+from data.io.tables import columns_of, to_text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.io.atomic_files import write_text
-from data.io.file_names import to_text
+from data.io.tables import to_text
 from data.self_blending.dataset.plan import Item
 
 LABELS = "labels.csv"

@@ -16,7 +16,7 @@ from data.self_blending.clip import Donor, forge_clip
 from data.self_blending.clip.motion import face_sizes
 from data.self_blending.dataset.plan import Item
 from data.self_blending.dataset.survey import load_survey, read_clip
-from data.video.ffmpeg import encode
+from data.video.encoding import encode
 
 WORK = ".forge"
 """Folder inside the output for surveys and notes; hidden, so that `index` passes it over."""

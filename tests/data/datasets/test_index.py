@@ -19,7 +19,7 @@ from data.datasets.index import IndexResult, index
 from data.datasets.manifest import Manifest, Video
 from data.datasets.splits import SplitConfig
 from data.errors import ConfigError, DatasetError, InputError, ToolError, VideoError
-from data.video.ffmpeg import encode
+from data.video.encoding import encode
 from data.video.probe import VideoInfo
 
 

@@ -27,8 +27,9 @@ from data.demo.portrait import SIZE, Portrait, draw_light, outline_distance, pai
 from data.demo.portrait import face_grid as grid
 from data.demo.take import Take, render_take
 from data.errors import ConfigError, InputError, OutputError, ToolError
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from data.video.probe import probe
 
 ROOT = Path(__file__).parents[3]

@@ -14,7 +14,8 @@ import pytest
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from data.errors import VideoError
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.faces.crops import Frames, read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.job import Job
 from features.store.feature_set import Failure, verify
 from pipeline.extraction.crops import KeptCrops, stored_crops

@@ -14,7 +14,7 @@ import pipeline.inference.scan
 import pipeline.inference.scan_chunk
 from data.errors import LockedError, OutputError
 from data.io.interrupts import INTERRUPTED
-from data.video.frames import read_frames
+from data.faces.crops import read_frames
 from features.extraction.summary import ExtractSummary
 from features.store.feature_set import Features
 from features.store.lock import hold_lock
