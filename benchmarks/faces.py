@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,7 @@ def main() -> None:
     from models.backbones.registry import load_backbone
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/clips")
-    recipe = replace(FrameRecipe(), count=32)
+    recipe = FrameRecipe(count=32)
     finder = FaceFinder()
     encoder = make_encoder(load_backbone("resnet50-thin"), batch_size=32)
     encoder(np.zeros((32, 224, 224, 3), np.uint8))

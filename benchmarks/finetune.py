@@ -19,7 +19,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def main() -> None:
     forger = Forger(clips, workers=len(os.sched_getaffinity(0)))
     steps = len(clips.labels) // 2 // config.pairs_per_batch
     draw = np.random.default_rng(0)
-    forging = replace(config, forge=arguments.forge)
+    forging = config.replace(forge=arguments.forge)
     seconds: dict[str, list[float]] = {"bare steps": [], "epoch": [], "epoch, forging": []}
     for turn in range(arguments.rounds + 1):
         spent = {"bare steps": bare_steps(net, clips, config, steps)}

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from data.errors import ConfigError, StoreError, VideoError
 from data.video.frame_reader import read_chosen
 from data.video.picture import MEMORY_BYTES, Layout, Picture, Pictures, lay_out
 from data.video.probe import VideoInfo
+from data.io.settings import Settings
 from data.video.sampling import choose_clips, choose_uniform
 
 Policy = Literal["uniform", "clip"]
@@ -27,8 +30,7 @@ RETIRED = ("faces",)
 now every video is cropped at its own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrameRecipe:
+class FrameRecipe(Settings):
     """Everything about frames that changes pixels; a part of each feature's key.
 
     Attributes:
@@ -43,57 +45,51 @@ class FrameRecipe:
         minimum_frames: fewer than this is a failure.
         views: K, how many views of each training video are embedded: the video as it is, and
             K - 1 augmented ones. Others have one, as it is. It changes no view's key.
-
-    Raises:
-        ConfigError: if a value is out of range.
     """
 
-    policy: Policy = "uniform"
-    count: int = 32
-    clip_length: int = 8
-    size: int = 224
-    crop: Crop = "face"
-    margin: float = 1.3
-    max_side: int = 1280
-    minimum_frames: int = 8
-    views: int = 1
+    section: ClassVar[str] = "frames"
 
-    def __post_init__(self) -> None:
-        _check("count", self.count, 1, 4096)
-        _check("clip_length", self.clip_length, 1, 4096)
-        _check("size", self.size, 32, 1024)
-        _check("margin", self.margin, 1.0, 4.0)
-        _check("max_side", self.max_side, 64, 8192)
-        _check("minimum_frames", self.minimum_frames, 1, self.count)
-        _check("views", self.views, 1, 100)
-        if self.policy not in ("uniform", "clip"):
-            raise ConfigError(f"frames.policy must be uniform or clip, got {self.policy!r}")
-        if self.crop not in ("face", "full"):
-            raise ConfigError(f"frames.crop must be face or full, got {self.crop!r}")
+    policy: Policy = "uniform"
+    count: Annotated[int, Field(ge=1, le=4096)] = 32
+    clip_length: Annotated[int, Field(ge=1, le=4096)] = 8
+    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    crop: Crop = "face"
+    margin: Annotated[float, Field(ge=1, le=4)] = 1.3
+    max_side: Annotated[int, Field(ge=64, le=8192)] = 1280
+    minimum_frames: Annotated[int, Field(ge=1)] = 8
+    views: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> FrameRecipe:
+        if self.minimum_frames > self.count:
+            raise ValueError(
+                f"frames.minimum_frames must be at most frames.count ({self.count}), "
+                f"got {self.minimum_frames}"
+            )
         if self.policy == "clip" and self.count % self.clip_length:
-            raise ConfigError(
+            raise ValueError(
                 f"frames.count must be a multiple of frames.clip_length ({self.clip_length}), "
                 f"got {self.count}"
             )
         side = self.max_side if self.crop == "face" else self.size
         if self.count * side * side * 3 > MEMORY_BYTES:
-            raise ConfigError(
+            raise ValueError(
                 f"{self.count} frames of up to {side}x{side} pixels take more than "
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.count or frames.max_side"
             )
         if self.views * self.count * self.size * self.size * 3 > MEMORY_BYTES:
-            raise ConfigError(
+            raise ValueError(
                 f"{self.views} views of {self.count} crops take more than "
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.views or frames.count"
             )
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of what matters under these settings, for the recipe and its digest.
 
         Views are not among them: they have keys of their own.
         """
-        facts = asdict(self)
-        del facts["views"]
+        facts = self.model_dump(exclude={"views"})
         if self.policy == "uniform":
             del facts["clip_length"]
         if self.crop == "full":
@@ -180,8 +176,3 @@ def choose(times: NDArray[np.float64], recipe: FrameRecipe) -> NDArray[np.int64]
     if recipe.policy == "uniform":
         return choose_uniform(times, recipe.count)
     return choose_clips(len(times), recipe.count, recipe.clip_length)
-
-
-def _check(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"frames.{name} must be from {least} to {most}, got {value}")

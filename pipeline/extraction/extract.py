@@ -45,12 +45,11 @@ from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from features.store.views import Views
 from models.backbones.fingerprint import (
-    Identity,
+    BackboneFingerprint,
     LazyEncoder,
+    cache_fingerprint,
     copy_backbone,
-    identify,
-    identity_of,
-    remember,
+    find_fingerprint,
 )
 from models.finetuning.views import augment, make_views
 from pipeline.config import Params
@@ -168,7 +167,7 @@ class Wanted:
 
     frames: FrameRecipe
     recipe: Recipe
-    identity: Identity
+    identity: BackboneFingerprint
     load: Callable[[], Backbone]
     views: Views = field(default_factory=Views)
 
@@ -184,15 +183,15 @@ def what_to_extract(
         warn(opened.pixels_note)
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
-        identity = identity_of(network, opened.backbone)
+        identity = network.fingerprint(opened.backbone)
         return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
     frames, name = params.frames, backbone or params.backbone.name
-    known = identify(name, size=frames.size, seed=params.seed, memory=memory)
+    known = find_fingerprint(name, size=frames.size, seed=params.seed, cache=memory)
     load: Callable[[], Backbone] = partial(load_named, name, params)
     if known is None:
         network = load()
-        known = identity_of(network, name)
-        remember(known, name, size=frames.size, seed=params.seed, memory=memory)
+        known = network.fingerprint(name)
+        cache_fingerprint(known, name, size=frames.size, seed=params.seed, cache=memory)
         load = lambda: network  # noqa: E731
     recipe = Recipe(
         frames=frames.to_json(),

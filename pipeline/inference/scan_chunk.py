@@ -25,7 +25,7 @@ from features.extraction.engine import extract_part
 from features.extraction.job import Job
 from features.store.key import Recipe, sequence_key
 from features.store.store import FeatureStore
-from models.backbones.fingerprint import Identity, LazyEncoder
+from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
 from pipeline.extraction.extract import bundle_recipe
@@ -202,9 +202,9 @@ class Told:
             self._bar.update(size_bytes / 1e6)
 
 
-def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> Identity:
+def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> BackboneFingerprint:
     """What is known of the bundle's backbone before it is loaded."""
-    return Identity(
+    return BackboneFingerprint(
         name=recipe.backbone,
         digest=recipe.backbone_digest,
         dim=bundle.dim,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -237,7 +236,7 @@ def train_bundle(
         print(f"{train.viewless} training videos lack augmented views; extract again to make them")
     runs = None if tensorboard is None else tensorboard / out.name
     heads = {}
-    baseline = replace(params.head, kind="mean")
+    baseline = params.head.replace(kind="mean")
     for name, head in {"head": params.head, "baseline": baseline}.items():
         if name == "baseline" and params.head.kind == "mean":
             continue

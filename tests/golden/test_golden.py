@@ -147,7 +147,7 @@ def test_a_face_found_elsewhere_and_another_margin_are_seen() -> None:
     found = differences(make_crops(Off()), golden)
     assert {"uniform crops", "uniform boxes"} <= {line.partition(":")[0] for line in found}
     file, recipe = CASES["uniform"]
-    wider = {"uniform": (file, replace(recipe, margin=recipe.margin + 0.03))}
+    wider = {"uniform": (file, recipe.replace(margin=recipe.margin + 0.03))}
     assert len(differences(make_crops(cases=wider), golden)) == 2
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -119,7 +117,7 @@ def test_a_face_with_too_few_frames_for_the_head_is_left_out(monkeypatch):
     assert len(found.pixels) == 49 + 13
     assert found.still is not None
     assert found.still.timestamp_seconds >= 36 / 5  # where both are seen
-    fewer = replace(size, minimum_frames=14)
+    fewer = size.replace(minimum_frames=14)
     assert len(read_every_face("no file", fewer, finder=Staged(late)).faces) == 1
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +114,7 @@ def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
     for job in jobs:
         np.testing.assert_array_equal(reads(job.path).pixels, read_frames(job.path, FRAMES).pixels)
     assert (read, kept.taken) == ([], len(jobs))
-    other = KeptCrops(store, replace(FRAMES, size=40), None).before(reading, jobs)
+    other = KeptCrops(store, FRAMES.replace(size=40), None).before(reading, jobs)
     other(jobs[0].path)
     assert read == [jobs[0].path], "other crops are not these"
 

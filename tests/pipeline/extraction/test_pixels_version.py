@@ -16,7 +16,7 @@ from data.video.frames import FrameRecipe
 from features.store.feature_set import Features
 from features.store.key import Recipe
 from features.store.views import Views
-from models.backbones.fingerprint import Identity
+from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
 from pipeline.extraction import extract as extraction
@@ -37,8 +37,8 @@ def test_every_recipe_that_is_made_tells_this_version(
 ) -> None:
     """Else new pixels would stand under old keys."""
     assert recipe_of_crops(FrameRecipe(), None).pixels_version == PIXELS_VERSION
-    known = Identity(name="resnet50-thin", digest="ab" * 32, dim=4)
-    monkeypatch.setattr(extraction, "identify", lambda *_, **__: known)
+    known = BackboneFingerprint(name="resnet50-thin", digest="ab" * 32, dim=4)
+    monkeypatch.setattr(extraction, "find_fingerprint", lambda *_, **__: known)
     wanted = extraction.what_to_extract(Params(), None, None, memory=tmp_path / "none")
     assert wanted.recipe.pixels_version == PIXELS_VERSION
     old = replace(wanted.recipe, pixels_version=1).to_json()

@@ -262,7 +262,7 @@ def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
         "pipeline.extraction.crops",
     } <= reach("finetune")
     assert {
-        "models.backbones.openvino_encoder",
+        "models.backbones.encoder",
         "data.faces.tracker",
         "features.extraction.engine",
     } <= reach("extract")
