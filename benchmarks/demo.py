@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ def main() -> None:
         return encoder(padded)[: len(frames)]
 
     results = [
-        measure(replace(params.demo, people=arguments.people, seed=seed), params.frames, encode)
+        measure(params.demo.replace(people=arguments.people, seed=seed), params.frames, encode)
         for seed in range(arguments.seeds)
     ]
     print(f"{'':32}" + "".join(f"{f'seed {seed}':>10}" for seed in range(len(results))))

@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,7 @@ def from_files(videos: Path, config: ForgeConfig, workers: int) -> dict[str, flo
     """Forges a folder from nothing, then again at another quality with the surveys kept."""
     figures = {}
     with tempfile.TemporaryDirectory() as name:
-        for key, chosen in (("cold", config), ("kept", replace(config, crf=config.crf - 1))):
+        for key, chosen in (("cold", config), ("kept", config.replace(crf=config.crf - 1))):
             start = time.perf_counter()
             summary = forge(videos, Path(name), chosen, workers=workers, progress=False)
             forged = summary.frames / (1 + config.copies) * config.copies

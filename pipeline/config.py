@@ -24,6 +24,7 @@ from data.datasets.splits import SplitConfig
 from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
 from data.io.reading import BAD_FACTS, read_text, shown
+from data.io.settings import Settings
 from data.self_blending.dataset import ForgeConfig
 from data.video.frames import FrameRecipe
 from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
@@ -155,9 +156,9 @@ def is_given(path: Path | None, overrides: Sequence[str], key: str) -> bool:
 
 def as_options(params: Params, names: Sequence[str]) -> list[str]:
     """Options that give these sections and values, quoted for a shell: what is not default."""
-    plain = dataclasses.asdict(Params())
+    plain = _as_dict(Params())
     options = []
-    for name, value in dataclasses.asdict(params).items():
+    for name, value in _as_dict(params).items():
         if name not in names:
             continue
         section = value if isinstance(value, dict) else {"": value}
@@ -255,7 +256,7 @@ Where = Callable[[str], str]
 def _build(kind: type, tree: Mapping[str, Any], place: str, where: Where) -> Any:
     """A dataclass out of a mapping; what is missing takes the class's own default."""
     hints = typing.get_type_hints(kind)
-    names = [one.name for one in dataclasses.fields(kind)]
+    names = _names(kind)
     values = {}
     for key, value in tree.items():
         path = f"{place}{key}"
@@ -272,6 +273,21 @@ def _build(kind: type, tree: Mapping[str, Any], place: str, where: Where) -> Any
         raise ConfigError(f"{where(place.removesuffix('.'))}: {error}") from error
 
 
+def _names(kind: Any) -> list[str]:
+    """The keys of a section."""
+    if issubclass(kind, Settings):
+        return list(kind.model_fields)
+    return [one.name for one in dataclasses.fields(kind)]
+
+
+def _as_dict(params: Params) -> dict[str, Any]:
+    """All sections as plain values."""
+    return {
+        name: value.model_dump() if isinstance(value, Settings) else value
+        for name, value in dataclasses.asdict(params).items()
+    }
+
+
 WORDS = {
     int: "an integer",
     float: "a number",
@@ -284,7 +300,7 @@ WORDS = {
 
 def _convert(hint: Any, value: Any, path: str, where: Where) -> Any:
     """A value of the hinted type, or an error that says what it must be."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or issubclass(hint, Settings)):
         if isinstance(value, Mapping) or value is None:
             return _build(hint, value or {}, f"{path}.", where)
         raise ConfigError(f"{where(path)}: {path} must be a section of keys, got {shown(value)}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from data.datasets.layouts.listing import NOT_TEST, Entry
 from data.datasets.splits import SplitConfig, split_groups
@@ -69,7 +68,7 @@ def assign_splits(
     dealt = {
         "free": split_groups({name: tuple(sorted(free[name])) for name in free}, config),
         "held": split_groups(
-            {name: tuple(sorted(held[name])) for name in held}, replace(config, test=0.0)
+            {name: tuple(sorted(held[name])) for name in held}, config.replace(test=0.0)
         ),
     }
     return [name if how == "given" else dealt[how][name] for how, name in places]

@@ -11,9 +11,11 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from data.errors import ConfigError
+from pydantic import Field, model_validator
+
+from data.io.settings import Settings
 
 Kind = tuple[tuple[int, str], ...]
 """What a group holds: the labels and methods of its videos, sorted, each once."""
@@ -22,8 +24,7 @@ FIRST = ("train", "val", "test")
 """The order in which splits get both labels: without training there is nothing to test."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class SplitConfig(Settings):
     """How videos are split.
 
     Attributes:
@@ -32,20 +33,20 @@ class SplitConfig:
         seed: of the places of groups.
     """
 
-    validation: float = 0.2
-    test: float = 0.2
+    section: ClassVar[str] = "index"
+
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("validation", "test"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise ConfigError(f"index.{name} must be from 0 to below 1, got {share}")
+    @model_validator(mode="after")
+    def _some_are_left(self) -> SplitConfig:
         if self.validation + self.test >= 1:
-            raise ConfigError(
+            raise ValueError(
                 "index.validation and index.test must leave something to train on, "
                 f"got {self.validation} and {self.test}"
             )
+        return self
 
 
 def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, str]:

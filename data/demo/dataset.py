@@ -13,7 +13,7 @@ import io
 from collections import Counter
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
 
 def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     """Makes sure that the folder is empty or holds this data set, finished or not."""
-    record = {"format": "unmask demo", "version": VERSION, "config": asdict(config)}
+    record = {"format": "unmask demo", "version": VERSION, "config": config.model_dump()}
     inside = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     # Hidden files (of git, DVC, a file manager) disturb nobody; `unmask index` skips them as well.
     found = {

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from data.errors import ConfigError
+from data.io.settings import Settings
 from data.self_blending.clip.drawing import draw_parameters, pick
 from data.self_blending.clip.motion import root_mean_squares
 from data.self_blending.clip.parameters import METHODS, ForgeryParameters, Method
@@ -28,8 +30,7 @@ SKIN_UNIT = 0.25
 """Likewise, of the logarithms of their skins' colours."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForgeConfig:
+class ForgeConfig(Settings):
     """What `forge` makes.
 
     Attributes:
@@ -43,46 +44,30 @@ class ForgeConfig:
         swap_distance: greatest difference of two faces that are swapped; two clips of one person
             in one light differ by about 0.4.
         max_failures: share of videos that may fail before the command does.
-
-    Raises:
-        ConfigError: if a value is out of range.
     """
 
-    copies: int = 1
-    seed: int = 0
-    seconds: float = 5.0
-    max_side: int = 1280
-    crf: int = 23
-    crf_spread: int = 3
-    methods: dict[str, float] = field(
-        default_factory=lambda: {"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
-    )
-    swap_distance: float = 1.2
-    max_failures: float = 0.2
+    section: ClassVar[str] = "forge"
 
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("copies", 1, 100),
-            ("seed", 0, 2**32 - 1),
-            ("seconds", 0.2, 60),
-            ("max_side", 96, 4096),
-            ("crf", 0, 51),
-            ("crf_spread", 0, 20),
-            ("swap_distance", 0, 100),
-            ("max_failures", 0, 1),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"forge.{name} must be from {least} to {most}, got {value}")
-        if strange := sorted(set(self.methods) - set(METHODS)):
-            raise ConfigError(
-                f"forge.methods must be among {', '.join(METHODS)}, got {strange[0]!r}"
-            )
-        weights = self.methods.values()
-        if not weights or min(weights) < 0 or sum(weights) <= 0:
-            raise ConfigError(
-                f"forge.methods must have weights of 0 or more, one above 0, got {self.methods}"
-            )
+    copies: Annotated[int, Field(ge=1, le=100)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    seconds: Annotated[float, Field(ge=0.2, le=60)] = 5.0
+    max_side: Annotated[int, Field(ge=96, le=4096)] = 1280
+    crf: Annotated[int, Field(ge=0, le=51)] = 23
+    crf_spread: Annotated[int, Field(ge=0, le=20)] = 3
+    methods: dict[str, float] = Field(
+        default={"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
+    )
+    swap_distance: Annotated[float, Field(ge=0, le=100)] = 1.2
+    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+    @field_validator("methods")
+    @classmethod
+    def _known_and_weighted(cls, methods: dict[str, float]) -> dict[str, float]:
+        if not set(methods) <= set(METHODS):
+            raise ValueError(f"must be among {', '.join(METHODS)}")
+        if not methods or min(methods.values()) < 0 or sum(methods.values()) <= 0:
+            raise ValueError("must have weights of 0 or more, one above 0")
+        return methods
 
 
 @dataclass(frozen=True, kw_only=True)

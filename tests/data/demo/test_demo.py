@@ -84,7 +84,7 @@ def test_every_video_has_the_same_stream(tiny: Path) -> None:
 def test_equal_settings_give_equal_bytes_however_many_workers(tmp_path: Path) -> None:
     write_demo(tmp_path / "one", SMALLEST, workers=1, progress=False)
     write_demo(tmp_path / "two", SMALLEST, workers=2, progress=False)
-    write_demo(tmp_path / "other", replace(SMALLEST, seed=1), workers=1, progress=False)
+    write_demo(tmp_path / "other", SMALLEST.replace(seed=1), workers=1, progress=False)
     one, two, other = (contents(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     video = "real/person_000.mp4"
@@ -116,7 +116,7 @@ def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
 def test_a_demo_of_other_settings_or_with_additions_is_refused(tmp_path: Path) -> None:
     write_demo(tmp_path, SMALLEST, workers=1, progress=False)
     with pytest.raises(InputError, match="other settings"):
-        write_demo(tmp_path, replace(SMALLEST, seed=3), workers=1, progress=False)
+        write_demo(tmp_path, SMALLEST.replace(seed=3), workers=1, progress=False)
     (tmp_path / "real" / "mine.mp4").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"real/mine\.mp4"):
         write_demo(tmp_path, SMALLEST, workers=1, progress=False)

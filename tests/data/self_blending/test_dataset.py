@@ -137,13 +137,13 @@ def test_work_is_kept_and_only_what_lacks_is_made(
     assert mended.made == 2
     assert contents(out) == contents(made[0])
     # More forgeries: those that are there stay.
-    more = forge(demo / "real", out, replace(CONFIG, copies=2), workers=1, progress=False)
+    more = forge(demo / "real", out, CONFIG.replace(copies=2), workers=1, progress=False)
     assert (more.made, more.pairs) == (4, 8)
     # Another quality: all anew. Fewer people: theirs go.
     (tmp_path / "fewer").mkdir()
     for name in ("person_000.mp4", "person_003.mp4"):
         shutil.copy(demo / "real" / name, tmp_path / "fewer" / name)
-    fewer = forge(tmp_path / "fewer", out, replace(CONFIG, crf=30), workers=1, progress=False)
+    fewer = forge(tmp_path / "fewer", out, CONFIG.replace(crf=30), workers=1, progress=False)
     assert (fewer.made, fewer.pairs, fewer.removed) == (4, 2, 8)
     assert len(list(out.rglob("*.mp4"))) == 4
 
@@ -219,7 +219,7 @@ def person(
 
 
 def planned(people: list[tuple[Source, Facts]], **values: object) -> list[Item]:
-    config = replace(ForgeConfig(methods={"swap": 1.0}), **values)  # type: ignore[arg-type]
+    config = ForgeConfig(**{"methods": {"swap": 1.0}} | values)  # type: ignore[arg-type]
     return make_plan([source for source, _ in people], [facts for _, facts in people], config)
 
 
