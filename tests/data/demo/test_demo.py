@@ -21,9 +21,10 @@ from sklearn.preprocessing import StandardScaler
 from data.demo import DemoConfig, write_demo
 from data.demo.expression import Face
 from data.demo.forgery import GRID_PIXELS, METHODS, Forgery, draw_forgery, forge, region
+from data.demo.light import draw_light
 from data.demo.motion import blink, perform
 from data.demo.person import draw_person
-from data.demo.portrait import SIZE, Portrait, draw_light, outline_distance, paint_portrait
+from data.demo.portrait import SIZE, Portrait, outline_distance, paint_portrait
 from data.demo.portrait import face_grid as grid
 from data.demo.take import Take, render_take
 from data.errors import ConfigError, InputError, OutputError, ToolError
