@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
@@ -22,6 +20,7 @@ from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
 from data.io.file_names import to_text
+from data.io.progress import progress
 from data.io.system_errors import reason
 from data.video.probe import VideoInfo
 from data.video.reasons import reason_of
@@ -71,7 +70,6 @@ def index(
     split: SplitConfig,
     workers: int,
     digests: DigestCache | None = None,
-    progress: bool | None = None,
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
@@ -86,7 +84,6 @@ def index(
         split: shares and seed.
         workers: files looked into at once.
         digests: of files that have not changed.
-        progress: show a bar; None shows it on a terminal.
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
         begin: called with the data set's root once it is known, before any video is read.
@@ -108,7 +105,7 @@ def index(
     listing = with_origins(chosen, listing)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
-    looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
+    looked = _look(listing, digests or DigestCache(), workers=workers)
     entries, facts, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
         if isinstance(found, VideoError):
@@ -126,7 +123,7 @@ def index(
     same: list[tuple[int, int]] = []
     if near_duplicates:
         files = [listing.root / entry.path for entry in entries]
-        hashes = fingerprints(files, workers=workers, progress=progress)
+        hashes = fingerprints(files, workers=workers)
         same = [(one, other) for one, other, _ in alike(hashes)]
     if group_by == "stem":
         same += same_stem(entries)
@@ -174,7 +171,7 @@ def index(
 
 
 def _look(
-    listing: Listing, digests: DigestCache, *, workers: int, progress: bool | None
+    listing: Listing, digests: DigestCache, *, workers: int
 ) -> list[tuple[str, VideoInfo] | VideoError]:
     """Digests and probes every file, some at once: ffprobe is a process of its own."""
 
@@ -186,12 +183,11 @@ def _look(
         except OSError as error:
             return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
-    quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
     try:
         found = pool.map(look, listing.entries)
         total = len(listing.entries)
-        return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
+        return list(progress(found, total=total, desc="index", unit="video"))
     finally:
         # After Ctrl-C what waits does not start, and what is known is kept.
         pool.shutdown(wait=False, cancel_futures=True)

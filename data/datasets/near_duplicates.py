@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.errors import VideoError
+from data.io.progress import progress
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import Picture
 from data.video.probe import probe
@@ -56,7 +56,6 @@ def fingerprints(
     paths: Sequence[Path],
     *,
     workers: int,
-    progress: bool | None = None,
     failed: Callable[[Path, VideoError], None] | None = None,
 ) -> list[NDArray[np.uint64] | None]:
     """The hashes of many videos, None for one that cannot be read.
@@ -64,7 +63,6 @@ def fingerprints(
     Args:
         paths: of the files.
         workers: videos read at once.
-        progress: show a bar; None shows it on a terminal.
         failed: told of each that cannot be read, from several threads.
     """
 
@@ -76,11 +74,10 @@ def fingerprints(
                 failed(path, error)
             return None
 
-    quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
     try:
         found = pool.map(look, paths)
-        return list(tqdm(found, total=len(paths), desc="hashes", unit="video", disable=quiet))
+        return list(progress(found, total=len(paths), desc="hashes", unit="video"))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -11,19 +11,16 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
 from data.io.output_paths import check_out_folder, check_output
-from data.io.processes import process_pool
+from data.io.processes import job_runner
+from data.io.progress import progress
 from data.io.reading import read_json
 from data.io.system_errors import writing
 from data.video.ffmpeg import encode
@@ -57,7 +54,7 @@ class DemoSummary:
     methods: dict[str, int]
 
 
-def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool) -> DemoSummary:
+def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary:
     """Writes the demo data set: real/*.mp4, fake/*.mp4, labels.csv and demo.json.
 
     Videos appear one by one under their final names; an interrupted run goes on where it stopped,
@@ -67,7 +64,6 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
         folder: made if missing.
         config: what to render.
         workers: processes that render; 1 renders in this one.
-        progress: shows a progress bar.
 
     Raises:
         ConfigError: if `workers` is below 1.
@@ -89,7 +85,10 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
         for label in ("real", "fake"):
             make_folder(folder / label)
     missing = [take for take in takes if not (folder / take.path).is_file()]
-    _render_all(folder, config, missing, workers=workers, progress=progress)
+    with job_runner(min(workers, len(missing)), what="rendered the demo") as run:
+        jobs = {take: (folder, take, config) for take in missing}
+        for _ in progress(run(_render_file, jobs), desc="demo", total=len(jobs), unit="video"):
+            pass
     if not (folder / LABELS).is_file():
         write_text(folder / LABELS, _labels(takes))
     size_bytes = sum((folder / take.path).stat().st_size for take in takes)
@@ -128,33 +127,6 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
         )
 
 
-def _render_all(
-    folder: Path, config: DemoConfig, takes: list[Take], *, workers: int, progress: bool
-) -> None:
-    """Renders the takes into their files, in this process or several."""
-    # tqdm shows nothing where stderr is no terminal, if `disable` is None.
-    bar = tqdm(total=len(takes), desc="demo", unit="video", disable=None if progress else True)
-    with bar:
-        if workers == 1 or len(takes) < 2:
-            for take in takes:
-                _render_file(folder, take, config)
-                bar.update()
-            return
-        pool = process_pool(min(workers, len(takes)))
-        try:
-            jobs = [pool.submit(_render_file, folder, take, config) for take in takes]
-            for job in as_completed(jobs):
-                job.result()
-                bar.update()
-        except BrokenProcessPool as error:
-            raise ToolError(
-                "a process that rendered the demo was ended from outside; "
-                "run the same command again to go on, with fewer workers if memory is short"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
     """Renders and encodes one video."""
     try:
@@ -166,8 +138,7 @@ def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
             preset=PRESET,
         )
     except VideoError as error:
-        # A VideoError does not survive the way from a process to its parent.
-        raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from None
+        raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from error
 
 
 def _labels(takes: list[Take]) -> str:
