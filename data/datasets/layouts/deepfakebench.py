@@ -16,19 +16,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from data.datasets.layouts import celebdf, deeperforensics, dfdc_preview, faceforensics
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing
-from data.datasets.layouts.metadata import kind, read_object, settled
+from data.datasets.layouts.metadata import kind, normalise_splits, read_head, read_object
 from data.errors import DatasetError, InputError
-from data.io.reading import open_file
 
 SHAPE = re.compile(
     r'\s*\{\s*"[^"]+"\s*:\s*\{\s*"[^"]+"\s*:\s*\{\s*"(train|val|test)"\s*:\s*\{', re.IGNORECASE
 )
-HEAD_BYTES = 4096
 SETS = ("train", "val", "test")
 METHODS = {
     "ff-df": "Deepfakes",
@@ -103,7 +102,7 @@ def read(root: Path) -> Listing:
             "unmask reads videos, not frames: put the JSON beside the data set's videos"
         )
     reals = {_take(entry): entry.path for entry in entries.values() if entry.label == REAL}
-    listing.entries = settled(
+    listing.entries = normalise_splits(
         [
             replace(entry, original=reals.get(_take(entry), "")) if entry.label == FAKE else entry
             for _, entry in sorted(entries.items())
@@ -118,13 +117,9 @@ def _files(root: Path) -> list[Path]:
     """The JSONs of this shape in a folder."""
     found = []
     for path in sorted(root.glob("*.json")) if root.is_dir() else ():
-        try:
-            with open_file(path) as handle:
-                head = handle.read(HEAD_BYTES).decode("utf-8-sig", "replace")
-        except OSError:
-            continue
-        if SHAPE.match(head):
-            found.append(path)
+        with suppress(InputError):
+            if SHAPE.match(read_head(path)):
+                found.append(path)
     return found
 
 

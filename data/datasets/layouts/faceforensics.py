@@ -22,15 +22,8 @@ from data.datasets.layouts.metadata import find, folders_of, kind, read_json
 from data.errors import DatasetError, InputError
 from data.io.reading import shown
 
-METHODS = (
-    "Deepfakes",
-    "Face2Face",
-    "FaceSwap",
-    "NeuralTextures",
-    "FaceShifter",
-    "DeepFakeDetection",
-)
 DFD = "DeepFakeDetection"
+METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", DFD)
 PROPER = {name.casefold(): name for name in METHODS}
 TOPS = {"original_sequences": REAL, "manipulated_sequences": FAKE}
 COLLECTIONS = ("youtube", "actors")
@@ -91,16 +84,11 @@ def read(root: Path) -> Listing:
     """
     splits = read_splits(root)
     listing = Listing(root=root, source="FaceForensics++'s folders", official=bool(splits))
-    for path in listing.scan():
-        if entry := _entry(path, splits):
-            listing.entries.append(entry)
-        else:
-            listing.unlabelled.append(path)
-    if not listing.entries:
-        raise InputError(
-            f"{root} holds no video of FaceForensics++; it must have original_sequences/youtube "
-            "and manipulated_sequences/<method> with videos in them"
-        )
+    needs = (
+        "no video of FaceForensics++; it must have original_sequences/youtube and "
+        "manipulated_sequences/<method>"
+    )
+    listing.fill(lambda path: _entry(path, splits), needs=needs)
     _count_missing(listing, splits)
     return listing
 
@@ -164,12 +152,13 @@ def _ids(path: Path) -> list[str]:
         )
     found = []
     for place, pair in enumerate(pairs):
-        told = pair if isinstance(pair, list) else []
-        ids = [str(one) for one in told if isinstance(one, str | int)]
-        if (
-            len(told) != 2
-            or len(ids) != 2
-            or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
+        ids = (
+            [str(one) for one in pair if isinstance(one, str | int)]
+            if isinstance(pair, list)
+            else []
+        )
+        if not (
+            len(ids) == len(pair) == 2 and all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
         ):
             raise InputError(
                 f'{path}: entry {place} must be a pair of ids like ["071", "054"], '

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from data.errors import InputError
 from data.io.system_errors import GONE, cannot_read
 
 VIDEO_SUFFIXES = frozenset(
@@ -123,7 +124,7 @@ class Listing:
         unlabelled: paths of videos without a label.
         missing: what a partial download lacks.
         official: the splits are published with the data set; they stand, even where a person is
-            on two sides, which is told. Splits of a user's table must not be so.
+            on two sides, with a warning. In a user's own table that is an error.
     """
 
     root: Path
@@ -135,11 +136,30 @@ class Listing:
     official: bool = False
 
     def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
-        """Notes that so many videos are not there; nothing for 0."""
+        """Records that `count` videos are missing; nothing for 0."""
         if count:
             self.missing.append(
                 Missing(count=count, what=what, method=method, compression=compression)
             )
+
+    def fill(self, entry_of: Callable[[str], Entry | None], *, needs: str = "") -> Listing:
+        """Adds all videos below the root.
+
+        Args:
+            entry_of: the entry of a path, None where it has no label.
+            needs: "no video of X; it must have ...", the message where no video has a label.
+
+        Raises:
+            InputError: a folder cannot be read, or no video has a label.
+        """
+        for path in self.scan():
+            if entry := entry_of(path):
+                self.entries.append(entry)
+            else:
+                self.unlabelled.append(path)
+        if needs and not self.entries:
+            raise InputError(f"{self.root} holds {needs} with videos in them")
+        return self
 
     def scan(self) -> list[str]:
         """Paths of all videos below the root, relative, sorted; other files are counted.

@@ -1,20 +1,25 @@
-"""Metadata files of data sets: from strangers, so bounded, checked, and no way out of the root."""
+"""Reads metadata files of data sets: size bounded, values checked, paths inside the data set."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry
 from data.errors import InputError
+from data.io.reading import open_file, shown, unreadable
 from data.io.reading import read_json as read_any_json
 from data.io.reading import read_text as read_any_text
-from data.io.reading import shown
+from data.io.system_errors import is_no_such_file
 
 MAX_BYTES = 256 << 20
 """Largest file that is read, in bytes. The largest of the field lists frames and has tens of MB."""
+
+HEAD_BYTES = 65536
+"""Of a file whose kind is found out."""
 
 REMEDY = "download it again, or move it away"
 
@@ -26,6 +31,7 @@ SPLITS = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
@@ -48,6 +54,53 @@ def read_json(path: Path) -> object:
             values.
     """
     return read_any_json(path, remedy=REMEDY, most_bytes=MAX_BYTES, nan=True)
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list that are not blank: file and line number for messages, and the text.
+
+    Raises:
+        InputError: as `read_text`.
+    """
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
+        if text.strip():
+            yield f"{path}, line {line}", text.strip()
+
+
+def read_head(path: Path) -> str:
+    """The start of a file that may be of any kind; "" where there is none.
+
+    Raises:
+        InputError: it may not be read.
+    """
+    try:
+        with open_file(path) as handle:
+            return handle.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+    except OSError as error:
+        if is_no_such_file(error):
+            return ""
+        raise unreadable(path, error) from error
+
+
+def read_records(path: Path, fields: str) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """The records of a JSON of videos: place for messages, path of the video, and its fields.
+
+    Args:
+        path: of the JSON: {path of a video: {field: value}}.
+        fields: that a record should have, for the message.
+
+    Raises:
+        InputError: as `read_object`, or a path leads out of the folder, or a record is no object.
+    """
+    for name, record in read_object(path).items():
+        place = f"{path}, {name[:60]!r}"
+        video = inside(name, place)
+        if not isinstance(record, dict | None):
+            raise InputError(
+                f"{place}: it must be an object with {fields}, got {kind(record)}; "
+                "download it again"
+            )
+        yield place, video, record or {}
 
 
 def read_object(path: Path) -> dict[str, object]:
@@ -111,11 +164,11 @@ def split_in(value: object, place: str) -> str:
     return split or ""
 
 
-def settled(entries: list[Entry]) -> list[Entry]:
+def normalise_splits(entries: list[Entry]) -> list[Entry]:
     """Splits as unmask uses them.
 
-    Where every video is in "train" they part nothing, so none is given. Where there are test
-    videos and no validation, it is taken from the training videos.
+    Where every video is in "train" there is no split. Where there are test videos and no
+    validation videos, these are taken from the training videos.
     """
     splits = {entry.split for entry in entries if entry.split}
     if "train" not in splits or "val" in splits:

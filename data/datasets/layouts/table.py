@@ -10,6 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
+from data.datasets.layouts.metadata import SPLITS
 from data.errors import InputError
 from data.io.file_names import from_text, path_in, refuse_elsewhere
 from data.io.tables import Table, columns_of
@@ -23,17 +24,6 @@ WANTED = ("path", "label")
 """Columns that each table has."""
 
 NUMBERS = {"0": REAL, "1": FAKE}
-SPLITS = {
-    "": "",
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def detect(root: Path) -> bool:
