@@ -152,14 +152,8 @@ def _ids(path: Path) -> list[str]:
         )
     found = []
     for place, pair in enumerate(pairs):
-        ids = (
-            [str(one) for one in pair if isinstance(one, str | int)]
-            if isinstance(pair, list)
-            else []
-        )
-        if not (
-            len(ids) == len(pair) == 2 and all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
-        ):
+        ids = [str(one) for one in pair] if isinstance(pair, list) else []
+        if len(ids) != 2 or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids):
             raise InputError(
                 f'{path}: entry {place} must be a pair of ids like ["071", "054"], '
                 f"got {shown(pair)}; download it again"

@@ -101,10 +101,7 @@ def forge(
     sources = find_sources(start, root=root, out=out, digests=digests)
     failures = dict(sources.failures)
     with job_runner(workers, what="forged") as run:
-        with writing(out):
-            make_folder(out / WORK)
-            if _refuse_foreign(out):
-                write_text(out / RECORD, as_json(FORMAT))
+        _claim(out)
         find_face = partial(survey, seconds=config.seconds, max_side=config.max_side)
         surveys = {
             source: (find_face, source.path, _survey_path(out, source, config))
@@ -223,6 +220,14 @@ def _refuse_foreign(out: Path) -> bool:
     raise InputError(
         f"{out} was written by another version of `unmask forge`; delete it or choose another"
     )
+
+
+def _claim(out: Path) -> None:
+    """Makes the folder and its record, which marks it as one of `forge`."""
+    with writing(out):
+        make_folder(out / WORK)
+        if _refuse_foreign(out):
+            write_text(out / RECORD, as_json(FORMAT))
 
 
 def _remove_others(out: Path, plan: Sequence[Item]) -> int:

@@ -68,7 +68,7 @@ def or_error(function: Callable[..., T], *arguments: Any) -> T | VideoError:
 def is_made(out: Path, path: str, key: str) -> bool:
     """Whether a video is there and was made under this key."""
     with suppress(OSError, UnicodeDecodeError), open_file(_key_path(out, path)) as handle:
-        return (out / path).is_file() and handle.read(KEY_BYTES).decode("ascii") == key
+        return handle.read(KEY_BYTES).decode("ascii") == key and (out / path).is_file()
     return False
 
 
