@@ -48,8 +48,8 @@ class IndexResult:
         failures: labelled files that are no readable video.
         not_videos: number of other files.
         unlabelled: videos without a label.
-        warnings: what will keep these videos from training, people on two sides, and names that
-            may be one person's.
+        warnings: what will keep these videos from training, people on both sides of a split, and
+            names that may be one person's.
         missing: what a partial download lacks, in one line; "" for nothing.
     """
 
@@ -88,9 +88,8 @@ def index(
         methods: only fakes of these; all by default.
         begin: called with the data set's root once it is known, before any video is read.
         near_duplicates: put videos of the same pictures into one group; decodes each video.
-        group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" puts names
-        that
-            differ by a number alone into one group, too.
+        group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" also puts
+            names that differ by a number alone into one group.
 
     Raises:
         ConfigError: unknown layout, compression, method or grouping.
@@ -106,19 +105,19 @@ def index(
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers)
-    entries, facts, failures = [], [], []
+    entries, infos, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
         if isinstance(found, VideoError):
             failures.append(BadVideo(path=to_text(entry.path), error=found))
         else:
             entries.append(entry)
-            facts.append(found)
+            infos.append(found)
     if not entries:
         raise InputError(
             f"none of the {len(failures)} files below {root} is a readable video; "
             f"the first, {failures[0].path}: {reason_of(failures[0].error)}"
         ) from failures[0].error
-    sha256s = [sha256 for sha256, _ in facts]
+    sha256s = [sha256 for sha256, _ in infos]
     _refuse_two_labels(entries, sha256s)
     same: list[tuple[int, int]] = []
     if near_duplicates:
@@ -150,7 +149,7 @@ def index(
             compression=entry.compression,
             origin=entry.origin,
         )
-        for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
+        for entry, group, part, (sha256, info) in zip(entries, groups, splits, infos, strict=True)
     ]
     shares = {"train": 1.0, "val": split.validation, "test": split.test}
     wanted = [name for name in shares if shares[name] or name in splits]
@@ -189,7 +188,7 @@ def _look(
         total = len(listing.entries)
         return list(progress(found, total=total, desc="index", unit="video"))
     finally:
-        # After Ctrl-C what waits does not start, and what is known is kept.
+        # After Ctrl-C no further file is started, and the results so far are kept.
         pool.shutdown(wait=False, cancel_futures=True)
         digests.save()
 

@@ -4,8 +4,8 @@
     Celeb-synthesis/id<target>_id<source>_<n>.mp4, made from Celeb-real/id<target>_<n>.mp4
     List_of_testing_videos.txt: lines like "1 YouTube-real/00170.mp4", where 1 means REAL
 
-Each folder may have `videos` in it. The published test list has people of the other videos in it;
-it stands as published, and the index says so.
+Each folder may have `videos` in it. People of the published test list are in other videos, too; the
+split is kept as published, and `index` warns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDERS = {"celebreal": REAL, "youtubereal": REAL, "celebsynthesis": FAKE}
 METHOD = "Celeb-synthesis"
 TEST_LIST = "List_of_testing_videos.txt"
 LISTED = {"1": REAL, "0": FAKE}
-"""What the numbers of the test list mean: the other way round than anywhere else in the field."""
+"""The numbers of the test list: the other way round than anywhere else in the field."""
 
 FAKE_NAME = re.compile(r"id(\d{1,6})_id(\d{1,6})_(\d{1,6})", re.IGNORECASE)
 REAL_NAME = re.compile(r"id(\d{1,6})_(\d{1,6})", re.IGNORECASE)
@@ -39,7 +39,7 @@ def read(root: Path) -> Listing:
     """Reads labels, people and, with the list of test videos, splits.
 
     Raises:
-        InputError: no video is there, or the list cannot be meant.
+        InputError: no video is there, or the list is invalid.
         DatasetError: the list gives a video the other label than its folder.
     """
     needs = "no video of Celeb-DF; it must have Celeb-real, YouTube-real and Celeb-synthesis"
@@ -80,7 +80,7 @@ def read_test_list(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
     """The test videos: (folder, stem) in lower case -> label, and the line for messages.
 
     Raises:
-        InputError: a line cannot be meant.
+        InputError: a line is invalid.
     """
     listed = {}
     for place, text in read_lines(path):
@@ -105,7 +105,7 @@ def people_of(stem: str) -> tuple[str, str, str]:
 
 
 def _entry(path: str) -> Entry | None:
-    """One video; None where it lies elsewhere."""
+    """One video; None outside of the data set's folders."""
     file = PurePosixPath(path)
     parts = list(file.parts)
     place = next((n for n, part in enumerate(parts[:-1]) if _plain(part) in FOLDERS), None)
@@ -135,7 +135,7 @@ def _entry(path: str) -> Entry | None:
 
 
 def _key(path: str) -> tuple[str, str]:
-    """Folder and name as they are compared, whatever lies between, in any case."""
+    """The data set's folder and the file's stem, in lower case, for comparison."""
     file = PurePosixPath(path)
     folder = next((_plain(part) for part in file.parts[:-1] if _plain(part) in FOLDERS), "")
     return folder, file.stem.casefold()

@@ -5,8 +5,8 @@
     lists/splits/{train,val,test}.txt: names of fakes, one a line
 
 The targets are the YouTube videos of FaceForensics++, which come with that data set alone; fakes of
-one target share its group's name there. The source videos are of real people and labelled so,
-though they are studio takes; its authors take the targets as the real side instead.
+one target have its group's name there. The source videos, studio takes of real people, are labelled
+real; the authors of the data set use the targets as the real side instead.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read(root: Path) -> Listing:
     """Reads labels, people and splits; reals follow the split of the fakes with their face.
 
     Raises:
-        InputError: no video is there, or a list cannot be meant.
+        InputError: no video is there, or a list is invalid.
         DatasetError: a fake is in two lists.
     """
     splits = read_splits(root)
@@ -69,7 +69,7 @@ def read_splits(root: Path) -> dict[str, str]:
     """Split of each fake by its name without suffix; empty without lists.
 
     Raises:
-        InputError: a line cannot be meant.
+        InputError: a line is invalid.
         DatasetError: a fake is in two lists.
     """
     folder = find(root, "lists")
@@ -103,7 +103,7 @@ def groups_of(target: str, source: str) -> tuple[str, ...]:
 
 
 def _entry(path: str, splits: dict[str, str]) -> Entry | None:
-    """One video; None where it lies elsewhere."""
+    """One video; None outside of the data set's folders."""
     file = PurePosixPath(path)
     folders = [part.casefold() for part in file.parts[:-1]]
     top = next((name for name in folders if name in FOLDERS), "")

@@ -3,13 +3,13 @@
     {"FaceForensics++": {"FF-DF": {"train": {"c23": {"071_054": {"label": "FF-DF",
         "frames": [".../manipulated_sequences/Deepfakes/c23/frames/071_054/000.png", ...]}}}}}}
 
-Frames are images; unmask reads the video that they were taken from, which lies where they do, with
-or without `videos` instead of `frames`. Their paths are of another machine, so they are never
+Frames are images; unmask reads the video that they were taken from, which is in the same place,
+with or without `videos` instead of `frames`. Paths in the JSON are of another machine: they are never
 opened, only compared with the videos below the root, from the end.
 
-Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may hold the test
-videos as well, and data sets without splits stand in all three. So test videos are test videos, a
-copied "val" is none, and three equal sets are no split.
+Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may contain the test
+videos, and data sets without splits are in all three. So a video of "test" is a test video, a
+copied "val" is left out, and three equal sets are no split.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Record:
         name: as the JSON calls it.
         label: its label's name, such as "FF-DF".
         where: folder of its frames, its parts in lower case; () where no frame is listed.
-        compression: "c23" ...; "" where it is not told.
-        sets: those that it stands in.
+        compression: "c23" ...; "" if unknown.
+        sets: those that contain it.
     """
 
     name: str
@@ -72,7 +72,7 @@ def read(root: Path) -> Listing:
     """Reads labels, sets and people; videos are looked for below the JSON's folder.
 
     Raises:
-        InputError: no such JSON, no video of it is there, or a label cannot be meant.
+        InputError: no such JSON, no video of it is there, or a label is invalid.
         DatasetError: a video has both labels.
     """
     files = [root] if root.is_file() else _files(root)
@@ -94,7 +94,7 @@ def read(root: Path) -> Listing:
                 other = entries.setdefault(path, entry)
                 if other.label != entry.label:
                     raise DatasetError(
-                        f"{file}: {record.name[:60]!r} is listed as real and as fake; mend it"
+                        f"{file}: {record.name[:60]!r} is listed as real and as fake; correct it"
                     )
     if not entries:
         raise InputError(
@@ -132,16 +132,16 @@ def _datasets(path: Path) -> Iterator[tuple[str, list[Record]]]:
                 if name.casefold() not in SETS or not isinstance(videos, dict):
                     raise InputError(
                         f"{path}: below {label[:40]!r} there must be train, val and test, "
-                        f"got {name[:40]!r}; write it anew with DeepfakeBench"
+                        f"got {name[:40]!r}; write it again with DeepfakeBench"
                     )
                 for compression, video, fields in _videos(videos):
                     key = (label, compression, video)
-                    told = records.get(key)
-                    if told is None or not told.where:
-                        made = _record(video, label, compression, fields)
-                        made.sets.update(told.sets if told else ())
-                        records[key] = told = made
-                    told.sets.add(name.casefold())
+                    record = records.get(key)
+                    if record is None or not record.where:
+                        earlier = record.sets if record else set()
+                        record = _record(video, label, compression, fields, earlier)
+                        records[key] = record
+                    record.sets.add(name.casefold())
         yield dataset, list(records.values())
 
 
@@ -149,7 +149,7 @@ def _members(value: object, place: str) -> Iterator[tuple[str, object]]:
     """What an object holds."""
     if not isinstance(value, dict):
         raise InputError(
-            f"{place}: it must be an object, got {kind(value)}; write it anew with DeepfakeBench"
+            f"{place}: it must be an object, got {kind(value)}; write it again with DeepfakeBench"
         )
     yield from value.items()
 
@@ -157,7 +157,7 @@ def _members(value: object, place: str) -> Iterator[tuple[str, object]]:
 def _videos(
     members: dict[str, object], compression: str = ""
 ) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Compression, name and fields of the videos of a set; strays of older versions left out."""
+    """Compression, name and fields of the videos of a set; entries of another form are left out."""
     for name, value in members.items():
         if not isinstance(value, dict):
             continue
@@ -167,18 +167,20 @@ def _videos(
             yield from _videos(value, name.casefold())
 
 
-def _record(name: str, label: str, compression: str, fields: dict[str, object]) -> Record:
-    """One video."""
-    told = fields.get("label")
+def _record(
+    name: str, label: str, compression: str, fields: dict[str, object], sets: set[str]
+) -> Record:
+    own_label = fields.get("label")
     frames = fields.get("frames")
     first = frames[0] if isinstance(frames, list) and frames else ""
     # Windows' rules split at both kinds of slash.
     parts = PureWindowsPath(first).parts[:-1] if isinstance(first, str) else ()
     return Record(
         name=name,
-        label=told if isinstance(told, str) and told else label,
+        label=own_label if isinstance(own_label, str) and own_label else label,
         where=tuple(part.casefold() for part in parts if part.casefold() not in SKIPPED),
         compression=compression,
+        sets=sets,
     )
 
 
@@ -230,21 +232,20 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
     target = source = ""
     groups: tuple[str, ...] = ()
     if name.startswith(("ff-", "dfd_")):
-        if told := faceforensics.people_of(stem):
-            target, source, groups = told.target, told.source, told.groups
+        if people := faceforensics.people_of(stem):
+            target, source, groups = people.target, people.source, people.groups
     elif name.startswith("celebdf"):
         youtube = "youtube" in path.casefold()
         target, source, _ = ("", "", "") if youtube else celebdf.people_of(stem)
-        people = [person for person in (target, source) if person]
-        groups = tuple(f"celeb-df {person}" for person in people)
+        groups = tuple(f"celeb-df {person}" for person in (target, source) if person)
         groups = groups or (f"celeb-df {'youtube ' * youtube}{stem.casefold()}",)
     elif name.startswith("df_"):
         target, source = deeperforensics.people_of(stem)
         groups = deeperforensics.groups_of(target, source) if target else ()
     elif name.startswith("dfdcp"):
-        people = dfdc_preview.people_of(path)
-        target, source = (*people, "", "")[:2]
-        groups = tuple(f"dfdcp {person}" for person in people)
+        ids = dfdc_preview.people_of(path)
+        target, source = (*ids, "", "")[:2]
+        groups = tuple(f"dfdcp {person}" for person in ids)
     elif name.startswith("dfdc"):
         groups = (f"dfdc {stem.casefold()}",)
     return Entry(
@@ -262,10 +263,10 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
 
 
 def _take(entry: Entry) -> tuple[str, ...]:
-    """What a fake and its original have in common; unequal to all others where untold."""
+    """What a fake and its original have in common; the path itself if unknown."""
     stem = PurePosixPath(entry.path).stem
     if entry.label == REAL:
         return (entry.collection, entry.compression, stem.casefold())
-    told = faceforensics.people_of(stem)
-    original = told.original if told and told.source else celebdf.people_of(stem)[2]
+    people = faceforensics.people_of(stem)
+    original = people.original if people and people.source else celebdf.people_of(stem)[2]
     return (entry.collection, entry.compression, original.casefold() or entry.path)

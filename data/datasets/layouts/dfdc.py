@@ -4,8 +4,8 @@
         "original": "b.mp4"}, ...}, beside the videos; also a single part as the root
     test/labels.csv: filename,label with 1 = fake, beside the videos
 
-A fake's group is its original's, which holds the people together as far as the data set tells
-them. Every training video says "split": "train", which parts nothing.
+A fake's group is its original's; the data set says no more of its people. Every training video has
+"split": "train", so this is no split.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read(root: Path) -> Listing:
     """Reads every part and test set below the root.
 
     Raises:
-        InputError: there is none, it names no video that is there, or a record cannot be meant.
+        InputError: there is none, it names no video that is there, or a record is invalid.
     """
     listing = Listing(root=root, source="DFDC's metadata")
     parts = sorted(_parts(root))
@@ -161,11 +161,11 @@ def _columns(path: Path) -> list[str]:
 
 
 def _key(path: str) -> str:
-    """A path below a part as it is compared: in any case, and with or without videos/."""
+    """A path below a part for comparison: in lower case, without videos/."""
     parts = path.casefold().split("/")
     return "/".join(part for part in parts if part not in ("videos", "test_videos"))
 
 
 def _group(path: str) -> str:
-    """The group that a file's name stands for; names are unique in the whole data set."""
+    """The group of a file, by its name, which is unique in the whole data set."""
     return f"dfdc {PurePosixPath(path).stem.casefold()}"

@@ -30,7 +30,7 @@ RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{')
 
 
 def detect(root: Path) -> bool:
-    """Whether dataset.json is there and lists videos, or lies beside the data set's folders."""
+    """Whether dataset.json is there, and lists videos or is beside the data set's folders."""
     path = find(root, INDEX) if root.is_dir() else None
     if path is None or not path.is_file():
         return False
@@ -48,7 +48,7 @@ def read(root: Path) -> Listing:
     """Reads labels, people and splits out of dataset.json.
 
     Raises:
-        InputError: it is not there, names no video that is there, or a record cannot be meant.
+        InputError: it is not there, names no video that is there, or a record is invalid.
     """
     path = find(root, INDEX)
     if path is None:
@@ -111,5 +111,5 @@ def _entry(video: str, label: int, record: dict[str, object], place: str) -> Ent
 
 
 def _key(path: str) -> str:
-    """A path as it is compared: in any case, and with or without videos/."""
+    """A path for comparison: in lower case, without videos/."""
     return "/".join(part for part in path.casefold().split("/") if part != "videos")

@@ -1,4 +1,4 @@
-"""What every layout gives: videos with labels, and what was passed over."""
+"""What every layout returns: videos with labels, and what was passed over."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VIDEO_SUFFIXES = frozenset(
 REAL, FAKE = 0, 1
 
 NOT_TEST = "train/val"
-"""The split of a video that is not in a published test list: unmask deals out train and val."""
+"""The split of a video that is not in a published test list: unmask draws train and val."""
 
 SPELLINGS = {
     REAL: "real reals original originals pristine authentic genuine bonafide live "
@@ -39,7 +39,7 @@ PLAIN = (
     "file files train training val valid validation dev test testing raw c lq hq"
 )
 CONTAINERS = frozenset(PLAIN.split())
-"""Folder names that tell no label, method or person; without digits, so that "c23" is "c"."""
+"""Folder names that are no label, method or person; without digits, so that "c23" is "c"."""
 ENDINGS = "|".join(sorted((word for word in CONTAINERS if len(word) > 3), key=len, reverse=True))
 
 
@@ -48,7 +48,7 @@ def label_of(word: str) -> int | None:
     """Reads a label: 1 = fake, 0 = real, None = neither.
 
     Case, digits, blanks, dashes, underscores and words like videos or train do not count:
-    "0_real", "Fakes", "original_sequences", "train-real", "FakeVideos".
+    "0_real", "Fakes", "original_sequences", "train-real" and "FakeVideos" are labels.
     """
     words = re.findall(r"[a-z]+", word.casefold())
     joined = "".join(word for word in words if word not in CONTAINERS)
@@ -57,25 +57,25 @@ def label_of(word: str) -> int | None:
 
 @lru_cache(maxsize=65536)
 def is_container(folder: str) -> bool:
-    """Whether a folder's name, like videos, train or c23, says nothing of what is in it."""
+    """Whether a folder's name, like videos, train or c23, does not describe what is in it."""
     return "".join(re.findall(r"[a-z]+", folder.casefold())) in CONTAINERS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One labelled file, not yet looked into.
+    """One labelled file, not yet read.
 
     Attributes:
         path: relative to the root, POSIX.
         label: 1 = fake, 0 = real.
-        group: where the data set tells it; "" otherwise.
+        group: "" if the data set gives none.
         method: how a fake was made; "real" for a real one.
-        split: "train", "val", "test"; NOT_TEST where the data set tells the test videos only; ""
-            where it tells nothing.
+        split: "train", "val", "test"; NOT_TEST where the data set lists the test videos only; ""
+            if it gives none.
         kin: further groups that this video joins to its own: of the source, of the original.
-        target: the person who is seen, as the data set writes it; "" where it does not tell.
-        source: whose face or expression a fake took over; likewise.
-        original: path of the real video that a fake was made from, there or not; likewise.
+        target: the person who is seen, as the data set writes it; "" if unknown.
+        source: whose face or expression a fake took over; "" if unknown.
+        original: path of the real video that a fake was made from, whether it is there or not.
         compression: "raw", "c23" ... where the data set comes in several.
         collection: the part of the data set that a real video and its fakes share.
         origin: as in `data.datasets.manifest.Video`.
@@ -180,11 +180,11 @@ def walk(root: Path) -> Iterator[Path]:
     """All files below a folder; hidden ones and hidden folders left out.
 
     Linked folders are entered after all others and each real folder once, so that a loop of links
-    ends and a folder keeps its own name where it has one. A link to a folder that holds the root
-    would lead anywhere and is left out.
+    ends and a folder keeps its own name where it has one. A link to a folder that contains the root
+    is left out.
 
     Raises:
-        InputError: a folder cannot be read; its videos would be missing silently.
+        InputError: a folder cannot be read.
     """
     home = Path(os.path.realpath(root))
     seen: set[str] = set()
@@ -208,7 +208,7 @@ def walk(root: Path) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed; one that went away meanwhile holds nothing any more."""
+    """Raises an error for a folder that cannot be listed, unless it was removed meanwhile."""
     if error.errno not in GONE:
         raise cannot_read(f"the folder {error.filename}", error) from error
 

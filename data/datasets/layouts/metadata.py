@@ -116,27 +116,27 @@ def read_object(path: Path) -> dict[str, object]:
 
 
 def inside(text: object, place: str) -> str:
-    """A path that a metadata file gives, relative to a folder and inside it, POSIX.
+    """A path in a metadata file, relative to a folder and inside it, POSIX.
 
     Args:
         text: as read.
         place: file and key, for the message.
 
     Raises:
-        InputError: it is no text, absolute, or leads out of the folder.
+        InputError: it is no text, is absolute, or leads out of the folder.
     """
-    # Half a surrogate pair, which JSON can hold, is in no file's name.
+    # JSON can hold half a surrogate pair; a file's name cannot.
     if isinstance(text, str) and not re.search("[\x00-\x1f\ud800-\udfff]", text):
         path = PurePosixPath(text)
         if path.name and not path.is_absolute() and ".." not in path.parts:
             return path.as_posix()
     raise InputError(
-        f"{place}: a path must lie inside the data set, got {shown(text)}; mend or remove it"
+        f"{place}: a path must lie inside the data set, got {shown(text)}; correct or remove it"
     )
 
 
 def label_in(value: object, place: str) -> int | None:
-    """A label as JSON or CSV gives it: real or fake in any case, 0 or 1 (fake); None for nothing.
+    """A label as JSON or CSV gives it: real or fake in any case, 0 or 1 (fake); None if empty.
 
     Raises:
         InputError: it is something else.
@@ -147,11 +147,11 @@ def label_in(value: object, place: str) -> int | None:
         text = str(value).strip().casefold()
         if not text or text in LABELS:
             return LABELS.get(text)
-    raise InputError(f"{place}: the label must be REAL or FAKE, got {shown(value)}; mend it")
+    raise InputError(f"{place}: the label must be REAL or FAKE, got {shown(value)}; correct it")
 
 
 def split_in(value: object, place: str) -> str:
-    """A split as a data set writes it; "" for nothing.
+    """A split as a data set writes it; "" for None.
 
     Raises:
         InputError: it is something else.
@@ -159,7 +159,7 @@ def split_in(value: object, place: str) -> str:
     split = SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
     if value is not None and split is None:
         raise InputError(
-            f"{place}: the split must be train, val or test, got {shown(value)}; mend it"
+            f"{place}: the split must be train, val or test, got {shown(value)}; correct it"
         )
     return split or ""
 
@@ -184,7 +184,7 @@ def kind(value: object) -> str:
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file or folder of that name in a folder, in any case; its own case first."""
+    """The file or folder of that name in a folder, in any case; an exact match first."""
     if (folder / name).exists():
         return folder / name
     wanted = name.casefold()
