@@ -2,18 +2,16 @@
 
 Nothing is downloaded and nobody real is shown. The set is made so that the files say nothing about
 the label: a fake is a second take of the same person with its own motion, light and background,
-filmed by the same camera and encoded by the same settings. `take` and its siblings render;
-this module writes, labels, and keeps a folder from being mixed up.
+filmed by the same camera and encoded by the same settings. `take` renders; this module writes the
+videos and labels, and refuses a folder with other files.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
@@ -23,6 +21,7 @@ from data.io.processes import job_runner
 from data.io.progress import progress
 from data.io.reading import read_json
 from data.io.system_errors import writing
+from data.io.tables import to_csv
 from data.video.ffmpeg import encode
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
@@ -90,7 +89,7 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary
         for _ in progress(run(_render_file, jobs), desc="demo", total=len(jobs), unit="video"):
             pass
     if not (folder / LABELS).is_file():
-        write_text(folder / LABELS, _labels(takes))
+        write_text(folder / LABELS, to_csv(("path", "label", "group", "method"), _labels(takes)))
     size_bytes = sum((folder / take.path).stat().st_size for take in takes)
     return DemoSummary(
         folder=folder,
@@ -105,7 +104,7 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     """Makes sure that the folder is empty or holds this data set, finished or not."""
     record = {"format": "unmask demo", "version": VERSION, "config": config.model_dump()}
     inside = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    # Hidden files (of git, DVC, a file manager) disturb nobody; `unmask index` skips them as well.
+    # Hidden files (of git, DVC, a file manager) are passed over, as by `unmask index`.
     found = {
         path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)
     }
@@ -114,7 +113,10 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     if not found:
         write_text(folder / RECORD, as_json(record))
         return
-    if _read(folder / RECORD) != record:
+    held = None
+    with suppress(StoreError):
+        held = read_json(folder / RECORD, remedy="delete the folder", damaged=StoreError)
+    if held != record:
         raise InputError(
             f"{folder} holds a demo data set made with other settings; "
             "delete it or choose another folder"
@@ -141,30 +143,14 @@ def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
         raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from error
 
 
-def _labels(takes: list[Take]) -> str:
-    """The CSV that `unmask index` reads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "group", "method"])
-    for take in sorted(takes, key=lambda take: take.path):
-        writer.writerow(
-            [
-                take.path,
-                take.label,
-                take.group,
-                f"rendered-{take.method}" if take.method else "real",
-            ]
-        )
-    return text.getvalue()
-
-
-def _read(path: Path) -> Any:
-    """Reads a JSON file; None if it is damaged.
-
-    Raises:
-        InputError: it may not be read.
-    """
-    try:
-        return read_json(path, remedy="delete the folder", damaged=StoreError)
-    except StoreError:
-        return None
+def _labels(takes: list[Take]) -> list[dict[str, str]]:
+    """The rows of the CSV that `unmask index` reads."""
+    return [
+        {
+            "path": take.path,
+            "label": take.label,
+            "group": take.group,
+            "method": f"rendered-{take.method}" if take.method else "real",
+        }
+        for take in takes
+    ]

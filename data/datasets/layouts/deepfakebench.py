@@ -4,8 +4,8 @@
         "frames": [".../manipulated_sequences/Deepfakes/c23/frames/071_054/000.png", ...]}}}}}}
 
 Frames are images; unmask reads the video that they were taken from, which is in the same place,
-with or without `videos` instead of `frames`. Paths in the JSON are of another machine: they are never
-opened, only compared with the videos below the root, from the end.
+with or without `videos` instead of `frames`. Paths in the JSON are of another machine: they are
+never opened, only compared with the videos below the root, from the end.
 
 Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may contain the test
 videos, and data sets without splits are in all three. So a video of "test" is a test video, a

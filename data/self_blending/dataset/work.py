@@ -1,4 +1,4 @@
-"""One worker's work: decode a real video once, encode its copy, forge and encode its forgeries."""
+"""The work on one real video: decode it once, encode its copy, forge and encode its forgeries."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ not antialias."""
 
 @dataclass(frozen=True, kw_only=True)
 class ForgeWork:
-    """What one worker is asked for.
+    """The work of one process.
 
     Attributes:
         out: the folder that is written.
         item: the video and its forgeries.
-        keys: path -> key of each video that is to be made.
-        surveys: name -> file of the survey, of the source and of donors.
-        files: name -> video, of donors.
+        keys: path -> key of each video to make.
+        surveys: name -> file of the survey, of the source and the donors.
+        files: name -> video, of the donors.
         seconds: longest clip.
         max_side: larger frames are scaled down to it.
     """
@@ -58,7 +58,7 @@ class ForgeWork:
 
 
 def or_error(function: Callable[..., T], *arguments: Any) -> T | VideoError:
-    """Calls a function; its VideoError is returned, so that one bad video ends no run."""
+    """Calls a function and returns its VideoError, so that one bad video does not end a run."""
     try:
         return function(*arguments)
     except VideoError as error:
