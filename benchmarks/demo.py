@@ -77,7 +77,7 @@ def measure(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "demo"
         start = time.perf_counter()
-        write_demo(folder, config, workers=os.cpu_count() or 1, progress=True)
+        write_demo(folder, config, workers=os.cpu_count() or 1)
         figures["render_seconds"] = time.perf_counter() - start
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

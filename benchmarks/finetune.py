@@ -46,7 +46,7 @@ def crops(frames: int, size: int) -> Clips:
     finder, recipe = FaceFinder(), FrameRecipe(count=frames, size=size)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_demo(folder, DemoConfig(people=PEOPLE, seconds=1.0), workers=2, progress=False)
+        write_demo(folder, DemoConfig(people=PEOPLE, seconds=1.0), workers=2)
         reals, fakes = sorted(folder.glob("real/*.mp4")), sorted(folder.glob("fake/*.mp4"))
         paths = [path for pair in zip(reals, fakes, strict=True) for path in pair] * COPIES
         read = {path: read_frames(path, recipe, faces=finder).pixels for path in set(paths)}

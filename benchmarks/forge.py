@@ -43,7 +43,7 @@ def from_files(videos: Path, config: ForgeConfig, workers: int) -> dict[str, flo
     with tempfile.TemporaryDirectory() as name:
         for key, chosen in (("cold", config), ("kept", config.replace(crf=config.crf - 1))):
             start = time.perf_counter()
-            summary = forge(videos, Path(name), chosen, workers=workers, progress=False)
+            summary = forge(videos, Path(name), chosen, workers=workers)
             forged = summary.frames / (1 + config.copies) * config.copies
             figures[key] = forged / (time.perf_counter() - start)
     return figures
@@ -81,7 +81,7 @@ def main() -> None:
         videos = arguments.videos
         if videos is None:
             demo = DemoConfig(people=6, seconds=arguments.seconds, width=640, height=360)
-            write_demo(Path(name) / "demo", demo, workers=arguments.workers, progress=True)
+            write_demo(Path(name) / "demo", demo, workers=arguments.workers)
             videos = Path(name) / "demo" / "real"
         config = ForgeConfig(seconds=arguments.seconds)
         whole = from_files(videos, config, arguments.workers)

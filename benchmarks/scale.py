@@ -97,7 +97,7 @@ def source_clip(clips: Path, scratch: Path) -> tuple[Path, str]:
     videos = [path for path in found if path.suffix != ".gif"]
     if videos:
         return max(videos, key=lambda path: probe(path).width), "a real clip"
-    write_demo(scratch / "demo", DemoConfig(people=4), workers=cores(), progress=False)
+    write_demo(scratch / "demo", DemoConfig(people=4), workers=cores())
     return next(path for path in walk(scratch / "demo") if is_video(path)), "a rendered clip"
 
 

@@ -6,7 +6,7 @@ traceback is a bug of unmask. A test checks the table in the README against this
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 FailureClass = Literal[
     "unreadable",
@@ -109,6 +109,10 @@ class VideoError(UnmaskError):
         self.failure: FailureClass = failure
         self.stderr_tail = stderr_tail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, between processes: an Exception's own passes the message alone."""
+        return type(self), (self.failure, str(self)), self.__dict__
+
 
 class NoDecoderError(VideoError, ToolError):
     """No ffmpeg here decodes the video: a failure of one video, fixed by another ffmpeg.
@@ -121,3 +125,6 @@ class NoDecoderError(VideoError, ToolError):
 
     def __init__(self, message: str) -> None:
         super().__init__("no_decoder", message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),), self.__dict__

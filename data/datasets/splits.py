@@ -1,8 +1,8 @@
-"""Splits by group, so that no person is on two sides: stratified, seeded, and steady.
+"""Splits by group, so that no person is on two sides: stratified, seeded and stable.
 
-Each group has a fixed place, the hash of its name and the seed. The test split takes the first
-groups in that order, validation the last ones. So adding videos moves only the few groups near a
-border, and none from the test split to validation or back.
+Groups are ordered by the hash of their name and the seed. The test split takes the first groups in
+that order, validation the last ones. So adding videos moves only the few groups near a border, and
+none from the test split to validation or back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SplitConfig(Settings):
     Attributes:
         validation: share of groups for validation.
         test: share of groups for the test.
-        seed: of the places of groups.
+        seed: of the order of groups.
     """
 
     section: ClassVar[str] = "index"
@@ -50,11 +50,11 @@ class SplitConfig(Settings):
 
 
 def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, str]:
-    """Deals groups out to train, val and test.
+    """Divides groups among train, val and test.
 
     Args:
-        kinds: group -> its kind; each kind is dealt out in the same shares, what rounding leaves
-            goes on to the next kind.
+        kinds: group -> its kind; each kind is divided in the same shares, and the rest of the
+            rounding goes to the next kind.
         config: shares and seed.
 
     Returns:
@@ -88,7 +88,7 @@ def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, st
 
 
 def place(group: str, seed: int) -> str:
-    """A group's fixed place in the order."""
+    """What a group is ordered by."""
     return hashlib.sha256(f"{seed} {group}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -97,8 +97,8 @@ def _provide(
 ) -> None:
     """Gives a split that has no group of a label one, from where there are most of them.
 
-    A split gives what it can spare, keeping one of each label, or else to one that comes before
-    it. `labels` is in the order of places.
+    A split gives a group only if others of the same labels are left in it, or if the receiving
+    split comes before it in FIRST. `labels` is in the order of `place`.
     """
     held = Counter((splits[group], one) for group in labels for one in labels[group])
     if held[split, label]:

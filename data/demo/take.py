@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from data.demo.compositing import render
 from data.demo.expression import Face
-from data.demo.face import render
 from data.demo.forgery import METHODS, Method, draw_forgery, forge
+from data.demo.light import draw_light
 from data.demo.motion import perform
 from data.demo.person import Person, draw_person
-from data.demo.portrait import draw_light, paint_portrait
+from data.demo.portrait import paint_portrait
 from data.demo.scene import Shot, draw_camera
 from data.demo.texture import Picture
 from data.io.settings import Settings

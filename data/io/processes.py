@@ -10,13 +10,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
+from data.errors import ToolError
 from data.io.interrupts import kept_from_children
+
+Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple[Any, Any]]]
+"""`run(function, {key: arguments})` gives (key, result) of each, as they end."""
 
 
 class Pool(ProcessPoolExecutor):
@@ -51,6 +57,40 @@ def process_pool(
         initializer=_begin,
         initargs=(initializer, arguments),
     )
+
+
+@contextmanager
+def job_runner(workers: int, *, what: str) -> Iterator[Run]:
+    """Runs functions in this process, or in a pool of several.
+
+    Args:
+        workers: processes; 1 and less is this one.
+        what: the job, for a message: "rendered the demo".
+
+    Raises:
+        ToolError: a process of the pool was ended from outside.
+    """
+    if workers <= 1:
+        yield lambda function, jobs: ((key, function(*given)) for key, given in jobs.items())
+        return
+    pool = process_pool(workers)
+
+    def run(
+        function: Callable[..., Any], jobs: Mapping[Any, Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        waiting = {pool.submit(function, *given): key for key, given in jobs.items()}
+        for job in as_completed(waiting):
+            yield waiting[job], job.result()
+
+    try:
+        yield run
+    except BrokenProcessPool as error:
+        raise ToolError(
+            f"a process that {what} was ended from outside; run the same command again to go on, "
+            "with fewer workers if memory is short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def start_tracker() -> None:

@@ -16,7 +16,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +131,16 @@ class Table:
                 f"{self._path} is not a CSV in UTF-8: line {reader.line_num + before}: {error}; "
                 "mend its quotes, or save it anew"
             ) from error
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    """A table sorted by its column path; a missing cell is empty, names are as of `to_text`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    ordered = sorted(rows, key=lambda row: row["path"])
+    writer.writerows({key: to_text(cell) for key, cell in row.items()} for row in ordered)
+    return text.getvalue()
 
 
 def header_of(text: str, wanted: Sequence[str]) -> tuple[int, str]:

@@ -8,18 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from data.errors import ConfigError, StoreError, VideoError
+from data.io.settings import Settings
 from data.video.frame_reader import read_chosen
 from data.video.picture import MEMORY_BYTES, Layout, Picture, Pictures, lay_out
 from data.video.probe import VideoInfo
-from data.io.settings import Settings
 from data.video.sampling import choose_clips, choose_uniform
 
 Policy = Literal["uniform", "clip"]

@@ -34,7 +34,6 @@ def forge_videos(
         params.forge,
         root=root,
         workers=workers or cores(),
-        progress=True,
         digests=DigestCache(DIGESTS),
     )
     write_failures(

@@ -46,7 +46,7 @@ def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
     """`unmask demo`: renders the demo data set."""
     from data.demo import write_demo
 
-    summary = write_demo(folder, params.demo, workers=workers or cores(), progress=True)
+    summary = write_demo(folder, params.demo, workers=workers or cores())
     methods = ", ".join(f"{name} {count}" for name, count in sorted(summary.methods.items()))
     print(
         f"{folder}: {summary.videos} videos, {summary.rendered} rendered now, "

@@ -1,6 +1,6 @@
-"""Which forgeries are made of which videos: drawn before any of them is made.
+"""Draws which forgeries are made of which videos, before any of them is made.
 
-What is drawn for a video depends on its own bytes and on the settings alone, so that an added video
+What is drawn for a video depends on its own bytes and the settings alone, so that an added video
 changes nothing for the others. Swaps mix two people. Where splits are given, both come from one
 split; elsewhere both people's groups become one, in pairs, so that no chain joins the whole set.
 """
@@ -25,9 +25,9 @@ from data.self_blending.dataset.sources import Source
 from data.self_blending.dataset.survey import Facts
 
 SHAPE_UNIT = 0.03
-"""Root mean square distance of two people's normalised points that counts 1."""
+"""Root mean square distance of two people's normalised points that counts as 1."""
 SKIN_UNIT = 0.25
-"""Likewise, of the logarithms of their skins' colours."""
+"""The same for the logarithms of their skins' colours."""
 
 
 class ForgeConfig(Settings):
@@ -40,7 +40,7 @@ class ForgeConfig(Settings):
         max_side: larger frames are scaled down to this, in pixels.
         crf: quality of the H.264 encoder, lower is better; the same for a pair.
         crf_spread: each pair's own quality differs from `crf` by at most this.
-        methods: weight of each method; swaps are made where a similar face exists, else blends.
+        methods: weight of each method; a swap without a similar face becomes a blend.
         swap_distance: greatest difference of two faces that are swapped; two clips of one person
             in one light differ by about 0.4.
         max_failures: share of videos that may fail before the command does.
@@ -76,8 +76,8 @@ class Forgery:
 
     Attributes:
         path: relative to the folder that is written, POSIX.
-        parameters: how.
-        donor: name of the source whose face is shown; "" but for swaps.
+        parameters: of the clip.
+        donor: name of the source whose face is shown; "" except for swaps.
     """
 
     path: str
@@ -109,7 +109,7 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
 
     Args:
         sources: sorted by name.
-        facts: what their surveys found.
+        facts: of each, from its survey.
         config: settings.
     """
     spreads: list[int] = []
@@ -117,7 +117,7 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
     for source in sources:
         rng = _rng(source, config)
         spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
-        # One after the other, so that one more copy leaves those before as they are.
+        # In this order, so that one more copy leaves those before it as they are.
         drawn = [
             (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
         ]
@@ -152,9 +152,9 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
 
 
 def _rng(source: Source, config: ForgeConfig) -> np.random.Generator:
-    """The video's own source of chance, whatever its name and its neighbours."""
-    told = hashlib.sha256(f"{source.sha256} {config.seed}".encode()).digest()
-    return np.random.default_rng(list(told))
+    """The video's own generator, independent of its name and of other videos."""
+    digest = hashlib.sha256(f"{source.sha256} {config.seed}".encode()).digest()
+    return np.random.default_rng(list(digest))
 
 
 def _stems(sources: Sequence[Source]) -> list[str]:
@@ -170,7 +170,7 @@ def _stems(sources: Sequence[Source]) -> list[str]:
 def _donors(
     sources: Sequence[Source], facts: Sequence[Facts], swaps: Sequence[bool], limit: float
 ) -> tuple[list[int | None], list[str]]:
-    """The donor of each video that wants one, and each video's group afterwards."""
+    """The index of each swap's donor, and each video's group afterwards."""
     groups = [source.group for source in sources]
     donors: list[int | None] = [None] * len(sources)
     if not any(swaps):
@@ -180,8 +180,8 @@ def _donors(
     cost[people[:, None] == people[None, :]] = np.inf
     cost[splits[:, None] != splits[None, :]] = np.inf
     cost[cost > limit] = np.inf
-    # Videos without a split: groups are paired, the most alike first, whether they swap or not, so
-    # that one more copy leaves the pairs as they are.
+    # Videos without a split: groups are paired, the most similar first, whether they swap or not,
+    # so that one more copy leaves the pairs as they are.
     partner: dict[str, str] = {}
     ones, others = np.nonzero(np.isfinite(cost) & (splits == "")[:, None])
     for place in np.argsort(cost[ones, others], kind="stable"):
@@ -198,7 +198,7 @@ def _donors(
         best = int(np.argmin(allowed))
         if np.isfinite(allowed[best]):
             donors[place] = best
-    # Only pairs that really share a face become one group.
+    # Only pairs with a swap become one group.
     shared = {
         frozenset((sources[place].group, sources[donor].group))
         for place, donor in enumerate(donors)
@@ -209,10 +209,10 @@ def _donors(
 
 
 def distances(facts: Sequence[Facts]) -> NDArray[np.float64]:
-    """How ill each face would be replaced by each other's, (N, N).
+    """How badly each face would be replaced by each other's, (N, N).
 
     By pose and shape, where each moment of the one is compared with the other's nearest; by skin;
-    and by size: a donor's face that must be enlarged is a blur.
+    and by size, since enlarging a donor's face blurs it.
     """
     poses = [np.asarray(one.poses) for one in facts]
     starts = np.cumsum([0, *map(len, poses)])[:-1]

@@ -27,6 +27,7 @@ from data.io.reading import read_json
 from data.self_blending.dataset import forge_dataset
 from data.self_blending.dataset.sources import find_sources
 from data.self_blending.dataset.survey import DAMAGE, Facts, Survey, _save, load_survey
+from data.self_blending.dataset.work import is_made
 from features.store.adopt import adopt_published
 from features.store.feature_set import Features, verify
 from features.store.layout import find_published
@@ -556,7 +557,7 @@ def test_surveys_and_notes_of_forge(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     check_all(
         note,
-        lambda path: forge_dataset._note(path.parents[2], "fake/a.mp4"),
+        lambda path: is_made(path.parents[2], "fake/a.mp4", "ab" * 32),
         tmp_path / "notes",
         silent=True,
     )

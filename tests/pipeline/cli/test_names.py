@@ -117,7 +117,7 @@ def test_index_extract_and_audit(folder: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_bad_video_of_a_strange_name_is_told(folder: Path) -> None:
     bad = folder / "real" / f"{STRANGE}.mp4"
     bad.write_bytes(b"")
-    result = index(folder, split=SplitConfig(), workers=2, progress=False)
+    result = index(folder, split=SplitConfig(), workers=2)
     assert [one.path for one in result.failures] == ["real/b\\udcff\\udce9d.mp4"]
 
 
