@@ -26,8 +26,7 @@ from features.cluster.work_units import (
     unpack,
 )
 from features.cluster.workers import Crew, CrewReport, Hand
-from features.extraction.engine import Finished
-from features.extraction.job import Job
+from features.extraction.job import Finished, Job
 from features.extraction.summary import Phases
 from features.store.feature_set import Failure
 from features.store.key import Recipe

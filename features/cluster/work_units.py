@@ -20,8 +20,8 @@ from data.errors import StoreError
 from data.io.reading import file_sha256
 from data.video.frames import Frames
 from features.extraction.batches import Encoder
-from features.extraction.engine import Finished, embed_videos, finished
-from features.extraction.job import Job
+from features.extraction.engine import embed_videos, finished
+from features.extraction.job import Finished, Job
 from features.extraction.summary import Phases
 from features.store.feature_set import Failure
 from features.store.key import Recipe, sequence_key

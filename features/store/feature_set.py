@@ -27,20 +27,16 @@ from features.store.key import Recipe, canonical
 from features.store.layout import (
     FEATURES_FORMAT,
     INDEX,
-    SHARDS,
-    parts_of,
-    recipe_of,
-    sealed_in,
     sha256_of,
-    staged_in,
 )
 from features.store.shard import Shard, StoredSequence
-from features.store.verify import Problem, shard_problems
 from features.store.views import Views
 
 FORMAT = FEATURES_FORMAT
 VERSION = 1
 FAILURES = "failures.csv"
+SEEN_IN_VALIDATION = "seen_in_validation"
+"""Key of `provenance`: a note that validation videos trained the backbone; see pipeline.leakage."""
 COLUMNS = ("path", "class", "message", "stderr")
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
 
@@ -307,47 +303,3 @@ class Features:
         if table.lacking():
             raise StoreError(f"{path} lacks the column {table.lacking()[0]}; extract again")
         return [row.cells for row in table]
-
-
-def verify(folder: Path) -> list[Problem]:
-    """Reads every byte of a published folder, of a working store, or of one recipe's part of it.
-
-    Leftovers of a killed writer are no damage: the next writer drops them.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if (folder / INDEX).exists():
-        return _verify_published(folder)
-    problems = []
-    for part in parts_of(folder):
-        for path in (*sealed_in(part), *staged_in(part)):
-            sha256 = sha256_of(path) if path.parent.name == SHARDS else None
-            name = str(path.relative_to(folder))
-            problems += shard_problems(path, name, sha256, recipe_of(part))
-    return problems
-
-
-def _verify_published(folder: Path) -> list[Problem]:
-    try:
-        facts = read_index(folder)
-        recipe = Recipe.from_json(facts["recipe"])
-        listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
-        failures_sha256 = facts["failures_sha256"]
-    except (StoreError, *BAD_FACTS) as error:
-        return [Problem(file=INDEX, problem="damaged", message=str(error))]
-    problems = []
-    for name, sha256 in listed.items():
-        if (folder / Path(name).name).is_file():
-            problems += shard_problems(folder / Path(name).name, name, sha256, recipe.digest)
-        else:
-            problems.append(Problem(file=name, problem="missing", message="it is not there"))
-    for path in sorted(folder.glob("*.h5")):
-        if path.name not in listed:
-            message = f"{INDEX} does not list it"
-            problems.append(Problem(file=path.name, problem="unlisted", message=message))
-    if not (folder / FAILURES).is_file():
-        problems.append(Problem(file=FAILURES, problem="missing", message="it is not there"))
-    elif file_sha256(folder / FAILURES) != failures_sha256:
-        problems.append(Problem(file=FAILURES, problem="changed", message="not as it was written"))
-    return problems

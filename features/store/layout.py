@@ -22,6 +22,11 @@ STORE = Path(".unmask") / "store"
 """Where `extract` keeps its features, unless it is told otherwise."""
 
 
+def is_feature_set(folder: Path) -> bool:
+    """Whether a folder has an index, readable or not."""
+    return os.path.lexists(folder / INDEX)
+
+
 def parts_of(store: Path) -> list[Path]:
     """The folders of a store that hold one recipe each, or the one that it is itself.
 
@@ -61,7 +66,7 @@ def sha256_of(shard: Path) -> str:
     return shard.stem.removeprefix("shard-")
 
 
-def find_published(root: Path) -> Iterator[Path]:
+def find_feature_sets(root: Path) -> Iterator[Path]:
     """All folders of features below a folder, in order; hidden ones and links are not looked into.
 
     What only calls its index like ours is no folder of features; a damaged index counts as ours.

@@ -249,19 +249,6 @@ class Shard:
                     f"{path} is damaged: {name} is not where its preamble says; {MEND}"
                 )
 
-    @classmethod
-    def unchecked(cls, path: Path) -> Shard:
-        """Opens a file whose header does not fit its checksum: for `features.upkeep.salvage` alone.
-
-        HDF5 may end the process on it, or never come back, and what it reads may be wrong.
-
-        Raises:
-            StoreError: HDF5 saw the damage.
-        """
-        shard = cls.__new__(cls)
-        shard._open(path)
-        return shard
-
     def _open(self, path: Path) -> None:
         self.path = path
         self._numbers: dict[str, int] | None = None

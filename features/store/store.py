@@ -8,18 +8,18 @@ was left alone. The habits are borg's: temporary file, fsync, rename, fsync of t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import StoreError
 from data.io.atomic_files import make_folder, name_file, sync_file
+from data.io.reading import file_sha256
 from features.store.feature_set import link_or_copy
 from features.store.key import Recipe, sequence_key
 from features.store.layout import OURS, SHARDS, STAGING, sha256_of
-from features.store.lock import hold_lock
+from features.store.lock import hold_lock, writing
 from features.store.preamble import LaterVersionError
-from features.store.sealing import seal_shard, writing
 from features.store.shard import Shard, StoredSequence, write_shard
 from features.store.verify import shard_problems
 
@@ -300,3 +300,33 @@ def _read_staged(path: Path) -> StoredSequence:
     if shard.damaged():
         raise StoreError(f"{path} was damaged since it was written; run again, and check the disk")
     return shard.sequence(0)
+
+
+def seal_shard(
+    folder: Path,
+    sequences: Iterable[StoredSequence],
+    recipe: Recipe,
+    versions: dict[str, str],
+    *,
+    frame_counts: Sequence[int],
+    leftover: str,
+) -> Path:
+    """Writes a shard into a folder, durable when this returns; returns its path.
+
+    Args:
+        folder: where.
+        sequences: as `write_shard` takes them.
+        recipe: of all of them.
+        versions: of the programs that made them.
+        frame_counts: T of each of them.
+        leftover: 64 hex digits that name the temporary file: the first key.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = folder / f".{leftover}"
+    write_shard(temporary, sequences, recipe, versions, frame_counts=frame_counts)
+    path = folder / f"shard-{file_sha256(temporary)}.h5"
+    temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
+    name_file(temporary, path)
+    return path

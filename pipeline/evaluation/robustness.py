@@ -31,7 +31,6 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, publish
 from features.store.key import sequence_key
 from features.store.layout import STORE
-from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluation.evaluate import Evaluation, difference, evaluate, level_percent
@@ -79,7 +78,7 @@ def measure_robustness(
     check_split(split)
     chosen = choose_rungs(rungs)
     check_replaceable(out, marker=MARKER)
-    check_store(store)
+    check_out_folder(store)
     if keep is not None:
         check_out_folder(keep)
     opened = Bundle.load(bundle)

@@ -26,6 +26,7 @@ from data.errors import (
 )
 from data.faces.tracker import FaceFinder
 from data.io.atomic_folders import check_replaceable
+from data.io.output_paths import check_out_folder
 from data.pixels_version import PIXELS_VERSION
 from data.video.canvas import resized_note
 from data.video.frames import FaceTrack, FrameRecipe, Frames, read_frames
@@ -39,7 +40,6 @@ from features.store.adopt import adopt_published
 from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
 from features.store.layout import INDEX
-from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from features.store.views import Views
 from models.backbones.fingerprint import (
@@ -83,7 +83,7 @@ def extract_features(
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     check_replaceable(out, marker=INDEX)  # hours early
-    check_store(store)
+    check_out_folder(store)
     named = named_videos(source, root)
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")

@@ -19,10 +19,10 @@ from features.cluster.workers import rooms
 from features.extraction.engine import extract, keep_all
 from features.extraction.job import Job
 from features.extraction.summary import ExtractSummary
-from features.store.feature_set import verify
 from features.store.key import Recipe
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from features.store.views import Views
 from tests import requirements
 from tests.conftest import add_node
@@ -88,7 +88,7 @@ def run_on_ray(
     )
     with Counting(root, recipe, versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         store.then = then
-        summary = keep_all(jobs, engine=engine, store=store, views=VIEWS, progress=False)
+        summary = keep_all(jobs, engine=engine, store=store, views=VIEWS, show_progress=False)
     return summary, engine.report
 
 
@@ -98,7 +98,7 @@ def run_here(root: Path, jobs: Sequence[Job]) -> ExtractSummary:
     with FeatureStore(root, make_recipe(), versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         return extract(
             jobs, read=equipment.read, encoder=equipment.encoder, store=store, workers=2,
-            views=VIEWS, augment=turned, progress=False,
+            views=VIEWS, augment=turned, show_progress=False,
         )  # fmt: skip
 
 

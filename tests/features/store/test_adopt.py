@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from features.store.adopt import adopt_published
-from features.store.feature_set import INDEX, verify
+from features.store.feature_set import INDEX
 from features.store.key import Recipe
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.features.conftest import make_recipe, make_sequence
 from tests.features.crash import killed_at
 from tests.features.stores import NAMES, damage, fill_store, held, publish_to, sealed

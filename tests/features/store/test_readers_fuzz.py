@@ -28,13 +28,13 @@ from data.self_blending.dataset import forge_dataset
 from data.self_blending.dataset.sources import find_sources
 from data.self_blending.dataset.survey import DAMAGE, Facts, Survey, _save, load_survey
 from features.store.adopt import adopt_published
-from features.store.feature_set import Features, verify
-from features.store.layout import find_published
+from features.store.feature_set import Features
+from features.store.layout import find_feature_sets
 from features.store.shard import Shard
 from features.store.store import FeatureStore
-from features.upkeep.references import usage_of
-from features.upkeep.republish import repair_published
-from features.upkeep.salvage import open_shard
+from features.store.verify import verify
+from features.upkeep.gc import references_of
+from features.upkeep.repair import _examine, repair
 from models.backbones.fingerprint import Identity, copy_backbone, identify, remember
 from models.configs import HeadConfig, TrainConfig
 from models.finetuning import checkpoint as finetune_checkpoint
@@ -260,8 +260,8 @@ def test_features(tmp_path: Path) -> None:
 
 
 OTHERS: dict[str, Callable[[Path], Any]] = {
-    "usage": lambda folder: usage_of([folder]),
-    "repair": repair_published,
+    "references": lambda folder: references_of([folder]),
+    "repair": repair,
     "inspect": lambda folder: Features(folder).failures(),
 }
 
@@ -279,7 +279,7 @@ def index_of_features(folder: Path) -> Path:
 def test_indexes_that_lie_about(tmp_path: Path) -> None:
     check_all(
         index_of_features,
-        lambda path: list(find_published(path.parent.parent)),
+        lambda path: list(find_feature_sets(path.parent.parent)),
         tmp_path,
         silent=True,
     )
@@ -321,20 +321,19 @@ def test_what_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
         for read in (
             lambda: FeatureStore(part.parent, make_recipe(), versions={}),
             lambda: verify(part),
-            lambda: open_shard(shard),
+            lambda: Shard(shard),
         ):
             with pytest.raises(UnmaskError, match="ermission") as caught:
                 read()
             assert not isinstance(caught.value, StoreError)
-    from features.upkeep.repair import examine, examine_staged
-
     with refused(shard):
-        for finding in (examine(shard, part.name), examine_staged(shard, part.name)):
-            assert not finding.ours_to_mend
-            assert "ermission" in finding.message
+        for staged in (False, True):
+            examined = _examine(shard, part.name, staged=staged)
+            assert examined.action == "left"
+            assert "ermission" in examined.message
     assert shard.is_file()
     with refused(linked := tmp_path / "features" / shard.name):
-        for read in (lambda: usage_of([linked.parent]), lambda: Features(linked.parent)):
+        for read in (lambda: references_of([linked.parent]), lambda: Features(linked.parent)):
             with pytest.raises(UnmaskError, match="ermission"):
                 read()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from features.store.feature_set import verify
+from features.store.verify import verify
 from features.store.key import sequence_key
 from features.store.shard import Shard
 from pipeline.cli.app import INTERRUPTED, PARTLY_FAILED
