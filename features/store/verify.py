@@ -16,6 +16,7 @@ from features.store.key import Recipe, sequence_key
 from features.store.layout import (
     INDEX,
     SHARDS,
+    is_feature_set,
     parts_of,
     recipe_of,
     sealed_in,
