@@ -16,17 +16,9 @@ from typing import Any, Literal
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
 from data.io.reading import BAD_FACTS
+from features.store import layout
 from features.store.feature_set import read_index
-from features.store.layout import (
-    SHARDS,
-    STAGING,
-    find_feature_sets,
-    leftovers_in,
-    parts_of,
-    recipe_of,
-    sealed_in,
-    staged_in,
-)
+from features.store.layout import SHARDS, STAGING
 from features.store.lock import LOCK, hold_lock, writing
 from features.store.preamble import LaterVersionError
 from features.store.shard import Shard
@@ -75,12 +67,7 @@ class PartGarbage:
 
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
-    """Result of `find_garbage`.
-
-    Attributes:
-        keep: the feature sets that stay whole.
-        parts: of the store.
-    """
+    """What `find_garbage` found in each part of a store; `keep` are feature sets that stay."""
 
     keep: tuple[Path, ...]
     parts: tuple[PartGarbage, ...]
@@ -102,14 +89,9 @@ class Garbage:
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """What some feature sets use.
+    """What some feature sets use: digests of recipes, names of shards, keys of sequences.
 
-    Attributes:
-        folders: the feature sets.
-        recipes: digests of their recipes.
-        names: of the shards that lie in them or should.
-        keys: of the sequences in them. By name alone use cannot be decided: the store may have
-            other shards with the same videos.
+    By name alone use cannot be decided: the store may have other shards with the same videos.
     """
 
     folders: tuple[Path, ...]
@@ -119,7 +101,7 @@ class References:
 
 
 def references_of(folders: Iterable[Path]) -> References:
-    """Reads the indexes and the shards' headers.
+    """Reads the indexes of feature sets and the headers of their shards.
 
     Raises:
         InputError: one is no feature set.
@@ -141,10 +123,7 @@ def references_of(folders: Iterable[Path]) -> References:
             with contextlib.suppress(StoreError):  # damaged: its name still counts
                 keys.update(Shard(path).keys)
     return References(
-        folders=folders,
-        recipes=frozenset(recipes),
-        names=frozenset(names),
-        keys=frozenset(keys),
+        folders=folders, recipes=frozenset(recipes), names=frozenset(names), keys=frozenset(keys)
     )
 
 
@@ -166,15 +145,15 @@ def find_garbage(
         StoreError: the index of a feature set is damaged.
     """
     with contextlib.ExitStack() as locks:
-        parts = parts_of(store)
+        parts = layout.parts_of(store)
         for part in parts if lock else ():
             with writing(part):
                 locks.enter_context(hold_lock(part))
         # Not before: `extract` holds the lock while it publishes, so none can appear from here on.
-        used = references_of(find_feature_sets(Path()) if keep is None else keep)
+        used = references_of(layout.find_feature_sets(Path()) if keep is None else keep)
         if not used.folders:
             raise InputError(
-                "no folder of features below the current one; name those that stay by --keep, "
+                "no feature set below the current folder; name those that stay by --keep, "
                 f"or remove {store} altogether"
             )
         found = tuple(part_garbage(part, used, drop_linked=drop_linked) for part in parts)
@@ -183,12 +162,19 @@ def find_garbage(
 
 def part_garbage(part: Path, used: References, *, drop_linked: bool = False) -> PartGarbage:
     """Finds what can be removed of one recipe's part of a store; see `find_garbage`."""
-    in_use = any(digest.startswith(recipe_of(part)) for digest in used.recipes)
+    in_use = any(digest.startswith(layout.recipe_of(part)) for digest in used.recipes)
     stay: list[Shard] = []
     files: list[GarbageFile] = []
     linked: set[Path] = set()
     unreadable = 0
-    for path in sealed_in(part):
+
+    def add(path: Path, reason: Reason, videos: int, *, staged: bool = False) -> None:
+        size = path.stat().st_size
+        files.append(
+            GarbageFile(path=path, reason=reason, size_bytes=size, videos=videos, staged=staged)
+        )
+
+    for path in layout.sealed_in(part):
         has_links = path.stat().st_nlink > 1
         try:
             shard = Shard(path)
@@ -197,7 +183,7 @@ def part_garbage(part: Path, used: References, *, drop_linked: bool = False) -> 
             if later or in_use or path.name in used.names or has_links:
                 unreadable += 1
             else:
-                files.append(_garbage(path, "unused", 0))
+                add(path, "unused", 0)
             continue
         if path.name in used.names or not used.keys.isdisjoint(shard.keys):
             stay.append(shard)
@@ -205,25 +191,20 @@ def part_garbage(part: Path, used: References, *, drop_linked: bool = False) -> 
             stay.append(shard)
             linked.add(path)
         else:
-            files.append(_garbage(path, "unused", len(shard)))
+            add(path, "unused", len(shard))
     doubled = doubled_among(stay)
-    files += [_garbage(shard.path, "doubled", len(shard)) for shard in doubled]
-    if not in_use:
-        files += [_garbage(path, "unused", 1, staged=True) for path in staged_in(part)]
-    files += [_garbage(path, "leftover", 0) for path in leftovers_in(part)]
+    for shard in doubled:
+        add(shard.path, "doubled", len(shard))
+    for path in () if in_use else layout.staged_in(part):
+        add(path, "unused", 1, staged=True)
+    for path in layout.leftovers_in(part):
+        add(path, "leftover", 0)
     return PartGarbage(
         part=part,
         in_use=in_use,
         files=tuple(files),
         linked=tuple(sorted(linked - {one.path for one in files})),
         kept=len(stay) - len(doubled) + unreadable,
-    )
-
-
-def _garbage(path: Path, reason: Reason, videos: int, *, staged: bool = False) -> GarbageFile:
-    size_bytes = path.stat().st_size
-    return GarbageFile(
-        path=path, reason=reason, size_bytes=size_bytes, videos=videos, staged=staged
     )
 
 
@@ -251,9 +232,9 @@ def remove_garbage(garbage: Garbage) -> None:
         with writing(found.part):
             for one in found.files:
                 one.path.unlink(missing_ok=True)
-            for name in (SHARDS, STAGING):
-                if (found.part / name).is_dir():
-                    sync_folder(found.part / name)
+            for folder in (found.part / SHARDS, found.part / STAGING):
+                if folder.is_dir():
+                    sync_folder(folder)
             _remove_if_empty(found.part)
 
 

@@ -19,21 +19,10 @@ from data.io.atomic_files import sync_folder
 from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.reading import BAD_FACTS, file_sha256
 from data.io.system_errors import cannot_write
+from features.store import layout
 from features.store.feature_set import entry_of, link_or_copy, read_index, write_index
 from features.store.key import Recipe
-from features.store.layout import (
-    INDEX,
-    SHARDS,
-    STORE,
-    find_feature_sets,
-    is_feature_set,
-    leftovers_in,
-    parts_of,
-    recipe_of,
-    sealed_in,
-    sha256_of,
-    staged_in,
-)
+from features.store.layout import INDEX, SHARDS, sha256_of
 from features.store.lock import hold_lock, writing
 from features.store.preamble import LaterVersionError
 from features.store.shard import Shard
@@ -103,14 +92,8 @@ class Repair:
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows."""
-        return {
-            "folder": self.folder,
-            "dry_run": self.dry_run,
-            "files": self.files,
-            "to_extract": self.to_extract,
-            "unnamed": sum(one.unnamed or 0 for one in self.files),
-            "also_in": self.also_in,
-        }
+        unnamed = sum(one.unnamed or 0 for one in self.files)
+        return vars(self) | {"to_extract": self.to_extract, "unnamed": unnamed}
 
 
 def repair(folder: Path, *, dry_run: bool = False) -> Repair:
@@ -126,48 +109,25 @@ def repair(folder: Path, *, dry_run: bool = False) -> Repair:
         OutputError: it cannot be written; nothing intact is lost.
         StoreError: the index of a feature set is damaged, so its content is unknown.
     """
-    if is_feature_set(folder):
+    files: list[FileRepair] = []
+    if layout.is_feature_set(folder):
         files = _repair_feature_set(folder, dry_run=dry_run)
     else:
-        files = [one for part in parts_of(folder) for one in _repair_part(part, dry_run=dry_run)]
+        for part in layout.parts_of(folder):
+            files += _repair_part(part, dry_run=dry_run)
     also_in = _damaged_elsewhere(one.file for one in files if one.action != "left")
     return Repair(folder=folder, dry_run=dry_run, files=tuple(files), also_in=also_in)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Examined:
-    """What is left of one file; `message` is empty where nothing is wrong with it.
-
-    Attributes:
-        shard: opened; None where its header cannot be trusted.
-        intact: numbers of its intact videos.
-    """
+    """What is left of one file; `message` is empty where nothing is wrong with it."""
 
     path: Path
     message: str = ""
     action: Action = "removed"
-    shard: Shard | None = None
-    intact: tuple[int, ...] = ()
-
-    @property
-    def kept(self) -> set[str]:
-        """Keys of its videos that are there after the repair."""
-        return set() if self.shard is None else {self.shard.keys[number] for number in self.intact}
-
-    def report(self, new: Path | None, held: set[str]) -> FileRepair:
-        lost: list[LostVideo] = []
-        if self.shard is not None:
-            named = zip(self.shard.keys, self.shard.paths, self.shard.sha256s, strict=True)
-            lost = [LostVideo(path=path, sha256=sha) for key, path, sha in named if key not in held]
-        return FileRepair(
-            file=self.path,
-            action=self.action,
-            message=self.message,
-            new_file=self.path.with_name(new.name) if new else None,
-            kept=len(self.intact),
-            lost=tuple(lost),
-            unnamed=None if self.shard is None and self.action == "removed" else 0,
-        )
+    shard: Shard | None = None  # None: its header cannot be trusted
+    intact: tuple[int, ...] = ()  # numbers of videos
 
 
 def _examine(path: Path, recipe_digest: str, *, staged: bool = False) -> _Examined:
@@ -207,33 +167,30 @@ def _examine(path: Path, recipe_digest: str, *, staged: bool = False) -> _Examin
     return _Examined(path=path, message=message, action="rescued", shard=shard, intact=intact)
 
 
-def _repair_part(part: Path, *, dry_run: bool) -> list[FileRepair]:
-    """Repairs one recipe's part of a store; holds its lock, but not in a dry run."""
-    if dry_run:
-        return _repair_files(part, dry_run=True)
-    with writing(part), hold_lock(part):
-        files = _repair_files(part, dry_run=False)
-        for path in leftovers_in(part):
-            path.unlink()
-        return files
-
-
-def _repair_files(part: Path, *, dry_run: bool) -> list[FileRepair]:
-    recipe = recipe_of(part)
-    examined = [_examine(path, recipe) for path in sealed_in(part)]
-    examined += [_examine(path, recipe, staged=True) for path in staged_in(part)]
-    held = {key for one in examined for key in one.kept}
-    files = []
+def _reports(examined: list[_Examined], rescued: dict[Path, Path | None]) -> list[FileRepair]:
+    """What is done about the damaged ones, with the new shard of each."""
+    held = {one.shard.keys[number] for one in examined if one.shard for number in one.intact}
+    reports = []
     for one in examined:
-        if one.message:
-            new = None
-            if one.action != "left" and not dry_run:
-                new = _rescue(one, one.path.parent)
-                if new != one.path:
-                    one.path.unlink()
-                    sync_folder(one.path.parent)
-            files.append(one.report(new, held))
-    return files
+        if not one.message:
+            continue
+        lost: list[LostVideo] = []
+        if (shard := one.shard) is not None:
+            named = zip(shard.keys, shard.paths, shard.sha256s, strict=True)
+            lost = [LostVideo(path=path, sha256=sha) for key, path, sha in named if key not in held]
+        new = rescued.get(one.path)
+        reports.append(
+            FileRepair(
+                file=one.path,
+                action=one.action,
+                message=one.message,
+                new_file=one.path.with_name(new.name) if new else None,
+                kept=len(one.intact),
+                lost=tuple(lost),
+                unnamed=None if shard is None and one.action == "removed" else 0,
+            )
+        )
+    return reports
 
 
 def _rescue(examined: _Examined, folder: Path) -> Path | None:
@@ -251,6 +208,30 @@ def _rescue(examined: _Examined, folder: Path) -> Path | None:
     )
 
 
+def _repair_part(part: Path, *, dry_run: bool) -> list[FileRepair]:
+    """Repairs one recipe's part of a store; holds its lock, but not in a dry run."""
+
+    def examine() -> list[_Examined]:
+        recipe = layout.recipe_of(part)
+        sealed = [_examine(path, recipe) for path in layout.sealed_in(part)]
+        return sealed + [_examine(path, recipe, staged=True) for path in layout.staged_in(part)]
+
+    if dry_run:
+        return _reports(examine(), {})
+    with writing(part), hold_lock(part):
+        examined = examine()
+        rescued: dict[Path, Path | None] = {}
+        for one in examined:
+            if one.message and one.action != "left":
+                rescued[one.path] = _rescue(one, one.path.parent)
+                if rescued[one.path] != one.path:
+                    one.path.unlink()
+                    sync_folder(one.path.parent)
+        for path in layout.leftovers_in(part):
+            path.unlink()
+        return _reports(examined, rescued)
+
+
 def _repair_feature_set(folder: Path, *, dry_run: bool) -> list[FileRepair]:
     """Repairs a feature set: the folder is replaced in one step, so readers find it whole."""
     if not dry_run:
@@ -259,34 +240,30 @@ def _repair_feature_set(folder: Path, *, dry_run: bool) -> list[FileRepair]:
     try:
         recipe = Recipe.from_json(facts["recipe"])
         entries = {Path(str(entry["file"])).name: dict(entry) for entry in facts["shards"]}
+        counts = {folder / name: int(entry["videos"]) for name, entry in entries.items()}
     except BAD_FACTS as error:
         raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
     examined = [_examine(folder / name, recipe.digest) for name in entries]
-    held = {key for one in examined for key in one.kept}
-    damaged = [one for one in examined if one.message]
-    replaced = [one for one in damaged if one.action != "left"]
+    damaged = [one for one in examined if one.message and one.action != "left"]
     rescued: dict[Path, Path | None] = {}
-    if replaced and not dry_run:
-        for one in replaced:
-            del entries[one.path.name]
+    if damaged and not dry_run:
+        gone = {one.path.name for one in damaged}
+        listed = {name: entry for name, entry in entries.items() if name not in gone}
         with replace_folder(folder, marker=INDEX) as new:
-            gone = (INDEX, *(one.path.name for one in replaced))
             shutil.copytree(
                 folder,
                 new,
                 dirs_exist_ok=True,
                 copy_function=_carry,
-                ignore=lambda inside, _: gone if Path(inside) == folder else (),
+                ignore=lambda inside, _: gone | {INDEX} if Path(inside) == folder else (),
             )
-            rescued = {one.path: _rescue(one, new) for one in replaced}
+            rescued = {one.path: _rescue(one, new) for one in damaged}
             for path in filter(None, rescued.values()):
-                entries[path.name] = entry_of(path, Shard(path))
-            write_index(new, facts | {"shards": [entries[name] for name in sorted(entries)]})
-    counts = {Path(str(one["file"])).name: int(one.get("videos", 0)) for one in facts["shards"]}
-    reports = [one.report(rescued.get(one.path), held) for one in damaged]
+                listed[path.name] = entry_of(path, Shard(path))
+            write_index(new, facts | {"shards": [listed[name] for name in sorted(listed)]})
     return [
-        replace(one, unnamed=counts[one.file.name]) if one.unnamed is None else one
-        for one in reports
+        replace(one, unnamed=counts[one.file]) if one.unnamed is None else one
+        for one in _reports(examined, rescued)
     ]
 
 
@@ -300,10 +277,10 @@ def _carry(source: str, target: str) -> None:
 def _damaged_elsewhere(damaged: Iterable[Path]) -> tuple[Path, ...]:
     """Folders below the current one with the same damage: a hard link has the same bytes."""
     found = set()
-    feature_sets = list(find_feature_sets(Path()))
+    feature_sets = list(layout.find_feature_sets(Path()))
     for path in damaged:
         copies = [folder / path.name for folder in feature_sets]
-        for copy in (*copies, *STORE.glob(f"*/{SHARDS}/{path.name}")):
+        for copy in (*copies, *layout.STORE.glob(f"*/{SHARDS}/{path.name}")):
             with suppress(OSError):
                 if copy.resolve() != path.resolve() and file_sha256(copy) != sha256_of(copy):
                     found.add(copy.parents[copy.parent.name == SHARDS])
