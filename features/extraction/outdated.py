@@ -1,6 +1,6 @@
-"""Which videos have features, or crops, that an earlier version of the pixels' code made.
+"""Counts videos whose features, or crops, are of an earlier pixels version.
 
-They stay in the store, readable, until `unmask store gc` removes them; nothing new is made of them.
+They stay in the store, readable, until `unmask store gc` removes them, but are not reused.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from features.store.store import FeatureStore
 
 
 def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | None = None) -> int:
-    """How many videos lack features of the store's recipe and have older ones.
+    """Number of videos that lack features of the store's recipe and have older ones.
 
-    A forgery was once kept under the face of its original: it is known by its name.
+    A forgery was once stored under the face of its original: it is found by its name.
 
     Args:
         jobs: the videos.
         store: of the recipe that is wanted, open.
-        published: a folder of features that may hold older ones, too; there need be none.
+        published: a feature set that may hold older ones, too; there need be none.
     """
     recipe = store.recipe
     older = {replace(recipe, pixels_version=one).digest for one in range(1, recipe.pixels_version)}
@@ -37,7 +37,7 @@ def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | N
     for path in files:
         try:
             shard = Shard(path)
-        except (StoreError, OSError):  # `store verify` tells of it
+        except (StoreError, OSError):  # `store verify` reports it
             continue
         if shard.recipe.digest in older:
             known.update(shard.sha256s, shard.paths)
@@ -49,7 +49,7 @@ def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | N
 
 
 def tell_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:
-    """One line on them, or none."""
+    """A line about them, or none."""
     if not count:
         return []
     return [

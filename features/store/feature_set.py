@@ -1,8 +1,8 @@
-"""A published folder of features: what `extract` hands on, what training and evaluation read.
+"""The feature set: the folder that `extract -o` writes, and training and evaluation read.
 
-It holds hard links to the store's shards (copies where links fail), `features.json` that lists
-them, and `failures.csv`. Publishing builds the new folder beside the old one and swaps them.
-docs/store-format.md is the specification; `verify` reads every byte of it.
+It holds hard links to the store's shards (copies where links fail), the index `features.json`, and
+`failures.csv`. A new one is built beside the old one, and the two are swapped.
+docs/store-format.md is the specification.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal f
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A video that gave no features: a row of failures.csv.
+    """A video without features: a row of failures.csv.
 
     Attributes:
         path: as the manifest or the command line has it.
@@ -74,7 +74,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text that any CSV reader takes: what UTF-8 cannot hold, and what ends lines, is escaped."""
+    """Escapes what UTF-8 cannot hold and carriage returns, so that any CSV reader takes it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
 
 
@@ -90,7 +90,7 @@ def publish(
     attach: Callable[[Path], None] | None = None,
     views: Views | None = None,
 ) -> None:
-    """Writes a published folder, whole or not at all; an older one is replaced.
+    """Writes a feature set, whole or not at all; an older one is replaced.
 
     Args:
         out: the folder.
@@ -98,10 +98,10 @@ def publish(
         recipe: of all of them.
         dim: D, length of one embedding.
         failures: of this run.
-        provenance: what the backbone was trained on; it travels with its features.
-        sha256s: digests of the videos that were asked for; others in
-            these shards are left from other runs and are not shown. None shows all.
-        attach: writes what else belongs there into the new folder: weights of one's own.
+        provenance: what the backbone was trained on.
+        sha256s: digests of the videos that were asked for; others in these shards are of other
+            runs and are not shown. None shows all.
+        attach: writes further files, such as weights, into the new folder.
         views: of the training videos; None is one each.
 
     Raises:
@@ -146,11 +146,11 @@ def link_or_copy(source: Path, target: Path) -> Path:
 
 
 def entry_of(path: Path, shard: Shard) -> dict[str, Any]:
-    """How the index lists a shard that lies at this path."""
+    """The entry of a shard in the index."""
     return {
         "file": path.name,
-        # Out of its name: what the bytes were when they were written, not what a failing disk
-        # made of them since. And nothing is read again.
+        # From its name: the digest of the bytes as written, even if the disk has changed them
+        # since. And nothing is read again.
         "sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
         "videos": len(shard),
@@ -168,21 +168,21 @@ def _facts_sha256(facts: dict[str, Any]) -> str:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The facts of features.json.
+    """Reads features.json and checks it against its checksum.
 
     Raises:
-        InputError: it is no folder of features.
+        InputError: it is no feature set.
         StoreError: damaged, foreign, or of a later version.
     """
     facts = read_json(folder / INDEX, FORMAT, VERSION)
-    told = facts.pop("sha256", None)
-    if told != _facts_sha256(facts):
+    digest = facts.pop("sha256", None)
+    if digest != _facts_sha256(facts):
         raise StoreError(f"{folder / INDEX} is damaged; extract again, finished videos are reused")
     return facts
 
 
 class Features:
-    """A published folder, opened for reading.
+    """A feature set, opened for reading.
 
     Attributes:
         folder: where.
@@ -197,7 +197,7 @@ class Features:
         """Reads the index and the shards' headers.
 
         Raises:
-            InputError: it is no folder of features.
+            InputError: it is no feature set.
             StoreError: damaged, foreign, or of a later version.
         """
         self.folder = folder
@@ -210,7 +210,7 @@ class Features:
             names = [str(entry["file"]) for entry in self.listed]
             only = None if facts.get("only") is None else set(facts["only"])
             self.views = Views.from_json(facts.get("views"))
-            # Of earlier versions, which cropped forgeries at their originals' faces.
+            # Earlier versions cropped forgeries at their originals' faces.
             other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
         except BAD_FACTS as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
@@ -252,7 +252,7 @@ class Features:
         return sha256 in self._places
 
     def view(self, sha256: str, number: int) -> StoredSequence | None:
-        """An augmented view, from 1 on, of the video with this digest; None if it has none."""
+        """An augmented view (from 1) of the video with this digest; None if there is none."""
         place = self._view_places.get(
             self.views.sha256(self._identities.get(sha256, sha256), number)
         )
@@ -260,7 +260,7 @@ class Features:
 
     @property
     def augmented(self) -> int:
-        """How many augmented views are in it, beside the videos as they are."""
+        """Number of augmented views in it, view 0 not counted."""
         return len(self._view_places)
 
     def __len__(self) -> int:
@@ -272,7 +272,7 @@ class Features:
         return tuple(self._places)
 
     def sequence(self, sha256: str) -> StoredSequence:
-        """The features of the video or view with this digest; arrays are views of memory maps.
+        """The features of the video or view with this digest, as slices of memory maps.
 
         Raises:
             InputError: there are none.
@@ -290,7 +290,7 @@ class Features:
         return list({id(shard): shard for shard, _ in places}.values())
 
     def failures(self) -> list[dict[str, str]]:
-        """The rows of failures.csv; none where it is gone.
+        """The rows of failures.csv; none where the file is missing.
 
         Raises:
             InputError: it may not be read.

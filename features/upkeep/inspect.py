@@ -20,51 +20,26 @@ from features.upkeep.statistics import Statistics, statistics
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inspection:
-    """What a feature set, or one recipe's part of a store, holds.
+    """What a feature set, one recipe's part of a store, or a store holds.
 
     Attributes:
         facts: plain JSON, name to value in the order to show them.
-        statistics: of each dimension; None where there is no frame.
+        statistics: of each dimension; None where there is no frame, and for a store.
+        parts: of a store.
     """
 
     facts: dict[str, Any]
     statistics: Statistics | None = None
+    parts: tuple[Inspection, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, every dimension's own statistics included."""
-        if self.statistics is None:
-            return self.facts
-        return self.facts | {"each_dimension": self.statistics.each()}
+        """What `--json` shows: every dimension's own statistics, too."""
+        each = {"each_dimension": self.statistics.each()} if self.statistics else {}
+        recipes = {"recipes": [part.to_json() for part in self.parts]} if self.parts else {}
+        return self.facts | each | recipes
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StoreInspection:
-    """What a store holds.
-
-    Attributes:
-        folder: of the store.
-        parts: one entry for each recipe.
-    """
-
-    folder: Path
-    parts: tuple[Inspection, ...]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """Plain JSON of the store as a whole."""
-        return {
-            "folder": str(self.folder),
-            "videos": sum(part.facts["videos"] for part in self.parts),
-            "size_bytes": sum(part.facts["size_bytes"] for part in self.parts),
-            "recipes": [part.facts for part in self.parts],
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return self.facts | {"recipes": [part.to_json() for part in self.parts]}
-
-
-def inspect(folder: Path) -> Inspection | StoreInspection:
+def inspect(folder: Path) -> Inspection:
     """Describes a feature set, a store, or one recipe's part of a store.
 
     Raises:
@@ -74,7 +49,12 @@ def inspect(folder: Path) -> Inspection | StoreInspection:
     if is_feature_set(folder) or not folder.is_dir():
         return inspect_feature_set(Features(folder))
     parts = tuple(inspect_part(part) for part in parts_of(folder))
-    return StoreInspection(folder=folder, parts=parts)
+    facts = {
+        "folder": str(folder),
+        "videos": sum(part.facts["videos"] for part in parts),
+        "size_bytes": sum(part.facts["size_bytes"] for part in parts),
+    }
+    return Inspection(facts=facts, parts=parts)
 
 
 def inspect_feature_set(features: Features) -> Inspection:

@@ -42,6 +42,9 @@ def inspect(features: FeaturesArgument, json_: JsonOption = False) -> None:
         show_json(inspection.to_json())
     else:
         _show_facts(inspection.facts)
+        for part in inspection.parts:
+            show("")
+            _show_facts(part.facts)
 
 
 def _show_facts(facts: dict[str, Any], indent: str = "") -> None:
@@ -49,10 +52,6 @@ def _show_facts(facts: dict[str, Any], indent: str = "") -> None:
         if isinstance(value, dict):
             show(f"{indent}{name}:")
             _show_facts(value, indent + "  ")
-        elif isinstance(value, list):
-            for one in value:
-                show("")
-                _show_facts(one, indent)
         else:
             shown = f"{value:.6g}" if isinstance(value, float) else value
             show(f"{indent}{name:<{20 - len(indent)}}{shown}")
