@@ -48,7 +48,7 @@ def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | N
     )
 
 
-def tell_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:
+def format_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:
     """A line about them, or none."""
     if not count:
         return []

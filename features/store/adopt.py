@@ -16,7 +16,7 @@ from features.store.shard import Shard
 from features.store.store import FeatureStore
 
 
-def adopt_published(folder: Path, store: FeatureStore) -> int:
+def adopt_feature_set(folder: Path, store: FeatureStore) -> int:
     """Adopts the shards that have a video which the store lacks.
 
     What cannot be trusted is passed over, and its videos are embedded again: a folder without an

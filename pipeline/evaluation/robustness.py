@@ -26,7 +26,7 @@ from data.io.system_errors import writing
 from data.video.corruptions import Copy, Rung, choose_rungs, copy_of
 from data.video.frames import Frames, read_frames
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, publish
 from features.store.key import sequence_key
@@ -116,7 +116,7 @@ def measure_robustness(
         if keep is not None:
             with writing(keep):
                 make_folder(keep)
-        for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
+        for line in format_outdated(count_outdated(jobs, feature_store), wanted.recipe):
             warn(line)
         summary = run_extraction(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read

@@ -34,9 +34,9 @@ from data.video.reasons import with_reason
 from features.extraction.batches import Encoder
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.extraction.summary import ExtractSummary, where_time_went
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
 from features.store.layout import INDEX
@@ -91,11 +91,11 @@ def extract_features(
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
-        adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
+        adopted = adopt_feature_set(out, opened)  # a fresh clone has features, and no store
         if adopted:
             kinds = "videos" if wanted.views.count == 1 else "videos and views"
             print(plain(f"{out}: {adopted} {kinds} adopted into {store}"))
-        for line in tell_outdated(count_outdated(jobs, opened, out), recipe):
+        for line in format_outdated(count_outdated(jobs, opened, out), recipe):
             print(line)
         if engine == "ray":
             from pipeline.extraction.ray import extract_on_ray

@@ -12,9 +12,9 @@ import pytest
 from data.errors import StoreError
 from data.pixels_version import PIXELS_VERSION
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.sequences.dataset import load_sequences
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import Features, read_index, write_index
 from features.store.key import Recipe, sequence_key
 from features.store.layout import INDEX, sealed_in
@@ -104,7 +104,7 @@ def test_a_forgery_under_its_originals_face_counts_and_a_damaged_shard_does_not(
     shutil.copytree(ARCHIVE, out)
     new = replace(old, pixels_version=PIXELS_VERSION)
     with FeatureStore(tmp_path / "store", new, versions={}) as store:
-        assert adopt_published(out, store) == 0, "old features are not taken for new ones"
+        assert adopt_feature_set(out, store) == 0, "old features are not taken for new ones"
         assert count_outdated(jobs, store) == 0
         assert count_outdated(jobs, store, out) == 2
         (shard,) = out.glob("*.h5")
@@ -114,8 +114,8 @@ def test_a_forgery_under_its_originals_face_counts_and_a_damaged_shard_does_not(
 
 
 def test_the_line_names_number_and_version() -> None:
-    assert tell_outdated(0, NEW) == []
-    (line,) = tell_outdated(3, NEW)
+    assert format_outdated(0, NEW) == []
+    (line,) = format_outdated(3, NEW)
     assert line == (
         "3 of these videos have features of an earlier pixels version; they are made anew, as "
         f"version {PIXELS_VERSION}"

@@ -27,7 +27,7 @@ from data.io.reading import read_json
 from data.self_blending.dataset import forge_dataset
 from data.self_blending.dataset.sources import find_sources
 from data.self_blending.dataset.survey import DAMAGE, Facts, Survey, _save, load_survey
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import Features
 from features.store.layout import find_feature_sets
 from features.store.shard import Shard
@@ -288,7 +288,7 @@ def test_indexes_that_lie_about(tmp_path: Path) -> None:
 def test_a_store_adopts_what_it_can_read(tmp_path: Path) -> None:
     def read(path: Path) -> None:
         with FeatureStore(path.parents[1] / "new", make_recipe(), versions={}) as store:
-            adopt_published(path.parent, store)
+            adopt_feature_set(path.parent, store)
 
     check_all(lambda folder: features(folder) / "features.json", read, tmp_path, silent=True)
 

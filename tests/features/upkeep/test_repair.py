@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import LockedError, OutputError, StoreError
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import INDEX, Features
 from features.store.key import Recipe
 from features.store.preamble import read_preamble
@@ -297,7 +297,7 @@ def test_videos_that_a_feature_set_still_has_are_not_lost(
     (repaired,) = repair(store)
     assert repaired.action == "removed"
     with FeatureStore(store, recipe, versions={}) as opened:
-        adopt_published(published, opened)
+        adopt_feature_set(published, opened)
     assert held(store, recipe) == set(NAMES)
 
 
