@@ -17,7 +17,9 @@ from features.store.shard import Shard
 from features.store.store import FeatureStore
 
 
-def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | None = None) -> int:
+def count_outdated(
+    jobs: Iterable[Job], store: FeatureStore, feature_set: Path | None = None
+) -> int:
     """Number of videos that lack features of the store's recipe and have older ones.
 
     A forgery was once stored under the face of its original: it is found by its name.
@@ -25,14 +27,14 @@ def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | N
     Args:
         jobs: the videos.
         store: of the recipe that is wanted, open.
-        published: a feature set that may hold older ones, too; there need be none.
+        feature_set: one that may hold older ones, too; there need be none.
     """
     recipe = store.recipe
     older = {replace(recipe, pixels_version=one).digest for one in range(1, recipe.pixels_version)}
     parts = [store.folder.parent / digest[:16] for digest in sorted(older)]
     files = [path for part in parts for path in (*sealed_in(part), *staged_in(part))]
-    if published is not None:
-        files += sorted(published.glob("shard-*.h5"))
+    if feature_set is not None:
+        files += sorted(feature_set.glob("shard-*.h5"))
     known: set[str] = set()
     for path in files:
         try:
@@ -53,6 +55,6 @@ def format_outdated(count: int, recipe: Recipe, what: str = "features") -> list[
     if not count:
         return []
     return [
-        f"{count} of these videos have {what} of an earlier pixels version; they are made anew, "
+        f"{count} of these videos have {what} of an earlier pixels version; they are made again, "
         f"as version {recipe.pixels_version}"
     ]

@@ -35,7 +35,7 @@ def parts_of(store: Path) -> list[Path]:
     """
     parts = [part for part in (store, *sorted(store.glob("*/"))) if (part / SHARDS).is_dir()]
     if not parts:
-        raise InputError(f"{store} is neither a feature set nor a store")
+        raise InputError(f"{store} is neither a feature set (it holds no {INDEX}) nor a store")
     return parts
 
 

@@ -117,7 +117,7 @@ def test_the_line_names_number_and_version() -> None:
     assert format_outdated(0, NEW) == []
     (line,) = format_outdated(3, NEW)
     assert line == (
-        "3 of these videos have features of an earlier pixels version; they are made anew, as "
+        "3 of these videos have features of an earlier pixels version; they are made again, as "
         f"version {PIXELS_VERSION}"
     )
 
