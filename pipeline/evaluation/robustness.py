@@ -26,12 +26,11 @@ from data.io.output_paths import check_out_folder
 from data.io.system_errors import writing
 from data.video.corruptions import CorruptedCopy, Corruption, choose_corruptions, copy_of
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, publish
 from features.store.key import sequence_key
 from features.store.layout import STORE
-from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluation.evaluate import Evaluation, difference, evaluate, level_percent
@@ -79,7 +78,7 @@ def measure_robustness(
     check_split(split)
     chosen = choose_corruptions(rungs)
     check_replaceable(out, marker=MARKER)
-    check_store(store)
+    check_out_folder(store)
     if keep is not None:
         check_out_folder(keep)
     opened = Bundle.load(bundle)
@@ -117,7 +116,7 @@ def measure_robustness(
         if keep is not None:
             with writing(keep):
                 make_folder(keep)
-        for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
+        for line in format_outdated(count_outdated(jobs, feature_store), wanted.recipe):
             warn(line)
         summary = run_extraction(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read

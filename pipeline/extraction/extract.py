@@ -28,6 +28,7 @@ from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import FaceTrack
 from data.io.atomic_folders import check_replaceable
+from data.io.output_paths import check_out_folder
 from data.pixels_version import PIXELS_VERSION
 from data.video.failures import with_reason
 from data.video.frames import FrameRecipe
@@ -35,13 +36,12 @@ from data.video.picture import resized_note
 from features.extraction.batches import Encoder
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.extraction.summary import ExtractSummary, where_time_went
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
 from features.store.layout import INDEX
-from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from features.store.views import Views
 from models.backbones.fingerprint import (
@@ -84,7 +84,7 @@ def extract_features(
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     check_replaceable(out, marker=INDEX)  # hours early
-    check_store(store)
+    check_out_folder(store)
     named = named_videos(source, root)
     digests = DigestCache(store.parent / DIGESTS.name)
     wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
@@ -92,11 +92,11 @@ def extract_features(
     recipe = wanted.recipe
     workers = workers or cores()
     with FeatureStore(store, recipe, versions=versions()) as opened:
-        adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
+        adopted = adopt_feature_set(out, opened)  # a fresh clone has features, and no store
         if adopted:
             kinds = "videos" if wanted.views.count == 1 else "videos and views"
             print(plain(f"{out}: {adopted} {kinds} adopted into {store}"))
-        for line in tell_outdated(count_outdated(jobs, opened, out), recipe):
+        for line in format_outdated(count_outdated(jobs, opened, out), recipe):
             print(line)
         if engine == "ray":
             from pipeline.extraction.ray import extract_on_ray

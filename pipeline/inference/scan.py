@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from data.errors import InputError, plain
 from data.io.atomic_files import write_text
+from data.io.output_paths import check_out_folder
 from data.pixels_version import PIXELS_VERSION
 from data.video.picture import resized_note
 from features.store.feature_set import Failure, write_failures
 from features.store.layout import STORE
-from features.store.sealing import check_store
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
 from pipeline.extraction.extract import warn
@@ -79,7 +79,7 @@ def scan_folder(
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
     check_scan_folder(out)
-    check_store(store)
+    check_out_folder(store)
     videos = [
         Video(name=name, folder=folder, stamp=stamp_of(path))
         for name, path, _ in named_videos(folder, None)

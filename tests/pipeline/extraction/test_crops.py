@@ -16,7 +16,8 @@ from data.errors import VideoError
 from data.faces.crops import Frames, read_frames
 from data.video.frames import FrameRecipe
 from features.extraction.job import Job
-from features.store.feature_set import Failure, verify
+from features.store.feature_set import Failure
+from features.store.verify import verify
 from pipeline.extraction.crops import KeptCrops, stored_crops
 from pipeline.extraction.jobs import make_jobs
 from tests.data.hostile import make_seeds
