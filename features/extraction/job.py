@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.store.feature_set import Failure
 from features.store.shard import StoredSequence
 
