@@ -32,7 +32,7 @@ from pipeline.extraction.jobs import named_videos, refuse_without_decoder
 from pipeline.inference.provenance import Provenance, provenance_of
 from pipeline.inference.scan_chunk import Scorer, Video
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
-from pipeline.leakage import MARK, marks_of
+from pipeline.leakage import SEEN_IN_VALIDATION, training_leaks
 from pipeline.machine import cores
 from pipeline.reporting.scan_page import Scan, Scored, render_scan
 from pipeline.shell_commands import command_line
@@ -85,7 +85,7 @@ def scan_folder(
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
-    for mark in marks_of(opened):
+    for mark in training_leaks(opened):
         warn(f"this bundle: {mark}")
     warn(opened.pixels_note)
     what = {
@@ -197,10 +197,10 @@ def write_tables(out: Path, scan: Scan) -> None:
 def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str]) -> None:
     """Writes what has the same length for any number of videos: page and record."""
     write_text(out / "scan.html", render_scan(bundle, scan))
-    marks = marks_of(bundle)
+    marks = training_leaks(bundle)
     facts = {**what, **scan.summary, "threshold": bundle.head.threshold}
     facts |= {"pixels_note": bundle.pixels_note} if bundle.pixels_note else {}
-    write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
+    write_record(out, facts | ({SEEN_IN_VALIDATION: "; ".join(marks)} if marks else {}))
 
 
 def as_csv(scored: Sequence[Scored]) -> str:

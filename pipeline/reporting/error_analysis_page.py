@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data.datasets.manifest import LABEL_NAMES
-from pipeline.evaluation.error_analysis import MOST, worst
+from pipeline.evaluation.error_analysis import MOST, rank_misclassified
 from pipeline.evaluation.results import Report
 from pipeline.reporting.figures import Figure, layout
 from pipeline.reporting.markup import escape
@@ -18,7 +18,7 @@ def mistakes_section(report: Report) -> str:
     """The videos that the first model is most wrong about."""
     name, result = next(iter(report.models.items()))
     evaluation = result.evaluation
-    rows = worst(
+    rows = rank_misclassified(
         np.asarray([row.label for row in report.predictions]),
         np.asarray([row.scores[name] for row in report.predictions]),
         evaluation.threshold,
@@ -26,7 +26,7 @@ def mistakes_section(report: Report) -> str:
     )
     if not rows:
         return "<p>None.</p>"
-    known = {one.row: one for one in report.mistakes}
+    known = {one.row: one for one in report.misclassified}
     dotted = "" if math.isnan(evaluation.frame_threshold) else ", that of single frames dotted"
     found = [
         f"<p>{len(rows)} of {len(report.predictions)} videos are on the wrong side of the "
@@ -61,7 +61,7 @@ def mistake_figures(report: Report) -> dict[str, Figure]:
     if not math.isnan(evaluation.frame_threshold):
         lines.append(_level(evaluation.frame_threshold, dash="dot", color="#e69f00"))
     found = {}
-    for one in report.mistakes:
+    for one in report.misclassified:
         alone = {
             "x": list(one.timestamps_seconds),
             "y": list(one.frame_scores),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.evaluation.evaluate import level_percent
-from pipeline.evaluation.matrix_cells import Cell, Matrix
+from pipeline.evaluation.matrix import Cell, Matrix
 from pipeline.reporting.figures import BLUES, Figure, layout
 from pipeline.reporting.markup import card, escape, percent, table, told
 from pipeline.reporting.page import place, render
@@ -24,7 +24,7 @@ def render_matrix(matrix: Matrix) -> str:
             f"{escape(cell.dataset)}: {escape(cell.seen)}.</p>"
             for cell in seen
         ),
-        *(f'<p class="warning">{escape(mark)}.</p>' for mark in matrix.marks),
+        *(f'<p class="warning">{escape(mark)}.</p>' for mark in matrix.training_leaks),
         "<h2>AUC: trained on (rows), tested on (columns)</h2>",
         place(
             "matrix",

@@ -33,7 +33,7 @@ def render_page(report: Report) -> str:
         answer="".join(f"<p>{line}</p>" for line in answer(report)),
         warning="".join(
             f'<p class="warning">{escape(line)}</p>'
-            for line in (report.seen, *map(sentence, report.marks))
+            for line in (report.seen, *map(sentence, report.training_leaks))
             if line
         ),
         results=results_table(report),
@@ -55,7 +55,7 @@ def render_page(report: Report) -> str:
         mistakes=mistakes_section(report),
         dataset=f"<pre>{escape(chr(10).join(report.dataset))}</pre>",
         failures=failures_table(report),
-        cards="".join(card(heading, facts) for heading, facts in report.cards.items()),
+        cards="".join(card(heading, facts) for heading, facts in report.model_card.items()),
         figures=inline_json(figures(report) | mistake_figures(report)),
         plotly=get_plotlyjs(),
     )
@@ -92,7 +92,7 @@ def answer(report: Report) -> list[str]:
             f"<strong>{verdict}</strong>: its AUC is {gain.value:+.3f} ({gain.low:+.3f} to "
             f"{gain.high:+.3f}) against that of the mean-pool baseline on the same features."
         )
-    order = next((one for one in report.controls if one.name.endswith("shuffled frames")), None)
+    order = next((one for one in report.baselines if one.name.endswith("shuffled frames")), None)
     if order is not None:
         gain = order.gain
         verdict = (
@@ -213,7 +213,7 @@ def controls_table(report: Report) -> str:
         gain = told(report.gain) if report.gain else ""
         rows.append([escape(NAMES.get(other, other)), told(one.evaluation.metrics["auc"]), gain,
                      told(one.evaluation.metrics["balanced_accuracy"])])  # fmt: skip
-    for control in report.controls:
+    for control in report.baselines:
         metrics = control.evaluation.metrics
         rows.append([escape(control.name), told(metrics["auc"]), told(control.gain),
                      or_dash(metrics, "balanced_accuracy")])  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from data.video.corruptions import FAMILIES
 from data.video.reasons import with_reason
 from models.evaluation.evaluate import level_percent
-from pipeline.evaluation.corruption_results import Ladder, Step
+from pipeline.evaluation.corruption_results import CorruptionResult, CorruptionResults
 from pipeline.evaluation.results import NAMES
 from pipeline.reporting.figures import Figure, layout
 from pipeline.reporting.markup import card, escape, percent, sentence, table, told
@@ -23,11 +23,11 @@ LINES = {
 }
 
 
-def render_robustness(ladder: Ladder) -> str:
+def render_robustness(ladder: CorruptionResults) -> str:
     """Writes the page as text."""
-    by_family: dict[str, list[Step]] = {}
+    by_family: dict[str, list[CorruptionResult]] = {}
     for step in ladder.steps[1:]:
-        by_family.setdefault(step.rung.family, []).append(step)
+        by_family.setdefault(step.corruption.family, []).append(step)
     drawn = {
         f"family-{number}": (family, steps)
         for number, (family, steps) in enumerate(by_family.items())
@@ -38,7 +38,7 @@ def render_robustness(ladder: Ladder) -> str:
     auc = first.metrics["auc"].value if first else 0.5
     figures |= {name: against_severity(*one, auc) for name, one in drawn.items()}
     warned = [f"Not a fair test: {ladder.seen}."] if ladder.seen else []
-    warned += map(sentence, ladder.marks)
+    warned += map(sentence, ladder.training_leaks)
     severity = (
         "<h2>Against severity</h2>",
         "<p>Dashed: the AUC of the originals.</p>",
@@ -66,7 +66,7 @@ def render_robustness(ladder: Ladder) -> str:
     return render("How much degradation this detector bears", "\n".join(body), figures)
 
 
-def answer(ladder: Ladder) -> str:
+def answer(ladder: CorruptionResults) -> str:
     """The originals' AUC, the worst rung, what failed; HTML."""
     first = ladder.steps[0].evaluation
     assert first is not None  # noqa: S101 - `climb` refuses originals that cannot be measured
@@ -80,10 +80,11 @@ def answer(ladder: Ladder) -> str:
     measured = [(step, step.drop) for step in ladder.steps if step.drop is not None]
     if measured:
         step, drop = max(measured, key=lambda one: one[1].value)
-        shown = [one.rung.name for one, gap in measured if gap.low > 0]
+        shown = [one.corruption.name for one, gap in measured if gap.low > 0]
         text += (
-            f"Of {len(measured)} ways to degrade them, <strong>{escape(step.rung.name)}</strong> "
-            f"costs most: {drop.value:.3f} ({drop.low:+.3f} to {drop.high:+.3f}). "
+            f"Of {len(measured)} ways to degrade them, "
+            f"<strong>{escape(step.corruption.name)}</strong> costs most: {drop.value:.3f} "
+            f"({drop.low:+.3f} to {drop.high:+.3f}). "
         )
         text += (
             f"A loss beyond chance is shown for {escape(', '.join(shown))}."
@@ -99,11 +100,11 @@ def answer(ladder: Ladder) -> str:
     return text + "Real platforms combine several of these, and others.</p>"
 
 
-def overview(ladder: Ladder) -> Figure:
+def overview(ladder: CorruptionResults) -> Figure:
     """A row for each rung: AUC with its interval."""
     steps = [step for step in ladder.steps if step.evaluation is not None]
     estimates = [step.evaluation.metrics["auc"] for step in steps if step.evaluation]
-    names = [step.rung.name for step in steps]
+    names = [step.corruption.name for step in steps]
     first = estimates[0]
     band = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "x0": first.low, "x1": first.high}
     band |= {"fillcolor": "rgba(0,114,178,0.12)", "line": {"width": 0}, "layer": "below"}
@@ -132,16 +133,17 @@ def overview(ladder: Ladder) -> Figure:
     }
 
 
-def against_severity(family: str, steps: Sequence[Step], original: float) -> Figure:
+def against_severity(family: str, steps: Sequence[CorruptionResult], original: float) -> Figure:
     """AUC and both recalls against how much was done; a line where the originals' AUC is."""
     held = sorted(
-        (step for step in steps if step.evaluation is not None), key=lambda step: step.rung.severity
+        (step for step in steps if step.evaluation is not None),
+        key=lambda step: step.corruption.severity,
     )
     traces = []
     for name, (word, colour, dash) in LINES.items():
         estimates = [step.evaluation.metrics[name] for step in held if step.evaluation]
         trace: dict[str, Any] = {
-            "x": [step.rung.severity for step in held],
+            "x": [step.corruption.severity for step in held],
             "y": [one.value for one in estimates],
             "customdata": [[one.low, one.high] for one in estimates],
             "mode": "lines+markers",
@@ -179,13 +181,13 @@ def _errors(estimates: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def steps_table(ladder: Ladder) -> str:
+def steps_table(ladder: CorruptionResults) -> str:
     """Every rung, in numbers."""
     head = ["rung", "what", "CRF", "videos", "failed", "AUC", "below the originals",
             "fakes caught", "reals cleared"]  # fmt: skip
     rows = []
     for step in ladder.steps:
-        rung, one = step.rung, step.evaluation
+        rung, one = step.corruption, step.evaluation
         original = rung.family not in FAMILIES
         what = "" if original else f"{FAMILIES[rung.family]}: {rung.severity:g}"
         crf = "" if original else str(rung.crf)
@@ -210,7 +212,7 @@ def steps_table(ladder: Ladder) -> str:
     return table(head, rows)
 
 
-def failures(ladder: Ladder) -> str:
+def failures(ladder: CorruptionResults) -> str:
     """What gave no features, and why."""
     if not ladder.failures:
         return "<p>None: every copy gave features.</p>"

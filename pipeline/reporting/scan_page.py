@@ -16,10 +16,10 @@ import numpy as np
 
 from data.video.canvas import resized_note
 from models.bundle import Bundle
-from pipeline.evaluation.model_card import calibrated, how_many, warned
+from pipeline.evaluation.model_card import calibration_facts, count_trained_on, leak_facts
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.scan_journal import Row
-from pipeline.leakage import marks_of
+from pipeline.leakage import training_leaks
 from pipeline.reporting.audit_page import bars
 from pipeline.reporting.markup import card, caution, escape, table
 from pipeline.reporting.page import document, style
@@ -127,7 +127,10 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
         caution(HEADLINE, WARNING) if scan.provenance.rendered_alone else "",
         f'<div class="answer">{"".join(f"<p>{line}</p>" for line in answer(bundle, scan))}'
         f"<p>This bundle: {escape(scan.provenance.line)}.</p></div>",
-        *(f'<p class="warning">This bundle: {escape(mark)}.</p>' for mark in marks_of(bundle)),
+        *(
+            f'<p class="warning">This bundle: {escape(mark)}.</p>'
+            for mark in training_leaks(bundle)
+        ),
     ]
     if bundle.pixels_note:
         note = f"{bundle.pixels_note[0].upper()}{bundle.pixels_note[1:]}."
@@ -253,7 +256,7 @@ def facts(bundle: Bundle) -> dict[str, str]:
         "head": f"{bundle.head.config.kind}, {bundle.head.config.units} units",
         "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
         "threshold": f"{bundle.head.threshold:.6f}",
-        **calibrated(bundle.head),
-        **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
-        **warned(bundle),
+        **calibration_facts(bundle.head),
+        **{f"head, {name}": count_trained_on(part) for name, part in bundle.trained_on.items()},
+        **leak_facts(bundle),
     }

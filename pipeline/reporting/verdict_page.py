@@ -13,10 +13,10 @@ from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap, Part, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL
-from pipeline.evaluation.model_card import calibrated, how_many, warned
+from pipeline.evaluation.model_card import calibration_facts, count_trained_on, leak_facts
 from pipeline.inference.predict import Judged, JudgedFace
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance, provenance_of
-from pipeline.leakage import learnt_from, marks_of
+from pipeline.leakage import networks_trained_on, training_leaks
 from pipeline.reporting.markup import card, caution, escape, sentence
 from pipeline.reporting.page import document, picture, style
 from pipeline.reporting.verdict_figures import heated, scale, scene, timeline
@@ -129,9 +129,9 @@ def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     found = [sentence(note) for note in (main.pixels_note, main.picture_note) if note]
     found += [
         f"This very file trained the {name}: the verdict on it is worth nothing."
-        for name in learnt_from(bundle, main.sha256)
+        for name in networks_trained_on(bundle, main.sha256)
     ]
-    found += [f"This bundle: {mark}." for mark in marks_of(bundle)]
+    found += [f"This bundle: {mark}." for mark in training_leaks(bundle)]
     others = [one for one in main.faces[1:] if one.verdict == "FAKE"]
     if others and main.verdict != "FAKE":
         which = ", ".join(str(one.face) for one in others)
@@ -306,9 +306,9 @@ def cards(bundle: Bundle, judged: Judged, command: str) -> dict[str, dict[str, s
         "Bundle": {
             "head": f"{head.config.kind}, {head.config.units} units",
             "threshold": f"{head.threshold:.6f}",
-            **calibrated(head),
-            **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
-            **warned(bundle),
+            **calibration_facts(head),
+            **{f"head, {name}": count_trained_on(part) for name, part in bundle.trained_on.items()},
+            **leak_facts(bundle),
         },
         "Recipe": {
             **{str(key): str(value) for key, value in recipe.items()},

@@ -20,7 +20,7 @@ from features.store.shard import Shard
 from features.store.verify import Problem
 from features.upkeep.diff import compare
 from features.upkeep.statistics import statistics
-from pipeline.leakage import MARK
+from pipeline.leakage import SEEN_IN_VALIDATION
 from pipeline.shell_commands import command_line
 
 
@@ -75,7 +75,7 @@ def describe(features: Features, *, each: bool = False) -> dict[str, Any]:
             name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
             for name, part in features.provenance.get("trained_on", {}).items()
         },
-        **({"mind": str(mark)} if (mark := features.provenance.get(MARK)) else {}),
+        **({"mind": str(mark)} if (mark := features.provenance.get(SEEN_IN_VALIDATION)) else {}),
     }
 
 
