@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.datasets.manifest import Video
@@ -55,7 +55,7 @@ def make_model_card(
         "Model": {
             "head": f"{config.kind}, {config.units} units, dropout {config.dropout:g}",
             "threshold": f"{opened.head.threshold:.6f}",
-            **calibration_facts(opened.head),
+            **_calibration_facts(opened.head),
             "bundle.json, sha256": file_sha256(bundle / BUNDLE_RECORD),
             "made for": "evidence on videos of one lasting face; not for verdicts on its own",
         },
@@ -65,7 +65,7 @@ def make_model_card(
             for network, parts in trained_on(opened).items()
             for name, part in parts.items()
         }
-        | leak_facts(opened),
+        | _leak_facts(opened),
         "Features": {
             **{str(key).replace("_", " "): str(value) for key, value in own.items()},
             **{f"frames.{key}": str(value) for key, value in frames.items()},
@@ -87,6 +87,23 @@ def make_model_card(
             f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
         },
         "Versions in training": dict(opened.versions or {}),
+    }
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, str]:
+    """The bundle on the pages of verdicts and scans."""
+    head = bundle.head
+    return {
+        "head": f"{head.config.kind}, {head.config.units} units",
+        "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
+        "threshold": f"{head.threshold:.6f}",
+        **_calibration_facts(head),
+        **{
+            f"head, {name}": f"{len(part.get('sha256s', ()))} videos of "
+            f"{len(part.get('groups', ()))} groups"
+            for name, part in bundle.trained_on.items()
+        },
+        **_leak_facts(bundle),
     }
 
 
@@ -144,17 +161,6 @@ def data_facts(videos: Sequence[Video]) -> dict[str, str]:
     return facts
 
 
-def leak_facts(opened: Bundle) -> dict[str, str]:
-    """That the bundle was trained with --allow-seen; nothing for others."""
-    leaks = training_leaks(opened)
-    return {"mind": "; ".join(leaks)} if leaks else {}
-
-
-def count_trained_on(part: Mapping[str, Sequence[str]]) -> str:
-    """How many videos and groups a network was trained on."""
-    return f"{len(part.get('sha256s', ()))} videos of {len(part.get('groups', ()))} groups"
-
-
 def list_names(names: Iterable[str]) -> str:
     """How many names, and the first of them."""
     held = sorted(set(names))
@@ -167,7 +173,7 @@ def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
-def calibration_facts(head: BundledHead) -> dict[str, str]:
+def _calibration_facts(head: BundledHead) -> dict[str, str]:
     """How scores become verdicts."""
     one = head.calibration
     facts = {"threshold chosen by": one.rule, "calibration": one.method}
@@ -180,3 +186,9 @@ def calibration_facts(head: BundledHead) -> dict[str, str]:
     if one.unsure_low is not None and one.unsure_high is not None:
         facts["unsure"] = f"{one.unsure_low:.3f} to {one.unsure_high:.3f}"
     return facts
+
+
+def _leak_facts(bundle: Bundle) -> dict[str, str]:
+    """That the bundle was trained with --allow-seen; nothing for others."""
+    leaks = training_leaks(bundle)
+    return {"mind": "; ".join(leaks)} if leaks else {}

@@ -73,6 +73,19 @@ class ModelResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What is left where videos too near the threshold get no verdict.
+
+    Attributes:
+        unsure: share of the videos that get no verdict.
+        right: share of the others that are classified rightly.
+    """
+
+    unsure: float
+    right: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaselineResult:
     """A simpler model on the same videos and bootstrap draws.
 
@@ -169,6 +182,18 @@ class Report:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         facts["failed_videos"] = len(self.failures)
         return facts
+
+    @property
+    def decided(self) -> Decided | None:
+        """Of the first model; None where it decides on every video, or on none."""
+        name, result = next(iter(self.models.items()))
+        scores = np.asarray([row.scores[name] for row in self.predictions])
+        fake = np.asarray([row.label for row in self.predictions]) == 1
+        sure = ~result.calibration.unsure(scores)
+        if result.calibration.unsure_low is None or not sure.any():
+            return None
+        right = (scores >= result.evaluation.threshold)[sure] == fake[sure]
+        return Decided(unsure=float(np.mean(~sure)), right=float(np.mean(right)))
 
     @property
     def summary(self) -> dict[str, float]:
