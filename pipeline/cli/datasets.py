@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import console
 from pipeline.cli.options import (
     JsonOption,
     ParamsOption,
@@ -129,15 +130,28 @@ def audit(
 
     Example: unmask audit manifest.csv --root videos -o audit.html
     """
-    from pipeline.evaluation.audit import audit_manifest
+    from data.datasets.manifest import Manifest
+    from data.errors import LeakError
+    from data.io.atomic_files import write_text
+    from data.io.output_paths import check_output
+    from pipeline.cli.evaluation_output import show_audit
+    from pipeline.evaluation.audit import audit as audit_manifest
     from pipeline.machine import cores
+    from pipeline.reporting.audit_page import render_audit
 
-    audit_manifest(
-        manifest,
-        root=root,
-        out=out,
-        hashes=not no_hashes,
-        strict=strict,
-        workers=workers or cores(),
-        as_json=json_,
+    if out is not None:
+        check_output(out)
+    found = audit_manifest(
+        Manifest.read(manifest, root=root), hashes=not no_hashes, workers=workers or cores()
     )
+    if out is not None:
+        write_text(out, render_audit(found, str(manifest)))
+    if json_:
+        console.show_json(found)
+    else:
+        show_audit(found, out)
+    if strict and found.straddling:
+        raise LeakError(
+            f"{len(found.straddling)} people, originals or videos of {manifest} are in two splits; "
+            "index anew with groups that name them"
+        )

@@ -35,7 +35,7 @@ from pipeline.inference.evidence import file_facts, heat_maps
 from pipeline.inference.provenance import provenance_of
 from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
 from pipeline.inference.verdict_files import PageFiles
-from pipeline.leakage import marks_of
+from pipeline.leakage import training_leaks
 from pipeline.machine import cores
 from pipeline.reporting.verdict_page import render_verdict
 from pipeline.shell_commands import command_line
@@ -70,7 +70,7 @@ def predict_videos(
     names = named(videos)
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
-    for mark in marks_of(opened):
+    for mark in training_leaks(opened):
         warn(f"this bundle: {mark}")
     warn(opened.pixels_note)
     provenance = provenance_of(opened, bundle)

@@ -23,7 +23,7 @@ from data.io.atomic_files import write_text
 from data.io.output_paths import check_out_folder
 from data.pixels_version import PIXELS_VERSION
 from data.video.picture import resized_note
-from features.store.feature_set import Failure, write_failures
+from features.store.feature_set import SEEN_IN_VALIDATION, Failure, write_failures
 from features.store.layout import STORE
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
@@ -33,7 +33,7 @@ from pipeline.inference.provenance import Provenance, provenance_of
 from pipeline.inference.scan_chunk import Scorer, Video
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.inference.scan_result import Scan, Scored
-from pipeline.leakage import MARK, marks_of
+from pipeline.leakage import training_leaks
 from pipeline.machine import cores
 from pipeline.reporting.scan_page import render_scan
 from pipeline.shell_commands import command_line
@@ -86,7 +86,7 @@ def scan_folder(
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
-    for mark in marks_of(opened):
+    for mark in training_leaks(opened):
         warn(f"this bundle: {mark}")
     warn(opened.pixels_note)
     what = {
@@ -198,10 +198,10 @@ def write_tables(out: Path, scan: Scan) -> None:
 def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str]) -> None:
     """Writes what has the same length for any number of videos: page and record."""
     write_text(out / "scan.html", render_scan(bundle, scan))
-    marks = marks_of(bundle)
+    marks = training_leaks(bundle)
     facts = {**what, **scan.summary, "threshold": bundle.head.threshold}
     facts |= {"pixels_note": bundle.pixels_note} if bundle.pixels_note else {}
-    write_record(out, facts | ({MARK: "; ".join(marks)} if marks else {}))
+    write_record(out, facts | ({SEEN_IN_VALIDATION: "; ".join(marks)} if marks else {}))
 
 
 def as_csv(scored: Sequence[Scored]) -> str:

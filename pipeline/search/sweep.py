@@ -12,7 +12,6 @@ The test split is never read: who picks a model by it has no test left.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -27,9 +26,9 @@ from data.io.atomic_files import as_json, make_folder, write_text
 from data.io.atomic_folders import check_fillable, read_json
 from data.io.reading import BAD_FACTS
 from data.io.system_errors import writing
-from features.store.feature_set import Features
+from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.heads.split_checks import check_splits
-from pipeline.leakage import MARK, refuse_seen_validation, warnings_of
+from pipeline.leakage import refuse_seen_validation
 from pipeline.machine import cores
 from pipeline.reporting.sweep_page import render_sweep
 from pipeline.search.plan import Run, as_text, plan_runs
@@ -65,9 +64,7 @@ def sweep(
     """
     check_fillable(out, marker=MARKER, files=FILES)
     rows, provenance = Manifest.read(manifest), Features(features).provenance
-    seen = refuse_seen_validation(provenance, rows, allow_seen=allow_seen, marks="ranking")
-    for line in warnings_of(seen, provenance, rows):
-        print(plain(f"warning: {line}"), file=sys.stderr)
+    seen = refuse_seen_validation(provenance, rows, allow_seen=allow_seen, result="ranking")
     data = load_data(features, manifest)
     check_splits(*(part.labels for part in data))
     sha256s = {sha256 for part in data for sha256 in part.sha256s}
@@ -113,7 +110,7 @@ def sweep(
             "trained_now": len(missing),
             "ranking": [asdict(one) for one in ranking],
             "next": train,
-            **({MARK: seen} if seen else {}),
+            **({SEEN_IN_VALIDATION: seen} if seen else {}),
         }
         print(json.dumps(facts, indent=2))
         return

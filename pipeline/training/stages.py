@@ -6,7 +6,6 @@ out and what to do next. TensorFlow is imported inside the functions that need i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ from pipeline.config import Params, as_options
 from pipeline.extraction.crops import stored_crops
 from pipeline.extraction.extract import CARRIED, warn
 from pipeline.extraction.jobs import DIGESTS, failure_row, make_jobs
-from pipeline.leakage import marked, refuse_seen_validation, warnings_of
+from pipeline.leakage import record_seen, refuse_seen_validation
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
 
@@ -153,10 +152,8 @@ def finetune_backbone(
         backbone or params.backbone.name, size=params.frames.size, seed=params.seed
     )
     seen = refuse_seen_validation(
-        network.provenance, opened, allow_seen=allow_seen, marks="weights"
+        network.provenance, opened, allow_seen=allow_seen, result="weights"
     )
-    for line in warnings_of(seen, network.provenance, opened):
-        print(plain(f"warning: {line}"), file=sys.stderr)
     train, val = opened.split("train"), opened.split("val")
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
@@ -172,7 +169,7 @@ def finetune_backbone(
             config=params.finetune,
             out=out,
             seed=params.seed,
-            marks=marked(network.provenance, seen),
+            marks=record_seen(network.provenance, seen),
             workers=workers,
             summarize=lambda videos: TrainingSummary.of(videos).to_json(),
         )
@@ -209,8 +206,6 @@ def train_bundle(
     opened = Features(features)
     videos = Manifest.read(manifest)
     seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
-    for line in warnings_of(seen, opened.provenance, videos):
-        print(plain(f"warning: {line}"), file=sys.stderr)
     if opened.recipe.pixels_version < PIXELS_VERSION:
         warn(
             f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
@@ -227,7 +222,7 @@ def train_bundle(
     from models.evaluation.calibration import calibrate
     from models.heads.log import TrainingLog
     from models.heads.training import score, train_head
-    from pipeline.evaluation.baselines import with_control_thresholds
+    from pipeline.evaluation.baselines import with_baseline_thresholds
 
     if train.views is not None:
         print(f"{opened.views.count} views of each training video, one drawn in each epoch")
@@ -266,7 +261,7 @@ def train_bundle(
             for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
         },
     )
-    with_control_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    with_baseline_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     of = ("--manifest", manifest, "-o", "report")

@@ -45,8 +45,9 @@ from models.backbones.fingerprint import (
 from models.configs import HeadConfig, TrainConfig
 from models.finetuning import checkpoint as finetune_checkpoint
 from models.finetuning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.cli.evaluation_output import show_metrics
 from pipeline.config import load_params, parse_yaml
-from pipeline.evaluation.results import read_metrics, table
+from pipeline.evaluation.results import read_reports
 from pipeline.inference.scan_journal import FORMAT, VERSION, Journal, Row
 from pipeline.search.plan import Run
 from pipeline.search.sweep import begin, read_run, write_run
@@ -356,9 +357,9 @@ METRICS = {
 
 def test_metrics(tmp_path: Path) -> None:
     make = written(json.dumps(METRICS), "report/metrics.json")
-    check_all(make, lambda path: table(read_metrics(path.parents[1])), tmp_path)
+    check_all(make, lambda path: show_metrics(read_reports(path.parents[1])), tmp_path)
     path = make(tmp_path)
-    check_forms(lambda: table(read_metrics(tmp_path)), path)
+    check_forms(lambda: show_metrics(read_reports(tmp_path)), path)
 
 
 ROW = Row(path="a.mp4", stamp=(3, 4), sha256="ab" * 32, probability_fake=0.5)
