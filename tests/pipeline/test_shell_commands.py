@@ -28,7 +28,7 @@ from pipeline.extraction.extract import after_extraction
 from pipeline.inference.predict import command as predict_command
 from pipeline.reporting.page import environment
 from pipeline.shell_commands import command_line
-from pipeline.training.stages import training_command
+from pipeline.training.train import training_command
 from tests.pipeline.conftest import SMALL
 from tests.requirements import missing
 

@@ -50,7 +50,7 @@ from pipeline.config import load_params, parse_yaml
 from pipeline.evaluation.results import read_reports
 from pipeline.inference.scan_journal import FORMAT, VERSION, Journal, Row
 from pipeline.search.plan import Run
-from pipeline.search.sweep import begin, read_run, write_run
+from pipeline.search.results import RunResult, begin, read_run, write_run
 from tests.data.damages import ODD, check, check_all, check_forms
 from tests.data.datasets.test_manifest import ANN, FAKE_ANN
 from tests.features.conftest import make_recipe
@@ -413,7 +413,7 @@ def test_journal(tmp_path: Path) -> None:
 
 
 def test_sweep(tmp_path: Path) -> None:
-    run = Run(setting=0, values={}, head=HeadConfig(), train=TrainConfig(), seed=0, key="ab")
+    run = Run(head=HeadConfig(), train=TrainConfig(), seed=0, key="ab")
 
     def marker(folder: Path) -> Path:
         begin(folder / "sweep")
@@ -421,8 +421,7 @@ def test_sweep(tmp_path: Path) -> None:
 
     def one(folder: Path) -> Path:
         begin(folder)
-        result = {"val_auc": 0.5, "val_loss": 0.5, "best_epoch": 1, "epochs": 2, "seconds": 1.0,
-                  "stop_reason": "", "error": ""}  # fmt: skip
+        result = RunResult(val_auc=0.5, val_loss=0.5, best_epoch=1, epochs=2, seconds=1.0)
         write_run(folder, run, result)
         return folder / "runs" / "ab.json"
 
@@ -434,7 +433,7 @@ def test_sweep(tmp_path: Path) -> None:
     path = one(tmp_path)
     found = read_run(tmp_path, run)
     assert found is not None
-    assert found["val_auc"] == 0.5
+    assert found.val_auc == 0.5
     check_forms(lambda: read_run(tmp_path, run), path, silent=True)
 
 

@@ -25,7 +25,7 @@ from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
 
 OTHERS = (
-    "pipeline.extraction.extract", "pipeline.extraction.crops", "pipeline.training.stages",
+    "pipeline.extraction.extract", "pipeline.extraction.crops", "pipeline.training.train",
     "pipeline.inference.scan",
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
