@@ -95,13 +95,7 @@ def networks_trained_on(bundle: Bundle, sha256: str | None) -> list[str]:
 def refuse_seen(
     bundle: Bundle, videos: Iterable[Video], *, allow_seen: bool, where: str = ""
 ) -> str:
-    """The guard of every evaluation.
-
-    Args:
-        bundle: to be evaluated.
-        videos: to evaluate it on.
-        allow_seen: continue all the same.
-        where: beginning of the error's message.
+    """The guard of every evaluation; `where` begins the error's message.
 
     Returns:
         What was seen in training, in words; empty if nothing.
@@ -137,7 +131,7 @@ def refuse_seen_validation(
 
     Args:
         provenance: of the backbone, or of features that it made.
-        manifest: whose validation split is to be chosen by.
+        manifest: of the training.
         allow_seen: continue all the same.
         result: what will carry the mark, for the message.
 

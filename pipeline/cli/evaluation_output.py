@@ -150,13 +150,13 @@ def show_comparison(found: Comparison) -> None:
         f"A - B, {level_percent(found.confidence)} % intervals in brackets",
     )
 
-    def row(name: str, value: float, low: float, high: float, p: str = "") -> str:
-        return f"  {name:<32}{value:+.3f} ({low:+.3f} to {high:+.3f}){p}"
-
-    show(row("AUC, DeLong", tested.difference, tested.low, tested.high, f", p = {tested.p:.3g}"))
-    for name, one in found.bootstrap.items():
-        words = f"{SHOWN[name]}, bootstrap of groups"
-        show(row(words, one.value, one.low, one.high))
+    auc = Estimate(value=tested.difference, low=tested.low, high=tested.high)
+    rows = [("AUC", f"DeLong's test, p = {tested.p:.3g}", _interval(auc, "+"))]
+    rows += [
+        (SHOWN[name], "bootstrap of groups", _interval(one, "+"))
+        for name, one in found.bootstrap.items()
+    ]
+    show_table(("metric", "method", "A - B"), rows)
     auc = found.bootstrap["auc"]
     better = "A is better" if auc.low > 0 else "B is better" if auc.high < 0 else ""
     show(better or "no difference is shown: the interval over groups holds 0")
@@ -165,11 +165,6 @@ def show_comparison(found: Comparison) -> None:
 def show_robustness(results: CorruptionResults, out: Path) -> None:
     """A row for each corruption, the first failures, and where the page is."""
     show(f"{results.embedded} copies or videos embedded, {results.reused} reused")
-
-    def interval(estimate: Estimate, sign: str = "") -> str:
-        value, low, high = estimate.value, estimate.low, estimate.high
-        return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
-
     rows: list[list[Any]] = []
     for step in results.steps:
         if step.evaluation is None:
@@ -182,13 +177,13 @@ def show_robustness(results: CorruptionResults, out: Path) -> None:
                 step.corruption.name,
                 step.evaluation.videos,
                 step.failed,
-                interval(metrics["auc"]),
-                interval(step.drop, "+") if step.drop else "",
+                _interval(metrics["auc"]),
+                _interval(step.drop, "+") if step.drop else "",
                 *(f"{metrics[f'recall_{side}'].value:.1%}" for side in ("fake", "real")),
             ]
         )
     level = level_percent(results.confidence)
-    columns = ("rung", "videos", "failed", f"AUC, {level} % interval", "below the originals",
+    columns = ("corruption", "videos", "failed", f"AUC, {level} % interval", "below the originals",
                "caught", "cleared")  # fmt: skip
     show_table(columns, rows)
     for name, one in results.failures[:FAILURES]:
@@ -196,3 +191,9 @@ def show_robustness(results: CorruptionResults, out: Path) -> None:
         show(f"failed: {name}: {one.path}: {one.failure}: {reason}")
     show(*(f"warning: {line}" for line in results.training_leaks))
     show(f"report: {out / 'report.html'}")
+
+
+def _interval(estimate: Estimate, sign: str = "") -> str:
+    """An estimate with its interval; `sign` "+" shows the sign of all three."""
+    value, low, high = estimate.value, estimate.low, estimate.high
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"

@@ -68,10 +68,8 @@ class Comparison:
     """How model A differs from model B on the videos that both have.
 
     Attributes:
-        a: the first model.
-        b: the second.
         videos: number of videos that both have.
-        groups: their groups.
+        groups: number of their groups.
         left_out: number of videos that one alone has.
         confidence: of all intervals.
         delong: the AUCs and DeLong's test.
@@ -148,17 +146,9 @@ def compare_bundles(
     allow_seen: bool,
     params: Params,
 ) -> Comparison:
-    """Scores a split of a data set by the heads of two bundles, and compares them.
+    """Scores a split of a data set by two bundles, and compares them; else as `compare_reports`.
 
-    Args:
-        a: folder that `train` wrote.
-        b: likewise.
-        on: one data set, as `pipeline.evaluation.matrix.read_datasets` takes it.
-        model: kind of head of both; the head that gives the verdict by default.
-        other: of B, where it is not A's.
-        split: to score.
-        allow_seen: score people seen in training, too.
-        params: of the bootstrap.
+    `on` is one data set, as `pipeline.evaluation.matrix.read_datasets` takes it.
 
     Raises:
         ConfigError: `on` names more than one data set; no such split.

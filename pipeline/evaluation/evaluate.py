@@ -42,14 +42,7 @@ def evaluate_bundle(
 ) -> Report:
     """Measures a bundle's head, its mean-pool baseline and the other baselines.
 
-    Args:
-        bundle: folder that `train` wrote.
-        features: folder that `extract` wrote.
-        manifest: file that `index` wrote.
-        root: folder of the videos, for the faces on the page; may be missing.
-        split: to evaluate on.
-        allow_seen: evaluate on people seen in training, too.
-        params: of the bootstrap.
+    `root` is the folder of the videos, for the faces on the page; it may be missing.
 
     Raises:
         ConfigError: no such split.

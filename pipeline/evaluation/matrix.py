@@ -139,14 +139,7 @@ def evaluate_matrix(
     allow_seen: bool,
     params: Params,
 ) -> Matrix:
-    """Measures every bundle on every data set.
-
-    Args:
-        bundles: their folders.
-        on: data sets, as `read_datasets` takes them.
-        split: to evaluate on, of every data set.
-        allow_seen: evaluate on people seen in training, too.
-        params: of the bootstrap.
+    """Measures every bundle on every data set; `on` is as `read_datasets` takes it.
 
     Raises:
         ConfigError: `on` cannot be read, a bundle is given twice, no such split.

@@ -35,17 +35,8 @@ def make_model_card(
 ) -> dict[str, dict[str, str]]:
     """Heading -> facts.
 
-    Args:
-        bundle: its folder.
-        features: their folder.
-        manifest: its file.
-        opened: the bundle.
-        recipe: of the features.
-        videos: of the split.
-        split: that is evaluated.
-        params: of the evaluation.
-        root: of the videos, as it was given.
-        allow_seen: whether the leak guard let seen videos pass.
+    `bundle`, `features`, `manifest`, `root` are paths as they were given, `opened` is the bundle,
+    `recipe` that of the features, `videos` are those of the split.
     """
     own = dict(opened.recipe)
     frames = own.pop("frames", {})

@@ -74,7 +74,7 @@ def measure_robustness(
         out: folder of results.
         root: folder of the videos; the manifest's own by default.
         split: to evaluate on.
-        rungs: names of corruptions; all for none.
+        rungs: names of corruptions, as `choose_rungs` takes them.
         store: the feature store.
         keep: where to keep the copies; None deletes them.
         allow_seen: evaluate on people seen in training, too.
@@ -226,19 +226,17 @@ def measure_corruptions(
         )
     ]
     for corruption in corruptions:
-        sequences = load_sequences(
-            stored,
-            [
-                replace(video, sha256=copies[corruption.name, video.path].sha256)
-                for video in videos
-                if (corruption.name, video.path) in copies
-            ],
-        )
+        copied = [
+            replace(video, sha256=copies[corruption.name, video.path].sha256)
+            for video in videos
+            if (corruption.name, video.path) in copies
+        ]
+        sequences = load_sequences(stored, copied)
         evaluation = drop = None
         try:
             own = score(sequences) if len(sequences) else {}
             evaluation = measured(sequences, own)
-            both = _with_scores(sequences, scores)
+            both = load_sequences(stored, [video for video in copied if video.path in scores])
             drop = difference(measured(both, scores), measured(both, own))
         except DatasetError:  # too few are left; `failed` says how many
             pass
@@ -247,21 +245,3 @@ def measure_corruptions(
             CorruptionResult(corruption=corruption, evaluation=evaluation, drop=drop, failed=failed)
         )
     return steps
-
-
-def _with_scores(sequences: Sequences, scores: Mapping[str, float]) -> Sequences:
-    """The videos that have a score, without their features."""
-    keep = [row for row, path in enumerate(sequences.paths) if path in scores]
-
-    def kept(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(names[row] for row in keep)
-
-    return Sequences(
-        features=sequences.features[:0],
-        mask=sequences.mask[:0],
-        labels=sequences.labels[keep],
-        groups=kept(sequences.groups),
-        methods=kept(sequences.methods),
-        paths=kept(sequences.paths),
-        sha256s=kept(sequences.sha256s),
-    )

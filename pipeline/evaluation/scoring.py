@@ -64,7 +64,7 @@ def measure(
         scores: (N,) P(fake).
         threshold: chosen on other videos; None leaves out what needs one.
         params: rounds, confidence, seed.
-        options: further arguments of `models.evaluation.evaluate.evaluate`.
+        options: further ones of `models.evaluation.evaluate.evaluate`.
 
     Raises:
         DatasetError: one class only.
