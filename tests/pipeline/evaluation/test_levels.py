@@ -40,7 +40,7 @@ def narrow(world, run) -> Path:
     return out
 
 
-def test_metrics_keep_the_level_and_results_tells_it(world, narrow, run, tmp_path):
+def test_metrics_keep_the_level_and_results_shows_it(world, narrow, run, tmp_path):
     wide = json.loads((world.report / "metrics.json").read_text())
     metrics = json.loads((narrow / "metrics.json").read_text())
     assert (wide["confidence"], metrics["confidence"]) == (0.95, 0.8)
@@ -67,9 +67,9 @@ def test_a_report_of_an_earlier_version_has_no_level(world, run, tmp_path):
     for facts in (metrics, metrics["lstm"], metrics["mean"]):
         del facts["confidence"]
     (tmp_path / "old" / "metrics.json").write_text(json.dumps(metrics))
-    told = run("results", tmp_path).output
-    assert "level is not recorded" in told
-    assert "95 %" not in told
+    shown = run("results", tmp_path).output
+    assert "level is not recorded" in shown
+    assert "95 %" not in shown
     compared = run("compare", tmp_path / "old", world.report).output
     assert "report of A are of an unrecorded level" in compared
     assert "report of B are of 95 %" in compared
@@ -92,11 +92,11 @@ def test_compare_takes_the_reports_level_and_the_users_first(world, narrow, run)
 
 def test_compare_of_bundles_and_the_matrix_take_the_parameters_level(world, run, tmp_path):
     on = "--on", f"{world.features}:{world.manifest}", "--set", "evaluate.confidence=0.9"
-    told = run("compare", world.bundle, world.bundle, *on).output
-    assert "90 % intervals in brackets" in told
+    shown = run("compare", world.bundle, world.bundle, *on).output
+    assert "90 % intervals in brackets" in shown
     out = tmp_path / "matrix"
-    told = run("evaluate", world.bundle, *on, "-o", out).output
-    assert "90 % intervals in brackets" in told
+    shown = run("evaluate", world.bundle, *on, "-o", out).output
+    assert "90 % intervals in brackets" in shown
     assert json.loads((out / "matrix.json").read_text())["confidence"] == 0.9
     page = Page((out / "report.html").read_text("utf-8")).shown
     assert "90% intervals by groups" in page

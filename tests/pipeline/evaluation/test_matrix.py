@@ -75,8 +75,8 @@ def test_the_guard_stands_before_every_cell(world, elsewhere, run, tmp_path, mon
                "--set", "evaluate.rounds=20")  # fmt: skip
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.evaluation.matrix.measure_cell", None)  # nothing is scored before
-        told = run(*command, code=10).stderr
-    assert "bundle on leaky: 1 of these groups were seen in training" in told
+        shown = run(*command, code=10).stderr
+    assert "bundle on leaky: 1 of these groups were seen in training" in shown
     assert not (tmp_path / "out").exists()
     run(*command, "--allow-seen")
     page = (tmp_path / "out" / "report.html").read_text()

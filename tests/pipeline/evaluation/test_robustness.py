@@ -1,4 +1,4 @@
-"""The ladder as a command: right numbers, nothing made twice, failures listed and not scored."""
+"""`unmask robustness`: right numbers, nothing made twice, failures listed and not scored."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RUNGS = ("--rungs", "crf-40,screenshot", "--set", "evaluate.rounds=100")
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """A finished ladder: two rungs on the test videos; a copy of `failed` failed on the second."""
+class Robustness:
+    """Results of two corruptions of the test videos; a copy of `failed` failed on the second."""
 
     out: Path
     kept: Path
@@ -31,8 +31,8 @@ class Climbed:
 
 
 @pytest.fixture(scope="module")
-def ladder(world, run, tmp_path_factory) -> Climbed:
-    folder = tmp_path_factory.mktemp("ladder")
+def finished(world, run, tmp_path_factory) -> Robustness:
+    folder = tmp_path_factory.mktemp("robustness")
     real = next(v for v in Manifest.read(world.manifest).split("test") if v.label == 0)
     encode = data.video.corruptions.transcode
 
@@ -45,12 +45,12 @@ def ladder(world, run, tmp_path_factory) -> Climbed:
                "--store", world.store, *RUNGS)  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data.video.corruptions, "transcode", fail)
-        told = run(*command, "-o", folder / "out", "--keep", folder / "kept").output
-    return Climbed(folder / "out", folder / "kept", real, told, command)
+        shown = run(*command, "-o", folder / "out", "--keep", folder / "kept").output
+    return Robustness(folder / "out", folder / "kept", real, shown, command)
 
 
-def test_the_originals_are_as_evaluate_measured_them(world, ladder):
-    facts = json.loads((ladder.out / "robustness.json").read_text())["rungs"]
+def test_the_originals_are_as_evaluate_measured_them(world, finished):
+    facts = json.loads((finished.out / "robustness.json").read_text())["rungs"]
     own = json.loads((world.report / "metrics.json").read_text())["lstm"]
     assert list(facts) == ["crf-40", "original", "screenshot"]
     for name in ("auc", "eer", "balanced_accuracy", "videos", "groups"):
@@ -59,24 +59,26 @@ def test_the_originals_are_as_evaluate_measured_them(world, ladder):
     assert (one["videos"], one["failed"]) == (own["videos"], 0)
     assert one["auc_drop"] == pytest.approx(own["auc"] - one["auc"])
     assert one["auc_drop_low"] <= one["auc_drop"] <= one["auc_drop_high"]
-    with (ladder.out / "robustness.csv").open() as handle:
+    with (finished.out / "robustness.csv").open() as handle:
         rows = {row["rung"]: row for row in csv.DictReader(handle)}
     assert float(rows["crf-40"]["auc"]) == one["auc"]
 
 
-def test_a_failed_copy_is_listed_and_not_scored(ladder):
-    facts = json.loads((ladder.out / "robustness.json").read_text())["rungs"]
+def test_a_failed_copy_is_listed_and_not_scored(finished):
+    facts = json.loads((finished.out / "robustness.json").read_text())["rungs"]
     assert facts["screenshot"]["failed"] == 1
     assert facts["screenshot"]["videos"] == facts["original"]["videos"] - 1
-    path = ladder.failed.path
-    rows = (ladder.out / "failures.csv").read_text()
+    path = finished.failed.path
+    rows = (finished.out / "failures.csv").read_text()
     assert f"screenshot,{path},decode_error,broken on the way" in rows
-    assert f"failed: screenshot: {path}: decode_error" in ladder.output
-    assert path in (ladder.out / "report.html").read_text()
-    assert len(list((ladder.kept / "screenshot").iterdir())) == facts["screenshot"]["videos"]
+    assert f"failed: screenshot: {path}: decode_error" in finished.output
+    assert path in (finished.out / "report.html").read_text()
+    assert len(list((finished.kept / "screenshot").iterdir())) == facts["screenshot"]["videos"]
 
 
-def test_a_second_run_makes_only_what_failed_and_leaves_no_copy(ladder, run, tmp_path, monkeypatch):
+def test_a_second_run_makes_only_what_failed_and_leaves_no_copy(
+    finished, run, tmp_path, monkeypatch
+):
     tried = []
 
     def refuse(source: Path, target: Path, **_: Any) -> None:
@@ -86,11 +88,11 @@ def test_a_second_run_makes_only_what_failed_and_leaves_no_copy(ladder, run, tmp
     monkeypatch.setattr(data.video.corruptions, "transcode", refuse)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
-    told = run(*ladder.command, "-o", tmp_path / "out").output
+    shown = run(*finished.command, "-o", tmp_path / "out").output
     assert tried == ["screenshot"]
-    assert "0 copies or videos embedded" in told
+    assert "0 copies or videos embedded" in shown
     for name in ("robustness.json", "robustness.csv", "failures.csv"):
-        assert (tmp_path / "out" / name).read_bytes() == (ladder.out / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == (finished.out / name).read_bytes()
     assert "whole" in run("store", "verify", tmp_path / "out" / "features").output
     assert not list((tmp_path / "tmp").iterdir())
 
@@ -106,12 +108,12 @@ def test_what_is_refused(world, run, tmp_path):
 
 
 @needs_chromium
-def test_the_page_has_marks_on_a_phone_too(ladder):
-    dom, errors = load_page(ladder.out / "report.html", PHONE)
+def test_the_page_has_marks_on_a_phone_too(finished):
+    dom, errors = load_page(finished.out / "report.html", PHONE)
     assert errors == []
     assert marks(dom) == {"overview": 3}
 
 
-def test_its_folder_is_no_report_for_results(ladder, run, tmp_path):
-    shutil.copytree(ladder.out, tmp_path / "reports" / "ladder")
+def test_its_folder_is_no_report_for_results(finished, run, tmp_path):
+    shutil.copytree(finished.out, tmp_path / "reports" / "robustness")
     assert "holds no report" in run("results", tmp_path / "reports", code=3).stderr
