@@ -174,9 +174,9 @@ def run_scan(root: Path) -> dict[str, float]:
     with contextlib.ExitStack() as stack:
         for what, value in (
             ("pipeline.inference.scan.Bundle.load", lambda folder: made_up_bundle()),
-            ("pipeline.inference.scan_chunk.read_frames", read_frames),
-            ("pipeline.inference.scan_chunk.score_sequences", score),
-            ("pipeline.inference.scan_chunk.Scorer._load", lambda self: MadeUp()),
+            ("pipeline.inference.scan_scorer.read_frames", read_frames),
+            ("pipeline.inference.scan_scorer.score_sequences", score),
+            ("pipeline.inference.scan_scorer.Scorer._load", lambda self: MadeUp()),
         ):
             stack.enter_context(patch(what, value))
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))

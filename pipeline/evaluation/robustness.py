@@ -46,7 +46,7 @@ from pipeline.evaluation.corruption_results import (
 )
 from pipeline.evaluation.evaluate import check_split
 from pipeline.extraction.extract import run_extraction, warn, what_to_extract
-from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.leakage import marks_of, refuse_seen
 from pipeline.machine import cores, versions
 from pipeline.reporting.robustness_page import render_robustness

@@ -52,8 +52,8 @@ from models.backbones.fingerprint import (
 )
 from models.finetuning.views import augment, make_views
 from pipeline.config import Params
-from pipeline.extraction.crops import KeptCrops
-from pipeline.extraction.jobs import DIGESTS, make_jobs, named_videos, refuse_without_decoder
+from pipeline.extraction.crop_cache import CropCache
+from pipeline.extraction.inputs import DIGESTS, make_jobs, named_videos, refuse_without_decoder
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
 
@@ -269,7 +269,7 @@ def run_extraction(
     decode: Read = partial(read, recipe=wanted.frames, faces=faces)
     kept = None
     if crops is not None:
-        kept = KeptCrops(crops, wanted.frames, wanted.recipe.face_detector)
+        kept = CropCache(crops, wanted.frames, wanted.recipe.face_detector)
         decode = kept.before(decode, jobs)
     summary = extract(
         jobs,

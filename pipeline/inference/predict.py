@@ -29,7 +29,7 @@ from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
 from models.explanation.score_interval import INTERVAL_LEVEL, Evidence, weigh
 from pipeline.extraction.extract import bundle_recipe, warn
-from pipeline.extraction.jobs import make_jobs, named_videos, no_source, refuse_without_decoder
+from pipeline.extraction.inputs import make_jobs, named_videos, no_source, refuse_without_decoder
 from pipeline.inference.provenance import provenance_of
 from pipeline.inference.verdict_files import PageFiles
 from pipeline.leakage import marks_of

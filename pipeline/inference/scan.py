@@ -28,10 +28,10 @@ from features.store.sealing import check_store
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
 from pipeline.extraction.extract import warn
-from pipeline.extraction.jobs import named_videos, refuse_without_decoder
+from pipeline.extraction.inputs import named_videos, refuse_without_decoder
 from pipeline.inference.provenance import Provenance, provenance_of
-from pipeline.inference.scan_chunk import Scorer, Video
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
+from pipeline.inference.scan_scorer import Scorer, Video
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
 from pipeline.reporting.scan_page import Scan, Scored, render_scan

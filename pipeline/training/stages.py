@@ -32,9 +32,9 @@ from models.backbones.fingerprint import (
 )
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
-from pipeline.extraction.crops import stored_crops
+from pipeline.extraction.crop_cache import cached_crops
 from pipeline.extraction.extract import CARRIED, warn
-from pipeline.extraction.jobs import DIGESTS, failure_row, make_jobs
+from pipeline.extraction.inputs import DIGESTS, failure_row, make_jobs
 from pipeline.leakage import marked, refuse_seen_validation, warnings_of
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
@@ -163,7 +163,7 @@ def finetune_backbone(
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
-    with stored_crops(
+    with cached_crops(
         jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:
         result = finetune(

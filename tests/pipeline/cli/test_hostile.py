@@ -20,7 +20,7 @@ from data.video.frames import FrameRecipe, read_frames
 from features.extraction.engine import extract
 from features.store.feature_set import Features, publish, verify
 from features.store.store import FeatureStore
-from pipeline.extraction.jobs import make_jobs
+from pipeline.extraction.inputs import make_jobs
 from tests.data.hostile import WHOLE, make_seeds, write_hostile
 from tests.features.conftest import make_recipe
 from tests.requirements import missing

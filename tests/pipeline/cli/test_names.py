@@ -26,7 +26,7 @@ from features.store.feature_set import Features, publish
 from features.store.store import FeatureStore
 from pipeline.config import load_params
 from pipeline.evaluation.audit import audit
-from pipeline.extraction.jobs import make_jobs, named_videos
+from pipeline.extraction.inputs import make_jobs, named_videos
 from pipeline.reporting.audit_page import render_audit
 from pipeline.training.stages import index_videos
 from tests.features.conftest import make_recipe

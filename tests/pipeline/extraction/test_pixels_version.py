@@ -20,12 +20,12 @@ from models.backbones.fingerprint import Identity
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
 from pipeline.extraction import extract as extraction
-from pipeline.extraction.crops import recipe_of_crops
+from pipeline.extraction.crop_cache import crop_recipe
 from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
 
 OTHERS = (
-    "pipeline.extraction.extract", "pipeline.extraction.crops", "pipeline.training.stages",
+    "pipeline.extraction.extract", "pipeline.extraction.crop_cache", "pipeline.training.stages",
     "pipeline.inference.scan",
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
@@ -36,7 +36,7 @@ def test_every_recipe_that_is_made_tells_this_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Else new pixels would stand under old keys."""
-    assert recipe_of_crops(FrameRecipe(), None).pixels_version == PIXELS_VERSION
+    assert crop_recipe(FrameRecipe(), None).pixels_version == PIXELS_VERSION
     known = Identity(name="resnet50-thin", digest="ab" * 32, dim=4)
     monkeypatch.setattr(extraction, "identify", lambda *_, **__: known)
     wanted = extraction.what_to_extract(Params(), None, None, memory=tmp_path / "none")

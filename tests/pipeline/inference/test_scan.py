@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pipeline.inference.scan
-import pipeline.inference.scan_chunk
+import pipeline.inference.scan_scorer
 from data.errors import LockedError, OutputError
 from data.io.interrupts import INTERRUPTED
 from data.video.frames import read_frames
@@ -85,7 +85,7 @@ def test_a_scan_that_was_ended_goes_on_and_reads_nothing_twice(
         return read_frames(path, **more)
 
     monkeypatch.setattr("pipeline.inference.scan.CHUNK", 2)
-    monkeypatch.setattr(pipeline.inference.scan_chunk, "read_frames", counting)
+    monkeypatch.setattr(pipeline.inference.scan_scorer, "read_frames", counting)
     scan = tmp_path / "scan"
     arguments = ("scan", world.bundle, some, "-o", scan, "--store", tmp_path / "s", "--workers", 1)
     assert "kept" in run(*arguments, code=INTERRUPTED).stderr

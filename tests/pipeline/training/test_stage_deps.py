@@ -259,7 +259,7 @@ def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
     assert {
         "models.finetuning.forging",
         "data.self_blending.clip.forge_clip",
-        "pipeline.extraction.crops",
+        "pipeline.extraction.crop_cache",
     } <= reach("finetune")
     assert {
         "models.backbones.openvino_encoder",

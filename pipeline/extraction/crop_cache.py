@@ -52,7 +52,7 @@ class Pixels:
 
 
 @contextmanager
-def stored_crops(
+def cached_crops(
     jobs: Sequence[Job],
     failures: Sequence[Failure],
     frames: FrameRecipe,
@@ -81,7 +81,7 @@ def stored_crops(
     """
     faces = FaceFinder() if frames.crop == "face" else None
     encoder = Pixels(frames.size)
-    recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
+    recipe = crop_recipe(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
         for line in tell_outdated(count_outdated(jobs, opened), recipe, "crops"):
             print(line)
@@ -103,7 +103,7 @@ def stored_crops(
         yield crops
 
 
-def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
+def crop_recipe(frames: FrameRecipe, face_detector: str | None) -> Recipe:
     """The recipe under which crops of these frames are kept."""
     return Recipe(
         frames=frames.to_json(),
@@ -125,7 +125,7 @@ def as_frames(stored: StoredSequence, size: int) -> Frames:
     )
 
 
-class KeptCrops:
+class CropCache:
     """The crops that a store holds of some frames, for reading alone.
 
     Args:
@@ -141,7 +141,7 @@ class KeptCrops:
         self.taken = 0
         self._lock = Lock()
         self._size = frames.size
-        self._recipe = recipe_of_crops(frames, face_detector)
+        self._recipe = crop_recipe(frames, face_detector)
         self._shards: dict[str, Shard] = {}
         for path in sealed_in(store / self._recipe.digest[:16]):
             try:

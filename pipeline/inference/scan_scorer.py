@@ -29,7 +29,7 @@ from models.backbones.fingerprint import Identity, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
 from pipeline.extraction.extract import bundle_recipe
-from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
 from pipeline.machine import versions
 
