@@ -16,6 +16,7 @@ import numpy as np
 
 from data.datasets.manifest import LABEL_NAMES, Manifest
 from data.errors import ConfigError, DatasetError, InputError, MismatchError, StoreError, plain
+from data.io.progress import log
 from data.io.reading import BAD_FACTS
 from data.io.tables import Table
 from features.sequences.dataset import load_sequences
@@ -27,7 +28,6 @@ from pipeline.config import Params
 from pipeline.evaluation.evaluate import check_split
 from pipeline.evaluation.matrix import Dataset, fitting, read_datasets
 from pipeline.evaluation.results import METRICS, NAMES, level_in, read_report
-from pipeline.extraction.extract import warn
 from pipeline.leakage import MARK, marks_of, refuse_seen
 
 FACTS = ("path", "label", "group", "method")
@@ -136,7 +136,7 @@ def score_bundle(
     stored = [Features(folder) for folder in dataset.features]
     features = fitting(bundle, stored, bundle=str(path), dataset=dataset.name)
     if note := bundle.check_recipe(features.recipe.to_json()):
-        warn(f"{path}: {note}")
+        log.warning(f"{path}: {note}")
     sequences = load_sequences(features, videos)
     if not len(sequences):
         raise DatasetError(f"{features.folder} has no features of the {split} split")

@@ -22,6 +22,7 @@ from data.errors import (
     plain,
 )
 from data.io.atomic_folders import check_replaceable
+from data.io.progress import log
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
@@ -42,7 +43,6 @@ from pipeline.evaluation.results import (
     table,
     write_report,
 )
-from pipeline.extraction.extract import warn
 from pipeline.leakage import MARK, marks_of, refuse_seen
 from pipeline.reporting.report import render_page
 
@@ -128,7 +128,8 @@ def evaluate_bundle(
     check_replaceable(out, marker=METRICS)
     opened = Bundle.load(bundle)
     stored = Features(features)
-    warn(opened.check_recipe(stored.recipe.to_json()))
+    if note := opened.check_recipe(stored.recipe.to_json()):
+        log.warning(note)
     rows = Manifest.read(manifest)
     if root is not None:  # a folder that is not there costs the page its faces, no more
         rows = replace(rows, root=root)

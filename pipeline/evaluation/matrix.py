@@ -14,6 +14,7 @@ from typing import Any
 from data.datasets.manifest import Manifest
 from data.errors import ConfigError, DatasetError, MismatchError, plain
 from data.io.atomic_folders import check_replaceable
+from data.io.progress import log
 from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
@@ -21,7 +22,6 @@ from models.evaluation.evaluate import Evaluation, evaluate, level_percent
 from pipeline.config import Params, as_options
 from pipeline.evaluation.evaluate import RENDERED
 from pipeline.evaluation.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
-from pipeline.extraction.extract import warn
 from pipeline.leakage import learnt_from_any, marks_of, refuse_seen
 from pipeline.reporting.matrix_page import render_matrix
 from pipeline.shell_commands import command_line
@@ -101,7 +101,8 @@ def evaluate_matrix(
     )
     write_matrix(matrix, out, render_matrix(matrix))
     for cell in cells.values():
-        warn(f"{cell.bundle} on {cell.dataset}: {cell.note}" if cell.note else "")
+        if cell.note:
+            log.warning(f"{cell.bundle} on {cell.dataset}: {cell.note}")
     if not quiet:
         print("\n".join(told(matrix)))
         print(plain(f"report: {out / 'report.html'}"))

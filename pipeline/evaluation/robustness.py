@@ -22,6 +22,7 @@ from data.errors import DatasetError, plain
 from data.io.atomic_files import make_folder
 from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.output_paths import check_out_folder
+from data.io.progress import log
 from data.io.system_errors import writing
 from data.video.corruptions import Copy, Rung, choose_rungs, copy_of
 from data.video.frames import Frames, read_frames
@@ -45,8 +46,9 @@ from pipeline.evaluation.corruption_results import (
     write_ladder,
 )
 from pipeline.evaluation.evaluate import check_split
-from pipeline.extraction.extract import run_extraction, warn, what_to_extract
+from pipeline.extraction.feature_spec import make_feature_spec
 from pipeline.extraction.inputs import DIGESTS, make_jobs
+from pipeline.extraction.local import extract_locally
 from pipeline.leakage import marks_of, refuse_seen
 from pipeline.machine import cores, versions
 from pipeline.reporting.robustness_page import render_robustness
@@ -86,7 +88,7 @@ def measure_robustness(
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
+    wanted = make_feature_spec(params, None, bundle, memory=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     failed = [(ORIGINAL.name, failure) for failure in failures]
@@ -118,8 +120,8 @@ def measure_robustness(
             with writing(keep):
                 make_folder(keep)
         for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
-            warn(line)
-        summary = run_extraction(
+            log.warning(line)
+        summary = extract_locally(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read
         )
         for failure in summary.failures:

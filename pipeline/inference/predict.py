@@ -19,6 +19,7 @@ from data.datasets.digests import DigestCache
 from data.errors import plain
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder, jumps
+from data.io.progress import log
 from data.video.canvas import on_one_scale, size_note
 from data.video.frames import Frames
 from data.video.reasons import with_reason
@@ -28,7 +29,7 @@ from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
 from models.explanation.score_interval import INTERVAL_LEVEL, Evidence, weigh
-from pipeline.extraction.extract import bundle_recipe, warn
+from pipeline.extraction.feature_spec import bundle_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source, refuse_without_decoder
 from pipeline.inference.provenance import provenance_of
 from pipeline.inference.verdict_files import PageFiles
@@ -178,8 +179,9 @@ def predict_videos(
     pages = None if report is None else PageFiles(report, several=len(names) > 1)
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
-        warn(f"this bundle: {mark}")
-    warn(opened.pixels_note)
+        log.warning(f"this bundle: {mark}")
+    if opened.pixels_note:
+        log.warning(opened.pixels_note)
     provenance = provenance_of(opened, bundle)
     verdicts, written = [], {}
     for judged in judge(opened, names, workers or cores()):

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from data.errors import InputError, plain
 from data.io.atomic_files import write_text
+from data.io.progress import log
 from data.pixels_version import PIXELS_VERSION
 from data.video.canvas import resized_note
 from features.store.feature_set import Failure, write_failures
@@ -27,7 +28,6 @@ from features.store.layout import STORE
 from features.store.sealing import check_store
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
-from pipeline.extraction.extract import warn
 from pipeline.extraction.inputs import named_videos, refuse_without_decoder
 from pipeline.inference.provenance import Provenance, provenance_of
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
@@ -86,8 +86,9 @@ def scan_folder(
     ]
     opened = Bundle.load(bundle)
     for mark in marks_of(opened):
-        warn(f"this bundle: {mark}")
-    warn(opened.pixels_note)
+        log.warning(f"this bundle: {mark}")
+    if opened.pixels_note:
+        log.warning(opened.pixels_note)
     what = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
@@ -103,7 +104,7 @@ def scan_folder(
         todo = [one for one in videos if not is_done(one, journal, retry)]
         older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
         if older:
-            warn(
+            log.warning(
                 f"{older} of these videos were read with another pixels version; they are read anew"
             )
         shown, tabled = time.monotonic(), 0

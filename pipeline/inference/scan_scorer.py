@@ -28,7 +28,7 @@ from features.store.store import FeatureStore
 from models.backbones.fingerprint import Identity, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from pipeline.extraction.extract import bundle_recipe
+from pipeline.extraction.feature_spec import bundle_recipe
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
 from pipeline.machine import versions

@@ -19,6 +19,7 @@ from data.errors import (
     DatasetError,
     plain,
 )
+from data.io import progress
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder, check_output
 from data.pixels_version import PIXELS_VERSION
@@ -33,7 +34,7 @@ from models.backbones.fingerprint import (
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.crop_cache import cached_crops
-from pipeline.extraction.extract import CARRIED, warn
+from pipeline.extraction.feature_spec import CARRIED
 from pipeline.extraction.inputs import DIGESTS, failure_row, make_jobs
 from pipeline.leakage import marked, refuse_seen_validation, warnings_of
 from pipeline.machine import cores, versions
@@ -214,7 +215,7 @@ def train_bundle(
     for line in warnings_of(seen, opened.provenance, videos):
         print(plain(f"warning: {line}"), file=sys.stderr)
     if opened.recipe.pixels_version < PIXELS_VERSION:
-        warn(
+        progress.log.warning(
             f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
             f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
         )

@@ -1,4 +1,4 @@
-"""Crops in the store: the same pixels as from the file, decoded once."""
+"""Cached crops: the same pixels as from the file, decoded once."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_crops_are_those_of_the_file_and_read_once(
         assert crops(good[0]).pixels.shape == (4, 32, 32, 3)
 
 
-def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
+def test_cached_crops_stand_for_the_file_until_a_byte_is_wrong(
     manifest: Manifest, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -109,18 +109,18 @@ def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
         read.append(path)
         return read_frames(path, FRAMES)
 
-    kept = CropCache(store, FRAMES, None)
-    reads = kept.before(reading, jobs)
+    cache = CropCache(store, FRAMES, None)
+    reads = cache.before(reading, jobs)
     for job in jobs:
         np.testing.assert_array_equal(reads(job.path).pixels, read_frames(job.path, FRAMES).pixels)
-    assert (read, kept.taken) == ([], len(jobs))
+    assert (read, cache.hits) == ([], len(jobs))
     other = CropCache(store, replace(FRAMES, size=40), None).before(reading, jobs)
     other(jobs[0].path)
     assert read == [jobs[0].path], "other crops are not these"
 
     (shard,) = (store / next(p.name for p in store.iterdir()) / "shards").iterdir()
     content = bytearray(shard.read_bytes())
-    at = content.find(kept.get(jobs[0].sha256).pixels.tobytes())
+    at = content.find(cache.get(jobs[0].sha256).pixels.tobytes())
     content[at + 100] ^= 1
     shard.unlink()
     shard.write_bytes(content)

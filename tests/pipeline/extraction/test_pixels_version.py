@@ -19,14 +19,14 @@ from features.store.views import Views
 from models.backbones.fingerprint import Identity
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
-from pipeline.extraction import extract as extraction
+from pipeline.extraction import feature_spec
 from pipeline.extraction.crop_cache import crop_recipe
 from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
 
 OTHERS = (
-    "pipeline.extraction.extract", "pipeline.extraction.crop_cache", "pipeline.training.stages",
-    "pipeline.inference.scan",
+    "pipeline.extraction.feature_spec", "pipeline.extraction.crop_cache",
+    "pipeline.training.stages", "pipeline.inference.scan",
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
 """Where the version is looked up."""
@@ -38,14 +38,14 @@ def test_every_recipe_that_is_made_tells_this_version(
     """Else new pixels would stand under old keys."""
     assert crop_recipe(FrameRecipe(), None).pixels_version == PIXELS_VERSION
     known = Identity(name="resnet50-thin", digest="ab" * 32, dim=4)
-    monkeypatch.setattr(extraction, "identify", lambda *_, **__: known)
-    wanted = extraction.what_to_extract(Params(), None, None, memory=tmp_path / "none")
-    assert wanted.recipe.pixels_version == PIXELS_VERSION
-    old = replace(wanted.recipe, pixels_version=1).to_json()
+    monkeypatch.setattr(feature_spec, "identify", lambda *_, **__: known)
+    spec = feature_spec.make_feature_spec(Params(), None, None, memory=tmp_path / "none")
+    assert spec.recipe.pixels_version == PIXELS_VERSION
+    old = replace(spec.recipe, pixels_version=1).to_json()
     old["frames"] = old["frames"] | {"faces": "original"}
     assert "pixels_version" not in old
-    frames, recipe = extraction.bundle_recipe(old)
-    assert (frames, recipe) == (FrameRecipe(), wanted.recipe)
+    frames, recipe = feature_spec.bundle_recipe(old)
+    assert (frames, recipe) == (FrameRecipe(), spec.recipe)
 
 
 def test_a_worker_that_reads_pixels_in_another_way_is_refused() -> None:
@@ -157,10 +157,10 @@ def test_a_raised_version_makes_features_anew_and_trains_and_reads_the_old(
         monkeypatch.setattr(f"{module}.PIXELS_VERSION", PIXELS_VERSION + 1)
     extract = ("extract", world.manifest, "--root", world.demo, "--store", store, *SMALL)
     videos = len(world.manifest.read_text().splitlines()) - 1
-    first = run(*extract, "-o", tmp_path / "features").stdout
+    first = run(*extract, "-o", tmp_path / "features").output
     assert f"{videos} of these videos have features of an earlier pixels version" in first
     assert f"{videos} videos done, 0 reused" in first
-    again = run(*extract, "-o", tmp_path / "features").stdout
+    again = run(*extract, "-o", tmp_path / "features").output
     assert "earlier pixels version" not in again
     assert f"0 videos done, {videos} reused" in again
     assert len(list(store.iterdir())) == 2

@@ -54,7 +54,7 @@ EXCEPT = {
     },
     "train": {
         "pipeline.config": CONFIG,
-        "pipeline.extraction.extract": "the name of a folder, CARRIED",
+        "pipeline.extraction.feature_spec": "the name of a folder, CARRIED",
     },
 }
 """Stage -> modules that it reaches and that are no deps of it, each with the reason."""
