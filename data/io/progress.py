@@ -20,7 +20,7 @@ def progress(
     iterable: Iterable[Any] | None = None,
     *,
     desc: str,
-    total: int | None = None,
+    total: float | None = None,
     unit: str = "it",
     show: bool = True,
     **options: Any,
