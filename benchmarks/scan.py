@@ -168,6 +168,7 @@ class Peak:
 def run_scan(root: Path) -> dict[str, float]:
     """Scans `root/videos` in this process."""
     from pipeline.inference.scan import scan_folder
+    from pipeline.reporting.scan_page import render_scan
 
     (root / "bundle").mkdir()
     (root / "bundle" / "bundle.json").write_text("{}")
@@ -179,13 +180,12 @@ def run_scan(root: Path) -> dict[str, float]:
             ("pipeline.inference.scan_scorer.Scorer._load", lambda self: MadeUp()),
         ):
             stack.enter_context(patch(what, value))
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         peak = stack.enter_context(Peak())
         written = process_figure("wchar", "io")
         begun, cpu = time.monotonic(), time.process_time()
         scan_folder(
             root / "bundle", root / "videos", root / "scan", store=root / ".unmask" / "store",
-            retry=False, as_json=True, workers=2,
+            retry=False, workers=2, render=render_scan,
         )  # fmt: skip
         return {
             "seconds": time.monotonic() - begun,

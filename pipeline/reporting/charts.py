@@ -270,4 +270,4 @@ def shade(share: float) -> tuple[str, str]:
     """
     pale, deep = np.asarray((0xEA, 0xF2, 0xF8)), np.asarray((0x00, 0x5A, 0x8E))
     red, green, blue = (pale + (deep - pale) * min(max(share, 0.0), 1.0)).round().astype(int)
-    return f"#{red:02x}{green:02x}{blue:02x}", "#1c1f23" if share < 0.68 else "#ffffff"
+    return f"#{red:02x}{green:02x}{blue:02x}", "#1c1f23" if share < 0.72 else "#ffffff"

@@ -16,6 +16,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
 from data.errors import plain
 from models.bundle import Bundle
@@ -25,8 +26,7 @@ from pipeline.config import load_params
 from pipeline.evaluation.model_card import again as report_again
 from pipeline.evaluation.robustness import again as robustness_again
 from pipeline.extraction.extract import after_extraction
-from pipeline.inference.predict import command as predict_command
-from pipeline.reporting.markup import escape
+from pipeline.inference.predict import predict_command
 from pipeline.shell_commands import command_line
 from pipeline.training.stages import training_command
 from tests.pipeline.conftest import SMALL
@@ -191,9 +191,7 @@ def printed(text: str) -> list[str]:
 
 def test_commands_that_runs_print_and_pages_show(world, run, loaded, tmp_path, monkeypatch):
     """Through the commands themselves, everything below a folder with a hostile name."""
-    monkeypatch.setattr(
-        "pipeline.reporting.verdict_page.face_part", lambda *_: []
-    )  # its heat takes seconds
+    monkeypatch.setattr("pipeline.inference.evidence.heat_maps", lambda *_: {})  # they take seconds
     here = tmp_path / HOSTILE
     here.mkdir()
     for one in ("demo", "bundle", "features", "manifest.csv"):
