@@ -56,7 +56,7 @@ def extract(
         typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; default: this machine alone."),
     ] = None,
 ) -> None:
-    """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
+    """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.
 
     Example: unmask extract manifest.csv --root videos -o embeddings
     """

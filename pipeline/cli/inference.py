@@ -50,15 +50,19 @@ def predict(
         verdict = judged.verdict
         verdicts.append(verdict)
         lines = verdict_lines(verdict)
-        if pages is not None and judged.faces:
-            text = verdict_page(prediction, judged, predict_command(bundle, judged.path, report))
-            lines.append(f"  page: {pages.write(verdict.video, verdict.sha256, text)}")
-        elif pages is not None:
-            lines.append("  no page: there is no verdict to show")
+        if report is not None and pages is not None:
+            if judged.path is None:
+                lines.append("  no page: there is no verdict to show")
+            else:
+                again = predict_command(bundle, judged.path, report)
+                text = verdict_page(prediction, judged, again)
+                page = pages.write(verdict.video, verdict.sha256, text)
+                lines.append(f"  page: {page}")
         if not json_:
             show(*lines)
     if json_:
-        show_json(sorted(verdicts, key=lambda one: one.video))
+        # As declared, so that the warning stands before the verdict.
+        show_json(sorted(verdicts, key=lambda one: one.video), sort_keys=False)
     refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     if any(one.verdict is None for one in verdicts):
         raise typer.Exit(PARTLY_FAILED)
@@ -112,9 +116,10 @@ def interval(face: FaceVerdict) -> str:
 @command(commands, panel="Verdicts")
 def scan(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of videos, however many and deep.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of videos, searched at any depth.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder to write; a scan goes on in it.")
+        Path,
+        typer.Option("-o", "--out", help="Folder to write; an interrupted scan resumes in it."),
     ],
     store: Annotated[
         Path, typer.Option(help="Where finished features are kept for every later run.")
@@ -125,7 +130,7 @@ def scan(
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Score a folder of thousands of videos, ranked; a scan that was ended goes on.
+    """Score and rank a folder of thousands of videos; an interrupted scan resumes.
 
     Example: unmask scan bundle archive -o scan
     """
@@ -136,7 +141,7 @@ def scan(
         bundle, folder, out, store=store, retry=retry, workers=workers, render=render_scan
     )
     if json_:
-        show_json(result.to_json())
+        show_json(result.to_json(), sort_keys=False)
     else:
         show(*scan_lines(result))
     result.check_failures()

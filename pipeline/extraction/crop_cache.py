@@ -58,17 +58,8 @@ def cached_crops(
 ) -> Iterator[Callable[[Video], Frames]]:
     """Reads the videos whose crops are not in the store; yields a function from video to crops.
 
-    Args:
-        jobs: the videos.
-        failures: of videos that could not be digested.
-        frames: which frames, which crop.
-        store: root of the feature store.
-        versions: for the shards' headers.
-        workers: threads that read.
-
-    Yields:
-        Function that returns the crops, in read-only mapped arrays; it raises VideoError for a
-        video that could not be read.
+    The function returns read-only mapped arrays; it raises VideoError for a video that could not
+    be read, or that is among `failures`: those that could not be digested.
 
     Raises:
         LockedError: another process reads crops into the same store.
@@ -121,12 +112,7 @@ def as_frames(stored: StoredSequence, size: int) -> Frames:
 
 
 class CropCache:
-    """The crops that a store holds of some frames, read-only.
-
-    Args:
-        store: root of the feature store; there need be none.
-        frames: which frames, which crop.
-        face_detector: digest of the face detector, or None.
+    """The crops of some frames that a store holds, read-only; there need be no such store.
 
     Attributes:
         hits: how many videos `before` took from here instead of decoding them.

@@ -82,20 +82,7 @@ def extract_features(
     engine: str = "local",
     address: str | None = None,
 ) -> Extraction:
-    """Embeds what the store does not hold and publishes it.
-
-    Args:
-        source: a manifest, a folder of videos, or one video.
-        out: folder of features to write.
-        root: folder of a manifest's videos; None takes its own.
-        backbone: name or path; None takes the parameters'.
-        bundle: takes frames and backbone from this bundle.
-        params: of the run.
-        store: root of the feature store.
-        max_failures: share of videos that may fail; None takes the parameters'.
-        workers: threads that read; None takes the cores.
-        engine: "local" or "ray".
-        address: of the Ray cluster.
+    """Embeds what the store does not hold and publishes it; the arguments are the command's.
 
     Raises:
         ConfigError: options that do not belong together.

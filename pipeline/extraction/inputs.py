@@ -67,30 +67,31 @@ def make_jobs(
     jobs, failures = [], []
     found = digest_all(named, digests)
     for (name, path, video), sha256 in zip(named, found, strict=True):
-        if isinstance(sha256, OSError):
-            failures.append(failure_row(name, unreadable(sha256)))
-            continue
-        if video is not None and video.sha256 != sha256:
-            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
-            failures.append(failure_row(name, problem))
-            continue
         try:
-            seconds = video.duration_seconds if video else path.stat().st_size / 250_000
-        except OSError as error:  # it was there when it was digested, and is gone
-            failures.append(failure_row(name, unreadable(error)))
-            continue
-        in_training = video is not None and video.split == "train"
-        jobs.append(
-            Job(
-                path=path,
-                name=name,
-                sha256=sha256,
-                duration_seconds=max(seconds, 0.1),
-                views=tuple(range(views if in_training else 1)),
-            )
-        )
+            jobs.append(_make_job(name, path, video, sha256, views))
+        except VideoError as error:
+            failures.append(failure_row(name, error))
     digests.save()
     return jobs, failures
+
+
+def _make_job(name: str, path: Path, video: Video | None, sha256: str | OSError, views: int) -> Job:
+    """One video's job; its duration without a manifest is guessed from the size of the file."""
+    if isinstance(sha256, OSError):
+        raise unreadable(sha256)
+    if video is not None and video.sha256 != sha256:
+        raise VideoError("unreadable", "the file changed since it was indexed; index again")
+    try:
+        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+    except OSError as error:  # it was there when it was digested, and is gone
+        raise unreadable(error) from error
+    return Job(
+        path=path,
+        name=name,
+        sha256=sha256,
+        duration_seconds=max(seconds, 0.1),
+        views=tuple(range(views if video is not None and video.split == "train" else 1)),
+    )
 
 
 def digest_all(

@@ -41,7 +41,7 @@ def extract_locally(
         jobs: the videos.
         spec: the features to make.
         store: open for writing.
-        params: of the extraction.
+        params: batch size and runtime.
         workers: threads that read.
         read: called as `data.video.frames.read_frames` is.
         crops: root of a store that may hold the videos' crops; those are not read again.

@@ -90,12 +90,7 @@ def read_weights(spec: FeatureSpec) -> dict[str, bytes]:
 
 
 class Equipped:
-    """A worker's equipment; see `features.cluster.work_units.Equipment`.
-
-    Args:
-        encoder: the backbone.
-        frames: which frames, which crop.
-    """
+    """A worker's equipment; see `features.cluster.work_units.Equipment`."""
 
     def __init__(self, encoder: Encoder, frames: FrameRecipe) -> None:
         self.encoder = encoder
@@ -131,10 +126,7 @@ def equip(
     Args:
         files: of the backbone's folder, name -> content.
         threads: that the worker may use.
-        frames: which frames, which crop.
-        recipe: of the features.
-        settings: batch size and runtime.
-        views: that the features ask for.
+        frames, recipe, settings, views: of the driver.
 
     Raises:
         ToolError: this machine has another face detector, pixels version or augmentation, or lacks

@@ -75,11 +75,9 @@ def predict_videos(
     return Prediction(bundle=bundle, provenance=provenance, judged=judged())
 
 
-def predict_command(bundle: Path, video: Path | None, report: Path | None) -> str:
+def predict_command(bundle: Path, video: Path, report: Path) -> str:
     """What to type for the same page."""
-    words: list[str | Path] = ["unmask", "predict", bundle]
-    words += [] if video is None else [video]
-    return command_line(*words, *(() if report is None else ("--report", report)))
+    return command_line("unmask", "predict", bundle, video, "--report", report)
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:

@@ -34,8 +34,8 @@ Render = Callable[[Bundle, Scan], str]
 """Makes the page of a scan."""
 
 CHUNK = 256
-"""Videos between two writes to the journal: what memory holds, and what a kill repeats in scoring,
-never in embedding."""
+"""Videos from one write to the journal to the next: memory holds so many, and a kill repeats the
+scoring of at most so many, never their embedding."""
 SHOW_SECONDS = 60.0
 """How often a running scan writes its page."""
 SHOW_GROWTH = 1.05
@@ -55,14 +55,7 @@ def scan_folder(
 ) -> ScanRun:
     """Scores every video below a folder, and writes the scan's folder.
 
-    Args:
-        bundle: that `train` wrote.
-        folder: of videos, at any depth.
-        out: folder of the scan: `scores.csv`, `failures.csv`, `scan.html`, `scan.json`.
-        store: root of the feature store.
-        retry: try videos again that failed in an earlier run.
-        workers: threads that read; None takes the cores.
-        render: makes the page, each minute and at the end.
+    The arguments are the command's; `render` makes the page, each minute and at the end.
 
     Raises:
         InputError: no folder, or no video in it.
@@ -79,18 +72,18 @@ def scan_folder(
     ]
     opened = Bundle.load(bundle)
     warn_about(opened)
-    what = {
+    identity = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     kept = () if store == STORE else ("--store", store)
     command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept)
     provenance = provenance_of(opened, bundle)
-    with Journal(out, what) as journal:
+    with Journal(out, identity) as journal:
 
         def snapshot() -> Scan:
             rows = [row for one in videos if (row := row_of(one, journal)) is not None]
-            return rank(opened, rows, len(videos), what["folder"], command, provenance)
+            return rank(opened, rows, len(videos), identity["folder"], command, provenance)
 
         todo = [one for one in videos if not is_done(one, journal, retry)]
         older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
@@ -117,12 +110,12 @@ def scan_folder(
                     if finished >= tabled * SHOW_GROWTH:
                         write_tables(out, scan)
                         tabled = finished
-                    write_page(opened, out, scan, what, render)
+                    write_page(opened, out, scan, identity, render)
                     shown = time.monotonic()
             scorer.finish()
         scan = snapshot()
         write_tables(out, scan)
-        write_page(opened, out, scan, what, render)
+        write_page(opened, out, scan, identity, render)
     known = len(videos) - len(todo)
     return ScanRun(scan=scan, out=out, known=known, embedded=scorer.embedded)
 
@@ -187,10 +180,12 @@ def write_tables(out: Path, scan: Scan) -> None:
     write_failures(out / "failures.csv", failures)
 
 
-def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str], render: Render) -> None:
+def write_page(
+    bundle: Bundle, out: Path, scan: Scan, identity: dict[str, str], render: Render
+) -> None:
     """Writes the files whose size does not depend on the number of videos: page and record."""
     write_text(out / "scan.html", render(bundle, scan))
-    facts: dict[str, Any] = {**what, **scan.summary, "threshold": bundle.head.threshold}
+    facts: dict[str, Any] = {**identity, **scan.summary, "threshold": bundle.head.threshold}
     if bundle.pixels_note:
         facts["pixels_note"] = bundle.pixels_note
     if marks := marks_of(bundle):

@@ -24,10 +24,10 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Why videos failed.
+    """Videos that failed for the same reason, whatever the numbers in the message.
 
     Attributes:
-        count: of videos that failed so; of numbers in the message, any.
+        count: how many.
         failure: class of the failure.
         message: of the first of them.
         path: of the first of them.
@@ -40,7 +40,7 @@ class Reason:
 
     @property
     def words(self) -> str:
-        """One line: of one video as such, of several with one for an example."""
+        """One line; of several videos, the first is the example."""
         if self.count == 1:
             return f"{self.path}: {self.failure}: {self.message}"
         return f"{self.count} x {self.failure}: {self.message}; {self.path} for one"
@@ -48,7 +48,7 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a scan found so far.
+    """All videos that a scan has finished so far, ranked.
 
     Attributes:
         folder: that was scanned.

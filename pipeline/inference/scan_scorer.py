@@ -6,7 +6,7 @@ chunks end. The backbone is loaded when a video first needs it, so never for kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from data.video.reasons import with_reason
 from features.extraction.batches import Encoder
 from features.extraction.engine import extract_part
 from features.extraction.job import Job
-from features.store.key import Recipe, sequence_key
+from features.store.key import sequence_key
 from features.store.store import FeatureStore
 from models.backbones.fingerprint import Identity, LazyEncoder
 from models.bundle import Bundle
@@ -75,9 +75,13 @@ class Scorer:
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
-        self._encoder: Encoder = LazyEncoder(
-            identity_of_bundle(bundle, self._recipe), batch_size=32, load=self._load
+        identity = Identity(
+            name=recipe.backbone,
+            digest=recipe.backbone_digest,
+            dim=bundle.dim,
+            provenance=bundle.provenance,
         )
+        self._encoder = LazyEncoder(identity, batch_size=32, load=self._load)
         self._opened = FeatureStore(store, self._recipe, versions=versions())
 
     def __enter__(self) -> Scorer:
@@ -115,10 +119,19 @@ class Scorer:
         """
         stamps = {one.name: one.stamp for one in videos}
         jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
-        reader = ProgressReader(self._read, bar)
+        begun, lock = bar.n, Lock()
+
+        def read(path: Path) -> Frames:
+            try:
+                return self._read(path)
+            finally:
+                stamp = stamp_of(path)  # it may be gone by now
+                with lock:
+                    bar.update(stamp[0] / 1e6 if stamp else 0)
+
         summary = extract_part(
             jobs,
-            read=reader.read,
+            read=read,
             encoder=self._encoder,
             store=self._opened,
             workers=self._workers,
@@ -138,7 +151,8 @@ class Scorer:
                 failure=one.failure,
                 message=with_reason(one.message, one.stderr_tail),
             )
-        reader.skip_to_end(videos)
+        bar.n = begun + sum(one.stamp[0] for one in videos if one.stamp) / 1e6
+        bar.refresh()  # known videos, copies and failures were not read
         return [rows[one.name] for one in videos]
 
     def finish(self) -> None:
@@ -173,48 +187,3 @@ class Scorer:
             )
             for job, one, value in zip(jobs, stored, scores, strict=True)
         }
-
-
-class ProgressReader:
-    """Reads videos, from many threads, and advances a progress bar.
-
-    Args:
-        read: turns a file into frames.
-        bar: in megabytes.
-    """
-
-    def __init__(self, read: Callable[[Path], Frames], bar: Any) -> None:
-        self._read = read
-        self._bar = bar
-        self._lock = Lock()
-        self._done: set[Path] = set()
-
-    def read(self, path: Path) -> Frames:
-        """Reads a file."""
-        try:
-            return self._read(path)
-        finally:
-            stamp = stamp_of(path)  # it may be gone by now
-            self._advance(path, stamp[0] if stamp else 0)
-
-    def skip_to_end(self, videos: Sequence[Video]) -> None:
-        """Advances the bar by the videos that were not read: known ones, copies, failures."""
-        for one in videos:
-            if one.path not in self._done:
-                self._advance(one.path, one.stamp[0] if one.stamp else 0)
-
-    def _advance(self, path: Path, size_bytes: int) -> None:
-        with self._lock:
-            self._done.add(path)
-            self._bar.update(size_bytes / 1e6)
-
-
-def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> Identity:
-    """The identity of the bundle's backbone, which need not be loaded for it."""
-    return Identity(
-        name=recipe.backbone,
-        digest=recipe.backbone_digest,
-        dim=bundle.dim,
-        provenance=bundle.provenance,
-        folder=bundle.backbone if isinstance(bundle.backbone, Path) else None,
-    )

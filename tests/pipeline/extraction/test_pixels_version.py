@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from dataclasses import replace
@@ -137,9 +138,8 @@ def test_an_old_bundle_is_evaluated_on_what_predict_sees(world, old_bundle, run,
     told = run("evaluate", old_bundle, world.features, "--manifest", world.manifest,
                "-o", tmp_path / "report", "--set", "evaluate.rounds=50")  # fmt: skip
     assert f"these features are of version {PIXELS_VERSION}" in told.stderr
-    assert (
-        f"{PIXELS_VERSION}; the bundle&#x27;s: 1" in (tmp_path / "report/report.html").read_text()
-    )
+    page = html.unescape((tmp_path / "report" / "report.html").read_text("utf-8"))
+    assert f"{PIXELS_VERSION}; the bundle's: 1" in page
     old, new = (
         json.loads((folder / "metrics.json").read_text())["lstm"]["auc"]
         for folder in (tmp_path / "report", world.report)
