@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data.datasets.manifest import LABEL_NAMES
 from pipeline.evaluation.audit_result import Audit
-from pipeline.reporting.charts import FAKE, REAL, Point, Row, Rows, bars, unit_axis
+from pipeline.reporting.charts import FAKE, REAL, Rows, bars, interval_row, unit_axis
 from pipeline.reporting.page import render
 
 MOST = 100
@@ -38,15 +38,10 @@ def class_balance(found: Audit) -> Rows:
 
 def metadata_aucs(found: Audit) -> Rows:
     """How well metadata alone tell the label."""
-    rows = []
-    for one in found.metadata:
-        value = f"{one['auc']:.3f} ({one['low']:.2f} to {one['high']:.2f})"
-        dot = Point(x=one["auc"], words=f"{one['what']}: {value}")
-        rows.append(
-            Row(name=one["what"], value=value, dots=[dot], low=one["low"], high=one["high"])
-        )
     return Rows(
         words="AUC of metadata alone against the label, with intervals",
         axis=unit_axis("AUC"),
-        rows=rows,
+        rows=[
+            interval_row(one["what"], one["auc"], one["low"], one["high"]) for one in found.metadata
+        ],
     )

@@ -14,23 +14,17 @@ import numpy as np
 REAL, FAKE, UNSURE = "green", "vermilion", "grey"
 """Colours of Okabe and Ito (2008): distinguishable with every common kind of colour blindness."""
 VERDICTS = {"REAL": REAL, "FAKE": FAKE, "UNSURE": UNSURE}
-MOST_MARKS = 400
+MOST_MARKS = 200
 """Points of one line that can be pointed at; the line itself goes through all."""
+TICKS = 5
+"""About how many an axis has."""
 STEPS = (1, 2, 2.5, 5, 10)
-"""Distances of ticks, times a power of ten."""
+"""Their distances, times a power of ten."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """One axis.
-
-    Attributes:
-        label: what it counts.
-        low: the value at its start.
-        high: the value at its end; above `low`.
-        ticks: values that are written beside it.
-        form: format of the ticks.
-    """
+    """One axis from `low` to `high`, with the values and the format of its ticks."""
 
     label: str
     low: float
@@ -55,22 +49,15 @@ def unit_axis(label: str, *, form: str = "g", room: float = 0.03) -> Axis:
     return Axis(label=label, low=-room, high=1 + room, ticks=ticks, form=form)
 
 
-def fitted_axis(label: str, values: Iterable[float], *, ticks: int = 5, room: float = 0.0) -> Axis:
-    """Just long enough for all values, with round ticks.
-
-    Args:
-        label: what it counts.
-        values: finite.
-        ticks: about how many.
-        room: share of its length that is added at both ends.
-    """
+def fitted_axis(label: str, values: Iterable[float], *, room: float = 0.0) -> Axis:
+    """Just long enough for finite values and `room`, a share, at both ends; round ticks."""
     held = list(values) or [0.0, 1.0]
     low, high = min(held), max(held)
     if high - low < 1e-9:
         half = max(abs(low) * 0.05, 1e-3)
         low, high = low - half, high + half
     low, high = low - room * (high - low), high + room * (high - low)
-    rough = (high - low) / ticks
+    rough = (high - low) / TICKS
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(one * power for one in STEPS if one * power >= rough * 0.999)
     first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
@@ -80,11 +67,11 @@ def fitted_axis(label: str, values: Iterable[float], *, ticks: int = 5, room: fl
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One mark: `words` are shown to whoever points at it; an interval is drawn as a whisker."""
+    """One mark: `cells` are what it says, a row of its chart's table; an interval is a whisker."""
 
     x: float
     y: float = 0
-    words: str = ""
+    cells: Sequence[str] = ()
     low: float | None = None
     high: float | None = None
     colour: str = "blue"
@@ -148,7 +135,7 @@ class Bar:
     left: float
     right: float
     height: float
-    words: str
+    cells: Sequence[str]
     colour: str
 
 
@@ -158,16 +145,9 @@ class Plot:
 
     Attributes:
         words: what it shows, for those who cannot see it.
-        x: the horizontal axis.
-        y: the vertical axis.
-        series: lines and points.
-        levels: straight lines.
-        bands: stripes, behind all else.
-        bars: of a histogram.
         bar_names: (name, colour) of the bars, for the legend.
         height: in pixels.
-        head: heading of `rows`.
-        rows: the values in words, a table below the chart; none where the page has them anyway.
+        head: of a table of all marks' cells; whoever points at a mark sees its row.
     """
 
     words: str
@@ -180,7 +160,6 @@ class Plot:
     bar_names: Sequence[tuple[str, str]] = ()
     height: int = 300
     head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
 
     def left(self, value: float) -> float:
         """Percentage from the left edge."""
@@ -198,15 +177,14 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a chart of rows.
+    """One line of a chart of rows: a bar from the axis' start, or dots with a whisker.
 
     Attributes:
         name: at its left.
-        value: at its right.
-        bar: end of a bar from the axis' start; None for no bar.
-        dots: marks on the line.
-        low: start of a whisker; None for none.
-        high: its end.
+        value: at its right, in words.
+        bar: where the bar ends.
+        low: where the whisker starts.
+        high: where it ends.
         colour: of bar and whisker.
     """
 
@@ -221,14 +199,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Lines with one horizontal axis in common.
+    """Lines with one horizontal axis in common; an axis without ticks is not drawn.
 
     Attributes:
         words: what it shows, for those who cannot see it.
-        axis: of all lines.
-        rows: from above.
-        band: low and high of a stripe behind all lines; None for none.
-        ticks: whether the axis is drawn, below the lines.
+        band: low and high of a stripe behind all lines.
         legend: (name, colour) of the marks.
     """
 
@@ -236,22 +211,13 @@ class Rows:
     axis: Axis
     rows: Sequence[Row]
     band: tuple[float, float] | None = None
-    ticks: bool = True
     legend: Sequence[tuple[str, str]] = ()
 
 
-def bars(
-    words: str, rows: Iterable[tuple[str, float, str, str]], *, most: float | None = None
-) -> Rows:
-    """Bars with their words.
-
-    Args:
-        words: what they show.
-        rows: name, value from 0 on, colour and words of each.
-        most: the value of the longest possible bar; None takes the highest value.
-    """
+def bars(words: str, rows: Iterable[tuple[str, float, str, str]]) -> Rows:
+    """A chart of bars: name, value from 0 on, colour and words of each."""
     held = list(rows)
-    end = most or max((value for _, value, _, _ in held), default=0) or 1
+    end = max((value for _, value, _, _ in held), default=0) or 1
     return Rows(
         words=words,
         axis=Axis(label="", low=0, high=end, ticks=()),
@@ -259,7 +225,14 @@ def bars(
             Row(name=name, value=told, bar=value, colour=colour)
             for name, value, colour, told in held
         ],
-        ticks=False,
+    )
+
+
+def interval_row(name: str, value: float, low: float, high: float) -> Row:
+    """A dot with its interval."""
+    words = f"{value:.3f} ({low:.3f} to {high:.3f})"
+    return Row(
+        name=name, value=words, dots=[Point(x=value, cells=(name, words))], low=low, high=high
     )
 
 

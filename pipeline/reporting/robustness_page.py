@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data.video.corruptions import FAMILIES
 from pipeline.evaluation.corruption_results import Ladder, Step
@@ -12,10 +13,10 @@ from pipeline.reporting.charts import (
     Level,
     Plot,
     Point,
-    Row,
     Rows,
     Series,
     fitted_axis,
+    interval_row,
     unit_axis,
 )
 from pipeline.reporting.page import render
@@ -23,11 +24,11 @@ from pipeline.reporting.page import render
 MOST = 100
 """Rows of the table of failures."""
 MEASURES = {
-    "auc": ("AUC", "blue", "solid"),
-    "recall_fake": ("fakes caught", FAKE, "dotted"),
-    "recall_real": ("reals cleared", REAL, "dotted"),
+    "auc": ("AUC", "blue", "solid", 2.5),
+    "recall_fake": ("fakes caught", FAKE, "dotted", 1.5),
+    "recall_real": ("reals cleared", REAL, "dotted", 1.5),
 }
-"""Lines of a chart: name, colour and style."""
+"""Lines of a chart: name, colour, style, width in pixels."""
 
 
 def render_robustness(ladder: Ladder) -> str:
@@ -57,22 +58,17 @@ def render_robustness(ladder: Ladder) -> str:
 
 def overview(ladder: Ladder) -> Rows:
     """A row for each degradation: AUC with its interval."""
-    held = [
-        (step.rung.name, step.evaluation.metrics["auc"])
+    aucs = {
+        step.rung.name: step.evaluation.metrics["auc"]
         for step in ladder.steps
         if step.evaluation is not None
-    ]
-    first = held[0][1]
-    rows = []
-    for name, auc in held:
-        value = f"{auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})"
-        dot = Point(x=auc.value, words=f"{name}: {value}")
-        rows.append(Row(name=name, value=value, dots=[dot], low=auc.low, high=auc.high))
-    ends = [end for _, auc in held for end in (auc.low, auc.high)]
+    }
+    first = next(iter(aucs.values()))
+    ends = [end for auc in aucs.values() for end in (auc.low, auc.high)]
     return Rows(
         words="AUC of the originals and of each degradation, with intervals",
         axis=fitted_axis("AUC", ends, room=0.04),
-        rows=rows,
+        rows=[interval_row(name, auc.value, auc.low, auc.high) for name, auc in aucs.items()],
         band=(first.low, first.high),
     )
 
@@ -80,32 +76,23 @@ def overview(ladder: Ladder) -> Rows:
 def against_severity(family: str, steps: Sequence[Step], original: float) -> Plot:
     """AUC and both recalls against how much was done; a line where the originals' AUC is."""
     held = sorted(
-        (step for step in steps if step.evaluation is not None), key=lambda step: step.rung.severity
+        ((step.rung, step.evaluation.metrics) for step in steps if step.evaluation is not None),
+        key=lambda one: one[0].severity,
     )
     series = []
-    for name, (word, colour, line) in MEASURES.items():
-        main = name == "auc"
+    for name, (word, colour, line, width) in MEASURES.items():
         points = []
-        for step in held:
-            assert step.evaluation is not None  # noqa: S101 - chosen so above
-            one = step.evaluation.metrics[name]
-            words = f"{step.rung.name}: {word} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
-            points.append(
-                Point(
-                    x=step.rung.severity,
-                    y=one.value,
-                    words=words,
-                    low=one.low if main else None,
-                    high=one.high if main else None,
-                )
-            )
-        series.append(
-            Series(name=word, colour=colour, points=points, line=line, width=2.5 if main else 1.5)
-        )
+        for rung, metrics in held:
+            one, ends = metrics[name], f"{metrics[name].low:.3f} to {metrics[name].high:.3f}"
+            point = Point(x=rung.severity, y=one.value, low=one.low, high=one.high,
+                          cells=(rung.name, word, f"{one.value:.3f}", ends))  # fmt: skip
+            points.append(point if name == "auc" else replace(point, low=None, high=None))
+        series.append(Series(name=word, colour=colour, points=points, line=line, width=width))
     return Plot(
         words=f"AUC, fakes caught and reals cleared against {FAMILIES[family]}",
-        x=fitted_axis(FAMILIES[family], [step.rung.severity for step in held], room=0.04),
+        x=fitted_axis(FAMILIES[family], [rung.severity for rung, _ in held], room=0.04),
         y=unit_axis(""),
         series=series,
         levels=[Level(value=original, name="AUC of the originals", colour="blue")],
+        head=("degradation", "measure", "value", "interval"),
     )

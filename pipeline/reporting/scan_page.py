@@ -12,7 +12,7 @@ import numpy as np
 
 from data.video.canvas import resized_note
 from models.bundle import Bundle
-from pipeline.evaluation.model_card import calibrated, how_many, warned
+from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan
 from pipeline.leakage import marks_of
@@ -37,7 +37,7 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
         verdicts=verdict_counts(scan.summary),
         scores=score_counts([float(one.row.probability_fake or 0) for one in scan.scored]),
         cards={
-            "Bundle": facts(bundle),
+            "Bundle": bundle_facts(bundle),
             "Again": {"command": scan.command, **(bundle.versions or {})},
         },
         most=MOST,
@@ -55,18 +55,6 @@ def warnings(bundle: Bundle, scan: Scan) -> list[str]:
     if left:
         found.append(f"Not finished: {left} videos are still to come.")
     return found
-
-
-def facts(bundle: Bundle) -> dict[str, str]:
-    """What judged the videos."""
-    return {
-        "head": f"{bundle.head.config.kind}, {bundle.head.config.units} units",
-        "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
-        "threshold": f"{bundle.head.threshold:.6f}",
-        **calibrated(bundle.head),
-        **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
-        **warned(bundle),
-    }
 
 
 def score_counts(values: Sequence[float]) -> Rows:

@@ -40,9 +40,9 @@ def ranking_chart(ranking: Sequence[Setting]) -> Rows:
     shown = [one for one in ranking if one.aucs]
     rows = []
     for one in shown:
-        seeds = [Point(x=auc, words=f"one seed: {auc:.3f}", colour="sky") for auc in one.aucs]
+        seeds = [Point(x=auc, cells=("one seed", f"{auc:.3f}"), colour="sky") for auc in one.aucs]
         value = f"{one.mean:.3f} ± {one.spread:.3f}"
-        mean = Point(x=one.mean, words=f"mean and standard deviation: {value}", radius=6)
+        mean = Point(x=one.mean, cells=("mean and standard deviation", value), radius=6)
         rows.append(
             Row(
                 name=one.name,

@@ -70,6 +70,17 @@ class Heat:
     coldest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class FaceSection:
+    """What the page shows of one face with `count` frames."""
+
+    number: int
+    count: int
+    timeline: Plot
+    strip: list[Thumbnail]
+    heat: Heat | None
+
+
 def boxes(
     faces: Sequence[JudgedFace], still: Still
 ) -> list[tuple[FaceVerdict, tuple[float, float, float, float]]]:
@@ -83,23 +94,31 @@ def boxes(
     return found
 
 
-def strip(frames: Frames) -> list[Thumbnail]:
-    """The crops that the network saw, at most STRIP_FRAMES."""
-    count = len(frames.pixels)
+def face_section(
+    one: JudgedFace, heat: HeatMap | None, threshold: float, calibration: Calibration
+) -> FaceSection:
+    """One face's part of the page; without a heat map where none was made."""
+    frames, count = one.frames, len(one.frames.pixels)
     chosen = np.unique(np.linspace(0, count - 1, min(count, STRIP_FRAMES)).round().astype(int))
-    return [
-        Thumbnail(
-            picture=picture(frames.pixels[index], STRIP_WIDTH),
-            seconds=float(frames.timestamps_seconds[index]),
-            guessed=bool(frames.face_found.any() and not frames.face_found[index]),
-        )
-        for index in chosen
-    ]
+    return FaceSection(
+        number=one.verdict.face,
+        count=count,
+        timeline=timeline(one.evidence, threshold, calibration),
+        strip=[
+            Thumbnail(
+                picture=picture(frames.pixels[index], STRIP_WIDTH),
+                seconds=float(frames.timestamps_seconds[index]),
+                guessed=bool(frames.face_found.any() and not frames.face_found[index]),
+            )
+            for index in chosen
+        ],
+        heat=None if heat is None else heat_section(frames, heat),
+    )
 
 
 def timeline(evidence: Evidence, threshold: float, calibration: Calibration) -> Plot:
     """The score of each window over time, with the video's score, the threshold and the band."""
-    points, rows = [], []
+    points = []
     for one in evidence.windows:
         verdict = calibration.verdict(one.probability_fake, threshold)
         span, score = f"{one.start_seconds:.2f} to {one.end_seconds:.2f} s", one.probability_fake
@@ -107,11 +126,10 @@ def timeline(evidence: Evidence, threshold: float, calibration: Calibration) -> 
             Point(
                 x=(one.start_seconds + one.end_seconds) / 2,
                 y=score,
-                words=f"{span}: P(fake) {score:.3f}, {verdict}",
+                cells=(span, f"{score:.3f}", verdict),
                 colour=VERDICTS[verdict],
             )
         )
-        rows.append((span, f"{score:.3f}", verdict))
     bands = []
     if calibration.unsure_low is not None and calibration.unsure_high is not None:
         bands.append(
@@ -135,7 +153,6 @@ def timeline(evidence: Evidence, threshold: float, calibration: Calibration) -> 
         bands=bands,
         height=240,
         head=("window", "P(fake)", "verdict"),
-        rows=rows,
     )
 
 

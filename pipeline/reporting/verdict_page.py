@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from models.bundle import Bundle
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap
 from models.explanation.score_interval import INTERVAL_LEVEL
-from pipeline.evaluation.model_card import calibrated, how_many, warned
+from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import Judged
 from pipeline.leakage import learnt_from, marks_of
 from pipeline.reporting.charts import unit_axis
 from pipeline.reporting.page import picture, render, sentence
-from pipeline.reporting.verdict_faces import boxes, heat_section, strip, timeline
+from pipeline.reporting.verdict_faces import boxes, face_section
 
 FEW = 0.5
 """A face that is seen in fewer of its frames gets a warning."""
@@ -61,16 +62,10 @@ def render_verdict(
         scene=None if still is None else picture(still.pixels),
         scene_seconds=None if still is None else still.timestamp_seconds,
         boxes=[] if still is None else boxes(judged.faces, still),
-        faces=judged.faces,
-        timelines={
-            one.verdict.face: timeline(one.evidence, threshold, calibration) for one in judged.faces
-        },
-        strips={one.verdict.face: strip(one.frames) for one in judged.faces},
-        heats={
-            one.verdict.face: heat_section(one.frames, heats[one.verdict.face])
+        faces=[
+            face_section(one, heats.get(one.verdict.face), threshold, calibration)
             for one in judged.faces
-            if one.verdict.face in heats
-        },
+        ],
         hidden_share=PATCH_CELLS / CELLS,
         cards=cards(bundle, judged, file_facts, command),
     )
@@ -109,27 +104,13 @@ def warnings(bundle: Bundle, judged: Judged) -> list[str]:
 
 def cards(
     bundle: Bundle, judged: Judged, file_facts: Mapping[str, str], command: str
-) -> dict[str, dict[str, str]]:
+) -> dict[str, dict[str, Any]]:
     """Facts about the file, the recipe, the bundle, and how to do it again."""
     recipe = dict(bundle.recipe)
     frames = recipe.pop("frames", {})
-    head = bundle.head
     return {
-        "File": {
-            "name": judged.verdict.video,
-            "sha256": str(judged.verdict.sha256),
-            **file_facts,
-        },
-        "Bundle": {
-            "head": f"{head.config.kind}, {head.config.units} units",
-            "threshold": f"{head.threshold:.6f}",
-            **calibrated(head),
-            **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
-            **warned(bundle),
-        },
-        "Recipe": {
-            **{str(key): str(value) for key, value in recipe.items()},
-            **{f"frames.{key}": str(value) for key, value in frames.items()},
-        },
+        "File": {"name": judged.verdict.video, "sha256": judged.verdict.sha256, **file_facts},
+        "Bundle": bundle_facts(bundle),
+        "Recipe": recipe | {f"frames.{key}": value for key, value in frames.items()},
         "Again": {"command": command, **(bundle.versions or {})},
     }

@@ -16,7 +16,6 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import escape
 
 from data.errors import plain
 from models.bundle import Bundle
@@ -27,6 +26,7 @@ from pipeline.evaluation.model_card import again as report_again
 from pipeline.evaluation.robustness import again as robustness_again
 from pipeline.extraction.extract import after_extraction
 from pipeline.inference.predict import predict_command
+from pipeline.reporting.page import environment
 from pipeline.shell_commands import command_line
 from pipeline.training.stages import training_command
 from tests.pipeline.conftest import SMALL
@@ -90,7 +90,8 @@ def test_a_line_can_be_shown_anywhere(name):
     assert line.isprintable()
     line.encode("utf-8")
     assert plain(line) == line  # what a terminal shows
-    assert html.unescape(escape(line)) == line
+    shown = environment().from_string("{{ line }}").render(line=line)  # as on every page
+    assert html.unescape(shown) == line
 
 
 @pytest.mark.usefixtures("bash")

@@ -129,12 +129,12 @@ def test_every_chart_has_its_place_and_data():
     assert drawn.keys() >= {"roc", "scores", "reliability", "confusion-lstm", "confusion-mean",
                             "loss-lstm", "auc-lstm", "loss-mean", "auc-mean"}  # fmt: skip
     assert min(drawn.values()) > 0
-    counts = re.findall(r"<title>(\d+) (?:real|fake) videos of P\(fake\)", text)
+    counts = re.findall(r"<title>P\(fake\) [\d. to]+, class (?:real|fake), videos (\d+)<", text)
     assert sum(map(int, counts)) == 40
     evaluation = report.models["lstm"].evaluation
     for accused, caught, at in zip(*evaluation.roc, strict=True):
-        words = f"{accused:.1%} of reals accused, {caught:.1%} of fakes caught, threshold {at:.3f}"
-        assert f"<title>{words}</title>" in text
+        words = f"reals called fake {accused:.1%}, fakes caught {caught:.1%}"
+        assert f"<title>model LSTM, threshold {at:.3f}, {words}</title>" in text
 
 
 def test_the_answer_says_how_good_how_sure_and_on_what():

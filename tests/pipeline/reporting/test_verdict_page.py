@@ -97,7 +97,7 @@ def test_the_page_shows_every_frame_and_its_heat(page, judged):
     assert len(text.encode()) <= 700_000
     for one in judged.faces[0].evidence.windows:
         span = f"{one.start_seconds:.2f} to {one.end_seconds:.2f} s"
-        assert f"<title>{span}: P(fake) {one.probability_fake:.3f}, " in text
+        assert f"<title>window {span}, P(fake) {one.probability_fake:.3f}, verdict " in text
 
 
 def test_hiding_the_hottest_part_lowers_the_score_more_than_the_coldest(judged, bundle, heat):
