@@ -22,8 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models.backbones.encoder import TensorFlowEncoder, make_encoder
-from models.backbones.openvino_encoder import OpenVinoEncoder
+from models.backbones.encoder import OpenVinoEncoder, TensorFlowEncoder, make_encoder
 from models.backbones.registry import load_backbone
 from models.tf_runtime import tf
 

@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,9 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.demo import DemoConfig, write_demo
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from data.video.probe import probe
 from pipeline.config import load_params
 
@@ -77,7 +77,7 @@ def measure(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "demo"
         start = time.perf_counter()
-        write_demo(folder, config, workers=os.cpu_count() or 1, progress=True)
+        write_demo(folder, config, workers=os.cpu_count() or 1)
         figures["render_seconds"] = time.perf_counter() - start
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -139,7 +139,7 @@ def main() -> None:
         return encoder(padded)[: len(frames)]
 
     results = [
-        measure(replace(params.demo, people=arguments.people, seed=seed), params.frames, encode)
+        measure(params.demo.replace(people=arguments.people, seed=seed), params.frames, encode)
         for seed in range(arguments.seeds)
     ]
     print(f"{'':32}" + "".join(f"{f'seed {seed}':>10}" for seed in range(len(results))))

@@ -30,9 +30,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.datasets.digests import DigestCache
 from data.datasets.layouts.listing import is_video, walk
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.crops import crop_faces, read_frames
+from data.faces.tracker import FaceFinder
 from data.video.ffmpeg import find_tools
-from data.video.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import whole_picture
 from data.video.probe import probe
 from features.extraction.engine import extract
 from features.extraction.job import Job

@@ -24,7 +24,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.extract import mixed_clips
-from data.video.frames import FrameRecipe, read_frames
+from data.faces.crops import read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
 from features.extraction.job import Job
 from features.store.key import Recipe

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from data.datasets.layouts.listing import is_video, walk
 from data.errors import VideoError
-from data.faces.tracker import FaceFinder, crop_faces
-from data.video.frames import FrameRecipe, read_pixels, whole_picture
+from data.faces.crops import crop_faces
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import whole_picture
 from data.video.probe import probe
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     from models.backbones.registry import load_backbone
 
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/clips")
-    recipe = replace(FrameRecipe(), count=32)
+    recipe = FrameRecipe(count=32)
     finder = FaceFinder()
     encoder = make_encoder(load_backbone("resnet50-thin"), batch_size=32)
     encoder(np.zeros((32, 224, 224, 3), np.uint8))

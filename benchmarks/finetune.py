@@ -19,7 +19,6 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.demo import DemoConfig, write_demo
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from models.backbones.registry import load_backbone
 from models.configs import FinetuneConfig
 from models.finetuning.clips import Clips
@@ -46,7 +46,7 @@ def crops(frames: int, size: int) -> Clips:
     finder, recipe = FaceFinder(), FrameRecipe(count=frames, size=size)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_demo(folder, DemoConfig(people=PEOPLE, seconds=1.0), workers=2, progress=False)
+        write_demo(folder, DemoConfig(people=PEOPLE, seconds=1.0), workers=2)
         reals, fakes = sorted(folder.glob("real/*.mp4")), sorted(folder.glob("fake/*.mp4"))
         paths = [path for pair in zip(reals, fakes, strict=True) for path in pair] * COPIES
         read = {path: read_frames(path, recipe, faces=finder).pixels for path in set(paths)}
@@ -105,7 +105,7 @@ def main() -> None:
     forger = Forger(clips, workers=len(os.sched_getaffinity(0)))
     steps = len(clips.labels) // 2 // config.pairs_per_batch
     draw = np.random.default_rng(0)
-    forging = replace(config, forge=arguments.forge)
+    forging = config.replace(forge=arguments.forge)
     seconds: dict[str, list[float]] = {"bare steps": [], "epoch": [], "epoch, forging": []}
     for turn in range(arguments.rounds + 1):
         spent = {"bare steps": bare_steps(net, clips, config, steps)}

@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from data.datasets.layouts.listing import is_video
 from data.demo import DemoConfig, write_demo
+from data.faces.crops import crop_faces
 from data.faces.landmarks import LandmarkFinder
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.tracker import FaceFinder
 from data.self_blending.clip import draw_parameters, forge_clip
 from data.self_blending.dataset import ForgeConfig, forge
 from data.self_blending.dataset.survey import read_clip
@@ -41,9 +41,9 @@ def from_files(videos: Path, config: ForgeConfig, workers: int) -> dict[str, flo
     """Forges a folder from nothing, then again at another quality with the surveys kept."""
     figures = {}
     with tempfile.TemporaryDirectory() as name:
-        for key, chosen in (("cold", config), ("kept", replace(config, crf=config.crf - 1))):
+        for key, chosen in (("cold", config), ("kept", config.replace(crf=config.crf - 1))):
             start = time.perf_counter()
-            summary = forge(videos, Path(name), chosen, workers=workers, progress=False)
+            summary = forge(videos, Path(name), chosen, workers=workers)
             forged = summary.frames / (1 + config.copies) * config.copies
             figures[key] = forged / (time.perf_counter() - start)
     return figures
@@ -81,7 +81,7 @@ def main() -> None:
         videos = arguments.videos
         if videos is None:
             demo = DemoConfig(people=6, seconds=arguments.seconds, width=640, height=360)
-            write_demo(Path(name) / "demo", demo, workers=arguments.workers, progress=True)
+            write_demo(Path(name) / "demo", demo, workers=arguments.workers)
             videos = Path(name) / "demo" / "real"
         config = ForgeConfig(seconds=arguments.seconds)
         whole = from_files(videos, config, arguments.workers)

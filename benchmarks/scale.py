@@ -35,9 +35,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.extract import cpu_seconds, ffmpeg
 from data.datasets.layouts.listing import is_video, walk
 from data.demo import DemoConfig, write_demo
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.crops import crop_faces
+from data.faces.tracker import FaceFinder
 from data.io.reading import file_sha256
-from data.video.frames import FrameRecipe, read_pixels, whole_picture
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import whole_picture
 from data.video.probe import probe
 from features.cluster.work_units import UNIT_VIEWS, UnitReport, cut_units, unpack
 from features.extraction.engine import Finished, keep_all
@@ -95,7 +97,7 @@ def source_clip(clips: Path, scratch: Path) -> tuple[Path, str]:
     videos = [path for path in found if path.suffix != ".gif"]
     if videos:
         return max(videos, key=lambda path: probe(path).width), "a real clip"
-    write_demo(scratch / "demo", DemoConfig(people=4), workers=cores(), progress=False)
+    write_demo(scratch / "demo", DemoConfig(people=4), workers=cores())
     return next(path for path in walk(scratch / "demo") if is_video(path)), "a rendered clip"
 
 

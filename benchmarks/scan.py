@@ -31,7 +31,8 @@ import numpy as np
 
 sys.path.insert(0, os.environ.get("PYTHONPATH") or str(Path(__file__).parents[1]))
 
-from data.video.frames import FrameRecipe, Frames
+from data.faces.crops import Frames
+from data.video.frames import FrameRecipe
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence, write_shard
 

@@ -107,8 +107,9 @@ def extraction(clips: Path, videos: int = 1000) -> float | None:
     from functools import partial
 
     from data.datasets.digests import DigestCache
+    from data.faces.crops import read_frames
     from data.faces.tracker import FaceFinder
-    from data.video.frames import FrameRecipe, read_frames
+    from data.video.frames import FrameRecipe
     from features.extraction.engine import extract
     from features.store.key import Recipe
     from features.store.store import FeatureStore

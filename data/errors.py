@@ -1,12 +1,12 @@
-"""The error tree. Each class carries its exit code, each message its remedy.
+"""The error tree. Each class has its exit code, each message its remedy.
 
-A traceback is for bugs of unmask alone: the command line turns every `UnmaskError` into one line on
-stderr and the class's exit code. The table in the README is checked against this module by a test.
+The command line turns every `UnmaskError` into one line on stderr and the class's exit code; a
+traceback is a bug of unmask. A test checks the table in the README against this module.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 FailureClass = Literal[
     "unreadable",
@@ -23,18 +23,18 @@ FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
 
 
 def plain(text: str) -> str:
-    """Text for a terminal: file names come from strangers and may hold its control sequences."""
+    """Escapes text for a terminal: a stranger's file name may contain control sequences."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class UnmaskError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and fix."""
 
     exit_code: ClassVar[int] = 1
 
 
 class ConfigError(UnmaskError):
-    """A parameter or option is unknown, ill-typed or out of range."""
+    """A parameter or option is unknown, of the wrong type or out of range."""
 
     exit_code = 2
 
@@ -46,7 +46,7 @@ class InputError(UnmaskError):
 
 
 class DatasetError(UnmaskError):
-    """The videos cannot serve: one class only, too few, or one video under both labels."""
+    """The videos cannot be used: one class only, too few, or one video with both labels."""
 
     exit_code = 4
 
@@ -82,7 +82,7 @@ class TooManyFailuresError(UnmaskError):
 
 
 class LeakError(UnmaskError):
-    """A video or person to measure, or to choose by, was seen in training."""
+    """A video or person of the test or validation data was seen in training."""
 
     exit_code = 10
 
@@ -99,7 +99,7 @@ class VideoError(UnmaskError):
     Args:
         failure: the class of the failure.
         message: what happened, in one line, with the remedy where there is one.
-        stderr_tail: the last lines that ffmpeg wrote, for the analyst.
+        stderr_tail: the last lines that ffmpeg wrote.
     """
 
     exit_code = 12
@@ -109,9 +109,13 @@ class VideoError(UnmaskError):
         self.failure: FailureClass = failure
         self.stderr_tail = stderr_tail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, between processes: an Exception's own passes the message alone."""
+        return type(self), (self.failure, str(self)), self.__dict__
+
 
 class NoDecoderError(VideoError, ToolError):
-    """No ffmpeg here decodes the video: a failure of one video, mended by another ffmpeg.
+    """No ffmpeg here decodes the video: a failure of one video, fixed by another ffmpeg.
 
     Args:
         message: which codec, and how to get a decoder.
@@ -121,3 +125,6 @@ class NoDecoderError(VideoError, ToolError):
 
     def __init__(self, message: str) -> None:
         super().__init__("no_decoder", message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),), self.__dict__

@@ -2,14 +2,14 @@
 
 Raise it with any change of code that gives other pixels for the same settings: which frames are
 read (`data.video.probe`, `data.video.sampling`), how they are decoded and scaled
-(`data.video.ffmpeg`, `data.video.frames`), where a face is found (`data.faces.detector`,
-`data.faces.tracker`), how it is cropped (`data.faces.tracker.crop_faces`). Old features stay
-readable; the next `extract` makes new ones and says so.
+(`data.video.decoding`, `data.video.picture`), where a face is found (`data.faces.detector`,
+`data.faces.tracker`), how it is cropped (`data.faces.crops`). Old features stay readable; the next
+`extract` makes new ones and says so.
 
-Tests hold crops and embeddings equal to those recorded for this version, `tests/golden`. They fail
-when numbers move: then raise the version and record anew, `python -m tests.golden.record`.
+`tests/golden` compares crops and embeddings with those recorded for this version. When they differ,
+raise the version and run `python -m tests.golden.record`.
 """
 
 PIXELS_VERSION = 2
-"""2: frames have the size that the decoder delivers, chosen among those that it shows. 1 stands in
-no recipe: it is what there was before versions were told."""
+"""2: frames have the size that the decoder delivers, and are chosen among those that it shows. 1
+stands in no key: it is the code from before versions were part of keys."""

@@ -17,7 +17,7 @@ import platform
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +161,7 @@ class Bundle:
                 _save_model(head.model, new / f"{name}.keras")
                 facts[name] = {
                     "sha256": file_sha256(new / f"{name}.keras"),
-                    "config": asdict(head.config),
+                    "config": head.config.model_dump(),
                     "threshold": head.threshold,
                     "history": list(head.history),
                     "best_epoch": head.best_epoch,

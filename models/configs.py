@@ -1,64 +1,76 @@
-"""The settings of heads, training and fine-tuning: plain values, checked when they are made.
+"""Settings of heads, training, fine-tuning and calibration.
 
-Apart from the code that obeys them, so that reading parameters never loads TensorFlow.
+Apart from the code that uses them, so that reading parameters does not load TensorFlow.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from data.errors import ConfigError
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from data.io.settings import Settings
 
 CLASSES = ("real", "fake")
 """Name of label 0 and of label 1."""
 
-HEADS = ("lstm", "bilstm", "gru", "attention", "mean", "logistic")
+HeadKind = Literal["lstm", "bilstm", "gru", "attention", "mean", "logistic"]
+HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 """Kinds of heads; `models.heads.architectures.KINDS` builds each."""
 
 BLOCKS = 16
 """Residual blocks of a ResNet50."""
 
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+LearningRate = Annotated[float, Field(gt=0, lt=1)]
+Cost = Annotated[float, Field(gt=0)]
 
-@dataclass(frozen=True, kw_only=True)
-class HeadConfig:
+
+def _both_classes(weight: dict[str, float] | str | None) -> dict[str, float] | str | None:
+    if isinstance(weight, dict) and set(weight) != set(CLASSES):
+        raise ValueError("must be {real: …, fake: …}, balanced or none")
+    return weight
+
+
+ClassWeight = Annotated[
+    dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None,
+    BeforeValidator(lambda weight: None if weight == "none" else weight),
+    AfterValidator(_both_classes),
+]
+"""Weight of each class in the loss; "balanced" weighs by frequency, None weighs all alike."""
+
+
+def _class_weight() -> dict[str, float]:
+    """The default of training and fine-tuning."""
+    return {"real": 1.15, "fake": 1.05}
+
+
+class HeadConfig(Settings):
     """The shape of a head.
 
     Attributes:
-        kind: one of HEADS; "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs
-            them, "logistic" judges each by itself, "mean" is the baseline on their mean.
+        kind: "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs them,
+            "logistic" judges each by itself, "mean" is the baseline on their mean.
         units: size of the state, or of the attention's hidden layer; mean and logistic have none.
         dropout: share of the state that is dropped before the classifier.
         input_dropout: share of the embedding's dimensions dropped for a whole clip. The default
             is for some hundred training videos; thousands may want less.
         input_scale: of the standardised embeddings before a layer with units. At 1 a thousand
-            dimensions saturate an LSTM's gates from the first step and it learns the training
-            people by heart.
+            dimensions saturate an LSTM's gates from the first step, and it memorises the training
+            people.
     """
 
-    kind: str = "lstm"
-    units: int = 128
-    dropout: float = 0.6
-    input_dropout: float = 0.8
-    input_scale: float = 0.1
+    section: ClassVar[str] = "head"
 
-    def __post_init__(self) -> None:
-        if self.kind not in HEADS:
-            raise ConfigError(f"head.kind must be one of {', '.join(HEADS)}, got {self.kind!r}")
-        if not 1 <= self.units <= 8192:
-            raise ConfigError(f"head.units must be 1 to 8192, got {self.units}")
-        if not 0 < self.input_scale <= 100:
-            raise ConfigError(
-                f"head.input_scale must be above 0, at most 100, got {self.input_scale}"
-            )
-        for name in ("dropout", "input_dropout"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise ConfigError(f"head.{name} must be at least 0 and below 1, got {share}")
+    kind: HeadKind = "lstm"
+    units: Annotated[int, Field(ge=1, le=8192)] = 128
+    dropout: Share = 0.6
+    input_dropout: Share = 0.8
+    input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How a head is trained.
 
     Attributes:
@@ -67,36 +79,20 @@ class TrainConfig:
         learning_rate: of Adam.
         weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam.
         patience: epochs without a higher validation AUC before training stops.
-        class_weight: weight of each class in the loss, {"real": …, "fake": …}; "balanced" weighs
-            by frequency; None weighs all videos alike.
+        class_weight: see `ClassWeight`.
     """
 
-    epochs: int = 100
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    patience: int = 10
-    class_weight: dict[str, float] | str | None = field(
-        default_factory=lambda: {"real": 1.15, "fake": 1.05}
-    )
+    section: ClassVar[str] = "train"
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 < self.learning_rate < 1:
-            raise ConfigError(
-                f"train.learning_rate must be above 0 and below 1, got {self.learning_rate}"
-            )
-        if not 0 <= self.weight_decay < 1:
-            raise ConfigError(
-                f"train.weight_decay must be at least 0 and below 1, got {self.weight_decay}"
-            )
-        check_class_weight("train.class_weight", self.class_weight)
+    epochs: Count = 100
+    batch_size: Count = 32
+    learning_rate: LearningRate = 1e-3
+    weight_decay: Share = 0.0
+    patience: Count = 10
+    class_weight: ClassWeight = Field(default_factory=_class_weight)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(Settings):
     """How the backbone is fine-tuned.
 
     Attributes:
@@ -109,11 +105,11 @@ class FinetuneConfig:
         pairs_per_batch: pairs of a real and a fake clip in one step.
         learning_rate: Adam's, for the backbone.
         head_learning_rate: Adam's, for the dense layer.
-        schedule: "cosine": both rates rise over the first half epoch, while Adam knows little of
-            the gradients' size, then fall to zero along a cosine (Loshchilov and Hutter, 2017);
+        schedule: "cosine": both rates rise over the first half epoch, while Adam's moments are
+            poor estimates, then fall to zero along a cosine (Loshchilov and Hutter, 2017);
             "constant".
         patience: epochs without a higher validation AUC before training stops.
-        class_weight: as in `TrainConfig`; batches are balanced already, so "balanced" is None.
+        class_weight: see `ClassWeight`; batches are balanced already, so "balanced" is None.
         flip: mirror half of the clips.
         rotate_degrees: turn a clip by up to this much either way.
         zoom: enlarge or shrink a clip by up to this share.
@@ -125,89 +121,41 @@ class FinetuneConfig:
         jpeg_quality: lowest quality of a JPEG round trip, which half of the pairs take; 0 is off.
         forge: share of a batch's fakes that become new forgeries of their real partners
             (docs/forge.md). With real videos alone every fake is one, if this is above 0.
-        mixed_precision: on a GPU, compute in float16 what bears it, and scale the loss so that no
-            gradient vanishes.
+        mixed_precision: on a GPU, compute in float16 where it is accurate enough, with loss
+            scaling.
         dropout: share of the embedding that is dropped before the dense layer while the backbone
             learns, the same for all frames of a clip.
-        label_smoothing: how far the labels 0 and 1 move together; half of it each.
+        label_smoothing: the labels become smoothing / 2 and 1 - smoothing / 2.
     """
 
-    unfreeze: int | str = 9
-    epochs: int = 10
-    frames_per_video: int = 8
-    frames_per_clip: int = 4
-    pairs_per_batch: int = 4
-    learning_rate: float = 4e-5
-    head_learning_rate: float = 1e-4
+    section: ClassVar[str] = "finetune"
+
+    unfreeze: Annotated[int, Field(ge=1, le=BLOCKS)] | Literal["all"] = 9
+    epochs: Count = 10
+    frames_per_video: Count = 8
+    frames_per_clip: Count = 4
+    pairs_per_batch: Count = 4
+    learning_rate: LearningRate = 4e-5
+    head_learning_rate: LearningRate = 1e-4
     schedule: Literal["cosine", "constant"] = "cosine"
-    patience: int = 10
-    class_weight: dict[str, float] | str | None = field(
-        default_factory=lambda: {"real": 1.15, "fake": 1.05}
-    )
+    patience: Count = 10
+    class_weight: ClassWeight = Field(default_factory=_class_weight)
     flip: bool = True
-    rotate_degrees: float = 8.0
-    zoom: float = 0.08
-    brightness: float = 0.1
-    contrast: float = 0.1
-    saturation: float = 0.1
-    blur_pixels: float = 0.8
-    noise: float = 3.0
-    jpeg_quality: int = 60
-    forge: float = 0.5
-    label_smoothing: float = 0.0
-    dropout: float = 0.0
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 8.0
+    zoom: Share = 0.08
+    brightness: Share = 0.1
+    contrast: Share = 0.1
+    saturation: Share = 0.1
+    blur_pixels: Annotated[float, Field(ge=0, le=20)] = 0.8
+    noise: Annotated[float, Field(ge=0, le=100)] = 3.0
+    jpeg_quality: Annotated[int, Field(ge=0, le=95)] = 60
+    forge: Annotated[float, Field(ge=0, le=1)] = 0.5
+    label_smoothing: Share = 0.0
+    dropout: Share = 0.0
     mixed_precision: bool = False
 
-    def __post_init__(self) -> None:
-        if self.unfreeze != "all" and not (
-            isinstance(self.unfreeze, int) and 1 <= self.unfreeze <= BLOCKS
-        ):
-            raise ConfigError(
-                f"finetune.unfreeze must be 1 to {BLOCKS} or all, got {self.unfreeze!r}"
-            )
-        for name in (
-            "epochs", "frames_per_video", "frames_per_clip", "pairs_per_batch", "patience",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ConfigError(f"finetune.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "head_learning_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(
-                    f"finetune.{name} must be above 0 and below 1, got {getattr(self, name)}"
-                )
-        if self.schedule not in ("cosine", "constant"):
-            raise ConfigError(
-                f"finetune.schedule must be cosine or constant, got {self.schedule!r}"
-            )
-        if not 0 <= self.rotate_degrees <= 180:
-            raise ConfigError(
-                f"finetune.rotate_degrees must be 0 to 180, got {self.rotate_degrees}"
-            )
-        for name in (
-            "zoom", "brightness", "contrast", "saturation", "label_smoothing", "dropout",
-        ):  # fmt: skip
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"finetune.{name} must be at least 0 and below 1, got {getattr(self, name)}"
-                )
-        for name, most in (("blur_pixels", 20), ("noise", 100), ("jpeg_quality", 95), ("forge", 1)):
-            if not 0 <= getattr(self, name) <= most:
-                raise ConfigError(f"finetune.{name} must be 0 to {most}, got {getattr(self, name)}")
-        check_class_weight("finetune.class_weight", self.class_weight)
 
-
-def check_class_weight(name: str, weight: dict[str, float] | str | None) -> None:
-    """Refuses class weights that are not {"real": …, "fake": …}, "balanced" or None."""
-    if weight is None or weight == "balanced":
-        return
-    if not isinstance(weight, dict) or set(weight) != set(CLASSES):
-        raise ConfigError(f"{name} must be {{real: …, fake: …}}, balanced or null, got {weight!r}")
-    if not all(isinstance(value, int | float) and value > 0 for value in weight.values()):
-        raise ConfigError(f"{name} must be above 0 for both classes, got {weight!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrationConfig:
+class CalibrationConfig(Settings):
     """How scores become probabilities and verdicts; fitted on validation.
 
     Attributes:
@@ -221,26 +169,11 @@ class CalibrationConfig:
         unsure: share of validation videos, those nearest the threshold, that get no verdict.
     """
 
-    method: str = "temperature"
-    threshold: str = "platt"
-    target_fpr: float = 0.05
-    false_alarm_cost: float = 1.0
-    miss_cost: float = 1.0
-    unsure: float = 0.1
+    section: ClassVar[str] = "calibration"
 
-    def __post_init__(self) -> None:
-        for name, known in (
-            ("method", ("temperature", "isotonic", "none")),
-            ("threshold", ("platt", "balanced", "fpr", "cost")),
-        ):
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"calibration.{name} must be {', '.join(known)}, got {getattr(self, name)!r}"
-                )
-        if not 0 <= self.target_fpr < 1:
-            raise ConfigError(f"calibration.target_fpr must be 0 to below 1, got {self.target_fpr}")
-        if not 0 <= self.unsure < 1:
-            raise ConfigError(f"calibration.unsure must be 0 to below 1, got {self.unsure}")
-        for name in ("false_alarm_cost", "miss_cost"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"calibration.{name} must be above 0, got {getattr(self, name)}")
+    method: Literal["temperature", "isotonic", "none"] = "temperature"
+    threshold: Literal["platt", "balanced", "fpr", "cost"] = "platt"
+    target_fpr: Share = 0.05
+    false_alarm_cost: Cost = 1.0
+    miss_cost: Cost = 1.0
+    unsure: Share = 0.1

@@ -1,16 +1,17 @@
-"""TensorFlow and Keras, imported without their chatter: `from models.tf_runtime import keras, tf`.
+"""TensorFlow and Keras without their log lines: `from models.tf_runtime import keras, tf`.
 
-The only place that imports them, so that what must be set before the import is set once. TensorFlow
-2.21 writes a dozen lines to stderr while it loads, before it reads TF_CPP_MIN_LOG_LEVEL; so the
-file descriptor itself is turned away for those seconds.
+The only module that imports them, so that what must be set before the import is set once.
+TensorFlow 2.21 writes a dozen lines to stderr while it loads, before it reads TF_CPP_MIN_LOG_LEVEL;
+so the file descriptor itself is redirected meanwhile.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from data.io.interrupts import not_swallowed
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 
 # What a user set by hand stays.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,7 +21,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-with hushed_stderr(), not_swallowed():
+with silenced_native_stderr(), not_swallowed():
     import keras
     import tensorflow as tf
 
@@ -40,8 +41,17 @@ def seed_everything(seed: int) -> None:
 
 
 def limit_threads(count: int) -> None:
-    """Lets TensorFlow compute with so many threads; before its first operation alone."""
+    """Limits the threads of TensorFlow's operations; only before the first of them."""
     tf.config.threading.set_intra_op_parallelism_threads(count)
 
 
-__all__ = ["keras", "limit_threads", "seed_everything", "tf"]
+def frozen_graph(model: Any, shape: tuple[int, int, int, int]) -> Any:
+    """The model as one graph function of uint8 frames of a shape, its weights constants."""
+    from tensorflow.python.framework import convert_to_constants
+
+    traced = tf.function(lambda frames: model(frames, training=False))
+    concrete = traced.get_concrete_function(tf.TensorSpec(shape, tf.uint8))
+    return convert_to_constants.convert_variables_to_constants_v2(concrete)
+
+
+__all__ = ["frozen_graph", "keras", "limit_threads", "seed_everything", "tf"]

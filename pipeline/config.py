@@ -1,29 +1,26 @@
-"""Parameters: params.yaml and `--set` become frozen dataclasses; whatever does not fit is an error.
+"""Parameters: a params.yaml and `--set section.key=value` become frozen settings.
 
-Each room owns its dataclass and its defaults. Here they are put together, read and checked: an
-unknown key names itself and its nearest neighbour, an ill-typed value names its place.
+Each part of the program declares its own settings, with bounds and defaults (`data.io.settings`);
+here they are put together, read, and an error is given the name of the file or option it is in.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
-import math
+import re
 import shlex
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
+from pydantic import Field
 
 from data.datasets.splits import SplitConfig
 from data.demo import DemoConfig
 from data.errors import ConfigError, InputError
 from data.io.reading import BAD_FACTS, read_text, shown
+from data.io.settings import SettingError, Settings
 from data.self_blending.dataset import ForgeConfig
 from data.video.frames import FrameRecipe
 from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
@@ -31,90 +28,83 @@ from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainC
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
+RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
+"""Keys of earlier versions, and what to do where one is still used."""
 
-@dataclass(frozen=True, kw_only=True)
-class BackboneConfig:
+
+class BackboneConfig(Settings):
     """Which backbone to start from.
 
     Attributes:
         name: resnet50-imagenet, resnet50-thin, resnet50-random, or a path.
     """
 
+    section: ClassVar[str] = "backbone"
+
     name: str = "resnet50-thin"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExtractConfig:
-    """How features are extracted; none of it but dtype and mixed_precision changes them.
+class ExtractConfig(Settings):
+    """How features are extracted; only dtype and mixed_precision change them.
 
     Attributes:
-        dtype: of the stored features, float16 or float32.
+        dtype: of the stored features.
         batch_size: frames of one call of the backbone.
-        runtime: of the backbone, auto, tensorflow or openvino; they differ by rounding alone.
+        runtime: of the backbone; TensorFlow and OpenVINO differ by rounding alone.
         mixed_precision: of TensorFlow on a GPU.
         max_failures: share of videos that may fail before the command does.
     """
 
+    section: ClassVar[str] = "extract"
+
     dtype: Literal["float16", "float32"] = "float16"
-    batch_size: int = 32
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
     mixed_precision: bool = False
-    max_failures: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= 4096:
-            raise ConfigError(f"extract.batch_size must be 1 to 4096, got {self.batch_size}")
-        if not 0 <= self.max_failures <= 1:
-            raise ConfigError(f"extract.max_failures must be 0 to 1, got {self.max_failures}")
+    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     """How a bundle is measured.
 
     Attributes:
         rounds: bootstrap samples behind each interval.
-        confidence: of each interval.
+        confidence: level of each interval.
     """
 
-    rounds: int = 1000
-    confidence: float = 0.95
+    section: ClassVar[str] = "evaluate"
 
-    def __post_init__(self) -> None:
-        if not 10 <= self.rounds <= 1_000_000:
-            raise ConfigError(f"evaluate.rounds must be 10 to 1000000, got {self.rounds}")
-        if not 0.5 <= self.confidence < 1:
-            raise ConfigError(f"evaluate.confidence must be 0.5 to below 1, got {self.confidence}")
+    rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
-@dataclass(frozen=True, kw_only=True)
-class Params:
+class Params(Settings):
     """All parameters.
 
     Attributes:
         videos: folder of the videos, for dvc.yaml; the commands take theirs as an argument.
-        reals: name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default.
         seed: of everything that is drawn in training and evaluation.
+        reals: name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default.
     """
 
     videos: str = "artifacts/demo"
-    seed: int = 0
-    reals: dict[str, str] = field(default_factory=dict)
-    demo: DemoConfig = field(default_factory=DemoConfig)
-    forge: ForgeConfig = field(default_factory=ForgeConfig)
-    index: SplitConfig = field(default_factory=SplitConfig)
-    frames: FrameRecipe = field(default_factory=FrameRecipe)
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    extract: ExtractConfig = field(default_factory=ExtractConfig)
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    head: HeadConfig = field(default_factory=HeadConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
-    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    reals: dict[str, str] = Field(default_factory=dict)
+    demo: DemoConfig = Field(default_factory=DemoConfig)
+    forge: ForgeConfig = Field(default_factory=ForgeConfig)
+    index: SplitConfig = Field(default_factory=SplitConfig)
+    frames: FrameRecipe = Field(default_factory=FrameRecipe)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    extract: ExtractConfig = Field(default_factory=ExtractConfig)
+    finetune: FinetuneConfig = Field(default_factory=FinetuneConfig)
+    head: HeadConfig = Field(default_factory=HeadConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed must be from 0 to 4294967295, got {self.seed}")
+
+SCALARS = ("videos", "seed")
+"""Parameters that are not sections; an empty section takes its defaults."""
 
 
 def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
@@ -125,59 +115,59 @@ def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
         overrides: "section.key=value", applied last.
 
     Raises:
-        InputError: the file does not exist or is no YAML.
+        InputError: the file does not exist or is not YAML.
         ConfigError: a key is unknown, or a value does not fit; the file or option is named.
     """
     tree = {} if path is None else _read_yaml(path)
-    sources = [(key, f"--set {key}") for key in (_override(tree, text) for text in overrides)]
-
-    def where(place: str) -> str:
-        """What the user wrote at a place: the option, or the file."""
-        for key, option in reversed(sources):
-            if place == key or place.startswith(f"{key}.") or key.startswith(f"{place}."):
-                return option
-        return str(path)
-
-    return typing.cast(Params, _build(Params, tree, "", where))
+    overridden = [_override(tree, text) for text in overrides]
+    try:
+        for key, advice in RETIRED.items():
+            if _holds(tree, key):
+                raise SettingError(key, f"{key} was retired: {advice}")
+        return Params(
+            **{
+                name: {} if value is None and name not in SCALARS else value
+                for name, value in tree.items()
+            }
+        )
+    except SettingError as error:
+        for key in reversed(overridden):
+            if f"{error.key}.".startswith(f"{key}.") or key.startswith(f"{error.key}."):
+                raise ConfigError(f"--set {key}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def is_given(path: Path | None, overrides: Sequence[str], key: str) -> bool:
-    """Whether the file or an override says a parameter, even where it says the default."""
-    tree: Any = {} if path is None else _read_yaml(path)
+    """Whether the file or an override sets a parameter, even to its default."""
+    tree = {} if path is None else _read_yaml(path)
     for text in overrides:
         _override(tree, text)
-    for name in key.split("."):
-        if not isinstance(tree, dict) or name not in tree:
-            return False
-        tree = tree[name]
-    return True
+    return _holds(tree, key)
 
 
 def as_options(params: Params, names: Sequence[str]) -> list[str]:
-    """Options that give these sections and values, quoted for a shell: what is not default."""
-    plain = dataclasses.asdict(Params())
+    """`--set` options, quoted for a shell, that give what these parameters have beside defaults."""
+    defaults = Params().model_dump()
     options = []
-    for name, value in dataclasses.asdict(params).items():
-        if name not in names:
-            continue
+    for name, value in params.model_dump(include=set(names)).items():
         section = value if isinstance(value, dict) else {"": value}
-        usual = plain[name] if isinstance(value, dict) else {"": plain[name]}
+        usual = defaults[name] if isinstance(value, dict) else {"": defaults[name]}
         for key, one in section.items():
-            if one != usual[key]:
+            if one != usual.get(key):
                 place = f"{name}.{key}" if key else name
                 options.append(f"--set {shlex.quote(f'{place}={json.dumps(one)}')}")
     return options
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, but a key that stands twice is an error, as in any sane file."""
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader; a key that stands twice is an error, and 5e-6 is a number (YAML 1.2)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuses a second key of the same name."""
+        """Keys as text; refuses a second one of the same name."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool) or not _is_short(key):
+            if not isinstance(key, str | int | float) or not str(key)[:100].isprintable():
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key must be a word", key_node.start_mark
                 )
@@ -186,7 +176,30 @@ class _StrictLoader(yaml.SafeLoader):
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML of plain values; keys stand once.
+
+    Raises:
+        ValueError: it is not; why, in one line.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - derived from SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(f"{' '.join(str(error).split())}; mend it") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep; it must hold sections of keys") from error
+    except BAD_FACTS as error:  # of a day like 2024-13-01, `!!int ""`, `!!bool x`
+        raise ValueError(f"a value is invalid ({' '.join(str(error).split())}); mend it") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -206,24 +219,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold sections of keys, got {type(tree).__name__}")
     return tree
-
-
-def parse_yaml(text: str) -> Any:
-    """YAML of plain values; keys stand once.
-
-    Raises:
-        ValueError: it is none; why, in one line.
-    """
-    try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
-    except yaml.YAMLError as error:
-        raise ValueError(f"{' '.join(str(error).split())}; mend it") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deep; it must hold sections of keys") from error
-    except BAD_FACTS as error:  # of a day like 2024-13-01, `!!int ""`, `!!bool x`
-        raise ValueError(
-            f"a value cannot be meant ({' '.join(str(error).split())}); mend it"
-        ) from error
 
 
 def _override(tree: dict[str, Any], override: str) -> str:
@@ -246,97 +241,10 @@ def _override(tree: dict[str, Any], override: str) -> str:
     return ".".join(names)
 
 
-RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
-"""Keys of earlier versions, and what to do where one still stands."""
-Where = Callable[[str], str]
-"""Place of a key -> what the user wrote there, for the message."""
-
-
-def _build(kind: type, tree: Mapping[str, Any], place: str, where: Where) -> Any:
-    """A dataclass out of a mapping; what is missing takes the class's own default."""
-    hints = typing.get_type_hints(kind)
-    names = [one.name for one in dataclasses.fields(kind)]
-    values = {}
-    for key, value in tree.items():
-        path = f"{place}{key}"
-        if path in RETIRED:
-            raise ConfigError(f"{where(path)}: {path} was retired: {RETIRED[path]}")
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.4)
-            advice = f"did you mean {place}{near[0]}?" if near else f"known: {', '.join(names)}"
-            raise ConfigError(f"{where(path)}: unknown key {path}; {advice}")
-        values[key] = _convert(hints[key], value, path, where)
-    try:
-        return kind(**values)
-    except ConfigError as error:
-        raise ConfigError(f"{where(place.removesuffix('.'))}: {error}") from error
-
-
-WORDS = {
-    int: "an integer",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    dict: "a section of keys",
-    type(None): "none",
-}
-
-
-def _convert(hint: Any, value: Any, path: str, where: Where) -> Any:
-    """A value of the hinted type, or an error that says what it must be."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if isinstance(value, Mapping) or value is None:
-            return _build(hint, value or {}, f"{path}.", where)
-        raise ConfigError(f"{where(path)}: {path} must be a section of keys, got {shown(value)}")
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        for one in sorted(arguments, key=lambda one: one is not type(None)):
-            if _fits(one, value):
-                return _convert(one, value, path, where)
-    elif origin is dict and isinstance(value, Mapping):
-        return {
-            str(key): _convert(arguments[1], one, f"{path}.{key}", where)
-            for key, one in value.items()
-        }
-    elif _fits(hint, value):
-        return None if hint is type(None) else float(value) if hint is float else value
-    raise ConfigError(f"{where(path)}: {path} must be {_wanted(hint)}, got {shown(value)}")
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Whether a value can stand for a simple type; of a section, only that it is one."""
-    if typing.get_origin(hint) is dict:
-        return isinstance(value, Mapping)
-    if typing.get_origin(hint) is typing.Literal:
-        return value in typing.get_args(hint)
-    if hint is type(None):
-        return value is None or value == "none"
-    if isinstance(value, bool):
-        return hint is bool
-    if hint is float:
-        # PyYAML reads 5e-6 as a text, since YAML 1.1 wants a point in it.
-        return isinstance(value, int | float | str) and _is_number(value)
-    return isinstance(value, hint) and _is_short(value)
-
-
-def _wanted(hint: Any) -> str:
-    """What a value must be, in words."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return " or ".join(map(str, arguments))
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_wanted(one) for one in arguments)
-    return WORDS[origin or hint]
-
-
-def _is_number(value: float | str) -> bool:
-    """Whether it is a number that a float can hold."""
-    try:
-        return math.isfinite(float(value))
-    except (ValueError, OverflowError):
-        return False
-
-
-def _is_short(value: Any) -> bool:
-    """Whether a whole number is one that can be meant, and shown; anything else is."""
-    return not isinstance(value, int) or abs(value) < 2**63
+def _holds(tree: Any, key: str) -> bool:
+    """Whether a tree has a dotted key."""
+    for name in key.split("."):
+        if not isinstance(tree, dict) or name not in tree:
+            return False
+        tree = tree[name]
+    return True

@@ -56,7 +56,7 @@ def clone(folder: Path) -> None:
     for command in (("init",), ("add", "--all"), (*who, "commit", "--message", "cloned")):
         subprocess.run(("git", *command), cwd=folder, check=True, capture_output=True)
 
-    write_demo(folder / "videos", PEOPLE, workers=2, progress=False)
+    write_demo(folder / "videos", PEOPLE, workers=2)
     (folder / "videos" / "labels.csv").unlink()  # the README's reader has folders alone
     real = sorted((folder / "videos" / "real").glob("*.mp4"))
     for target, count in (("reals", 4), ("archive", 3)):

@@ -1,1 +1,1 @@
-"""Data sets: layouts as downloaded, labels, groups, splits, the manifest."""
+"""Data sets: layouts as downloaded, labels, groups, splits and the manifest."""

@@ -1,7 +1,7 @@
-"""Remembers what files hold, so that a video that has not changed is not read again.
+"""A cache of files' digests and video headers, so that an unchanged video is not read again.
 
-A file counts as unchanged while its path, size, time of change and inode are the same. Its sha256
-is remembered by that stamp, and what ffprobe told of it by its sha256.
+A file counts as unchanged while its path, size, modification time and inode are the same. Its
+sha256 is cached under these, and ffprobe's result under the sha256.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from data.io.reading import file_sha256
 from data.video.probe import VideoInfo, probe
 
 FRESH_SECONDS = 2.0
-"""A file changed this lately may change again within the clock's tick: not remembered."""
+"""A file changed this lately may change again within the clock's tick: it is not cached."""
 
 READER = hashlib.sha256(Path(data.video.probe.__file__).read_bytes()).hexdigest()
-"""The module that reads headers: what another version of it told is asked anew."""
+"""Digest of the module that reads headers: another version's results are not used."""
 
 
 class DigestCache:
-    """sha256 and headers of files, kept in one file; safe to use from many threads and processes.
+    """sha256 and headers of files, cached in one file; safe for many threads and processes.
 
-    Whatever becomes of that file costs time, never truth: see `data.io.digest_table`.
+    A lost or damaged cache costs time only: see `data.io.digest_table`.
 
     Args:
-        path: of the file; None remembers nothing beyond this object.
+        path: of the cache; None keeps it in memory.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -43,7 +43,7 @@ class DigestCache:
         """The digest of a file, read only if it changed.
 
         Raises:
-            OSError: it cannot be read, or is no regular file: a pipe would be waited for for ever.
+            OSError: it cannot be read, or is no regular file; a pipe would block for ever.
         """
         name = os.fsencode(os.path.abspath(path))
         facts = os.stat(path)
@@ -59,11 +59,11 @@ class DigestCache:
         return digest
 
     def probe(self, path: Path) -> tuple[str, VideoInfo]:
-        """The digest of a file and what ffprobe says of it, asked only if the bytes are new.
+        """The digest of a file and ffprobe's result, run only if the bytes are new.
 
         Raises:
             OSError: as `sha256`.
-            VideoError: as `data.video.probe.probe`; not remembered.
+            VideoError: as `data.video.probe.probe`; not cached.
         """
         digest = self.sha256(path)
         known = self._table.get("headers", digest.encode(), READER.encode())
@@ -75,5 +75,5 @@ class DigestCache:
         return digest, info
 
     def save(self) -> None:
-        """Adds what is new to the file; a failure is no error: it is only a cache."""
+        """Writes new entries to the file; a failure is ignored."""
         self._table.save()

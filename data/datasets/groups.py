@@ -1,10 +1,10 @@
 """Groups: videos that share a person or a source, as connected components.
 
-Where a data set names no groups, names are read with suspicion: better two strangers in one group
-than one person on both sides of a split. Words like real and fake and zeros in front of numbers do
-not count. Linked are videos
+Where a data set has no groups, they are guessed from names, and too large rather than too small:
+two strangers in one group cost little, one person on both sides of a split makes a test worthless.
+Words like real and fake and leading zeros do not count. Linked are videos
 - whose names are equal: real/ann.mp4 and fake/ann_fake.mp4, real/real7.mp4 and fake/fake_007.mp4;
-- where a real one's name stands inside a fake one's: fake/000_003.mp4 with real/000 and real/003;
+- where a real one's name is part of a fake one's: fake/000_003.mp4 with real/000 and real/003;
 - fakes that share one of two numbers, <target>_<source>: 000_003 and 003_010;
 - that share a word like id12, person_3 or actor07 in the name or in a folder;
 - whose reals lie in FOLDERS or more folders, read as one for each person: real/ann/1.mp4,
@@ -13,8 +13,8 @@ not count. Linked are videos
   and real/video_12;
 - that are the same file.
 
-What no name tells (ann_1 and ann_2 may be one person or two) is a column `group` in a CSV;
-`data.datasets.stems` finds such names, to warn of them or to group by them.
+Where names are not enough (ann_1 and ann_2 may be one person or two), a CSV's column `group` says
+it; `data.datasets.stems` finds such names, to warn of them or to group by them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from pathlib import PurePosixPath
 from data.datasets.layouts.listing import FAKE, Entry, is_container, label_of
 
 FOLDERS = 5
-"""So many folders of reals are one for each person. Data sets have two or three by source."""
+"""Reals in at least this many folders have one for each person; data sets have two or three."""
 LONGEST = 8
-"""Words of a name whose runs are compared; more are no name."""
+"""Words of a name whose runs are compared."""
 ROLE = "(?:id|person|people|subject|actor|speaker|user|identity)"
 PERSON = re.compile(rf"{ROLE}\d+")
 
@@ -70,7 +70,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def runs(parts: Sequence[str]) -> Iterator[str]:
-    """Every run of neighbouring words, joined: of a, b: "a", "a_b", "b"."""
+    """Every run of neighbouring words, joined; of a, b: "a", "a_b", "b"."""
     for start in range(min(len(parts), LONGEST)):
         for end in range(start + 1, min(len(parts), LONGEST) + 1):
             yield "_".join(parts[start:end])
@@ -82,9 +82,9 @@ def assign_groups(
     """Finds each video's group.
 
     Args:
-        entries: with the group where the data set tells it.
+        entries: with the group where the data set gives it.
         sha256s: of their files.
-        same: places of entries that belong together by their pictures.
+        same: pairs of indices of entries that belong together.
 
     Returns:
         The group of each entry: the data set's own name, or the smallest name among its videos.
@@ -99,7 +99,7 @@ def assign_groups(
         if not entry.group:
             person = person_of(entry, people)
             stem = PurePosixPath(entry.path).stem
-            name = person or (stem if words(stem) else entry.path)  # fake.mp4 says nothing
+            name = person or (stem if words(stem) else entry.path)  # fake.mp4 has no words
             wordless = entry.path if any(map(str.isalnum, stem)) else stem  # "_" is a name
             node = f"name {_plain(person)}/{_plain(stem) or wordless}"
             nameless.append((entry, node, words(stem)))
@@ -143,7 +143,7 @@ def person_of(entry: Entry, people: set[str]) -> str:
 def _link_names(
     nameless: Sequence[tuple[Entry, str, tuple[str, ...]]], people: set[str], links: Links
 ) -> None:
-    """Links fakes to reals, and whoever shares a person's word, by the words of their names."""
+    """Links fakes to reals, and videos that share a person's word, by the words of their names."""
     reals: defaultdict[str, set[str]] = defaultdict(set)
     numbers: defaultdict[str, set[str]] = defaultdict(set)
     for entry, node, stem in nameless:
@@ -154,19 +154,19 @@ def _link_names(
     pairs = not reals or any(name.isdecimal() for name in reals)
     for entry, node, stem in nameless:
         folders = [_plain(folder) for folder in _folders(entry)]
-        told = [word for word in (*folders, *stem) if PERSON.fullmatch(word)]
+        persons = [word for word in (*folders, *stem) if PERSON.fullmatch(word)]
         if entry.label == FAKE and people.isdisjoint(folders):
             if pairs and len(stem) == 2 and "".join(stem).isdecimal():
-                told += stem
+                persons += stem
             partners = {f"folder {run}" for run in runs(stem) if run in people}
             if not partners:
                 partners = {real for run in runs(stem) for real in reals.get(run, ())}
-            if not partners and not told:
+            if not partners and not persons:
                 alone = [numbers[word] for word in stem if len(numbers.get(word, ())) == 1]
                 partners = set().union(*alone)
             for partner in partners:
                 links.join(node, partner)
-        for word in told:
+        for word in persons:
             links.join(node, f"person {word}")
 
 

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
@@ -21,10 +19,11 @@ from data.datasets.official_splits import assign_splits, straddling
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
-from data.io.file_names import to_text
+from data.io.progress import progress
 from data.io.system_errors import reason
+from data.io.tables import to_text
+from data.video.failures import reason_of
 from data.video.probe import VideoInfo
-from data.video.reasons import reason_of
 
 GROUPINGS = ("names", "stem")
 """What `index --group-by` takes."""
@@ -49,8 +48,8 @@ class IndexResult:
         failures: labelled files that are no readable video.
         not_videos: number of other files.
         unlabelled: videos without a label.
-        warnings: what will keep these videos from training, people on two sides, and names that
-            may be one person's.
+        warnings: what will keep these videos from training, people on both sides of a split, and
+            names that may be one person's.
         missing: what a partial download lacks, in one line; "" for nothing.
     """
 
@@ -71,7 +70,6 @@ def index(
     split: SplitConfig,
     workers: int,
     digests: DigestCache | None = None,
-    progress: bool | None = None,
     compression: Sequence[str] = (),
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
@@ -86,14 +84,12 @@ def index(
         split: shares and seed.
         workers: files looked into at once.
         digests: of files that have not changed.
-        progress: show a bar; None shows it on a terminal.
         compression: only these, where the data set comes in several; all by default.
         methods: only fakes of these; all by default.
         begin: called with the data set's root once it is known, before any video is read.
         near_duplicates: put videos of the same pictures into one group; decodes each video.
-        group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" puts names
-        that
-            differ by a number alone into one group, too.
+        group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" also puts
+            names that differ by a number alone into one group.
 
     Raises:
         ConfigError: unknown layout, compression, method or grouping.
@@ -108,25 +104,25 @@ def index(
     listing = with_origins(chosen, listing)
     if compression or methods:
         listing = choose(listing, compression=compression, methods=methods)
-    looked = _look(listing, digests or DigestCache(), workers=workers, progress=progress)
-    entries, facts, failures = [], [], []
+    looked = _look(listing, digests or DigestCache(), workers=workers)
+    entries, infos, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
         if isinstance(found, VideoError):
             failures.append(BadVideo(path=to_text(entry.path), error=found))
         else:
             entries.append(entry)
-            facts.append(found)
+            infos.append(found)
     if not entries:
         raise InputError(
             f"none of the {len(failures)} files below {root} is a readable video; "
             f"the first, {failures[0].path}: {reason_of(failures[0].error)}"
         ) from failures[0].error
-    sha256s = [sha256 for sha256, _ in facts]
+    sha256s = [sha256 for sha256, _ in infos]
     _refuse_two_labels(entries, sha256s)
     same: list[tuple[int, int]] = []
     if near_duplicates:
         files = [listing.root / entry.path for entry in entries]
-        hashes = fingerprints(files, workers=workers, progress=progress)
+        hashes = fingerprints(files, workers=workers)
         same = [(one, other) for one, other, _ in alike(hashes)]
     if group_by == "stem":
         same += same_stem(entries)
@@ -153,7 +149,7 @@ def index(
             compression=entry.compression,
             origin=entry.origin,
         )
-        for entry, group, part, (sha256, info) in zip(entries, groups, splits, facts, strict=True)
+        for entry, group, part, (sha256, info) in zip(entries, groups, splits, infos, strict=True)
     ]
     shares = {"train": 1.0, "val": split.validation, "test": split.test}
     wanted = [name for name in shares if shares[name] or name in splits]
@@ -174,7 +170,7 @@ def index(
 
 
 def _look(
-    listing: Listing, digests: DigestCache, *, workers: int, progress: bool | None
+    listing: Listing, digests: DigestCache, *, workers: int
 ) -> list[tuple[str, VideoInfo] | VideoError]:
     """Digests and probes every file, some at once: ffprobe is a process of its own."""
 
@@ -186,14 +182,13 @@ def _look(
         except OSError as error:
             return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
-    quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
     try:
         found = pool.map(look, listing.entries)
         total = len(listing.entries)
-        return list(tqdm(found, total=total, desc="index", unit="video", disable=quiet))
+        return list(progress(found, total=total, desc="index", unit="video"))
     finally:
-        # After Ctrl-C what waits does not start, and what is known is kept.
+        # After Ctrl-C no further file is started, and the results so far are kept.
         pool.shutdown(wait=False, cancel_futures=True)
         digests.save()
 

@@ -15,8 +15,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.io.atomic_files import write_text
-from data.io.file_names import from_text, path_in, refuse_elsewhere, to_text
-from data.io.tables import Table
+from data.io.tables import Table, from_text, path_in, refuse_elsewhere, to_text
 
 SPLITS = ("train", "val", "test")
 LABEL_NAMES = ("real", "fake")
@@ -41,12 +40,11 @@ class Video:
         fps: average frames per second.
         duration_seconds: as declared.
         bit_rate: of the whole file, bits per second.
-        target: the person who is seen, as the data set writes it; "" where it does not tell.
-        source: whose face or expression a fake took over; likewise.
-        original: path of the real video that a fake was made from, there or not; likewise.
+        target: the person who is seen, as the data set writes it; "" if unknown.
+        source: whose face or expression a fake took over; "" if unknown.
+        original: path of the real video that a fake was made from, whether it is there or not.
         compression: "raw", "c23" ... where the data set comes in several.
-        origin: "rendered" where the people are made by code, "filmed" where a camera saw them; ""
-            where nothing tells.
+        origin: "rendered" by code, "filmed" by a camera, or "" if unknown.
     """
 
     path: str
@@ -69,11 +67,11 @@ class Video:
     origin: str = ""
 
 
-TOLD = ("target", "source", "original", "compression")
-"""Columns that only data sets of the field fill; written where one does, else left out."""
+PUBLISHED = ("target", "source", "original", "compression")
+"""Columns that published data sets fill; all are written if any video has one of them."""
 ORIGIN = "origin"
-"""A column that is written where some video's is told."""
-COLUMNS = tuple(column.name for column in fields(Video) if column.name not in (*TOLD, ORIGIN))
+"""A column that is written if any video has it."""
+COLUMNS = tuple(one.name for one in fields(Video) if one.name not in (*PUBLISHED, ORIGIN))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +105,10 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
-        told = any(getattr(video, name) for video in self.videos for name in TOLD)
-        columns = COLUMNS + TOLD if told else COLUMNS
-        if any(video.origin for video in self.videos):
-            columns = (*columns, ORIGIN)
+        columns = list(COLUMNS)
+        for optional in (PUBLISHED, (ORIGIN,)):
+            if any(getattr(video, name) for video in self.videos for name in optional):
+                columns += optional
         lines = [",".join(columns)]
         for video in sorted(self.videos, key=lambda video: video.path):
             lines.append(",".join(_cell(name, getattr(video, name)) for name in columns))
@@ -125,7 +123,7 @@ class Manifest:
             root: folder that the paths start from; the manifest's own by default.
 
         Raises:
-            InputError: no such file, or a row that cannot be meant; the line is named.
+            InputError: no such file, or a row is invalid; the line is named.
         """
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the manifest that `unmask index` wrote")
@@ -153,7 +151,7 @@ class Manifest:
                 raise InputError(f"{row.place}: {error}") from error
             if video.path in lines:
                 raise InputError(
-                    f"{row.place}: {video.path!r} stands in line {lines[video.path]} already"
+                    f"{row.place}: {video.path!r} is in line {lines[video.path]} already"
                 )
             lines[video.path] = row.line
             videos.append(video)
@@ -162,7 +160,7 @@ class Manifest:
         return replace(manifest, videos=tuple(videos))
 
     def summary(self) -> list[str]:
-        """A table of what is in it: videos by split and label, people, minutes."""
+        """Lines of a table: videos by split and label, groups, minutes."""
         lines = [f"{'split':<7}{'real':>7}{'fake':>7}{'groups':>8}{'minutes':>9}"]
         for split in (*SPLITS, "all"):
             videos = self.split(split)
@@ -172,8 +170,8 @@ class Manifest:
             lines.append(f"{split:<7}{labels[0]:>7}{labels[1]:>7}{groups:>8}{minutes:>9.1f}")
         methods = Counter(video.method for video in self.videos if video.label == 1)
         if methods:
-            told = ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
-            lines.append(f"methods of the fakes: {told}")
+            counts = ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
+            lines.append(f"methods of the fakes: {counts}")
         return lines
 
 
@@ -182,7 +180,7 @@ def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[st
 
     Args:
         videos: of all splits.
-        splits: those that are wanted.
+        splits: those that are needed.
     """
     lacking = [
         name
@@ -202,7 +200,7 @@ def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[st
         groups = len({video.group for video in videos})
         lines.append(
             f"all {len(videos)} videos are in {groups} group{'s' * (groups > 1)}, and a group is "
-            "never split; add people, or tell groups or splits in a CSV"
+            "never split; add people, or give groups or splits in a CSV"
         )
     return lines
 
@@ -221,8 +219,8 @@ def _video(row: dict[str, str], place: str, root: Path) -> Video:
     """One row, checked."""
     values: dict[str, Any] = {}
     for column in fields(Video):
-        if column.name in (*TOLD, ORIGIN) and column.name not in row:
-            continue  # an older manifest, or one of plain folders
+        if column.name not in (*COLUMNS, *row):
+            continue  # an optional column
         text = row[column.name]
         try:
             if column.name == "label":
@@ -237,7 +235,7 @@ def _video(row: dict[str, str], place: str, root: Path) -> Video:
             else:
                 values[column.name] = from_text(text)
         except ValueError as error:
-            remedy = "write numbers with a point" if "," in text else "mend it, or index again"
+            remedy = "write numbers with a point" if "," in text else "correct it, or index again"
             raise InputError(f"{place}: {column.name} cannot be {text!r}; {remedy}") from error
     video = Video(**values)
     if video.split not in SPLITS:

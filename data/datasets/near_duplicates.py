@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.errors import VideoError
+from data.io.progress import progress
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import Picture
 from data.video.probe import probe
@@ -22,7 +22,8 @@ from data.video.probe import probe
 FRAMES = 8
 SIDE = 32
 KEPT = 12
-"""Frequencies each way: 143 bits a frame without the mean. With 8, people filmed alike collide."""
+"""Frequencies each way: 143 bits a frame without the mean. With 8, videos of different people in
+one setting collide."""
 WORDS = 3
 """64-bit words that hold a frame's bits."""
 ALIKE = 0.10
@@ -42,9 +43,8 @@ def fingerprint(path: Path) -> NDArray[np.uint64]:
     info = probe(path)
     pixels, _ = read_pixels(path, info, RECIPE, Picture(fixed=SIDE))
     grey = pixels.astype(np.float64) @ [0.299, 0.587, 0.114]  # (T, SIDE, SIDE)
-    waves = _COSINES @ grey @ _COSINES.T  # (T, KEPT, KEPT)
-    waves = waves.reshape(len(waves), -1)[:, 1:]
-    bits = waves > np.median(waves, axis=1, keepdims=True)
+    frequencies = (_COSINES @ grey @ _COSINES.T).reshape(len(grey), -1)[:, 1:]  # without the mean
+    bits = frequencies > np.median(frequencies, axis=1, keepdims=True)
     if len(bits) < FRAMES:
         bits = np.concatenate([bits, np.repeat(bits[-1:], FRAMES - len(bits), axis=0)])
     padded = np.zeros((FRAMES, WORDS * 64), bool)
@@ -56,7 +56,6 @@ def fingerprints(
     paths: Sequence[Path],
     *,
     workers: int,
-    progress: bool | None = None,
     failed: Callable[[Path, VideoError], None] | None = None,
 ) -> list[NDArray[np.uint64] | None]:
     """The hashes of many videos, None for one that cannot be read.
@@ -64,8 +63,7 @@ def fingerprints(
     Args:
         paths: of the files.
         workers: videos read at once.
-        progress: show a bar; None shows it on a terminal.
-        failed: told of each that cannot be read, from several threads.
+        failed: called for each that cannot be read, from several threads.
     """
 
     def look(path: Path) -> NDArray[np.uint64] | None:
@@ -76,11 +74,10 @@ def fingerprints(
                 failed(path, error)
             return None
 
-    quiet = None if progress is None else not progress
     pool = ThreadPoolExecutor(workers)
     try:
         found = pool.map(look, paths)
-        return list(tqdm(found, total=len(paths), desc="hashes", unit="video", disable=quiet))
+        return list(progress(found, total=len(paths), desc="hashes", unit="video"))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -88,14 +85,14 @@ def fingerprints(
 def alike(
     hashes: Sequence[NDArray[np.uint64] | None], *, most: float = ALIKE
 ) -> list[tuple[int, int, float]]:
-    """Pairs of near-duplicates: the two places, lower first, and the share of differing bits.
+    """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits.
 
     Args:
         hashes: as `fingerprints` gives them.
         most: share of bits that may differ.
     """
-    there = [place for place, one in enumerate(hashes) if one is not None]
-    if len(there) < 2:
+    readable = [index for index, one in enumerate(hashes) if one is not None]
+    if len(readable) < 2:
         return []
     table = np.stack([one.ravel() for one in hashes if one is not None])  # (N, FRAMES * WORDS)
     total = FRAMES * (KEPT * KEPT - 1)
@@ -108,5 +105,5 @@ def alike(
         for row, column in np.argwhere(differ <= most * total):
             if start + row < column:
                 share = float(differ[row, column] / total)
-                pairs.append((there[start + row], there[column], share))
+                pairs.append((readable[start + row], readable[column], share))
     return pairs

@@ -1,28 +1,27 @@
-"""Splits that come with a data set, and the dealing out of what they leave open.
+"""Splits that come with a data set, and the splits of the videos that they leave out.
 
-A published split stands as it is, video by video, because results are compared on it. Some have
-people on two sides, Celeb-DF's for one; that is told. A split in a user's own table is a wish that
-can be mended, so there a group on two sides is an error.
+A published split is kept as it is, video by video, because results are compared on it. Some, such
+as Celeb-DF's, have people on both sides; that gives a warning. In a user's own table, which can be
+corrected, a group on two sides is an error.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from data.datasets.layouts.listing import NOT_TEST, Entry
 from data.datasets.splits import SplitConfig, split_groups
 from data.errors import DatasetError
 
 GUARDED = ("test", "val", "train")
-"""Where a video without a split goes whose group is on several sides: never into training."""
+"""Where a video without a split goes whose group is on several sides: training comes last."""
 
 
 def assign_splits(
     entries: Sequence[Entry], groups: Sequence[str], config: SplitConfig, *, official: bool
 ) -> list[str]:
-    """The split of each entry: the data set's own where it has one, else dealt out by group.
+    """The split of each entry: the data set's own where it has one, else drawn by group.
 
     Args:
         entries: with the splits that the data set gives.
@@ -31,7 +30,7 @@ def assign_splits(
         official: the splits were published with the data set.
 
     Returns:
-        "train", "val" or "test" for each entry. Entries of NOT_TEST are dealt out to train and
+        "train", "val" or "test" for each entry. Entries of NOT_TEST are divided among train and
         val; where their group has published test videos, by the person seen.
 
     Raises:
@@ -51,37 +50,32 @@ def assign_splits(
     kept = {group for entry, group in zip(entries, groups, strict=True) if entry.split == NOT_TEST}
     free: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
     held: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
-    places: list[tuple[str, str]] = []  # what tells the split of each entry, and its name there
+    decided: list[tuple[str, str]] = []  # "given" and the split, or a key of `drawn` and a unit
     for entry, group in zip(entries, groups, strict=True):
         kind = (entry.label, entry.method)
         sides = given.get(group, {})
         if entry.split not in ("", NOT_TEST):
-            places.append(("given", entry.split))
+            decided.append(("given", entry.split))
         elif entry.split == "" and sides:
-            places.append(("given", next(split for split in GUARDED if split in sides)))
+            decided.append(("given", next(split for split in GUARDED if split in sides)))
         elif group in kept:
             unit = entry.group if sides and entry.group else group
             held[unit].add(kind)
-            places.append(("held", unit))
+            decided.append(("held", unit))
         else:
             free[group].add(kind)
-            places.append(("free", group))
-    dealt = {
+            decided.append(("free", group))
+    drawn = {
         "free": split_groups({name: tuple(sorted(free[name])) for name in free}, config),
         "held": split_groups(
-            {name: tuple(sorted(held[name])) for name in held}, replace(config, test=0.0)
+            {name: tuple(sorted(held[name])) for name in held}, config.replace(test=0.0)
         ),
     }
-    return [name if how == "given" else dealt[how][name] for how, name in places]
+    return [name if how == "given" else drawn[how][name] for how, name in decided]
 
 
 def straddling(entries: Sequence[Entry], splits: Sequence[str]) -> list[str]:
-    """A line of warning where a person is on two sides of the splits.
-
-    Args:
-        entries: of a data set.
-        splits: of each.
-    """
+    """A line of warning where a person is on both sides of the splits."""
     sides: defaultdict[str, set[str]] = defaultdict(set)
     for entry, split in zip(entries, splits, strict=True):
         for name in filter(None, (entry.group, *entry.kin)):

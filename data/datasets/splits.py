@@ -1,8 +1,8 @@
-"""Splits by group, so that no person is on two sides: stratified, seeded, and steady.
+"""Splits by group, so that no person is on two sides: stratified, seeded and stable.
 
-Each group has a fixed place, the hash of its name and the seed. The test split takes the first
-groups in that order, validation the last ones. So adding videos moves only the few groups near a
-border, and none from the test split to validation or back.
+Groups are ordered by the hash of their name and the seed. The test split takes the first groups in
+that order, validation the last ones. So adding videos moves only the few groups near a border, and
+none from the test split to validation or back.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
-from data.errors import ConfigError
+from pydantic import Field, model_validator
+
+from data.io.settings import Settings
 
 Kind = tuple[tuple[int, str], ...]
 """What a group holds: the labels and methods of its videos, sorted, each once."""
@@ -22,38 +24,37 @@ FIRST = ("train", "val", "test")
 """The order in which splits get both labels: without training there is nothing to test."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
+class SplitConfig(Settings):
     """How videos are split.
 
     Attributes:
         validation: share of groups for validation.
         test: share of groups for the test.
-        seed: of the places of groups.
+        seed: of the order of groups.
     """
 
-    validation: float = 0.2
-    test: float = 0.2
+    section: ClassVar[str] = "index"
+
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.2
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("validation", "test"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise ConfigError(f"index.{name} must be from 0 to below 1, got {share}")
+    @model_validator(mode="after")
+    def _some_are_left(self) -> SplitConfig:
         if self.validation + self.test >= 1:
-            raise ConfigError(
+            raise ValueError(
                 "index.validation and index.test must leave something to train on, "
                 f"got {self.validation} and {self.test}"
             )
+        return self
 
 
 def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, str]:
-    """Deals groups out to train, val and test.
+    """Divides groups among train, val and test.
 
     Args:
-        kinds: group -> its kind; each kind is dealt out in the same shares, what rounding leaves
-            goes on to the next kind.
+        kinds: group -> its kind; each kind is divided in the same shares, and the rest of the
+            rounding goes to the next kind.
         config: shares and seed.
 
     Returns:
@@ -87,7 +88,7 @@ def split_groups(kinds: Mapping[str, Kind], config: SplitConfig) -> dict[str, st
 
 
 def place(group: str, seed: int) -> str:
-    """A group's fixed place in the order."""
+    """What a group is ordered by."""
     return hashlib.sha256(f"{seed} {group}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -96,8 +97,8 @@ def _provide(
 ) -> None:
     """Gives a split that has no group of a label one, from where there are most of them.
 
-    A split gives what it can spare, keeping one of each label, or else to one that comes before
-    it. `labels` is in the order of places.
+    A split gives a group only if others of the same labels are left in it, or if the receiving
+    split comes before it in FIRST. `labels` is in the order of `place`.
     """
     held = Counter((splits[group], one) for group in labels for one in labels[group])
     if held[split, label]:

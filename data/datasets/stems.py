@@ -1,8 +1,8 @@
 """Names that differ by a number alone: ann_0, ann_1, "ann (2)", ann.part3. One person, or many?
 
-Nobody but the user knows, so the groups stay as they are unless `--group-by stem` is asked for. But
-`index` says so: one person on both sides of a split makes a test worthless. Names that cameras and
-programs give (IMG_0001, VID_20200101_120000, "video 3") tell nothing, nor do bare numbers.
+Only the user knows, so groups join such names only with `--group-by stem`; otherwise `index` warns,
+since one person on both sides of a split makes a test worthless. Names that cameras and programs
+give (IMG_0001, VID_20200101_120000, "video 3") and bare numbers do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COUNTS = (
     "num number vol ep episode session trial run chunk rec recording at am pm p fps hz"
 )
 COUNTED = CONTAINERS | frozenset(COUNTS.split())
-"""Words that stand beside a counter: "take 2", "part_3", "1080p", "at 10.30"."""
+"""Words beside a counter: "take 2", "part_3", "1080p", "at 10.30"."""
 
 PROGRAMS = (
     "img image imag cimg pic photo vid mov mvi mvc movie film footage dsc dscf dscn sam sdc "
@@ -30,7 +30,7 @@ PROGRAMS = (
     "output out render export sample item example demo trim edited final default new project"
 )
 CAMERAS = frozenset(PROGRAMS.split())
-"""What cameras, programs and data sets call anything."""
+"""Words in the names that cameras, programs and data sets give."""
 
 NOT_A_NAME = COUNTED | CAMERAS
 FEWEST_CHARACTERS = 2
@@ -40,10 +40,10 @@ EXAMPLES = 3
 
 
 def stem_of(name: str) -> tuple[str, bool]:
-    """What a video's name is but for its counter, and whether it has one.
+    """A video's name without its counter, and whether it has one.
 
-    "Ann_01" and "ann (2)" are ("ann", True), "ann" is ("ann", False). A name without a stem is "":
-    bare numbers, a camera's, one that tells a person by id07 or the like.
+    "Ann_01" and "ann (2)" are ("ann", True), "ann" is ("ann", False). The stem is "" for bare
+    numbers, a camera's name, and names with a person's id such as id07.
     """
     parts = [part for word in words(name) for part in re.findall(r"[^\W_]+", word)]
     if any(PERSON.fullmatch(part) for part in parts):
@@ -64,10 +64,10 @@ def stem_of(name: str) -> tuple[str, bool]:
 
 
 def shared_stems(entries: Sequence[Entry]) -> dict[str, list[int]]:
-    """The places of videos that share a stem, where nothing tells who is in them.
+    """Stem -> indices of the videos that share it, where their people are unknown.
 
-    A stem must be that of a real video: what forgeries share is their method. Videos in folders of
-    one person each, and those whose group the data set tells, are left out.
+    A stem must be that of a real video: forgeries share their method's name. Videos in folders of
+    one person each, and those whose group the data set gives, are left out.
     """
     people = person_folders(entries)
     found: defaultdict[str, list[int]] = defaultdict(list)
@@ -88,17 +88,12 @@ def shared_stems(entries: Sequence[Entry]) -> dict[str, list[int]]:
 
 
 def same_stem(entries: Sequence[Entry]) -> list[tuple[int, int]]:
-    """Pairs of places that `--group-by stem` puts into one group."""
+    """Pairs of indices that `--group-by stem` puts into one group."""
     return [(places[0], other) for places in shared_stems(entries).values() for other in places[1:]]
 
 
 def stem_warning(entries: Sequence[Entry], groups: Sequence[str]) -> list[str]:
-    """A line where videos that share a stem count as several people.
-
-    Args:
-        entries: of a data set.
-        groups: of each, as they were found.
-    """
+    """A line of warning where videos that share a stem are in several groups."""
     apart = {
         stem: places
         for stem, places in shared_stems(entries).items()
@@ -123,7 +118,7 @@ def stem_warning(entries: Sequence[Entry], groups: Sequence[str]) -> list[str]:
 
 
 def _is_counter(part: str, *, first: bool) -> bool:
-    """Whether a part of a name counts, or stands beside what counts; not the first word of all."""
+    """Whether a part of a name is a counter, or a word beside one; a first word is none."""
     if part.isdecimal() or part in COUNTED:
         return not (first and part in COUNTED)
     counted = re.fullmatch(r"([^\W\d_]*)\d+([^\W\d_]*)", part)
@@ -135,15 +130,15 @@ def _is_counter(part: str, *, first: bool) -> bool:
 
 
 def _tells(letters: str) -> bool:
-    """Whether a part of a name, without its digits, may be a person's."""
+    """Whether a part of a name, without its digits, may be a person's name."""
     return bool(letters) and letters not in NOT_A_NAME and not re.fullmatch(ROLE, letters)
 
 
 def _has_number(part: str) -> bool:
-    """Whether it counts; a copy does, too."""
+    """Whether it has a number, or says copy."""
     return any(map(str.isdecimal, part)) or part in ("copy", "kopie", "copia")
 
 
 def _in_order(name: str) -> tuple[int, str]:
-    """Names as people count: ann_2 before ann_10."""
+    """Sorts ann_2 before ann_10."""
     return len(name), name

@@ -2,31 +2,27 @@
 
 Nothing is downloaded and nobody real is shown. The set is made so that the files say nothing about
 the label: a fake is a second take of the same person with its own motion, light and background,
-filmed by the same camera and encoded by the same settings. `take` and its siblings render;
-this module writes, labels, and keeps a folder from being mixed up.
+filmed by the same camera and encoded by the same settings. `take` renders; this module writes the
+videos and labels, and refuses a folder with other files.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
 from data.io.output_paths import check_out_folder, check_output
-from data.io.processes import process_pool
+from data.io.processes import job_runner
+from data.io.progress import progress
 from data.io.reading import read_json
 from data.io.system_errors import writing
-from data.video.ffmpeg import encode
+from data.io.tables import to_csv
+from data.video.encoding import encode
 
 __all__ = ["DemoConfig", "DemoSummary", "write_demo"]
 
@@ -57,7 +53,7 @@ class DemoSummary:
     methods: dict[str, int]
 
 
-def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool) -> DemoSummary:
+def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary:
     """Writes the demo data set: real/*.mp4, fake/*.mp4, labels.csv and demo.json.
 
     Videos appear one by one under their final names; an interrupted run goes on where it stopped,
@@ -67,7 +63,6 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
         folder: made if missing.
         config: what to render.
         workers: processes that render; 1 renders in this one.
-        progress: shows a progress bar.
 
     Raises:
         ConfigError: if `workers` is below 1.
@@ -89,9 +84,12 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
         for label in ("real", "fake"):
             make_folder(folder / label)
     missing = [take for take in takes if not (folder / take.path).is_file()]
-    _render_all(folder, config, missing, workers=workers, progress=progress)
+    with job_runner(min(workers, len(missing)), what="rendered the demo") as run:
+        jobs = {take: (folder, take, config) for take in missing}
+        for _ in progress(run(_render_file, jobs), desc="demo", total=len(jobs), unit="video"):
+            pass
     if not (folder / LABELS).is_file():
-        write_text(folder / LABELS, _labels(takes))
+        write_text(folder / LABELS, to_csv(("path", "label", "group", "method"), _labels(takes)))
     size_bytes = sum((folder / take.path).stat().st_size for take in takes)
     return DemoSummary(
         folder=folder,
@@ -104,9 +102,9 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int, progress: bool
 
 def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     """Makes sure that the folder is empty or holds this data set, finished or not."""
-    record = {"format": "unmask demo", "version": VERSION, "config": asdict(config)}
+    record = {"format": "unmask demo", "version": VERSION, "config": config.model_dump()}
     inside = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    # Hidden files (of git, DVC, a file manager) disturb nobody; `unmask index` skips them as well.
+    # Hidden files (of git, DVC, a file manager) are passed over, as by `unmask index`.
     found = {
         path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)
     }
@@ -115,7 +113,10 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
     if not found:
         write_text(folder / RECORD, as_json(record))
         return
-    if _read(folder / RECORD) != record:
+    held = None
+    with suppress(StoreError):
+        held = read_json(folder / RECORD, remedy="delete the folder", damaged=StoreError)
+    if held != record:
         raise InputError(
             f"{folder} holds a demo data set made with other settings; "
             "delete it or choose another folder"
@@ -126,33 +127,6 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
             f"{folder} holds a file that the demo did not write ({strange[0]}); "
             "move it away or choose another folder"
         )
-
-
-def _render_all(
-    folder: Path, config: DemoConfig, takes: list[Take], *, workers: int, progress: bool
-) -> None:
-    """Renders the takes into their files, in this process or several."""
-    # tqdm shows nothing where stderr is no terminal, if `disable` is None.
-    bar = tqdm(total=len(takes), desc="demo", unit="video", disable=None if progress else True)
-    with bar:
-        if workers == 1 or len(takes) < 2:
-            for take in takes:
-                _render_file(folder, take, config)
-                bar.update()
-            return
-        pool = process_pool(min(workers, len(takes)))
-        try:
-            jobs = [pool.submit(_render_file, folder, take, config) for take in takes]
-            for job in as_completed(jobs):
-                job.result()
-                bar.update()
-        except BrokenProcessPool as error:
-            raise ToolError(
-                "a process that rendered the demo was ended from outside; "
-                "run the same command again to go on, with fewer workers if memory is short"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
@@ -166,34 +140,17 @@ def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
             preset=PRESET,
         )
     except VideoError as error:
-        # A VideoError does not survive the way from a process to its parent.
-        raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from None
+        raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from error
 
 
-def _labels(takes: list[Take]) -> str:
-    """The CSV that `unmask index` reads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "group", "method"])
-    for take in sorted(takes, key=lambda take: take.path):
-        writer.writerow(
-            [
-                take.path,
-                take.label,
-                take.group,
-                f"rendered-{take.method}" if take.method else "real",
-            ]
-        )
-    return text.getvalue()
-
-
-def _read(path: Path) -> Any:
-    """Reads a JSON file; None if it is damaged.
-
-    Raises:
-        InputError: it may not be read.
-    """
-    try:
-        return read_json(path, remedy="delete the folder", damaged=StoreError)
-    except StoreError:
-        return None
+def _labels(takes: list[Take]) -> list[dict[str, str]]:
+    """The rows of the CSV that `unmask index` reads."""
+    return [
+        {
+            "path": take.path,
+            "label": take.label,
+            "group": take.group,
+            "method": f"rendered-{take.method}" if take.method else "real",
+        }
+        for take in takes
+    ]

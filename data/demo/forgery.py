@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.demo.expression import Face
+from data.demo.light import Light
 from data.demo.motion import Performance, blink, speak
 from data.demo.person import Person
-from data.demo.portrait import UNIT, Light, Portrait, face_grid, paint_portrait
+from data.demo.portrait import UNIT, Portrait, face_grid, paint_portrait
 from data.demo.texture import Colour, Picture, Plane, clouds, colour, mix, ramp
 
 Method = Literal["swap", "reenactment", "synthesis", "eyes"]
@@ -97,7 +98,7 @@ def forge(
     performance: Performance,
     fps: float,
 ) -> Callable[[int], Picture]:
-    """Returns the forged face of each frame, for `face.render`.
+    """Returns the forged face of each frame, for `compositing.render`.
 
     Args:
         rng: source of jitter and motion.

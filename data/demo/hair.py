@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from data.demo.light import Light
 from data.demo.person import Person
 from data.demo.texture import Picture, Plane, clouds, mix, ramp
-
-if TYPE_CHECKING:
-    from data.demo.portrait import Light
 
 
 def paint_hair(

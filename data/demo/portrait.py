@@ -1,7 +1,7 @@
 """Paints a person's face once, lit from one side, as a picture that can then be moved.
 
 The picture is painted front on, with closed eyes and mouth; `expression` opens them and
-`face` turns the head. Skin is lit by a relief (a dome with nose, brows, lips and pores), so
+`compositing` turns the head. Skin is lit by a relief (a dome with nose, brows, lips and pores), so
 shading, gloss and pores agree with each other as they do on a photograph.
 """
 
@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.demo.hair import paint_hair
+from data.demo.light import Light
 from data.demo.person import Person
-from data.demo.texture import Colour, Picture, Plane, bump, clouds, colour, mix, pair, ramp, to_srgb
+from data.demo.texture import Picture, Plane, bump, clouds, colour, mix, pair, ramp, to_srgb
 
 SIZE = 272
 """Side of the picture in pixels."""
@@ -22,15 +23,6 @@ UNIT = 74.0
 """Pixels to one face unit: about the scale at which the face is shown, so little is resampled."""
 CENTRE = (136.0, 140.0)
 """The origin of face coordinates, in pixels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Light:
-    """Where the light comes from and its colours, linear."""
-
-    direction: NDArray[np.float32]  # (3,) unit vector towards the key light; z to the camera
-    key: Colour
-    ambient: Colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +49,6 @@ def face_grid() -> tuple[Plane, Plane]:
     axis = np.arange(SIZE, dtype=np.float32)
     u, v = np.meshgrid((axis - CENTRE[0]) / UNIT, (axis - CENTRE[1]) / UNIT)
     return u.astype(np.float32), v.astype(np.float32)
-
-
-def draw_light(rng: np.random.Generator) -> Light:
-    """Draws a key light from above and the side, warm or cool, over a weaker ambient light."""
-    direction = np.asarray(
-        [rng.uniform(0.25, 0.8) * rng.choice([-1, 1]), -rng.uniform(0.2, 0.75), 1.0], np.float32
-    )
-    warmth = rng.uniform(-1, 1)
-    key = colour(1 + 0.07 * warmth, 1.0, 1 - 0.1 * warmth)
-    ambient = colour(1 - 0.05 * warmth, 1.0, 1 + 0.08 * warmth)
-    contrast = rng.uniform(0.62, 0.9)
-    level = rng.uniform(0.88, 1.08)
-    return Light(
-        direction=direction / np.linalg.norm(direction),
-        key=key * np.float32(level * contrast * 1.2),
-        ambient=ambient * np.float32(level * (1.02 - contrast)),
-    )
 
 
 def outline_distance(person: Person, u: Plane, v: Plane) -> Plane:

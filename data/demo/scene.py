@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from data.demo.light import Light
 from data.demo.person import Person
-from data.demo.portrait import Light
 from data.demo.texture import Colour, Picture, Plane, clouds, colour, enlarge, mix, ramp, to_srgb
 
 MARGIN = 24

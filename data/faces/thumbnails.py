@@ -1,4 +1,4 @@
-"""Faces of a video that was embedded before, cropped where they were found then."""
+"""Thumbnails: the face crops of a video that was embedded before, read again for a page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.faces.tracker import crop_faces
-from data.video.frames import FrameRecipe, read_frames, read_whole
+from data.faces.crops import crop_faces, read_frames
+from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import Pictures, whole_picture
 from data.video.probe import probe
 
@@ -17,7 +17,7 @@ SAME_SECONDS = 1e-3
 """Two readings of one frame agree in time to this."""
 
 
-def read_strip(
+def read_thumbnails(
     path: Path,
     recipe: FrameRecipe,
     boxes: NDArray[np.float32],
@@ -26,14 +26,14 @@ def read_strip(
     places: NDArray[np.int64],
     size: int,
 ) -> NDArray[np.uint8]:
-    """Reads the crops of some embedded frames again.
+    """Reads the crops of some embedded frames again, at the boxes found then.
 
     Args:
         path: the same video.
-        recipe: by which it was embedded.
-        boxes: (T, 4) float32, the crops of all its embedded frames, pixels of each as shown.
+        recipe: with which it was embedded.
+        boxes: (T, 4) float32, the crops of all its embedded frames, in pixels of each as shown.
         timestamps_seconds: (T,) of these frames.
-        places: (K,) which of them.
+        places: (K,) indices of the frames to read.
         size: S, side of a crop in pixels.
 
     Returns:

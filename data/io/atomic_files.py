@@ -1,10 +1,9 @@
-"""The one way to write a file: whole or not at all, durable, and never in place of a device.
+"""Writes files whole or not at all, durably, and never in place of a device.
 
-A temporary file in the same folder, fsync, rename, fsync of the folder (the habits of borg's
-`platform/base.py`). An output is a regular file or a new name. Of a link, what it leads to is
-written; anything else - a folder, device, FIFO or socket - is refused (`data.io.output_paths`).
-Inside a folder that grows hidden (`data.io.atomic_folders.replace_folder`) files need no name of
-their own meanwhile: `write_plain`.
+A temporary file in the same folder, fsync, rename, fsync of the folder (as in borg's
+`platform/base.py`). An output is a regular file or a new name. Links are followed; a folder,
+device, FIFO or socket is refused (`data.io.output_paths`). Inside a folder that is still hidden
+(`data.io.atomic_folders.replace_folder`), `write_plain` writes files under their own names.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from data.io.output_paths import check_kind
 from data.io.system_errors import DEVICE, FULL, cannot_write
 
 NAME_BYTES = 200
-"""Of a long file name so much goes into the temporary one: names may have 255."""
+"""Bytes of a long file name that go into the temporary one: names may have 255."""
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, durable when this returns.
+    """Makes a folder and its parents, durably.
 
     Raises:
         OSError: it cannot be made.
@@ -48,20 +47,20 @@ def make_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path, *, suffix: str = "", also: str = "") -> Iterator[Path]:
-    """Gives a temporary file to write, which becomes `path` when the block ends well.
+    """Yields a temporary file to write, which becomes `path` when the block succeeds.
 
-    A new file has the mode that the umask allows, a replaced one keeps its own, and its owner.
+    A new file has the mode that the umask allows, a replaced one keeps its mode and owner.
 
     Args:
         path: of the file; its folder is made.
-        suffix: ends the temporary file's name, for writers that go by it.
-        also: what the message says after the remedy, as ", finished videos are kept".
+        suffix: of the temporary file's name, for writers that depend on it.
+        also: appended to the message after the remedy: ", finished videos are kept".
 
     Raises:
         OutputError: it cannot be written; an older file is as it was.
     """
     target = check_kind(path)
-    temporary = target.with_name(_temporary_name(target.name, suffix))
+    temporary = target.with_name(f"{hidden_name(target.name)}{suffix}")
     try:
         try:
             make_folder(target.parent)
@@ -97,12 +96,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def as_json(facts: dict[str, Any]) -> str:
-    """Plain facts, sorted, one newline at the end; a NaN is our bug and raises."""
+    """JSON with sorted keys and a newline at the end; a NaN is a bug of unmask and raises."""
     return json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as CSV; what UTF-8 cannot hold, of a stranger's file name, is escaped."""
+    """A table as CSV; bytes of a stranger's file name that are not UTF-8 are escaped."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -111,7 +110,7 @@ def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def write_plain(path: Path, content: str | bytes) -> None:
-    """Writes a file of a folder that is still hidden; `replace_folder` makes it durable.
+    """Writes a file into a folder that is still hidden; `replace_folder` makes it durable.
 
     Raises:
         OSError: it cannot be written.
@@ -120,7 +119,7 @@ def write_plain(path: Path, content: str | bytes) -> None:
 
 
 def name_file(temporary: Path, path: Path) -> None:
-    """Gives a finished and synced file its name, for good.
+    """Renames a finished and synced file, durably.
 
     Raises:
         OSError: it cannot be done.
@@ -133,7 +132,7 @@ def sync_file(path: Path) -> None:
     """Forces a file's bytes to disk.
 
     Raises:
-        OSError: they are not there.
+        OSError: the disk is full or fails.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -143,7 +142,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Forces a folder's entries to disk; some file systems refuse that, and keep them anyway.
+    """Forces a folder's entries to disk; some file systems refuse that and need not do it.
 
     Raises:
         OSError: the disk is full or fails.
@@ -159,7 +158,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Forces all that is in a folder to disk, however deep, and then the folder itself.
+    """Forces a folder and everything in it to disk.
 
     Raises:
         OSError: the disk is full or fails.
@@ -176,18 +175,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _temporary_name(name: str, suffix: str = "") -> str:
-    """A hidden name beside `name`, not too long for the file system."""
-    return f".{shortened(name)}.{secrets.token_hex(4)}{suffix}"
+def hidden_name(name: str) -> str:
+    """A random hidden name for a temporary sibling of `name`."""
+    return f".{shortened(name)}.{secrets.token_hex(4)}"
 
 
 def shortened(name: str) -> str:
-    """A name that leaves room for what is put around it."""
+    """A name short enough to put something around it."""
     return os.fsencode(name)[:NAME_BYTES].decode("utf-8", "ignore")
 
 
 def _take_over(target: Path, temporary: Path) -> None:
-    """Gives the temporary file the mode, and where allowed the owner, of the one it replaces."""
+    """Copies the mode, and where allowed the owner, of the replaced file to the temporary one."""
     try:
         facts = os.stat(target)
     except FileNotFoundError:

@@ -1,21 +1,34 @@
 """Folders of results: written whole or not at all, read with their format checked.
 
-A new folder grows beside the old one and takes its place in one step; a failure on the way leaves
-the old one as it was (the habit of borg's `platform/base.py`, for a folder). `data.io.siblings`
-does the steps.
+A new folder grows in a hidden sibling of the old one and takes its place in one step; a failure on
+the way leaves the old one as it was (as borg's `platform/base.py` does for files). A sibling is
+called `.<folder>.<8 hex digits>`. Its writer holds a `flock` on the folder itself, which the system
+releases with the process: an unlocked sibling was left by a killed run, and is removed.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from data.errors import OutputError, StoreError
-from data.io.atomic_files import as_json, make_folder, sync_folder, sync_tree, write_plain
+from data.io.atomic_files import (
+    as_json,
+    hidden_name,
+    make_folder,
+    shortened,
+    sync_folder,
+    sync_tree,
+    write_plain,
+)
 from data.io.output_paths import (
     check_folder_writable,
     check_out_folder,
@@ -25,18 +38,22 @@ from data.io.output_paths import (
     refuse_other_kind,
 )
 from data.io.reading import read_json as read_any_json
-from data.io.siblings import make_sibling, recover, swap
 from data.io.system_errors import cannot_read, cannot_write, is_of_writing, writing
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # linux/fs.h
+_OLD = ".old"
+"""Ends the name of the replaced folder, where a file system cannot exchange two in one step."""
 
 
 @contextmanager
 def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
-    """Gives a temporary folder to fill, which becomes `folder` when the block ends well.
+    """Yields a temporary folder to fill, which becomes `folder` when the block succeeds.
 
     Args:
         folder: where the result goes. An older one is replaced only if it holds `marker`
             or nothing at all: a mistyped path must not cost a user's files.
-        marker: name of the file that tells such a folder from any other.
+        marker: name of the file by which such a folder is recognised.
 
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
@@ -82,12 +99,7 @@ def check_replaceable(folder: Path, *, marker: str) -> None:
 
 
 def check_fillable(folder: Path, *, marker: str, files: Iterable[str]) -> None:
-    """The same for a folder that is not replaced but filled, or gone on with; makes nothing.
-
-    Args:
-        folder: where the files go.
-        marker: as in `replace_folder`.
-        files: that are written there.
+    """As `check_replaceable`, for a folder to which these files are added; makes nothing.
 
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
@@ -99,28 +111,133 @@ def check_fillable(folder: Path, *, marker: str, files: Iterable[str]) -> None:
 
 
 def _refuse_foreign(folder: Path, target: Path, marker: str) -> None:
-    """Refuses a folder with other files: a mistyped path must not cost a user's files."""
+    """Refuses a folder that holds other files and no marker."""
     with writing(folder):
         if target.is_dir() and not (target / marker).exists() and any(target.iterdir()):
             raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
 
 
+def make_sibling(folder: Path) -> tuple[Path, int]:
+    """Makes an empty, locked sibling; closing the descriptor, after the swap, releases the lock.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    while True:
+        new = folder.parent / hidden_name(folder.name)
+        new.mkdir()
+        lock = os.open(new, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks: then `recover` removes nothing
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Before it was locked it looked like a leftover: another process may have removed it.
+        with suppress(OSError):
+            if os.path.samestat(new.stat(), os.fstat(lock)):
+                return new, lock
+        os.close(lock)
+
+
+def swap(new: Path, folder: Path) -> None:
+    """Puts `new` where `folder` is, in one step where the file system can.
+
+    The replaced folder is then called `new`, or it is gone.
+
+    Raises:
+        OSError: it cannot be done; `folder` is as it was.
+    """
+    if not folder.exists():
+        new.rename(folder)
+        return
+    try:
+        exchange(new, folder)
+    except OSError:
+        _swap_in_two_steps(new, folder)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Exchanges the names of two folders in one step: renameat2(2) of Linux.
+
+    Raises:
+        OSError: it cannot be done, here or anywhere on this system.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError) as error:
+        raise OSError(errno.ENOSYS, "this system has no renameat2") from error
+    names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    if renameat2(*names, ctypes.c_uint(_RENAME_EXCHANGE)):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(other))
+
+
+def _swap_in_two_steps(new: Path, folder: Path) -> None:
+    """POSIX cannot rename onto a folder that is not empty; `recover` undoes a kill in between."""
+    old = new.with_name(new.name + _OLD)
+    with _locked(folder):  # the lock stays under the new name, so that nobody recovers it meanwhile
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Cleans up after killed runs: undoes a half-done swap and removes their siblings.
+
+    Left alone are links, folders of other names, those that a living process holds, and, where a
+    file system has no locks, all.
+    """
+    name = re.escape(shortened(folder.name))
+    pattern = re.compile(rf"\.{name}\.[0-9a-f]{{8}}({re.escape(_OLD)})?")
+    try:
+        found = [path for path in folder.parent.iterdir() if pattern.fullmatch(path.name)]
+    except OSError:
+        return
+    for path in sorted(found, reverse=True):  # `.old` before its new one, and undone before it
+        with suppress(OSError):
+            if path.is_symlink() or not path.is_dir():
+                continue
+            with _locked(path) as locked:
+                if not locked:
+                    continue
+                if path.name.endswith(_OLD) and not folder.exists():
+                    path.rename(folder)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Locks a folder for the block; yields whether that succeeded at once."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = True
+    except OSError:
+        locked = False
+    try:
+        yield locked
+    finally:
+        os.close(lock)
+
+
 def write_json(path: Path, facts: dict[str, Any]) -> None:
-    """Writes plain facts into a folder that is still hidden; a NaN is our bug and raises."""
+    """Writes JSON into a folder that is still hidden; a NaN is a bug of unmask and raises."""
     write_plain(path, as_json(facts))
 
 
 def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
-    """Reads facts and refuses what is not of this format or of a later version.
+    """Reads a JSON object that declares its format and version.
 
     Args:
         path: the JSON file.
-        wanted: name of the format that it must declare.
+        wanted: the format that it must declare.
         version: the latest version that this program reads.
 
     Raises:
         InputError: there is no such file, or it may not be read.
-        StoreError: damaged, foreign or later.
+        StoreError: damaged, of another format or of a later version.
     """
     there = path.parent.is_dir() or not path.parent.exists()
     missing = f"{path.parent} holds no {path.name}; is it the right folder?"
@@ -132,12 +249,12 @@ def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
     )
     if not isinstance(facts, dict) or facts.get("format") != wanted:
         raise StoreError(f"{path} is not of the format {wanted}; give another, or write it anew")
-    told = facts.get("version")
-    if not isinstance(told, int) or isinstance(told, bool) or told < 1:
+    declared = facts.get("version")
+    if not isinstance(declared, int) or isinstance(declared, bool) or declared < 1:
         raise StoreError(f"{path} has no valid version; write it anew")
-    if facts["version"] > version:
+    if declared > version:
         raise StoreError(
-            f"{path} is of version {facts['version']}, this unmask reads up to {version}; "
+            f"{path} is of version {declared}, this unmask reads up to {version}; "
             "use a later unmask"
         )
     return facts

@@ -1,9 +1,9 @@
-"""Values that hold while a stamp is the same, kept in SQLite: shared by processes, never trusted.
+"""A cache of values in SQLite, each valid while its stamp is the same, shared by processes.
 
-Several commands may read and write the file at once, and each save adds what is new, whatever the
-file holds already. It lies on the user's disk, so it may be damaged, foreign, of another version,
-locked or not writable: that costs time, never truth and never a run. Each row has a checksum, a
-schema that is not ours is not used, and a file that SQLite finds damaged is begun anew.
+Several commands may read and write the file at once; each save adds new rows. The file may be
+damaged, foreign, of another version, locked or not writable: that costs time, but gives no wrong
+value and ends no run. Each row has a checksum, a foreign schema is not used, and a file that SQLite
+finds damaged is begun anew.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ SETTINGS = (
     "PRAGMA synchronous = OFF",  # a kill loses nothing, a power cut the cache at worst
 )
 LONGEST_BYTES = 1 << 20
-"""No value is longer; SQLite refuses to read one that is."""
+"""Longest value; SQLite refuses to read a longer one."""
 KEPT_ROWS = 1_000_000
-"""Of a table: some 300 MB. The oldest go first."""
+"""Rows of a table, some 300 MB; the oldest are dropped first."""
 LAST_NUMBER = 1 << 53
-"""Rows are numbered in the order of their coming; beyond this something else numbered them."""
+"""Rows are numbered in the order of insertion; a higher number is not ours."""
 SAVED_AT = 4096
-"""New rows that are saved without being asked to, so that a kill costs no more than these."""
+"""New rows after which they are saved, so that a kill loses no more than these."""
 WAIT_SECONDS = 5.0
-"""For another process that is writing."""
+"""Waits for another process that is writing."""
 
-# What says nothing against the file itself; after any other error it is begun anew.
-PASSING = {
+# Errors that do not mean a damaged file; after any other it is begun anew.
+TRANSIENT = {
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_AUTH,
 }  # fmt: skip
 SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""Ends a rollback journal that names a further file, which SQLite removes. Ours never do."""
+"""Ends a rollback journal that names a further file, which SQLite would remove. Ours never do."""
 
 
 class ForeignSchemaError(sqlite3.DatabaseError):
@@ -56,7 +56,7 @@ class DigestTable:
     """name, stamp -> value, in memory and in a file; safe to use from many threads.
 
     Args:
-        path: of the file; None keeps everything in memory alone.
+        path: of the file; None keeps everything in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -65,13 +65,13 @@ class DigestTable:
         self._new: dict[tuple[str, bytes], tuple[bytes, bytes]] = {}
         self._save_at = SAVED_AT
         self._opened: sqlite3.Connection | None = None
-        self._useless = False  # until the next save: reading it failed
+        self._unusable = False  # until the next save: reading it failed
 
     def __del__(self) -> None:
         self._close()
 
     def get(self, table: str, name: bytes, stamp: bytes) -> bytes | None:
-        """The value of a name, if it was put under this very stamp."""
+        """The value of a name, if it was put with this stamp."""
         with self._lock:
             known = self._new.get((table, name))
             if known is None:
@@ -79,7 +79,7 @@ class DigestTable:
         return known[1] if known is not None and known[0] == stamp else None
 
     def put(self, table: str, name: bytes, stamp: bytes, value: bytes) -> None:
-        """Keeps a value; an older one of this name is dropped."""
+        """Sets the value of a name."""
         with self._lock:
             self._new[table, name] = stamp, value
             if len(self._new) >= self._save_at:
@@ -87,21 +87,21 @@ class DigestTable:
                 self._save_at = len(self._new) + SAVED_AT  # not each time where it failed
 
     def save(self) -> None:
-        """Adds what is new to the file and closes it; a failure is no error."""
+        """Adds new rows to the file and closes it; a failure is ignored."""
         with self._lock:
             if self._path is None:
                 return
-            self._useless = False
+            self._unusable = False
             try:
                 for _ in range(2):  # once more after a damaged file
-                    if not self._new or self._tried(self._write) or self._useless:
+                    if not self._new or self._succeeds(self._write) or self._unusable:
                         break
             finally:
                 self._close()
-                self._useless = False
+                self._unusable = False
 
     def _read(self, table: str, name: bytes) -> tuple[bytes, bytes] | None:
-        """Stamp and value as the file has them, if their checksum fits."""
+        """Stamp and value in the file, if their checksum matches."""
         found: list[tuple[object, ...]] = []
 
         def select() -> None:
@@ -110,7 +110,7 @@ class DigestTable:
                 query = f"SELECT stamp, value, checksum FROM {table} WHERE name = ?"  # noqa: S608
                 found.extend(connection.execute(query, (name,)).fetchall())
 
-        if self._useless or not self._tried(select) or not found:
+        if self._unusable or not self._succeeds(select) or not found:
             return None
         stamp, value, checksum = found[0]
         if not isinstance(stamp, bytes) or not isinstance(value, bytes):
@@ -143,8 +143,8 @@ class DigestTable:
         connection.execute("COMMIT")
         self._new.clear()
 
-    def _tried(self, step: Callable[[], None]) -> bool:
-        """Whether a step succeeded; after a failure the file is closed, or begun anew."""
+    def _succeeds(self, step: Callable[[], None]) -> bool:
+        """Runs a step; after a failure closes the file, or removes it if damaged."""
         try:
             step()
         except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: of an error's own text
@@ -152,11 +152,11 @@ class DigestTable:
             if self._path is not None and _is_damaged(self._path, error):
                 _discard(self._path)
             else:
-                self._useless = True
+                self._unusable = True
             return False
         except OSError:
             self._close()
-            self._useless = True
+            self._unusable = True
             return False
         except BaseException:
             self._close()
@@ -164,7 +164,7 @@ class DigestTable:
         return True
 
     def _connect(self, *, create: bool) -> sqlite3.Connection | None:
-        """The open file, checked; None where there is none yet and none is to be made."""
+        """Opens and checks the file; None where it does not exist and `create` is False."""
         if self._opened is not None or self._path is None:
             return self._opened
         if create:
@@ -197,7 +197,7 @@ class DigestTable:
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    """Makes the tables in an empty file; two processes may try it at once.
+    """Creates the tables in an empty file; two processes may do so at once.
 
     Raises:
         ForeignSchemaError: it is not empty.
@@ -213,7 +213,7 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
-    """Whether the file has our tables and nothing else: no view, no trigger."""
+    """Whether the file has these tables and nothing else: no view, no trigger."""
     if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
         return False
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
@@ -222,15 +222,15 @@ def _is_ours(connection: sqlite3.Connection) -> bool:
 
 
 def _is_damaged(path: Path, error: Exception) -> bool:
-    """Whether an error lies in what the file holds, not in the disk, a lock or a permission."""
+    """Whether an error comes from the file's content, not from the disk, a lock or a permission."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code == sqlite3.SQLITE_READONLY:  # so does SQLite call a format that it does not know
+    if code == sqlite3.SQLITE_READONLY:  # also SQLite's code for an unknown format
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return code & 0xFF not in PASSING
+    return code & 0xFF not in TRANSIENT
 
 
 def _journal(path: Path) -> Path:
-    """Where SQLite keeps what a transaction replaces."""
+    """SQLite's rollback journal."""
     return path.with_name(f"{path.name}-journal")
 
 
@@ -250,7 +250,7 @@ def _drop_foreign_journal(path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    """Removes a file that cannot be used; where that fails, it goes on being of no use."""
+    """Removes a file that cannot be used, if possible."""
     for one in (_journal(path), path):
         with suppress(OSError):
             one.unlink(missing_ok=True)

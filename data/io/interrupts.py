@@ -1,12 +1,12 @@
 """Ctrl-C: one line, exit code 130, and no traceback, at any moment from the first import on.
 
-Before a command runs there is nothing to wind up: the first Ctrl-C ends the process at once. While
-it runs, the first one raises `KeyboardInterrupt` in the main thread, as Python does; what must not
-be cut in two (a child that starts, a library that loads) holds it back for that long. The second
-one ends the process at once: whoever presses it does not want to wait.
+Before a command runs, the first Ctrl-C ends the process at once. While it runs, the first one
+raises `KeyboardInterrupt` in the main thread, as Python does; blocks that must not be cut in two
+(starting a child, loading a library) defer it to their end. The second one ends the process at
+once.
 
-This is imported before everything else, and what is imported before it knows nothing of Ctrl-C. So
-it imports what Python has loaded by then anyway: no `typing`, no `contextlib`.
+This is imported before everything else, so that no import is unguarded. So it imports only what
+Python has loaded by then anyway: no `typing`, no `contextlib`.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ LINE = "unmask: interrupted; finished work is kept"
 
 
 class _State:
-    """Of this process; handlers run in the main thread alone.
+    """State of this process; handlers run in the main thread alone.
 
     Attributes:
-        installed: Ctrl-C was taken over.
-        running: a command runs, so that there is something to wind up.
+        installed: unmask handles Ctrl-C.
+        running: a command runs.
         presses: how often Ctrl-C was pressed.
-        told: the line was written.
-        depth: blocks that hold it back, one in another.
-        starting: a child process starts.
-        pending: it was pressed in such a block.
-        stderr: where the line goes.
+        line_written: LINE was written.
+        depth: number of nested blocks that defer Ctrl-C.
+        starting: a child process is being started.
+        pending: Ctrl-C was pressed in such a block.
+        stderr: file descriptor for LINE.
     """
 
     installed = False
     running = False
     presses = 0
-    told = False
+    line_written = False
     depth = 0
     starting = False
     pending = False
@@ -52,7 +52,7 @@ _state = _State()
 
 
 def install() -> None:
-    """Takes over Ctrl-C, unless whoever started the process ignores it (`nohup`, a shell's `&`)."""
+    """Handles Ctrl-C, unless whoever started the process ignores it (`nohup`, a shell's `&`)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
     _state.installed = True
@@ -61,11 +61,11 @@ def install() -> None:
 
 
 class command_runs:
-    """Says that a command runs in the block: Ctrl-C is raised, and what is half done is wound up.
+    """Marks the block in which a command runs: Ctrl-C raises `KeyboardInterrupt` there.
 
-    Once it is wound up the process ends at once: threads and libraries that are still at work have
-    nothing to say any more, nor has an error that some library made of the interrupt. Where Ctrl-C
-    was not taken over, `KeyboardInterrupt` goes on.
+    When it leaves the block the process ends at once: threads and libraries that are still at work
+    must not write any more, and an error that a library made of the interrupt is not shown. Without
+    `install`, `KeyboardInterrupt` propagates.
     """
 
     def __enter__(self) -> None:
@@ -79,25 +79,25 @@ class command_runs:
 
 
 def end() -> None:
-    """Says that all is done: Ctrl-C while Python winds itself up would end it without a word."""
+    """Ignores Ctrl-C while Python shuts down, which would else end without its exit code."""
     if _state.installed:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def was_pressed() -> bool:
-    """Whether Ctrl-C was pressed: what a library says from then on is of no interest."""
+    """Whether Ctrl-C was pressed: errors of libraries are then of no interest."""
     return _state.presses > 0
 
 
 def redirect_line(descriptor: int) -> None:
-    """Where the line goes while file descriptor 2 is turned away."""
+    """Sets where LINE goes while file descriptor 2 is redirected."""
     _state.stderr = descriptor
 
 
 class held_back:
-    """Ctrl-C waits for the end of the block, which must be short; a second one ends the process.
+    """Defers Ctrl-C to the end of the block, which must be short; a second one ends the process.
 
-    In other threads than the main one it changes nothing: Ctrl-C is never raised there.
+    It has no effect in other threads than the main one: Ctrl-C is never raised there.
     """
 
     def __enter__(self) -> None:
@@ -117,7 +117,7 @@ class held_back:
 
 
 class not_swallowed:
-    """Ctrl-C that a library swallows in the block, as imports may, is raised again at its end."""
+    """Raises Ctrl-C again at the end of the block, where a library caught it, as imports may."""
 
     def __enter__(self) -> None:
         self._presses = _state.presses
@@ -128,10 +128,10 @@ class not_swallowed:
 
 
 class kept_from_children(held_back):
-    """For starting child processes: they never get Ctrl-C, not even in their first moment.
+    """Starts child processes that never get Ctrl-C, not even in their first moment.
 
-    The signal is blocked while they start, and a child is born with its parent's mask. A spawned
-    child reads from a pipe what it is to do: its parent must not be torn away before that is said.
+    The signal is blocked while they start, and a child inherits its parent's mask. A spawned child
+    reads its task from a pipe: its parent must not be interrupted before that is written.
     """
 
     def __enter__(self) -> None:
@@ -160,9 +160,9 @@ def _interrupt() -> None:
 
 
 def _leave() -> None:
-    """Writes the line, once, and ends the process at once."""
-    if not _state.told:
-        _state.told = True
+    """Writes LINE, once, and ends the process at once."""
+    if not _state.line_written:
+        _state.line_written = True
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -175,8 +175,8 @@ def _leave() -> None:
     os._exit(INTERRUPTED)
 
 
-def _unraisable(told: sys.UnraisableHookArgs) -> None:
-    """A callback from C or a destructor cannot pass Ctrl-C on: then the process ends at once."""
-    if isinstance(told.exc_value, KeyboardInterrupt):
+def _unraisable(error: sys.UnraisableHookArgs) -> None:
+    """Ends the process at once: a callback from C or a destructor cannot propagate Ctrl-C."""
+    if isinstance(error.exc_value, KeyboardInterrupt):
         _leave()
-    sys.__unraisablehook__(told)
+    sys.__unraisablehook__(error)

@@ -1,8 +1,8 @@
-"""File descriptor 2, turned away from C++ libraries while they load: noise that nobody can act on.
+"""Silences file descriptor 2 while C++ libraries load, whose messages a user cannot act on.
 
-The only owner of that descriptor. Blocks may overlap in many threads: the first one turns it away,
-the last one turns it back. Two that each kept "what it was before" would give one another's
-temporary file back, and all later messages would vanish.
+The only owner of that descriptor. Blocks may overlap in many threads: the first one redirects it,
+the last one restores it. If each block restored what it had found, one could restore another's
+temporary file, and all later messages would vanish.
 """
 
 from __future__ import annotations
@@ -21,79 +21,79 @@ class _Redirect:
 
     Attributes:
         lock: of all below.
-        blocks: that are open, of all threads.
-        kept: a duplicate of what file descriptor 2 was; -1 while it is itself.
-        held: what was written meanwhile, in memory.
-        failed: a block ended by an error: what was held back is shown.
+        blocks: number of open blocks, of all threads.
+        original: a duplicate of the original file descriptor 2; -1 while it is not redirected.
+        captured: a file in memory with what was written meanwhile.
+        failed: a block ended by an error, so that what was captured is shown.
     """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.blocks = 0
-        self.kept = -1
-        self.held = -1
+        self.original = -1
+        self.captured = -1
         self.failed = False
 
     def enter(self) -> None:
         with self.lock:
             if not self.blocks:
-                self._turn_away()
+                self._redirect()
             self.blocks += 1
-            _mine.blocks = getattr(_mine, "blocks", 0) + 1
+            _thread.blocks = getattr(_thread, "blocks", 0) + 1
 
     def leave(self, *, failed: bool) -> None:
         with self.lock:
             self.failed |= failed
             self.blocks -= 1
-            _mine.blocks -= 1
+            _thread.blocks -= 1
             if not self.blocks:
-                self._turn_back()
+                self._restore()
 
-    def _turn_away(self) -> None:
-        """Where it cannot be done, because there is no stderr for one, nothing is."""
+    def _redirect(self) -> None:
+        """Where it is impossible, for lack of a stderr for example, nothing is redirected."""
         self.failed = False
         if sys.stderr is None:  # it was closed at the start: descriptor 2 may be any file by now
             return
         try:
             sys.stderr.flush()
-            kept = os.dup(2)
+            original = os.dup(2)
         except (OSError, ValueError):
             return
         try:
-            self.held = os.memfd_create("unmask-stderr")
-            os.dup2(self.held, 2)
+            self.captured = os.memfd_create("unmask-stderr")
+            os.dup2(self.captured, 2)
         except OSError:
-            os.close(kept)
+            os.close(original)
             return
-        self.kept = kept
-        redirect_line(kept)
+        self.original = original
+        redirect_line(original)
 
-    def _turn_back(self) -> None:
-        if self.kept < 0:
+    def _restore(self) -> None:
+        if self.original < 0:
             return
         try:
             if sys.stderr is not None:
                 sys.stderr.flush()
         finally:
-            os.dup2(self.kept, 2)
+            os.dup2(self.original, 2)
             redirect_line(2)
-            os.close(self.kept)
-            self.kept = -1
+            os.close(self.original)
+            self.original = -1
             if self.failed:
-                os.lseek(self.held, 0, os.SEEK_SET)
-                os.sendfile(2, self.held, 0, os.fstat(self.held).st_size)
-            os.close(self.held)
-            self.held = -1
+                os.lseek(self.captured, 0, os.SEEK_SET)
+                os.sendfile(2, self.captured, 0, os.fstat(self.captured).st_size)
+            os.close(self.captured)
+            self.captured = -1
 
     def after_fork(self) -> None:
         """In a forked child only the forking thread goes on, so only its blocks will ever end."""
         self.lock = threading.Lock()
-        self.blocks = getattr(_mine, "blocks", 0)
+        self.blocks = getattr(_thread, "blocks", 0)
         if not self.blocks:
-            self._turn_back()
+            self._restore()
 
 
-_mine = threading.local()  # `blocks`: how many of this thread are open
+_thread = threading.local()  # `blocks`: number of open blocks of this thread
 _redirect = _Redirect()
 os.register_at_fork(
     before=lambda: _redirect.lock.acquire(),
@@ -103,10 +103,10 @@ os.register_at_fork(
 
 
 @contextmanager
-def hushed_stderr() -> Iterator[None]:
-    """Turns file descriptor 2 away for the block; shows what came after all if the block fails.
+def silenced_native_stderr() -> Iterator[None]:
+    """Captures file descriptor 2 for the block; shows what was captured if the block fails.
 
-    For the short time that a library takes to load: what other threads write is held back, too.
+    For the short time that a library takes to load: what other threads write is captured, too.
     """
     entered = failed = False
     try:
@@ -124,7 +124,7 @@ def hushed_stderr() -> Iterator[None]:
 
 
 def discard_stderr() -> None:
-    """Sends all that this process will ever write to stderr nowhere: for a child of its own."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    """Discards whatever this process, a child of its own, will write to stderr."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    os.close(devnull)

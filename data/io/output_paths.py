@@ -1,7 +1,7 @@
-"""What may be an output: a regular file or a new name, or a folder that can be written.
+"""Checks where output goes: a regular file or a new name, or a folder that can be written.
 
-Asked by every command before it begins: a device that was replaced by a file, or a read-only disk,
-must not be found out after hours of work. Of a link, what it leads to counts.
+Every command checks its outputs before it begins: a read-only disk, or a device in a file's place,
+must not be found out after hours of work. Links are followed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from data.errors import OutputError
 from data.io.system_errors import writing
 
 _KINDS = (
+    (stat.S_ISREG, "a file"),
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
@@ -25,7 +26,7 @@ _KINDS = (
 
 
 def follow(path: Path) -> Path:
-    """Where a chain of links leads; the path itself, if it is no link. It need not exist.
+    """The target of a chain of links, which need not exist; the path itself, if it is no link.
 
     Raises:
         OutputError: the links lead in a circle, or cannot be read.
@@ -33,16 +34,16 @@ def follow(path: Path) -> Path:
     with writing(path):
         if not path.is_symlink():
             return path
-        with suppress(FileNotFoundError):  # the end may still have to be made
+        with suppress(FileNotFoundError):  # the target may still have to be made
             os.stat(path)
         return Path(os.path.realpath(path))
 
 
 def check_output(path: Path) -> Path:
-    """Refuses early what writing would refuse after hours of work; makes nothing.
+    """Refuses early what writing a file would refuse after hours of work; makes nothing.
 
     Returns:
-        The file that will be written: `path`, or what it leads to.
+        The file that will be written: `path`, or the target of a link.
 
     Raises:
         OutputError: it is no regular file, or cannot be written.
@@ -57,7 +58,7 @@ def check_output(path: Path) -> Path:
 def check_out_folder(folder: Path) -> Path:
     """Refuses a folder to fill that is something else, or cannot be written; makes nothing.
 
-    For folders that are filled file by file; one that is replaced: `data.io.atomic_folders`.
+    For folders that are filled file by file; for others, see `data.io.atomic_folders`.
 
     Returns:
         The folder itself, where a link leads to it.
@@ -72,7 +73,7 @@ def check_out_folder(folder: Path) -> Path:
 
 
 def check_folder_writable(folder: Path, *, what: object) -> None:
-    """Makes a file without a name in a folder, or in the nearest one above it that is there.
+    """Makes a file without a name in a folder, or in its nearest parent that exists.
 
     Raises:
         OutputError: no file can be made there.
@@ -109,17 +110,17 @@ def is_mount_point(path: Path) -> bool:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """Blanks and their like stand as octal numbers in mountinfo."""
+    """mountinfo writes white space as octal numbers."""
     for escaped, plain in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n")):
         text = text.replace(escaped, plain)
     return text.replace(b"\\134", b"\\")
 
 
 def check_kind(path: Path) -> Path:
-    """The file that will be written; refuses what is no regular file.
+    """The file that will be written, links followed.
 
     Raises:
-        OutputError: it is none.
+        OutputError: it is no regular file.
     """
     target = follow(path)
     kind = _kind_of(path, target)
@@ -131,12 +132,10 @@ def check_kind(path: Path) -> Path:
 
 
 def _kind_of(path: Path, target: Path) -> str:
-    """What is there, in words; "" for nothing."""
+    """The kind of file that is there, in words; "" for none."""
     with writing(path):
         try:
             mode = os.stat(target).st_mode
         except (FileNotFoundError, NotADirectoryError):
             return ""
-    if stat.S_ISREG(mode):
-        return "a file"
-    return next((told for is_it, told in _KINDS if is_it(mode)), "no regular file")
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")

@@ -1,6 +1,6 @@
 """Pools of child processes that never get Ctrl-C and end with their parent.
 
-Spawned, not forked: the caller may hold threads, TensorFlow's for one, which no fork survives.
+Spawned, not forked: a fork does not survive the caller's threads, such as TensorFlow's.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
+from data.errors import ToolError
 from data.io.interrupts import kept_from_children
+
+Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple[Any, Any]]]
+"""`run(function, {key: arguments})` gives (key, result) of each, as they end."""
 
 
 class Pool(ProcessPoolExecutor):
@@ -28,7 +34,7 @@ class Pool(ProcessPoolExecutor):
             return super().submit(function, *args, **kwargs)
 
     def end(self) -> None:
-        """Ends the children at once: their work under way is lost."""
+        """Ends the children at once: their unfinished work is lost."""
         self.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
@@ -53,6 +59,40 @@ def process_pool(
     )
 
 
+@contextmanager
+def job_runner(workers: int, *, what: str) -> Iterator[Run]:
+    """Runs functions in this process, or in a pool of several.
+
+    Args:
+        workers: processes; 1 and less is this one.
+        what: the job, for a message: "rendered the demo".
+
+    Raises:
+        ToolError: a process of the pool was ended from outside.
+    """
+    if workers <= 1:
+        yield lambda function, jobs: ((key, function(*given)) for key, given in jobs.items())
+        return
+    pool = process_pool(workers)
+
+    def run(
+        function: Callable[..., Any], jobs: Mapping[Any, Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        waiting = {pool.submit(function, *given): key for key, given in jobs.items()}
+        for job in as_completed(waiting):
+            yield waiting[job], job.result()
+
+    try:
+        yield run
+    except BrokenProcessPool as error:
+        raise ToolError(
+            f"a process that {what} was ended from outside; run the same command again to go on, "
+            "with fewer workers if memory is short"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def start_tracker() -> None:
     """Starts the process that tidies up after `multiprocessing`, before any child is started.
 
@@ -68,7 +108,7 @@ def start_tracker() -> None:
 
 
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    """What a child does first; Ctrl-C is blocked in it already."""
+    """Initialises a child; Ctrl-C is blocked in it already."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
@@ -76,7 +116,7 @@ def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) 
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed must not leave children that wait, or work for nobody."""
+    """Ends the child when its parent was killed: nobody would collect its work."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

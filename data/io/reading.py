@@ -1,8 +1,8 @@
-"""Files read from disk: whatever is wrong with one is one line that names it and what to do.
+"""Reads files from disk; each fault is one line that names the file and the remedy.
 
-A file is opened without waiting: a named pipe that nobody writes to, or a device, would hold a
-command for ever. What the system says of a file (missing, a folder, no permission) is told apart
-from what is wrong with its content (empty, cut off, of another encoding, no JSON).
+A file is opened without waiting: a named pipe that nobody writes to, or a device, would block a
+command for ever. System errors (missing, a folder, no permission) are `InputError`; faults of the
+content (empty, truncated, of another encoding, no JSON) have the class that the caller gives.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from data.io.system_errors import cannot_read
 
 CHUNK_BYTES = 1 << 20
 MAX_BYTES = 1 << 30
-"""Largest file that is read whole, in bytes: a manifest of a million videos has 300 MB."""
+"""Largest file that is read whole: a manifest of a million videos has 300 MB."""
 
 BAD_JSON = (ValueError, RecursionError)
-"""What `json.loads` raises: also for a number of 5,000 digits, and for brackets 10,000 deep."""
+"""Errors of `json.loads`, also for a number of 5,000 digits and for brackets 10,000 deep."""
 
 BAD_FACTS = (
     ArithmeticError,  # float() of a whole number that no float can hold
@@ -35,13 +35,13 @@ BAD_FACTS = (
     TypeError,
     ValueError,
 )
-"""What reading values out of JSON raises where they are not of the type that is wanted."""
+"""Errors of reading values out of JSON where they are not of the expected type."""
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Opens a file for reading, and nothing else: no folder, named pipe, socket or device.
+    """Opens a file for reading; refuses folders, named pipes, sockets and devices.
 
-    A pipe that the shell made for this command, as in `--params <(command)`, is read; so is
+    Except a pipe that the shell made for this command, as in `--params <(command)`, and
     `/dev/null`.
 
     Raises:
@@ -49,7 +49,7 @@ def open_file(path: Path) -> BufferedReader:
     """
     try:
         facts = os.stat(path)  # before it is opened: that would wake a pipe's writer
-    except ValueError as error:  # a NUL, or half a surrogate pair: no file is called so
+    except ValueError as error:  # a NUL, or half a surrogate pair: no file has such a name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     _refuse_special(facts, path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,11 +77,11 @@ def _refuse_special(facts: os.stat_result, path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
-    """What the system said of a file, as an error that names the remedy.
+    """Converts an error of opening or reading a file.
 
     Args:
         path: of the file.
-        error: that opening or reading it raised.
+        error: the system's.
         missing: the whole message where there is no such file.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -94,7 +94,7 @@ def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
 
 
 def check_readable(path: Path, *, missing: str = "") -> None:
-    """Refuses what a library would open by its name and tell badly of.
+    """Refuses a file early that a library would open by its name and report badly.
 
     Raises:
         InputError: it is not there, no file, or not permitted.
@@ -113,11 +113,11 @@ def read_bytes(
     most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
 ) -> bytes:
-    """A whole file.
+    """Reads a whole file.
 
     Args:
         path: of the file.
-        remedy: what to do where its content cannot be used: "download it again".
+        remedy: for content that cannot be used: "download it again".
         missing: the whole message where there is no such file.
         most_bytes: larger files are refused; `MAX_BYTES` by default.
         damaged: the class of error for content that cannot be used.
@@ -140,7 +140,7 @@ def read_bytes(
 
 
 def _up_to(handle: BufferedReader, most: int) -> bytes:
-    """What there is, up to a bound; `read(most)` would take memory for all of it first."""
+    """Reads at most `most` bytes; `read(most)` would allocate them all first."""
     parts, left = [], most
     while left and (part := handle.read(min(left, CHUNK_BYTES))):
         parts.append(part)
@@ -149,7 +149,7 @@ def _up_to(handle: BufferedReader, most: int) -> bytes:
 
 
 def decode(content: bytes, path: Path, *, remedy: str, damaged: type[UnmaskError]) -> str:
-    """UTF-8, with or without a byte order mark; UTF-16 where a byte order mark says so.
+    """Decodes UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
         UnmaskError: of the class `damaged`: it is neither.
@@ -171,7 +171,7 @@ def read_text(
     most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
 ) -> str:
-    """A whole file as text; arguments and errors as `read_bytes`, and `decode`."""
+    """Reads a whole file as text; arguments and errors as `read_bytes` and `decode`."""
     content = read_bytes(
         path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged
     )
@@ -187,16 +187,9 @@ def read_json(
     damaged: type[UnmaskError] = InputError,
     nan: bool = False,
 ) -> Any:
-    """A whole JSON file; arguments and errors as `read_text`.
+    """Reads a whole JSON file; arguments and errors as `read_text` and `parse_json`.
 
-    Args:
-        path: of the file.
-        remedy: as in `read_bytes`.
-        missing: as in `read_bytes`.
-        most_bytes: as in `read_bytes`.
-        damaged: as in `read_bytes`; also where it is no JSON, or nested too deep, or gives one key
-            two values.
-        nan: whether NaN and infinity are read, which JSON does not have and some programs write.
+    With `nan`, NaN and infinity are read, which JSON does not have and some programs write.
     """
     text = read_text(path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged)
     try:
@@ -206,10 +199,10 @@ def read_json(
 
 
 def parse_json(text: str, *, nan: bool = False) -> Any:
-    """JSON whose keys have one value each, and whose numbers are numbers.
+    """Parses JSON.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none, or has a key with two values, or a number that is not finite.
         RecursionError: it is nested too deep.
     """
     if nan:
@@ -220,14 +213,14 @@ def parse_json(text: str, *, nan: bool = False) -> Any:
 
 
 def why_not_json(text: str, error: Exception) -> str:
-    """What `parse_json` raised, in words."""
+    """Describes an error of `parse_json`."""
     if not text.strip():
         return "it is empty"
     return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; a key that stands twice must have the same value."""
+    """An object; a repeated key must have the same value."""
     found = dict(pairs)
     if len(found) != len(pairs):
         for key, value in pairs:
@@ -248,7 +241,7 @@ def _finite(text: str) -> float:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 over a file's bytes, hex.
+    """The sha256 of a file, hex.
 
     Raises:
         OSError: it cannot be read, or is no file.
@@ -262,7 +255,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 def shown(value: object) -> str:
-    """A value from a stranger's file for a message: short, in one line, whatever it is."""
+    """A value from a stranger's file, shortened to one line of a message."""
     try:
         return _SHORT.repr(value)[:80]
     except (ValueError, RecursionError):  # a whole number of too many digits to write

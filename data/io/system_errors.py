@@ -1,8 +1,7 @@
-"""What the system's errors mean for a user: which a disk can cause, and what to do about each.
+"""Turns an `OSError` that a file or a disk can cause into one line with a remedy.
 
-An `OSError` that a file or a disk can cause becomes one line with a remedy; any other is a bug of
-unmask and keeps its traceback. Whoever writes turns errors into `OutputError` itself (`writing`,
-`data.io.atomic_files`), so that an error which nobody caught comes from reading, unless its number
+Any other is a bug of unmask and keeps its traceback. Code that writes converts errors itself
+(`writing`, `data.io.atomic_files`), so that an uncaught error comes from reading, unless its number
 or its file says otherwise.
 """
 
@@ -21,7 +20,7 @@ Errno = int
 
 
 def _numbers(*names: str) -> frozenset[Errno]:
-    """Numbers of these errors; not every system has all of them."""
+    """The numbers of these errors; not every system has all of them."""
     return frozenset(number for name in names if (number := getattr(errno, name, None)) is not None)
 
 
@@ -38,25 +37,25 @@ DEVICE = _numbers(
     *("ENOTCONN", "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"),
     *("ENONET", "ECOMM", "EMEDIUMTYPE", "ENOKEY", "EKEYEXPIRED", "EKEYREVOKED", "ESHUTDOWN"),
 )
-"""A disk that fails, one that was unplugged, a network drive that went away."""
+"""A disk fails or was unplugged, a network drive is gone."""
 GONE = _numbers("ENOENT")
 KIND = _numbers("ENOTDIR", "EISDIR", "EEXIST", "ENOTEMPTY", "EXDEV")
 """Something of another kind is in the way."""
 BUSY = _numbers("EBUSY", "ETXTBSY", "EAGAIN", "EDEADLK", "ENOLCK")
 UNABLE = _numbers("EINVAL", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "ENOTTY", "ESPIPE", "EILSEQ")
-"""What this file system, or this kind of file, cannot do."""
+"""This file system, or this kind of file, does not support it."""
 LINKS = _numbers("EMLINK")
 
 ALWAYS = FULL | READ_ONLY | TOO_LONG | LOOP | TOO_LARGE | TOO_MANY_OPEN | NO_MEMORY | DEVICE | LINKS
-"""A disk's or the system's, whether or not the error names a file."""
+"""Caused by a disk or the system, whether or not the error names a file."""
 WITH_A_FILE = FORBIDDEN | GONE | KIND | BUSY | UNABLE
-"""A disk's where the error names a file of the user; without one, a bug."""
+"""Caused by a disk where the error names a file of the user; without one, a bug."""
 WRITES = FULL | READ_ONLY | LINKS | _numbers("EFBIG", "EEXIST", "ENOTEMPTY", "EXDEV", "ETXTBSY")
-"""Nothing but writing causes these."""
+"""Caused by writing only."""
 
 _CODE = Path(__file__).resolve().parents[2]
 _PYTHON = tuple({Path(one).resolve() / "lib" for one in (sys.prefix, sys.base_prefix)})
-_CODE_SUFFIXES = (".py", ".pyc", ".so", ".template", ".css")
+_CODE_SUFFIXES = (".py", ".pyc", ".so", ".jinja", ".template", ".css")
 
 _WRITE_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
     (FULL, "free some space"),
@@ -87,53 +86,50 @@ _READ_REMEDIES: tuple[tuple[frozenset[Errno], str], ...] = (
 
 
 def reason(error: OSError) -> str:
-    """The system's own words."""
+    """The system's message."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def write_remedy(error: OSError) -> str:
-    """What to do about an error of writing."""
+    """What the user can do about an error of writing."""
     return _remedy(error, _WRITE_REMEDIES, "choose another place")
 
 
 def read_remedy(error: OSError) -> str:
-    """What to do about an error of reading."""
+    """What the user can do about an error of reading."""
     return _remedy(error, _READ_REMEDIES, "give another path, or check the disk")
 
 
 def _remedy(
     error: OSError, remedies: tuple[tuple[frozenset[Errno], str], ...], otherwise: str
 ) -> str:
-    return next((told for numbers, told in remedies if error.errno in numbers), otherwise)
+    return next((remedy for numbers, remedy in remedies if error.errno in numbers), otherwise)
 
 
 def cannot_write(what: object, error: OSError, *, then: str = "") -> OutputError:
-    """The one line about something that could not be written.
+    """The error for something that could not be written.
 
     Args:
         what: the path, or words for it.
         error: the system's.
-        then: what else is to be said, after the remedy: ", finished videos are kept".
+        then: appended after the remedy: ", finished videos are kept".
     """
     return OutputError(f"cannot write {what}: {reason(error)}; {write_remedy(error)}{then}")
 
 
 def cannot_read(what: object, error: OSError) -> InputError:
-    """The one line about something that could not be read."""
+    """The error for something that could not be read."""
     return InputError(f"cannot read {what}: {reason(error)}; {read_remedy(error)}")
 
 
 def is_no_such_file(error: OSError) -> bool:
-    """Whether nothing is there, or no file: for who only looks whether there is one.
-
-    Of a file that a disk or a permission keeps from being read, its content would be passed over.
-    """
+    """Whether no such file exists, as opposed to one that a disk or permission makes unreadable."""
     return error.errno in GONE | KIND | UNABLE | LOOP
 
 
 @contextmanager
 def writing(what: object, *, then: str = "") -> Iterator[None]:
-    """Turns what the system says against writing into one line; for steps that only write.
+    """Converts `OSError` in the block, which must only write.
 
     Raises:
         OutputError: it cannot be written.
@@ -145,7 +141,7 @@ def writing(what: object, *, then: str = "") -> Iterator[None]:
 
 
 def as_users_error(error: OSError) -> UnmaskError | None:
-    """What a user is told of an error that nobody caught; None for a bug of unmask."""
+    """Converts an uncaught error for the user; None for a bug of unmask."""
     file = _file_of(error)
     if error.errno in GONE and file is None and "temporary directory" in reason(error):
         return OutputError(f"{reason(error)}; free some space, or set TMPDIR to another folder")
@@ -158,12 +154,7 @@ def as_users_error(error: OSError) -> UnmaskError | None:
 
 
 def is_of_writing(error: OSError, folder: Path) -> bool:
-    """Whether an error, met while a folder was filled, is of that and not of a file that was read.
-
-    Args:
-        error: the system's.
-        folder: that was filled.
-    """
+    """Whether an error while `folder` was filled comes from writing there, not from reading."""
     if error.errno in WRITES or error.filename2 is not None:
         return True
     file = _file_of(error)
@@ -171,7 +162,7 @@ def is_of_writing(error: OSError, folder: Path) -> bool:
 
 
 def _file_of(error: OSError) -> str | None:
-    """The file that an error names; of a rename, the one that was to be written."""
+    """The file that an error names; for a rename, the target."""
     for one in (error.filename2, error.filename):
         if isinstance(one, bytes | str | os.PathLike) and one:
             return os.fsdecode(one)
@@ -179,14 +170,14 @@ def _file_of(error: OSError) -> str | None:
 
 
 def _is_code(file: str) -> bool:
-    """Whether it is a part of unmask or Python: one that is missing is a broken installation."""
+    """Whether it is a part of unmask or Python: if one is missing, the installation is broken."""
     path = Path(os.path.abspath(file))
     ours = path.is_relative_to(_CODE) and path.suffix in _CODE_SUFFIXES
     return ours or any(path.is_relative_to(folder) for folder in _PYTHON)
 
 
 def _looks_like_writing(error: OSError, file: str | None) -> bool:
-    """Whether it comes from writing: by its number, a second file, or who may do what there."""
+    """Whether it comes from writing: by its number, a second file, or the permissions there."""
     if error.errno in WRITES or error.filename2 is not None:
         return True
     if error.errno not in FORBIDDEN or file is None:

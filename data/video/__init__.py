@@ -1,1 +1,1 @@
-"""One video: ffmpeg, what a file says of itself, which frames are taken, their pixels."""
+"""One video: ffmpeg, headers and packets, which frames are taken, their pixels."""

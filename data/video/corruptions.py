@@ -1,9 +1,9 @@
-"""The ladder of `unmask robustness`: what happens to videos on their way, step by step.
+"""The corruptions of `unmask robustness`, each at several severities, as in ImageNet-C.
 
-Each rung is a chain of ffmpeg's filters and an encoding: at CRF 18 where compression is not the
-point, whose own rung shows what encoding anew costs by itself; noise, which takes many bits, at 23.
-A copy is told by the sha256 of its source and of all that is done to it, so that its features are
-found before it is made.
+A corruption is a chain of ffmpeg's filters and an encoding. Where compression is not the point, it
+is encoded at CRF 18, and `crf-18` shows what encoding again costs by itself; noise, which takes
+many bits, at 23. A corrupted copy is identified by the sha256 of its source and of all that is
+done to it, so that its features are found in the store before it is made.
 """
 
 from __future__ import annotations
@@ -17,33 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import ConfigError
-from data.video.chosen_frames import time_budget
-from data.video.ffmpeg import find_tools, transcode
+from data.video.encoding import transcode
+from data.video.ffmpeg import Filters, find_tools
+from data.video.frame_reader import time_budget
 from data.video.probe import LEAST_ASPECT, MOST_ASPECT, probe
 
-GENTLE = 18
-"""CRF of rungs that are not about compression."""
-SEED = 1
-"""Of the noise."""
-
-Chain = list[tuple[str, dict[str, Any]]]
+LIGHT_CRF = 18
+"""CRF of corruptions other than compression."""
+NOISE_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
-    """One thing done to a video.
+class Corruption:
+    """One corruption at one severity.
 
     Attributes:
         name: on the command line and in tables.
-        family: what is done: rungs of one family share a plot.
-        severity: how much, in the family's unit.
+        family: kind of corruption; those of one family share a plot.
+        severity: in the family's unit.
         crf: of the encoding.
     """
 
     name: str
     family: str
     severity: float
-    crf: int = GENTLE
+    crf: int = LIGHT_CRF
 
 
 FAMILIES = {
@@ -55,65 +53,62 @@ FAMILIES = {
     "brightness": "added, of 1",
     "screenshot": "times captured",
 }
-"""Family -> what its severity counts."""
+"""Family -> the unit of its severity."""
 
-LADDER = (
-    *(Rung(name=f"crf-{crf}", family="compression", severity=crf, crf=crf)
-      for crf in (GENTLE, 23, 28, 33, 40)),
-    Rung(name="half-size", family="size", severity=0.5),
-    Rung(name="quarter-size", family="size", severity=0.25),
-    Rung(name="fps-15", family="frame rate", severity=15),
-    *(Rung(name=f"blur-{share:g}", family="blur", severity=share) for share in (0.25, 0.5, 1.0)),
-    *(Rung(name=f"noise-{strength}", family="noise", severity=strength, crf=23)
+CORRUPTIONS = (
+    *(Corruption(name=f"crf-{crf}", family="compression", severity=crf, crf=crf)
+      for crf in (LIGHT_CRF, 23, 28, 33, 40)),
+    Corruption(name="half-size", family="size", severity=0.5),
+    Corruption(name="quarter-size", family="size", severity=0.25),
+    Corruption(name="fps-15", family="frame rate", severity=15),
+    *(Corruption(name=f"blur-{share:g}", family="blur", severity=share)
+      for share in (0.25, 0.5, 1.0)),
+    *(Corruption(name=f"noise-{strength}", family="noise", severity=strength, crf=23)
       for strength in (8, 16, 32)),
-    *(Rung(name=f"brightness{added:+g}", family="brightness", severity=added)
+    *(Corruption(name=f"brightness{added:+g}", family="brightness", severity=added)
       for added in (-0.25, -0.1, 0.1, 0.25)),
-    Rung(name="screenshot", family="screenshot", severity=1, crf=30),
+    Corruption(name="screenshot", family="screenshot", severity=1, crf=30),
 )  # fmt: skip
-"""All rungs, in the order of tables."""
+"""All corruptions, in the order of tables."""
 
 
-def choose_rungs(names: Sequence[str]) -> tuple[Rung, ...]:
-    """The rungs of these names, also several in one text, separated by commas; all for none.
+def choose_corruptions(names: Sequence[str]) -> tuple[Corruption, ...]:
+    """The corruptions of these names, some of them comma-separated lists; all without names.
 
     Raises:
-        ConfigError: there is no such rung.
+        ConfigError: there is no such corruption.
     """
     wanted = {name.strip() for text in names for name in text.split(",") if name.strip()}
-    known = [rung.name for rung in LADDER]
+    known = [one.name for one in CORRUPTIONS]
     for name in sorted(wanted - set(known)):
         raise ConfigError(f"there is no rung {name!r}; --rungs takes {', '.join(known)}")
-    return tuple(rung for rung in LADDER if not wanted or rung.name in wanted)
+    return tuple(one for one in CORRUPTIONS if not wanted or one.name in wanted)
 
 
-def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
-    """The filters of a rung for one video.
+def filters_of(corruption: Corruption, *, width: int, height: int, fps: float) -> Filters:
+    """ffmpeg's filters for one video; they end in an even size with square pixels.
 
     Args:
-        rung: which.
-        width: of the video as shown, pixels.
-        height: likewise.
-        fps: its frames per second, 0 where it does not say.
-
-    Returns:
-        Filters that end in an even size with square pixels.
+        corruption: to apply.
+        width, height: of the video as shown, in pixels.
+        fps: its frames per second, 0 where unknown.
     """
     width, height = max(2, width - width % 2), max(2, height - height % 2)
     whole = {"w": width, "h": height, "flags": "bicubic+accurate_rnd+bitexact"}
     chain = _fitted(whole)
-    if rung.family == "size":
-        chain += [("scale", whole | _scaled(width, height, rung.severity)), ("scale", whole)]
-    elif rung.family == "frame rate" and (fps == 0 or fps > rung.severity):
-        chain.append(("fps", {"fps": rung.severity}))
-    elif rung.family == "blur":
-        chain.append(("gblur", {"sigma": round(rung.severity / 100 * min(width, height), 3)}))
-    elif rung.family == "noise":
-        noise = {"alls": int(rung.severity), "allf": "t", "all_seed": SEED}
+    if corruption.family == "size":
+        chain += [("scale", whole | _scaled(width, height, corruption.severity)), ("scale", whole)]
+    elif corruption.family == "frame rate" and (fps == 0 or fps > corruption.severity):
+        chain.append(("fps", {"fps": corruption.severity}))
+    elif corruption.family == "blur":
+        chain.append(("gblur", {"sigma": round(corruption.severity / 100 * min(width, height), 3)}))
+    elif corruption.family == "noise":
+        noise = {"alls": int(corruption.severity), "allf": "t", "all_seed": NOISE_SEED}
         chain += [("format", {"pix_fmts": "yuv420p"}), ("noise", noise)]
-    elif rung.family == "brightness":
-        chain += [("format", {"pix_fmts": "yuv420p"}), ("eq", {"brightness": rung.severity})]
-    elif rung.family == "screenshot":
-        # Shown smaller on a grey page, in RGB, at the screen's pace.
+    elif corruption.family == "brightness":
+        chain += [("format", {"pix_fmts": "yuv420p"}), ("eq", {"brightness": corruption.severity})]
+    elif corruption.family == "screenshot":
+        # Smaller, on a grey page, in RGB, at the screen's frame rate.
         shown = _scaled(width, height, 0.7)
         page = {"w": width, "h": height, "x": "(ow-iw)/2", "y": "(oh-ih)/2", "color": "0x303030"}
         chain += [
@@ -122,15 +117,15 @@ def chain_of(rung: Rung, *, width: int, height: int, fps: float) -> Chain:
             ("pad", page),
             ("fps", {"fps": 30}),
         ]
-    chain.append(("setsar", {"sar": 1}))  # scaling to even sizes bends it
+    chain.append(("setsar", {"sar": 1}))  # scaling to even sizes changes it
     return chain
 
 
-def _fitted(whole: dict[str, Any]) -> Chain:
-    """Filters that bring every frame to this size; one of another shape lies amid black.
+def _fitted(whole: dict[str, Any]) -> Filters:
+    """Filters that bring every frame to this size; one of another shape is padded with black.
 
-    The size is a header's claim, and frames may change theirs. Up to two pixels are evened out by
-    scaling: what is odd becomes even.
+    The size is a header's claim, and frames may change theirs. Differences up to two pixels, as
+    between odd and even, are scaled away.
     """
     aspect = f"if(gt(sar,{LEAST_ASPECT})*lt(sar,{MOST_ASPECT}),sar,1)"
     wide, high = whole["w"], whole["h"]
@@ -144,27 +139,27 @@ def _fitted(whole: dict[str, Any]) -> Chain:
 
 
 def _scaled(width: int, height: int, share: float) -> dict[str, int]:
-    """An even size of about this share."""
+    """The nearest even size of this share."""
     return {"w": max(2, round(width * share / 2) * 2), "h": max(2, round(height * share / 2) * 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copy:
-    """A degraded copy of a video: where it will lie and how it is made.
+class CorruptedCopy:
+    """A corrupted copy of a video: its path and how it is made.
 
     Attributes:
         source: the video.
         path: of the copy; its name holds the start of `sha256`.
-        sha256: over the source's sha256, the filters, the encoding and ffmpeg's version, hex; it
-            stands for the copy's own, which only making it would tell.
-        chain: of filters.
+        sha256: over the source's sha256, the filters, the encoding and ffmpeg's version, hex; used
+            instead of the file's own, which is not known before the copy is made.
+        chain: filters.
         crf: of the encoding.
     """
 
     source: Path
     path: Path
     sha256: str
-    chain: Chain
+    chain: Filters
     crf: int
 
     def make(self) -> None:
@@ -187,7 +182,7 @@ class Copy:
 
     @contextmanager
     def made(self, *, keep: bool) -> Iterator[Path]:
-        """The copy for as long as the block lasts; one that is there is taken as it is."""
+        """Yields the copy, made unless it is there, and removes it after the block unless kept."""
         if not self.path.exists():
             self.make()
         try:
@@ -198,26 +193,32 @@ class Copy:
 
 
 def copy_of(
-    source: Path, sha256: str, rung: Rung, *, folder: Path, width: int, height: int, fps: float
-) -> Copy:
-    """Plans the copy of one video on one rung.
+    source: Path,
+    sha256: str,
+    corruption: Corruption,
+    *,
+    folder: Path,
+    width: int,
+    height: int,
+    fps: float,
+) -> CorruptedCopy:
+    """Plans the corrupted copy of one video.
 
     Args:
         source: the video.
         sha256: of its file, hex.
-        rung: what is done to it.
-        folder: where copies lie, each rung in a folder of its own.
-        width: as for `chain_of`.
-        height: likewise.
-        fps: likewise.
+        corruption: to apply.
+        folder: where copies lie, those of each corruption in a folder of their own.
+        width, height, fps: as for `filters_of`.
     """
-    chain = chain_of(rung, width=width, height=height, fps=fps)
-    told = {"source": sha256, "chain": chain, "crf": rung.crf, "ffmpeg": find_tools().version}
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    return Copy(
+    chain = filters_of(corruption, width=width, height=height, fps=fps)
+    crf, version = corruption.crf, find_tools().version
+    facts = {"source": sha256, "chain": chain, "crf": crf, "ffmpeg": version}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return CorruptedCopy(
         source=source,
-        path=folder / rung.name / f"{digest[:16]}.mp4",
+        path=folder / corruption.name / f"{digest[:16]}.mp4",
         sha256=digest,
         chain=chain,
-        crf=rung.crf,
+        crf=crf,
     )

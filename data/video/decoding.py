@@ -1,8 +1,8 @@
-"""Frames out of ffmpeg: chosen, scaled, and each checked against what the decoder says of it.
+"""Decodes chosen frames of a video with ffmpeg, scaled, and checks the size of each.
 
-ffmpeg hides a change of size in the middle of a video by bending every later frame to the first
-one's size; here that is switched off, and every frame comes in its own size, told on stderr before
-its bytes. Everything is read on the fly: what is kept grows with the frames asked for.
+ffmpeg hides a change of size in the middle of a video by scaling every later frame to the first
+one's size. That is switched off here: every frame comes in its own size, which ffmpeg's filter
+`showinfo` writes to stderr before the frame's bytes. Memory grows with the frames asked for.
 """
 
 from __future__ import annotations
@@ -14,26 +14,14 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.video.ffmpeg import (
-    BLOCK_BYTES,
-    FORMATS,
-    MAX_PIXELS,
-    PROTOCOLS,
-    Child,
-    ffmpeg_for,
-    refuse_killed,
-    safe_url,
-)
-from data.video.picture import Filters, Picture, Pictures, middle_square
+from data.video.ffmpeg import Child, Filters, refuse_killed, video_command
+from data.video.picture import MEMORY_BYTES, Picture, Pictures, middle_square
 from data.video.probe import VideoInfo
 
-MEMORY_BYTES = 4 << 30
-"""What the frames of one call may take."""
 PIPE_BYTES = 1 << 16
 SHOWN = re.compile(
     rb"\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] "
@@ -43,25 +31,25 @@ TICKS = re.compile(
     rb"(?:\[Parsed_showinfo_(\d+) @ [^\]]*\] \[info\] )?"
     rb"config in time_base: *(\d+)/(\d+), frame_rate: *\d+/\d+\s*$"
 )
-"""Comes before a graph's first frame, after whatever a file has to say of itself; without its head
-where ffmpeg did not end the line before (at an odd rotation)."""
+"""Written before a filter graph's first frame; without its head where ffmpeg did not end the line
+before (at an odd rotation)."""
 REFUSED = re.compile(
     rb"\[error\].*(?:Error submitting packet to decoder|Error while decoding stream|"
     rb"Error processing packet in decoder)"
 )
-"""What ffmpeg says of each packet of which its decoder makes nothing."""
-QUIET: tuple[str, dict[str, Any]] = ("sidedata", {"mode": "delete"})
-"""Else showinfo writes out what x265 puts into each frame, byte by byte: a third of decoding."""
-UNCOLOURED: tuple[str, dict[str, Any]] = (
+"""ffmpeg's error for each packet that its decoder rejects."""
+WITHOUT_SIDE_DATA: tuple[str, dict[str, Any]] = ("sidedata", {"mode": "delete"})
+"""Else showinfo prints x265's side data of each frame, byte by byte: a third of decoding time."""
+KNOWN_TRANSFER: tuple[str, dict[str, Any]] = (
     "setparams",
     {"color_trc": "bt709", "color_primaries": "bt709"},
 )
 """Else ffmpeg refuses whole videos whose transfer curve it does not know ("reserved", "log100"). Of
-what a file says of its colours the matrix alone makes the RGB that is read; that stays."""
+a file's colour properties, only the matrix changes the RGB that is read; that stays."""
 NO_RGB = "Impossible to convert between the formats"
-"""What ffmpeg says of a matrix that it does not know, as that of ICtCp."""
-BEFORE = 1
-"""The filter that shows frames as they are decoded: the one after `select`."""
+"""ffmpeg's error for a colour matrix that it does not know, such as ICtCp's."""
+DECODED = 1
+"""Index of the `showinfo` that sees frames as they are decoded: the filter after `select`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +60,8 @@ class Decoded:
         pixels: (T, H, W, 3) uint8 RGB; where frames are of several sizes, a list of (H, W, 3).
         timestamps_seconds: (T,) float64 on the stream's own clock, exact; NaN where there is none.
         shown: (T, 2) int64, width and height of each frame as shown, with square pixels.
-        graphs: how often ffmpeg made its filters, which count frames from zero then.
-        tail: of ffmpeg's stderr.
+        graphs: how often ffmpeg made its filter graph, which counts frames from zero each time.
+        tail: the last lines of ffmpeg's stderr.
     """
 
     pixels: Pictures
@@ -89,9 +77,9 @@ class Listed:
 
     Attributes:
         timestamps_seconds: (N,) float64 in the order of showing, NaN where there is none.
-        refused: packets that the decoder complained about and gave nothing for.
-        ended_well: whether ffmpeg came to the end of the file.
-        tail: of ffmpeg's stderr.
+        refused: packets that the decoder rejected with an error.
+        ended_well: whether ffmpeg reached the end of the file.
+        tail: the last lines of ffmpeg's stderr.
     """
 
     timestamps_seconds: NDArray[np.float64]
@@ -100,21 +88,21 @@ class Listed:
     tail: str
 
 
-class Shown:
-    """Reads showinfo's lines as numbers: a `data.video.ffmpeg.Watch`.
+class Showinfo:
+    """Parses the lines of `showinfo`: a `data.video.ffmpeg.StderrReader`.
 
     Times are integer ticks times the stream's time base, so exact: showinfo's own `pts_time` has
-    six digits only, too few after a quarter of an hour.
+    only six digits, too few after a quarter of an hour.
 
     Args:
-        sizes: keep the sizes of frames, too, and those that the last filter gives.
+        sizes: keep the sizes of frames, too.
 
     Attributes:
         times: of each frame in seconds, NaN where it has none.
         natives: width, height and both parts of the pixels' aspect, four for each frame.
         sizes: width and height of each frame on stdout.
-        graphs: how often the filters were made.
-        refused: packets that gave nothing.
+        graphs: how often the filter graph was made.
+        refused: packets that the decoder rejected.
     """
 
     def __init__(self, *, sizes: bool) -> None:
@@ -125,12 +113,12 @@ class Shown:
         self.sizes: list[tuple[int, int]] = []
         self._keeps_sizes = sizes
         self._ticks = (1, 1)
-        self._told = Event()
+        self._first_size_known = Event()
 
     def line(self, raw: bytes) -> bool:
         if b"config in time_base" in raw:
             ticks = TICKS.search(raw)
-            if ticks and int(ticks[1] or BEFORE) == BEFORE:
+            if ticks and int(ticks[1] or DECODED) == DECODED:
                 self._ticks = (int(ticks[2]), int(ticks[3]))
                 self.graphs += 1
             return ticks is not None
@@ -140,9 +128,9 @@ class Shown:
         found = SHOWN.match(raw)
         if found is None:
             return True
-        if int(found[1]) != BEFORE:
+        if int(found[1]) != DECODED:
             self.sizes.append((int(found[5]), int(found[6])))
-            self._told.set()
+            self._first_size_known.set()
         else:
             over, under = self._ticks
             none = found[2] == b"NOPTS"
@@ -152,11 +140,11 @@ class Shown:
         return True
 
     def end(self) -> None:
-        self._told.set()
+        self._first_size_known.set()
 
     def first_size(self) -> tuple[int, int] | None:
-        """Width and height of the first frame on stdout, as soon as told; None where none comes."""
-        self._told.wait()
+        """Waits for the width and height of the first frame on stdout; None where none comes."""
+        self._first_size_known.wait()
         return self.sizes[0] if self.sizes else None
 
     def shown(self, number: int, picture: Picture) -> tuple[int, int]:
@@ -177,36 +165,34 @@ def decode(
     timeout_seconds: float,
     threads: int = 1,
 ) -> Decoded:
-    """Decodes chosen frames, already scaled.
+    """Decodes chosen frames and scales them.
 
     Args:
         path: the video.
-        info: what ffprobe says of it.
+        info: its headers.
         choice: expression of ffmpeg's `select` filter; "1" takes every frame.
-        count: the most frames to give; decoding stops there.
+        count: number of frames after which decoding stops.
         picture: in which size.
         seek_seconds: start at the first frame at or after this time, on the stream's own clock.
-        frame_rate: take no time from the file; the frames get those of this rate, one by one.
+        frame_rate: ignore the file's times and number the frames at this rate.
         timeout_seconds: for the whole call.
         threads: of the decoder.
 
     Raises:
-        VideoError: timeout; no_decoder; decode_error: a partial last frame, a frame that is bent,
-            colours that ffmpeg cannot turn into RGB, or a crash.
+        VideoError: timeout; no_decoder; decode_error: an incomplete last frame, a distorted frame,
+            colours that ffmpeg cannot convert to RGB, or a crash.
     """
-    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), UNCOLOURED]
-    chain += [*picture.filters, QUIET, ("showinfo", {"checksum": 0})]
-    command = _command(
-        path,
-        info,
-        chain,
-        {"format": "rawvideo", "pix_fmt": "rgb24", "frames:v": count},
-        seek_seconds=seek_seconds,
-        frame_rate=frame_rate,
+    chain: Filters = [("select", {"expr": choice}), ("showinfo", {"checksum": 0}), KNOWN_TRANSFER]
+    chain += [*picture.filters, WITHOUT_SIDE_DATA, ("showinfo", {"checksum": 0})]
+    output = {"format": "rawvideo", "pix_fmt": "rgb24", "frames:v": count}
+    options: dict[str, Any] = {} if frame_rate is None else {"r": frame_rate}
+    if seek_seconds is not None:
+        options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
+    seen = Showinfo(sizes=True)
+    with _start(
+        path, info, chain, output, seen, options=options, timeout_seconds=timeout_seconds,
         threads=threads,
-    )
-    seen = Shown(sizes=True)
-    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+    ) as child:  # fmt: skip
         size = seen.first_size()
         wide, high = size or (1, 1)
         if count * high * wide * 3 > MEMORY_BYTES:
@@ -231,14 +217,14 @@ def decode(
     if not sizes and NO_RGB in tail:
         raise VideoError(
             "decode_error",
-            "ffmpeg cannot turn its colours into RGB: it does not know their matrix; "
-            "encode the video anew",
+            "ffmpeg cannot convert its colours to RGB: it does not know their matrix; "
+            "encode the video again",
         )
     if sum(3 * width * height for width, height in sizes) != filled + len(rest):
         raise VideoError("decode_error", "the last frame is incomplete", stderr_tail=tail)
     shown = [seen.shown(number, picture) for number in range(len(sizes))]
     for size, (width, height) in zip(sizes, shown, strict=True):
-        _refuse_bent(size, picture.delivered(width, height))
+        _refuse_distorted(size, picture.delivered(width, height))
     return Decoded(
         pixels=_cut(same, sizes, rest, picture),
         timestamps_seconds=np.asarray(seen.times)[: len(sizes)],
@@ -249,7 +235,7 @@ def decode(
 
 
 def _fill(child: Child, view: memoryview) -> int:
-    """Reads into memory until it is full or there is no more; returns the number of bytes."""
+    """Reads stdout until `view` is full or stdout ends; returns the number of bytes."""
     filled = 0
     while filled < len(view):
         read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
@@ -265,13 +251,13 @@ def _cut(
     rest: bytearray,
     picture: Picture,
 ) -> Pictures:
-    """Cuts what was read into frames, each of its own size; of one size, they are one array.
+    """Cuts the bytes that were read into frames; frames of one size stay one array.
 
     Args:
-        same: what was read, as frames of the first one's size.
+        same: the first bytes, as frames of the first one's size.
         sizes: width and height of each frame.
-        rest: what was read beyond, where later frames are larger.
-        picture: that gave the filters.
+        rest: the bytes beyond, where later frames are larger.
+        picture: of the filters.
     """
     wide, high = picture.kept(*(sizes or [(1, 1)])[0])
     if all(size == (wide, high) for size in sizes) and same.shape[1:3] == (high, wide):
@@ -292,16 +278,17 @@ def _cut(
     return np.stack([middle_square(frame, picture.shortest) for frame in frames])
 
 
-def _refuse_bent(size: tuple[int, int], due: tuple[int, int]) -> None:
-    """Refuses a frame whose size is not what follows from the picture that the decoder showed.
+def _refuse_distorted(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """Refuses a frame whose size is not the one that follows from the decoded picture's.
 
     Raises:
         VideoError: decode_error.
     """
-    if max(abs(size[0] - due[0]), abs(size[1] - due[1])) > 1:
+    if max(abs(size[0] - expected[0]), abs(size[1] - expected[1])) > 1:
+        given, wanted = "{}x{}".format(*size), "{}x{}".format(*expected)
         raise VideoError(
             "decode_error",
-            f"ffmpeg gave a frame of {size[0]}x{size[1]} pixels where {due[0]}x{due[1]} was due; "
+            f"ffmpeg gave a frame of {given} pixels where {wanted} was expected; "
             "install another ffmpeg",
         )
 
@@ -309,22 +296,17 @@ def _refuse_bent(size: tuple[int, int], due: tuple[int, int]) -> None:
 def list_frames(
     path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
 ) -> Listed:
-    """Decodes the whole video to learn when its frames really are shown.
-
-    Args:
-        path: the video.
-        info: what ffprobe says of it.
-        most: frames to list; decoding stops there.
-        timeout_seconds: for the whole call.
-        threads: of the decoder.
+    """Decodes the whole video, or its first `most` frames, to learn when they are shown.
 
     Raises:
         VideoError: timeout, no_decoder, or a crash (decode_error).
     """
     chain: Filters = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
-    command = _command(path, info, chain, {"format": "null", "frames:v": most}, threads=threads)
-    seen = Shown(sizes=False)
-    with Child(command, timeout_seconds=timeout_seconds, threads=threads, watch=seen) as child:
+    output = {"format": "null", "frames:v": most}
+    seen = Showinfo(sizes=False)
+    with _start(
+        path, info, chain, output, seen, timeout_seconds=timeout_seconds, threads=threads
+    ) as child:
         code = child.wait_in_time("decoding")
         tail = child.stderr_tail
     refuse_killed(code, "ffmpeg", tail)
@@ -336,36 +318,29 @@ def list_frames(
     )
 
 
-def _command(
+def _start(
     path: Path,
     info: VideoInfo,
     chain: Filters,
     output: dict[str, Any],
+    reader: Showinfo,
     *,
-    seek_seconds: float | None = None,
-    frame_rate: int | None = None,
+    options: dict[str, Any] | None = None,
+    timeout_seconds: float,
     threads: int,
-) -> list[str]:
-    """ffmpeg's command line: one video stream through filters to stdout, nothing bent."""
-    options: dict[str, Any] = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
-    options |= {"threads": threads, "max_pixels": MAX_PIXELS}
-    if info.crop_is_absurd:
-        options["apply_cropping"] = "codec"
-    if seek_seconds is not None:
-        options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
-    if frame_rate is not None:
-        options["r"] = frame_rate
-    stream = ffmpeg.input("-", **options)[str(info.stream_index)]
-    for name, settings in chain:
-        stream = stream.filter(name, **settings)
-    stream = stream.output("pipe:", fps_mode="passthrough", **output)
-    command = [
-        *(str(ffmpeg_for(info.codec)), "-nostdin", "-hide_banner", "-nostats"),
-        *("-loglevel", "level+info", "-max_alloc", str(BLOCK_BYTES), "-copyts"),
-        *("-filter_threads", "1", "-filter_complex_threads", "1"),
-        *stream.get_args(),
-    ]
-    # Only now: ffmpeg-python hashes its arguments as UTF-8, and a name need not be any.
-    command[command.index("-i") + 1] = safe_url(path)
+) -> Child:
+    """Starts ffmpeg on the video stream, through filters to stdout, with nothing distorted."""
+    cropping = {"apply_cropping": "codec"} if info.crop_is_absurd else {}
+    command = video_command(
+        path,
+        codec=info.codec,
+        stream_index=info.stream_index,
+        chain=chain,
+        target="pipe:",
+        output=output,
+        flags=("-loglevel", "level+info", "-copyts"),
+        threads=threads,
+        options=cropping | (options or {}),
+    )
     command.insert(len(command) - 1, "-noautoscale")  # else later sizes are bent to the first
-    return command
+    return Child(command, timeout_seconds=timeout_seconds, threads=threads, reader=reader)

@@ -1,38 +1,35 @@
-"""Chosen frames of one video as face crops: from a file to (T, S, S, 3) pixels.
+"""The chosen frames of one video, whole: the recipe that chooses them, and reading them.
 
-Selecting and scaling happen inside ffmpeg, so that only wanted pixels cross the pipe; a long video
-is entered at the frames' own places instead of being decoded whole (`data.video.chosen_frames`).
-Memory grows with the frames asked for, not with the length of the video.
+`data.video.frame_reader` gets the frames out of the file, `data.faces.crops` crops them to faces.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
 from data.errors import ConfigError, StoreError, VideoError
-from data.video.canvas import Layout, lay_out
-from data.video.chosen_frames import read_chosen
-from data.video.picture import Picture, Pictures, square_picture, whole_picture
-from data.video.probe import VideoInfo, probe
+from data.io.settings import Settings
+from data.video.frame_reader import read_chosen
+from data.video.picture import MEMORY_BYTES, Layout, Picture, Pictures, lay_out
+from data.video.probe import VideoInfo
 from data.video.sampling import choose_clips, choose_uniform
 
 Policy = Literal["uniform", "clip"]
 Crop = Literal["face", "full"]
 
-MEMORY_BYTES = 4 << 30
 RETIRED = ("faces",)
-"""Keys of older recipes that count no more: a forgery's face was once looked for in its original;
-every video is cropped at its own."""
+"""Keys of older recipes that no longer count: a forgery's face was once looked for in its original;
+now every video is cropped at its own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrameRecipe:
+class FrameRecipe(Settings):
     """Everything about frames that changes pixels; a part of each feature's key.
 
     Attributes:
@@ -47,57 +44,51 @@ class FrameRecipe:
         minimum_frames: fewer than this is a failure.
         views: K, how many views of each training video are embedded: the video as it is, and
             K - 1 augmented ones. Others have one, as it is. It changes no view's key.
-
-    Raises:
-        ConfigError: if a value is out of range.
     """
 
-    policy: Policy = "uniform"
-    count: int = 32
-    clip_length: int = 8
-    size: int = 224
-    crop: Crop = "face"
-    margin: float = 1.3
-    max_side: int = 1280
-    minimum_frames: int = 8
-    views: int = 1
+    section: ClassVar[str] = "frames"
 
-    def __post_init__(self) -> None:
-        _check("count", self.count, 1, 4096)
-        _check("clip_length", self.clip_length, 1, 4096)
-        _check("size", self.size, 32, 1024)
-        _check("margin", self.margin, 1.0, 4.0)
-        _check("max_side", self.max_side, 64, 8192)
-        _check("minimum_frames", self.minimum_frames, 1, self.count)
-        _check("views", self.views, 1, 100)
-        if self.policy not in ("uniform", "clip"):
-            raise ConfigError(f"frames.policy must be uniform or clip, got {self.policy!r}")
-        if self.crop not in ("face", "full"):
-            raise ConfigError(f"frames.crop must be face or full, got {self.crop!r}")
+    policy: Policy = "uniform"
+    count: Annotated[int, Field(ge=1, le=4096)] = 32
+    clip_length: Annotated[int, Field(ge=1, le=4096)] = 8
+    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    crop: Crop = "face"
+    margin: Annotated[float, Field(ge=1, le=4)] = 1.3
+    max_side: Annotated[int, Field(ge=64, le=8192)] = 1280
+    minimum_frames: Annotated[int, Field(ge=1)] = 8
+    views: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> FrameRecipe:
+        if self.minimum_frames > self.count:
+            raise ValueError(
+                f"frames.minimum_frames must be at most frames.count ({self.count}), "
+                f"got {self.minimum_frames}"
+            )
         if self.policy == "clip" and self.count % self.clip_length:
-            raise ConfigError(
+            raise ValueError(
                 f"frames.count must be a multiple of frames.clip_length ({self.clip_length}), "
                 f"got {self.count}"
             )
         side = self.max_side if self.crop == "face" else self.size
         if self.count * side * side * 3 > MEMORY_BYTES:
-            raise ConfigError(
+            raise ValueError(
                 f"{self.count} frames of up to {side}x{side} pixels take more than "
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.count or frames.max_side"
             )
         if self.views * self.count * self.size * self.size * 3 > MEMORY_BYTES:
-            raise ConfigError(
+            raise ValueError(
                 f"{self.views} views of {self.count} crops take more than "
                 f"{MEMORY_BYTES >> 30} GiB; lower frames.views or frames.count"
             )
+        return self
 
     def to_json(self) -> dict[str, Any]:
         """Plain values of what matters under these settings, for the recipe and its digest.
 
         Views are not among them: they have keys of their own.
         """
-        facts = asdict(self)
-        del facts["views"]
+        facts = self.model_dump(exclude={"views"})
         if self.policy == "uniform":
             del facts["clip_length"]
         if self.crop == "full":
@@ -106,7 +97,7 @@ class FrameRecipe:
 
     @classmethod
     def from_json(cls, facts: Any) -> FrameRecipe:
-        """Reads what `to_json` gave, of earlier versions too, which could also tell `faces`.
+        """Reads what `to_json` wrote, also in earlier versions.
 
         Raises:
             StoreError: it is something else.
@@ -118,55 +109,18 @@ class FrameRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frames:
-    """The chosen frames of one video.
-
-    Attributes:
-        pixels: (T, S, S, 3) uint8 RGB.
-        timestamps_seconds: (T,) float64 on the stream's own clock, exact.
-        boxes: (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
-        face_found: (T,) bool; whether the detector saw the face in this very frame.
-        shown: (T, 2) int64, width and height of each frame as shown; None where it is not known,
-            of crops that were kept.
-    """
-
-    pixels: NDArray[np.uint8]
-    timestamps_seconds: NDArray[np.float64]
-    boxes: NDArray[np.float32]
-    face_found: NDArray[np.bool_]
-    shown: NDArray[np.int64] | None = None
-
-
-class FaceTrack(Protocol):
-    """One face over time: `boxes` (T, 4) float32 without margin, `found` (T,) bool."""
-
-    @property
-    def boxes(self) -> NDArray[np.float32]: ...
-    @property
-    def found(self) -> NDArray[np.bool_]: ...
-
-
-class FaceFollower(Protocol):
-    """What `read_frames` needs of `data.faces.tracker.FaceFinder`."""
-
-    def follow(
-        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
-    ) -> FaceTrack: ...
-
-
-@dataclass(frozen=True, kw_only=True)
 class WholeFrames:
     """The chosen frames of one video, not cropped to a face.
 
     Attributes:
         pixels: (T, H, W, 3) uint8 RGB, to follow faces on. Where the video changes its size, H and
-            W are the largest frame's, and each lies in the middle, its shape kept.
+            W are the largest frame's, and each frame lies in the middle, its shape kept.
         timestamps_seconds: (T,) float64 on the stream's own clock, exact, ascending.
         scales: (T,) float64, from pixels of each frame as shown to those of `pictures`.
-        boxes: (T, 4) float32, what is seen of each frame as shown.
+        boxes: (T, 4) float32, the part of each frame as shown that was read.
         shown: (T, 2) int64, width and height of each frame as shown.
         pictures: each frame in its own size, to crop from; `pixels` where there is one size.
-        layout: where they lie in `pixels`; None where each is the whole.
+        layout: where they lie in `pixels`; None where each fills it.
     """
 
     pixels: NDArray[np.uint8]
@@ -176,72 +130,6 @@ class WholeFrames:
     shown: NDArray[np.int64]
     pictures: Pictures
     layout: Layout | None
-
-    def crop(
-        self, boxes: NDArray[np.float32], recipe: FrameRecipe, part: slice = slice(None)
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Crops a face from each frame's own picture.
-
-        Args:
-            boxes: (T, 4) float32, square, without margin, in `pixels`.
-            recipe: size and margin of the crop.
-            part: of the frames.
-
-        Returns:
-            (T, S, S, 3) uint8, and what was taken, (T, 4) float32 in pixels of the frame as shown;
-            both of the part.
-        """
-        from data.faces.tracker import crop_faces
-
-        own = boxes if self.layout is None else self.layout.to_pictures(boxes)
-        pixels, taken = crop_faces(
-            self.pictures[part], own[part], margin=recipe.margin, size=recipe.size
-        )
-        scales = self.scales[part, None].astype(np.float32)
-        return pixels, np.asarray(taken / scales, np.float32)
-
-
-def read_frames(
-    path: Path,
-    recipe: FrameRecipe,
-    *,
-    faces: FaceFollower | None = None,
-    threads: int = 1,
-) -> Frames:
-    """Reads the chosen frames of one video as crops.
-
-    Args:
-        path: the video.
-        recipe: which frames, which crop.
-        faces: follows the face; needed where `recipe.crop` is "face".
-        threads: of the decoder.
-
-    Raises:
-        VideoError: with the class of the failure.
-    """
-    info = probe(path)
-    if recipe.crop == "full":
-        square = read_whole(path, info, recipe, square_picture(info, recipe.size), threads=threads)
-        return Frames(
-            pixels=square.pixels,
-            timestamps_seconds=square.timestamps_seconds,
-            boxes=square.boxes,
-            face_found=np.zeros(len(square.pixels), bool),
-            shown=square.shown,
-        )
-    if faces is None:
-        raise ValueError("a face crop needs a face finder")
-    picture = whole_picture(info, recipe.max_side)
-    read = read_whole(path, info, recipe, picture, threads=threads)
-    track = faces.follow(read.pixels, read.timestamps_seconds)
-    pixels, boxes = read.crop(track.boxes, recipe)
-    return Frames(
-        pixels=pixels,
-        timestamps_seconds=read.timestamps_seconds,
-        boxes=boxes,
-        face_found=track.found,
-        shown=read.shown,
-    )
 
 
 def read_whole(
@@ -287,8 +175,3 @@ def choose(times: NDArray[np.float64], recipe: FrameRecipe) -> NDArray[np.int64]
     if recipe.policy == "uniform":
         return choose_uniform(times, recipe.count)
     return choose_clips(len(times), recipe.count, recipe.clip_length)
-
-
-def _check(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ConfigError(f"frames.{name} must be from {least} to {most}, got {value}")

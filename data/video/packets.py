@@ -1,8 +1,8 @@
-"""The packets that a container holds of one video stream: their times, and if the file is cut off.
+"""The packets of one video stream: their times, and whether the file is truncated.
 
-A header's duration and frame count are claims; the packets are what is there. But a packet is not
-a picture: some are never shown (hidden reference frames of VP8), some are half of one (fields).
-What is shown, the decoder alone can say.
+A header only claims a duration and a frame count; the packets are what is there. But a packet is
+not a picture: some are never shown (hidden reference frames of VP8), some are half a picture
+(fields). Only the decoder knows what is shown.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
+from data.video.failures import ffprobe_reason
 from data.video.ffmpeg import ffprobe, refuse_killed
 from data.video.probe import VideoInfo
-from data.video.unreadable import reason
 
 MAX_PACKETS = 10_000_000
 """About four days at 30 frames/s."""
 WHOLE_SHARE = 0.9
 """A video with less than this share of its promised frames counts as truncated."""
 ENDED_EARLY = ("File ended prematurely", "partial file")
-"""What ffprobe says of a Matroska and of an MP4 file that is cut off."""
+"""ffprobe's words for a truncated Matroska and a truncated MP4 file."""
 
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_HEADER_BYTES = 64 << 10
@@ -33,19 +33,17 @@ ASF_HEADER_BYTES = 64 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class Packets:
-    """What the container really holds of one video stream, in the order of presentation.
-
-    A packet is not a picture: some are never shown, some are half of one.
+    """The packets of one video stream, in the order of presentation.
 
     Attributes:
-        timestamps_seconds: (N,) float64, ascending; NaN-free; empty where not every packet carries
-            a time, or where their order is another one: after a jump back of the clock.
+        timestamps_seconds: (N,) float64, ascending, without NaN; empty where a packet carries no
+            time, or where the clock jumps back.
         keyframes: (N,) bool, where a decoder can start.
         count: N, also where packets carry no time.
-        discarded: packets on top that are never shown, by an edit list for one.
+        discarded: further packets that are never shown, because of an edit list for example.
         held_seconds: from the first picture to the end of the last, by the packets' times; 0
             without any.
-        cut: whether ffprobe found that the file ends too early, or the last packet does.
+        cut: whether ffprobe reports that the file, or its last packet, ends too early.
     """
 
     timestamps_seconds: NDArray[np.float64]
@@ -65,53 +63,52 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
     arguments = ["-select_streams", str(info.stream_index)]
     if info.container.startswith(("mov", "matroska")):  # their packets are complete in themselves
         arguments.append("-nofind_stream_info")  # which would decode some: half of the time
-    # In this order, whatever order is asked for. MP4's index makes the rest needless, and it costs.
+    # ffprobe prints them in this order. MP4's index makes dts and duration needless, which cost.
     more = "" if counted_by_index(info) else ",dts_time,duration_time"
     arguments += ["-show_entries", f"packet=pts_time,flags{more}", "-of", "csv=p=0"]
-    times, sents, keys = array("d"), array("d"), bytearray()  # a list takes four times the memory
+    times, dts_times, keys = array("d"), array("d"), bytearray()  # a list takes four times as much
     count = discarded = 0
-    latest, lasting, flags = -math.inf, b"N/A", b""
+    last_pts, last_duration, flags = -math.inf, b"N/A", b""
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         for line in child.stdout:  # ffprobe's own numbers: no line is long
             fields = line.rstrip().split(b",")
             if not more and len(fields) >= 2:
-                shown, flags = fields[:2]
-                sent = lasts = b"N/A"
+                pts, flags = fields[:2]
+                dts = duration = b"N/A"
             elif len(fields) >= 4:
-                shown, sent, lasts, flags = fields[:4]
+                pts, dts, duration, flags = fields[:4]
             else:
                 continue
             count += 1
             if count > MAX_PACKETS:
                 raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
-            if sent != b"N/A":
-                sents.append(float(sent))
+            if dts != b"N/A":
+                dts_times.append(float(dts))
             if b"D" in flags:
                 discarded += 1
                 continue
-            if shown != b"N/A":
-                moment = float(shown)
-                times.append(moment)
+            if pts != b"N/A":
+                times.append(float(pts))
                 keys.append(b"K" in flags)
-                if moment > latest:
-                    latest, lasting = moment, lasts
+                if times[-1] > last_pts:
+                    last_pts, last_duration = times[-1], duration
         code = child.wait_in_time("reading")
         tail = child.stderr_tail
     refuse_killed(code, "ffprobe", tail)
     count -= discarded
     if count == 0:
-        why = reason(tail)
+        why = ffprobe_reason(tail)
         raise VideoError(
             "unreadable",
             f"the video stream is empty{f': {why}' if why else ''}",
             stderr_tail=tail,
         )
-    clock = times if len(times) == count else sents
+    clock = times if len(times) == count else dts_times
     held = (max(clock) - min(clock)) if clock else 0.0
     if len(clock) > 1:  # the last picture is shown for a while, too
-        usual = held / (len(clock) - 1)
-        held += float(lasting) if lasting != b"N/A" and clock is times else usual
-    if len(times) != count or (np.diff(np.asarray(sents)) < 0).any():
+        known = last_duration != b"N/A" and clock is times
+        held += float(last_duration) if known else held / (len(clock) - 1)
+    if len(times) != count or (np.diff(np.asarray(dts_times)) < 0).any():
         times, keys = array("d"), bytearray()
     order = np.argsort(np.asarray(times), kind="stable")
     return Packets(
@@ -125,19 +122,20 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
 
 
 def counted_by_index(info: VideoInfo) -> bool:
-    """Whether the container counts its packets, as IVF does, and MP4 that is not in fragments."""
+    """Whether the container counts its packets, as IVF and unfragmented MP4 do."""
     return bool(info.frame_count) and info.container.startswith(("mov", "ivf"))
 
 
 def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
     """Refuses a file that ends well before its own index says.
 
-    MP4 and IVF count what they hold, so that what is counted is all. Elsewhere the clock counts, up
-    to the end of the last picture, which may last long. AVI leaves out pictures that do not change
-    and says nothing of the last one's length, nor need Matroska: these are cut off only if the
-    bytes are, too. Where the bytes are, and nothing tells the pictures' length alone, the whole
-    file's counts. ASF says how long it is in bytes; what it says in seconds is of all
-    streams, as in WTV, whose index is at its end.
+    - MP4 and IVF: by the number of packets, which their index counts.
+    - ASF: by its size in bytes; its duration is of all streams. WTV, likewise, is not checked: its
+      index is at its end.
+    - Others: by the time up to the end of the last picture, which may last long. AVI leaves out
+      pictures that do not change, and neither AVI nor Matroska need state the last one's duration:
+      they are refused only if bytes are missing, too. Where bytes are missing and the stream has no
+      duration of its own, the whole file's counts.
 
     Raises:
         VideoError: decode_error.
@@ -176,7 +174,7 @@ def refuse_truncated(path: Path, info: VideoInfo, packets: Packets) -> None:
 
 
 def _asf_bytes(path: Path) -> int:
-    """How long an ASF file should be, by its header; 0 where that says nothing, as of a stream."""
+    """The size of an ASF file in bytes by its header; 0 where not given, as of a broadcast."""
     head = _head(path, ASF_HEADER_BYTES)
     start = head.find(ASF_FILE_PROPERTIES)
     facts = head[start : start + 92]

@@ -1,11 +1,16 @@
-"""How a decoded frame becomes the picture that is read: its size as shown, scaled, never bent.
+"""The size in which frames are read, and a canvas for frames of several sizes.
 
-The size is worked out inside ffmpeg, from each frame as the decoder delivers it: rotated, cropped
-as the container asks, with the shape of its pixels. Nothing here rests on what a header says of it.
+Sizes are computed inside ffmpeg, from each frame as the decoder delivers it: rotated, cropped as
+the container asks, with its pixels' aspect ratio. Nothing here relies on what a header says.
+
+Where a video changes its size, faces are followed on a canvas of the largest size, with each
+picture in the middle and its shape kept, as a player shows it in a window of fixed size. Faces are
+cropped from each picture itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,28 +18,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from data.errors import VideoError
+from data.video.ffmpeg import Filters
 from data.video.probe import LEAST_ASPECT, MOST_ASPECT, VideoInfo
 
+MEMORY_BYTES = 4 << 30
+"""What the frames of one video may take."""
 SCALE_FLAGS = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 ROUND = "st(9,{0});if(eq(mod(ld(9),1),0.5),2*round(ld(9)/2),round(ld(9)))"
-"""Python's `round`, in ffmpeg's expressions: halves go to the even number."""
+"""Python's `round` in ffmpeg's expressions: halves go to the even number."""
+MOST_SIZES = 3
+"""Sizes that `size_note` names."""
 
-Filters = list[tuple[str, dict[str, Any]]]
 Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
 """Pictures of one size, (T, H, W, 3) uint8 RGB; or of several, each (h, w, 3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What size frames are read in; exactly one of the first three is given.
+    """In which size frames are read; exactly one of the first three is given.
 
     Attributes:
         longest: the longer side is scaled down to this, never up.
         shortest: the shorter side is scaled to this, and the middle square taken.
-        fixed: width and height, whatever becomes of the shape.
+        fixed: width and height, whatever the shape.
         even: width and height are even numbers, as encoders want them.
-        turned: ffmpeg turns the frames upright by a quarter, so that what the shape of their pixels
-            stretches is the height.
+        turned: ffmpeg rotates the frames by a quarter turn, so that their pixels' aspect ratio
+            stretches the height.
     """
 
     longest: int | None = None
@@ -45,7 +55,7 @@ class Picture:
 
     @property
     def filters(self) -> Filters:
-        """ffmpeg's filters; the size that they give follows from each frame."""
+        """ffmpeg's filters; the resulting size depends on each frame."""
         if self.fixed is not None:
             size: dict[str, Any] = {"w": self.fixed, "h": self.fixed}
         else:
@@ -62,7 +72,7 @@ class Picture:
                 name: f"{known};max({self._least},({self._rounded(f'ld({place})*ld(2)')}))"
                 for place, name in enumerate("wh")
             }
-        # At every frame: the shape of the pixels may change without the graph being made anew.
+        # At every frame: the pixels' aspect ratio may change without the graph being made anew.
         return [("scale", {**size, "flags": SCALE_FLAGS, "eval": "frame"})]
 
     @property
@@ -83,7 +93,7 @@ class Picture:
         return max(1, round(width * aspect)), height
 
     def scale(self, width: int, height: int) -> float:
-        """From pixels as shown to pixels that are read, for a picture shown in this size."""
+        """From pixels as shown to pixels as read, for a picture shown in this size."""
         if self.fixed is not None:
             return 1.0
         if self.shortest is not None:
@@ -102,7 +112,7 @@ class Picture:
         return wide, high
 
     def seen(self, shown: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What is kept of frames shown in these sizes (T, 2), in their pixels: boxes (T, 4)."""
+        """The part that is kept of frames shown in these sizes (T, 2), as boxes (T, 4) in them."""
         boxes = []
         for width, height in shown.tolist():
             wide, high = self.delivered(width, height)
@@ -141,9 +151,10 @@ def middle_square(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def fitted(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where a picture lies that fits into a room, both width and height: x0, y0, x1, y1.
+    """Fits a picture into the middle of a room, its shape kept; sizes are width and height.
 
-    Its shape is kept, and it is in the middle.
+    Returns:
+        x0, y0, x1, y1 in the room.
     """
     scale = min(room[0] / size[0], room[1] / size[1])
     wide, high = (
@@ -163,3 +174,129 @@ def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
     scaled = Image.fromarray(frame).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
     slot[:] = 0
     slot[top:bottom, left:right] = np.asarray(scaled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where pictures of several sizes lie on their canvas.
+
+    Attributes:
+        width, height: of the canvas, the largest of the pictures by area.
+        sizes: (T, 2) int64, width and height of each picture.
+        rectangles: (T, 4) int64, x0, y0, x1, y1 of each picture on the canvas.
+    """
+
+    width: int
+    height: int
+    sizes: NDArray[np.int64]
+    rectangles: NDArray[np.int64]
+
+    @property
+    def scales(self) -> NDArray[np.float64]:
+        """(T,) from pixels of each picture to those of the canvas."""
+        scales: NDArray[np.float64] = ((self.width, self.height) / self.sizes).min(1)
+        return scales
+
+    def to_pictures(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Converts square boxes (T, 4) from the canvas to pixels of each picture.
+
+        One whose centre is outside its picture, where no face was seen, is moved into it.
+        """
+        scales = self.scales[:, None]
+        corners = self.rectangles[:, :2]
+        stretched = (self.rectangles[:, 2:] - corners) / self.sizes  # but for rounding, the scale
+        centres = ((boxes[:, :2] + boxes[:, 2:]) / 2.0 - corners) / stretched
+        half = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True) / scales / 2
+        outside = ((centres < 0) | (centres > self.sizes)).any(1, keepdims=True)
+        least = np.minimum(half, self.sizes / 2)
+        centres = np.where(outside, np.clip(centres, least, self.sizes - least), centres)
+        found = np.concatenate([centres - half, centres + half], 1).astype(np.float32)
+        as_canvas = (self.sizes == (self.width, self.height)).all(1, keepdims=True)
+        return np.where(as_canvas, boxes, found)
+
+    def to_canvas(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Converts boxes (T, 4) from pixels of each picture to the canvas."""
+        corners = np.tile(self.rectangles[:, :2], 2)
+        return (boxes * self.scales[:, None] + corners).astype(np.float32)
+
+
+def layout_of(sizes: NDArray[np.int64]) -> Layout | None:
+    """Lays out pictures of these sizes (T, 2); None where all are equal."""
+    if (sizes == sizes[:1]).all():
+        return None
+    width, height = sizes[int(sizes.prod(1).argmax())].tolist()
+    return Layout(
+        width=width,
+        height=height,
+        sizes=sizes,
+        rectangles=np.asarray([fitted(size, (width, height)) for size in sizes.tolist()], np.int64),
+    )
+
+
+def lay_out(pictures: Pictures) -> tuple[NDArray[np.uint8], Layout | None]:
+    """Puts pictures on one canvas; those of one size already are.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB, and where each lies; None where each fills the canvas.
+
+    Raises:
+        VideoError: decode_error: it would take too much memory.
+    """
+    if isinstance(pictures, np.ndarray):
+        return pictures, None
+    sizes = np.asarray([one.shape[1::-1] for one in pictures], np.int64)
+    layout = layout_of(sizes)
+    if layout is None:
+        return np.stack(pictures), None
+    area = layout.width * layout.height * len(sizes)
+    if 3 * (area + int(sizes.prod(1).sum())) > MEMORY_BYTES:
+        raise VideoError(
+            "decode_error",
+            f"its picture changes its size, and {len(sizes)} frames of {layout.width}x"
+            f"{layout.height} do not fit in memory twice; lower frames.count or frames.max_side",
+        )
+    canvas = np.empty((len(sizes), layout.height, layout.width, 3), np.uint8)
+    for picture, slot in zip(pictures, canvas, strict=True):
+        place(picture, slot)
+    return canvas, layout
+
+
+def on_one_scale(
+    boxes: NDArray[np.float32], shown: NDArray[np.int64] | None
+) -> NDArray[np.float32]:
+    """Makes boxes (T, 4) in pixels of pictures shown in these sizes (T, 2) comparable."""
+    layout = None if shown is None else layout_of(shown)
+    return boxes if layout is None else layout.to_canvas(boxes)
+
+
+def count_sizes(shown: NDArray[np.int64] | None) -> int:
+    """Number of different sizes among (T, 2); 1 where they are not known."""
+    return 1 if shown is None else len(np.unique(shown, axis=0))
+
+
+def size_note(shown: NDArray[np.int64] | None, timestamps_seconds: NDArray[np.float64]) -> str:
+    """Notes that pictures shown in these sizes (T, 2) change their size; "" where they do not."""
+    if shown is None or count_sizes(shown) == 1:
+        return ""
+    changes = 1 + np.flatnonzero((shown[1:] != shown[:-1]).any(1))
+    parts = ["{}x{}".format(*shown[0])]
+    parts += [
+        "then {}x{} from {:.1f} s".format(*shown[at], timestamps_seconds[at])
+        for at in changes[: MOST_SIZES - 1]
+    ]
+    more = len(changes) - (MOST_SIZES - 1)
+    if more > 0:
+        parts.append(f"and {more} more {'change' if more == 1 else 'changes'}")
+    return (
+        f"the picture changes its size ({', '.join(parts)}); each part is cropped in its own shape"
+    )
+
+
+def resized_note(names: Sequence[str]) -> str:
+    """Notes how many videos change their size, and names one of them."""
+    count, name = len(names), min(names)
+    these = "1 video changes its" if count == 1 else f"{count} videos change their"
+    return (
+        f"{these} picture's size ({name}{'' if count == 1 else ' for one'}); each part is cropped "
+        "in its own shape"
+    )

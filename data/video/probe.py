@@ -1,7 +1,7 @@
-"""What a video file says of itself, by ffprobe: its streams, which of them is the film, its size.
+"""A video file's headers, read by ffprobe: its streams, which of them is the video, its size.
 
-All of it is a header's claim: frames are read by what the decoder gives (`data.video.decoding`),
-and chosen by the packets that are there (`data.video.packets`).
+A header only claims: frames are read as the decoder delivers them (`data.video.decoding`), and
+chosen among the packets that are there (`data.video.packets`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from typing import Any
 import numpy as np
 
 from data.errors import VideoError
-from data.video.ffmpeg import LINE_BYTES, MAX_PIXELS, ffprobe
-from data.video.unreadable import why_unreadable
+from data.video.failures import why_unreadable
+from data.video.ffmpeg import LINE_BYTES, MAX_PIXELS, ffprobe, refuse_killed
 
 MAX_JSON_BYTES = 4 << 20
 LEAST_ASPECT, MOST_ASPECT = 0.1, 10
-"""Between these, pixels have the shape that they are said to have; beyond, nobody means it."""
+"""Pixel aspect ratios between these are applied; others are errors and count as 1."""
 LEAST_CROPPED = 16
-"""Of a clean aperture, in pixels: a smaller one is damage, and passed over."""
+"""Smallest clean aperture in pixels; a smaller one is damage and ignored."""
 FEWEST_PICTURES = 8
-"""Of a film; fewer are covers, slides or thumbnails, where another stream has more."""
+"""A stream with fewer is a cover, slides or thumbnails, where another stream has more."""
+HEADERLESS = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v"})
+"""Containers whose header does not state the pixels' aspect ratio."""
+LEAST_ASPECT_CHANGE = 1.05
+"""Aspect ratios nearer to each other than this are two ways to write one: 16:11 and 64:45."""
 EDGES = ("left", "right", "top", "bottom")
 
 
@@ -45,13 +49,12 @@ class VideoInfo:
         fps: average frames per second; 0 where the file does not say.
         duration_seconds: as declared; 0 where the file does not say.
         frame_count: as declared, or None; never to be trusted.
-        promised_seconds: how long the video stream itself should last, by its header or, in
-            Matroska, its tag; 0 where only the whole file has a duration and holds more than this
-            stream.
+        promised_seconds: duration of the video stream itself, by its header or, in Matroska, its
+            tag; 0 where only the whole file has a duration and holds more than this stream.
         bit_rate: of the whole file in bits per second; 0 where unknown.
         size_bytes: of the file.
         container: as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2".
-        crop_is_absurd: a clean aperture leaves next to nothing, and is passed over.
+        crop_is_absurd: a clean aperture leaves next to nothing, and is ignored.
     """
 
     stream_index: int
@@ -71,7 +74,7 @@ class VideoInfo:
 
     @property
     def turned(self) -> bool:
-        """Whether ffmpeg turns the picture by a quarter."""
+        """Whether ffmpeg rotates the picture by a quarter turn."""
         return self.rotation_degrees in (90, 270)
 
 
@@ -99,33 +102,29 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         text = child.stdout.read(MAX_JSON_BYTES)
         child.stdout.read(1)
-        code = child.wait() if len(text) < MAX_JSON_BYTES else 1
+        code = child.wait_in_time("ffprobe") if len(text) < MAX_JSON_BYTES else 1
         tail = child.stderr_tail
-        if child.timed_out:
-            raise VideoError(
-                "timeout", f"ffprobe took more than {timeout_seconds:.0f} s", stderr_tail=tail
-            )
     if code != 0:
         raise VideoError("unreadable", why_unreadable(path, tail), stderr_tail=tail)
     try:
-        told = json.loads(text)
+        facts = json.loads(text)
     except ValueError as error:
         raise VideoError("unreadable", "ffprobe's answer is garbled", stderr_tail=tail) from error
     streams = [
         stream
-        for stream in told.get("streams", [])
+        for stream in facts.get("streams", [])
         if stream.get("codec_type") == "video"
         and not stream.get("disposition", {}).get("attached_pic")
     ]
     if not streams:
         raise VideoError("no_video_stream", "there is no video stream in it", stderr_tail=tail)
     stream = _moving(path, streams, timeout_seconds) if len(streams) > 1 else streams[0]
-    alone = len(told["streams"]) == 1
-    return _info(stream, told.get("format", {}), size_bytes, tail, alone=alone)
+    alone = len(facts["streams"]) == 1
+    return _info(stream, facts.get("format", {}), size_bytes, tail, alone=alone)
 
 
 def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -> dict[str, Any]:
-    """The first stream with moving pictures: no still, no thumbnails, not a handful of pictures.
+    """The first stream with at least FEWEST_PICTURES, which is no still and no thumbnails.
 
     Where there is none, the first with more than one picture, or the first of all.
     """
@@ -141,14 +140,14 @@ def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -
     ]
     if not films:
         return streams[0]
-    told = {int(stream["index"]): stream.get("nb_frames", "") for stream in films}
-    first = told[int(films[0]["index"])]
+    declared = {int(stream["index"]): stream.get("nb_frames", "") for stream in films}
+    first = declared[int(films[0]["index"])]
     if first.isdigit() and int(first) >= FEWEST_PICTURES:
         return films[0]
-    if all(number.isdigit() for number in told.values()):
-        counts = {index: int(number) for index, number in told.items()}
+    if all(number.isdigit() for number in declared.values()):
+        counts = {index: int(number) for index, number in declared.items()}
     else:
-        counts = _count_packets(path, set(told), timeout_seconds)
+        counts = _count_packets(path, set(declared), timeout_seconds)
     for least in (FEWEST_PICTURES, 2):
         moving = [stream for stream in films if counts[int(stream["index"])] >= least]
         if moving:
@@ -157,7 +156,11 @@ def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -
 
 
 def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict[int, int]:
-    """How many packets streams hold; counting ends when all hold enough for a film."""
+    """Counts the packets of streams, until each has FEWEST_PICTURES.
+
+    Raises:
+        VideoError: timeout.
+    """
     counts = dict.fromkeys(wanted, 0)
     arguments = ["-select_streams", "v", "-show_entries", "packet=stream_index", "-of", "csv=p=0"]
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
@@ -166,14 +169,15 @@ def _count_packets(path: Path, wanted: set[int], timeout_seconds: float) -> dict
             if number.isdigit() and int(number) in counts:
                 counts[int(number)] += 1
                 if min(counts.values()) >= FEWEST_PICTURES:
-                    break
+                    return counts
+        child.wait_in_time("ffprobe")
     return counts
 
 
 def _info(
     stream: dict[str, Any], container: dict[str, Any], size_bytes: int, tail: str, *, alone: bool
 ) -> VideoInfo:
-    """Turns ffprobe's strings into numbers, defaults where they are missing."""
+    """Converts ffprobe's strings into numbers, with defaults where they are missing."""
     width, height = int(stream.get("width", 0)), int(stream.get("height", 0))
     if "codec_name" not in stream:
         raise VideoError("unreadable", "ffprobe does not know the codec", stderr_tail=tail)
@@ -220,7 +224,7 @@ def _info(
 
 
 def ratio(text: str) -> float:
-    """What ffprobe writes as a fraction; 0 where it means nothing."""
+    """The value of ffprobe's fraction "a/b"; 0 where it is none."""
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError):
@@ -228,7 +232,7 @@ def ratio(text: str) -> float:
 
 
 def _clock(text: str) -> float:
-    """Seconds of what Matroska's tags write as 00:00:04.004000000; 0 where it is none."""
+    """Seconds of a Matroska tag such as 00:00:04.004000000; 0 where it is none."""
     parts = re.fullmatch(r"(\d{1,6}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", text)
     return 3600 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3]) if parts else 0.0
 
@@ -239,3 +243,37 @@ def _number(text: str | int | None) -> float:
     except ValueError:
         return 0.0
     return value if np.isfinite(value) else 0.0
+
+
+def refuse_changing_aspect(path: Path, info: VideoInfo, *, timeout_seconds: float) -> None:
+    """Refuses a video whose pixels change their aspect ratio on the way.
+
+    Broadcasts switch between 4:3 and 16:9 without a change of size. ffmpeg applies the first aspect
+    ratio to all frames (from release 7 on), so that later ones would be distorted. Containers with
+    a header state it there, once for all; in streams without one, the keyframes are asked.
+
+    Raises:
+        VideoError: decode_error, or timeout.
+    """
+    if info.container not in HEADERLESS:
+        return
+    arguments = ["-select_streams", str(info.stream_index), "-skip_frame", "nokey"]
+    arguments += ["-show_entries", "frame=best_effort_timestamp_time,sample_aspect_ratio"]
+    arguments += ["-of", "compact=p=0:nk=1"]
+    first = 0.0
+    with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
+        for line in child.stdout:  # ffprobe's own numbers: no line is long
+            seconds, _, rest = line.decode("ascii", "replace").strip().partition("|")
+            aspect = ratio(rest.partition("|")[0].replace(":", "/"))
+            aspect = aspect if LEAST_ASPECT < aspect < MOST_ASPECT else 1.0
+            first = first or aspect
+            if max(first, aspect) / min(first, aspect) > LEAST_ASPECT_CHANGE:
+                raise VideoError(
+                    "decode_error",
+                    f"its pixel aspect ratio changes from {first:.2f} to {aspect:.2f}"
+                    f"{f' at {seconds} s' if seconds != 'N/A' else ''}, which ffmpeg does not "
+                    "follow; cut the video there",
+                )
+        code = child.wait_in_time("reading")
+        tail = child.stderr_tail
+    refuse_killed(code, "ffprobe", tail)

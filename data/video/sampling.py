@@ -1,4 +1,4 @@
-"""Which frames of a video are taken: pure arithmetic on counts and times, no video in sight."""
+"""Chooses the frames of a video that are read, by their number or their times."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def choose_uniform(timestamps_seconds: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Chooses frames evenly over the whole duration, by time, so that a variable rate is fair.
+    """Chooses frames evenly over the whole duration: by time, for videos of variable frame rate.
 
-    The duration is cut into `count` equal parts; the frame shown nearest to each part's middle is
-    taken, once.
+    The duration is divided into `count` equal parts; of each, the frame nearest to its middle is
+    taken.
 
     Args:
         timestamps_seconds: (N,) ascending.
@@ -26,7 +26,7 @@ def choose_uniform(timestamps_seconds: NDArray[np.float64], count: int) -> NDArr
     duration = (last - first) * total / (total - 1)  # the last frame is shown for a while, too
     middles = first + (np.arange(count) + 0.5) * duration / count
     chosen = np.unique(nearest(timestamps_seconds, middles))
-    # Bursts of a variable rate can give one frame for two parts: take frames not yet taken.
+    # At a variable frame rate, one frame can be nearest for two parts: fill up with others.
     if len(chosen) < count:
         rest = np.setdiff1d(np.arange(total), chosen)
         filler = rest[np.linspace(0, len(rest) - 1, count - len(chosen)).round().astype(int)]
@@ -37,7 +37,7 @@ def choose_uniform(timestamps_seconds: NDArray[np.float64], count: int) -> NDArr
 def nearest(
     timestamps_seconds: NDArray[np.float64], wanted_seconds: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Finds for each wanted time the frame nearest to it; (K,) int64."""
+    """Finds the frame nearest to each wanted time; (K,) int64."""
     after = np.clip(
         np.searchsorted(timestamps_seconds, wanted_seconds), 1, len(timestamps_seconds) - 1
     )
@@ -49,12 +49,12 @@ def nearest(
 
 
 def choose_clips(total: int, count: int, clip_length: int) -> NDArray[np.int64]:
-    """Chooses runs of consecutive frames, the runs spread evenly over the whole video.
+    """Chooses clips of consecutive frames, spread evenly over the whole video.
 
     Args:
         total: N, frames of the video.
         count: frames wanted, a multiple of `clip_length`.
-        clip_length: frames of one run.
+        clip_length: frames of one clip.
 
     Returns:
         Ascending frame numbers, (T,) int64, T = min(count, N); each frame once.
@@ -63,13 +63,7 @@ def choose_clips(total: int, count: int, clip_length: int) -> NDArray[np.int64]:
         return np.arange(total)
     runs = count // clip_length
     room = total - count
-    # Before, between and after the runs lie equal gaps, so runs never overlap.
+    # Equal gaps before, between and after the clips, so that they never overlap.
     starts = np.floor((np.arange(runs) + 0.5) * room / runs).astype(np.int64)
     starts += np.arange(runs) * clip_length
     return (starts[:, None] + np.arange(clip_length)).reshape(-1)
-
-
-def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Joins consecutive frame numbers into runs: (first, last), both taken."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    return [(int(run[0]), int(run[-1])) for run in np.split(numbers, breaks) if len(run)]

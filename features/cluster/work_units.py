@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from data.errors import StoreError
+from data.faces.crops import Frames
 from data.io.reading import file_sha256
-from data.video.frames import Frames
 from features.extraction.batches import Encoder
 from features.extraction.engine import Finished, embed_videos, finished
 from features.extraction.job import Job

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import StoreError, VideoError
-from data.video.canvas import count_sizes
-from data.video.frames import Frames
+from data.faces.crops import Frames
+from data.video.picture import count_sizes
 from features.extraction.batches import Batcher, Encoder
 from features.extraction.job import Job
 from features.extraction.readers import Readers

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from data.video.frames import Frames
+from data.faces.crops import Frames
 
 AHEAD_BYTES = 256 << 20
 """Pixels that wait for the encoder; more only if one video has more."""

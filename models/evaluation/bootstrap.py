@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.metrics import BINS, CLIP, FALSE_ALARMS, bin_of
+from models.evaluation.metrics import BINS, CLIP, TARGET_FPRS, bin_of
 
 BLOCK_CELLS = 640_000
 """Draws times videos computed together: 5 MB an array."""
@@ -143,10 +143,10 @@ def _block(
     return {
         "auc": auc,
         "ap": ap,
-        "eer": _crossings(false_rate, true_rate),
+        "eer": _eers(false_rate, true_rate),
         **{
             name: np.where(false_rate <= most + 1e-12, true_rate, 0).max(1)
-            for name, most in FALSE_ALARMS.items()
+            for name, most in TARGET_FPRS.items()
         },
         "accuracy": (fake @ called + real @ ~called) / total,
         "balanced_accuracy": (recall_fake + recall_real) / 2,
@@ -158,9 +158,7 @@ def _block(
     }
 
 
-def _crossings(
-    false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _eers(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) -> NDArray[np.float64]:
     """EER of each row: where the straight-line curve meets FPR = 1 - TPR. (R, K + 1) -> (R,)."""
     gap = false_rate + true_rate - 1
     after = np.argmax(gap >= 0, axis=1)

@@ -42,10 +42,14 @@ class Estimate:
     low: float
     high: float
 
+    def to_json(self, name: str) -> dict[str, float]:
+        """Flat numbers under a metric's name."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """What one model is worth on a part of the videos.
+    """A model's metrics on a part of the videos.
 
     Attributes:
         reals: number of real videos.
@@ -65,9 +69,9 @@ class Slice:
         """Flat numbers; what is None is left out."""
         flat: dict[str, Any] = {"reals": self.reals, "fakes": self.fakes}
         for name in ("auc", "recall_fake", "recall_real"):
-            one = getattr(self, name)
-            if one is not None:
-                flat |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+            estimate = getattr(self, name)
+            if estimate is not None:
+                flat |= estimate.to_json(name)
         return flat
 
 
@@ -108,11 +112,9 @@ class Evaluation:
         """Flat numbers for DVC: each metric with _low and _high beside it."""
         flat: dict[str, Any] = {}
         for name, estimate in self.metrics.items():
-            flat |= {name: estimate.value, f"{name}_low": estimate.low}
-            flat[f"{name}_high"] = estimate.high
+            flat |= estimate.to_json(name)
         for name, estimate in self.frames.items():
-            flat |= {f"frame_{name}": estimate.value, f"frame_{name}_low": estimate.low}
-            flat[f"frame_{name}_high"] = estimate.high
+            flat |= estimate.to_json(f"frame_{name}")
         if not math.isnan(self.frame_threshold):
             flat["frame_threshold"] = self.frame_threshold
         if not math.isnan(self.threshold):
@@ -134,32 +136,6 @@ class Evaluation:
                 for kind, parts in self.slices.items()
             },
         }
-
-
-def choose_threshold(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
-    """The threshold with the highest balanced accuracy, for validation data.
-
-    Of equal ones the middle of the widest run is taken: far from either side's scores.
-
-    Args:
-        labels: (N,) 1 = fake.
-        scores: (N,) P(fake).
-
-    Raises:
-        DatasetError: one class only.
-    """
-    check_classes(labels)
-    values = np.unique(scores)
-    between = (values[:-1] + values[1:]) / 2
-    candidates = np.concatenate([[values[0]], between])  # at the lowest score all are called fake
-    reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
-    cleared = np.searchsorted(reals, candidates) / len(reals)
-    caught = 1 - np.searchsorted(fakes, candidates) / len(fakes)
-    balance = cleared + caught
-    best = np.flatnonzero(balance >= balance.max() - 1e-12)
-    lows = np.concatenate([[values[0]], values[:-1]])[best]
-    highs = np.concatenate([[values[0]], values[1:]])[best]
-    return float(candidates[best[np.argmax(highs - lows)]])
 
 
 def evaluate(
@@ -212,8 +188,8 @@ def evaluate(
     }
     slices = {"method": parts}
     for kind, names in (kinds or {}).items():
-        told = np.asarray(names)
-        slices[kind] = {str(name): measure(told == name) for name in np.unique(told) if name}
+        column = np.asarray(names)
+        slices[kind] = {str(name): measure(column == name) for name in np.unique(column) if name}
     frames: dict[str, Estimate] = {}
     if frame_scores is not None:
         rows, columns = np.nonzero(~np.isnan(frame_scores))
@@ -226,6 +202,7 @@ def evaluate(
             name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
         }
     table = confusion_matrix(labels, called, labels=[0, 1])
+    (true_real, false_fake), (false_real, true_fake) = table.tolist()
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
     thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
@@ -234,10 +211,7 @@ def evaluate(
         methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
         slices=slices,
         frames=frames,
-        confusion=(
-            (int(table[0, 0]), int(table[0, 1])),
-            (int(table[1, 0]), int(table[1, 1])),
-        ),
+        confusion=((true_real, false_fake), (false_real, true_fake)),
         threshold=at,
         frame_threshold=frames_at,
         videos=len(labels),
@@ -249,7 +223,7 @@ def evaluate(
 
 
 def _names(threshold: float) -> tuple[str, ...]:
-    """The metrics that can be told; NaN is no threshold."""
+    """The metrics that a threshold allows; NaN is none."""
     return tuple(name for name in METRICS if not (math.isnan(threshold) and name in AT_THRESHOLD))
 
 

@@ -36,11 +36,11 @@ METRICS = (
     "ece",
 )
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
-"""Those that need a threshold; the others look at order and probability alone."""
+"""Those that need a threshold; the others are of order and probability alone."""
 CLIP = 1e-7
 """Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
-FALSE_ALARMS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}
-"""Shares of reals accused at which the share of fakes caught is told."""
+TARGET_FPRS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}
+"""False positive rates at which the true positive rate is measured."""
 BINS = 10
 """Bins of equal width in the expected calibration error (Naeini et al., 2015)."""
 
@@ -60,8 +60,8 @@ def point_metrics(
     values = {
         "auc": roc_auc_score(labels, scores),
         "ap": average_precision_score(labels, scores),
-        "eer": crossing(false_rate, true_rate),
-        **{name: caught_at(false_rate, true_rate, most) for name, most in FALSE_ALARMS.items()},
+        "eer": eer(false_rate, true_rate),
+        **{name: tpr_at_fpr(false_rate, true_rate, most) for name, most in TARGET_FPRS.items()},
         "accuracy": accuracy_score(labels, called),
         "balanced_accuracy": balanced_accuracy_score(labels, called),
         "recall_fake": recall_score(labels, called, pos_label=1),
@@ -73,14 +73,11 @@ def point_metrics(
     return {name: float(value) for name, value in values.items()}
 
 
-def equal_error_rate(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
-    """Where the ROC curve, drawn as straight lines, crosses the diagonal FPR = 1 - TPR."""
-    false_rate, true_rate, _ = roc_curve(labels, scores, drop_intermediate=False)
-    return crossing(false_rate, true_rate)
+def eer(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) -> float:
+    """The equal error rate of a ROC curve of points from (0, 0) to (1, 1).
 
-
-def crossing(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) -> float:
-    """The EER of a ROC curve given as points from (0, 0) to (1, 1)."""
+    Where the curve, drawn as straight lines, crosses the diagonal FPR = 1 - TPR.
+    """
     gap = false_rate - (1 - true_rate)  # rises from -1 to 1
     after = int(np.argmax(gap >= 0))
     if gap[after] == 0:
@@ -91,10 +88,10 @@ def crossing(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) ->
     return float(false_rate[before] + share * step)
 
 
-def caught_at(
+def tpr_at_fpr(
     false_rate: NDArray[np.float64], true_rate: NDArray[np.float64], most: float
 ) -> float:
-    """The highest TPR of a threshold that exists and whose FPR is at most `most`.
+    """The highest TPR of a threshold whose FPR is at most `most`.
 
     Nothing is interpolated: with fewer than 100 reals, 1 % means none.
     """

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from features.extraction.batches import Batcher, Encoder
 from models.bundle import BundledHead
-from models.explanation.score_interval import log_odds, score_sequences
+from models.evaluation.calibration import bounded_logit
+from models.explanation.score_interval import score_sequences
 
 CELLS = 7
 """Cells along one side of a map: as many as ResNet50 tells apart at its end."""
@@ -95,9 +96,9 @@ def heat_map(
     ]
     hidden = _embed_hidden(encoder, pixels, places, features.dtype, progress)  # (P, T', D)
     count = len(chosen)
-    own = float(log_odds(_raw(head, features[None]))[0])
+    own = float(bounded_logit(_raw(head, features[None]))[0])
     raw = _raw(head, hidden)
-    whole = own - log_odds(raw)  # (P,)
+    whole = own - bounded_logit(raw)  # (P,)
     single = np.zeros((len(places), count))
     every = np.arange(count)
     for start in range(0, len(places), TOGETHER):
@@ -105,7 +106,7 @@ def heat_map(
         rows = np.tile(features, (len(part), count, 1, 1))  # (P', T', T', D), one row for a frame
         rows[:, every, every] = part
         scored = _raw(head, rows.reshape(-1, *features.shape)).reshape(len(part), count)
-        single[start : start + TOGETHER] = own - log_odds(scored)
+        single[start : start + TOGETHER] = own - bounded_logit(scored)
     shown = head.calibration.apply(raw)
     parts = [
         Part(top=top, left=left, effect=float(effect), probability_fake=float(probability))

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from features.sequences.dataset import Sequences
 from models.bundle import BundledHead
-from models.evaluation.calibration import LEAST, MOST, sigmoid
+from models.evaluation.calibration import bounded_logit
 from models.evaluation.evaluate import percentiles
 from models.heads.training import score
 
@@ -201,10 +202,10 @@ def centred(own: float, halves: NDArray[np.float64]) -> NDArray[np.float64]:
     that is no scatter. So their scatter around their own median is laid around the score, on the
     scale of log-odds. Interval and agreement are both taken from what this returns.
     """
-    scattered = log_odds(halves)
+    scattered = bounded_logit(halves)
     moved = scattered - np.median(scattered)
     # What does not move is the score itself: rounding must not carry it over a threshold.
-    return np.where(moved == 0, own, sigmoid(log_odds(np.asarray(own)) + moved))
+    return np.where(moved == 0, own, expit(bounded_logit(np.asarray(own)) + moved))
 
 
 def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
@@ -218,9 +219,3 @@ def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
     low = np.percentile(around, below, method="lower")
     high = np.percentile(around, above, method="higher")
     return min(float(low), own), max(float(high), own)  # log-odds are bounded, `own` may be 1
-
-
-def log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(P / (1 - P)) that stays finite."""
-    sure = np.clip(scores, LEAST, MOST)
-    return np.asarray(np.log(sure) - np.log1p(-sure))

@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def run_key(
     """A digest of all that a run's result depends on; `backbone` is its digest."""
     facts = {
         "version": VERSION,
-        "config": asdict(config),
+        "config": config.model_dump(),
         "seed": seed,
         "backbone": backbone,
         "size": size,

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data.errors import OutputError, VideoError
-from data.video.reasons import reason_of
+from data.video.failures import reason_of
 
 if TYPE_CHECKING:
-    from data.video.frames import Frames
+    from data.faces.crops import Frames
 from data.io.system_errors import reason, write_remedy
 
 

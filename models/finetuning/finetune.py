@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ from models.heads.training import BestSoFar
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
-    from data.video.frames import Frames
+    from data.faces.crops import Frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def finetune(
             learn, forger = stack.enter_context(
                 with_forged_copies(learn, forger, seed=seed, beside=out.parent)
             )
-            config = replace(config, forge=1.0)
+            config = config.replace(forge=1.0)
             if not check.labels.any():
                 check, _ = stack.enter_context(
                     with_forged_copies(
@@ -154,7 +154,7 @@ def finetune(
         },
     )
     details = {
-        "config": asdict(config),
+        "config": config.model_dump(),
         "seed": seed,
         "history": history,
         "best_epoch": stopping.epoch,

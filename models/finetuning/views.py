@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.store.views import Views
 from models.configs import FinetuneConfig
 

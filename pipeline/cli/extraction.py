@@ -82,8 +82,8 @@ def extract(
 
 def extraction_lines(result: Extraction) -> list[str]:
     """What was embedded, where the time went, and which videos failed."""
-    from data.video.canvas import resized_note
-    from data.video.reasons import with_reason
+    from data.video.failures import with_reason
+    from data.video.picture import resized_note
     from features.extraction.summary import where_time_went
 
     summary = result.summary

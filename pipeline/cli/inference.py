@@ -151,7 +151,7 @@ def scan(
 
 def scan_lines(result: ScanRun) -> list[str]:
     """The counts, the highest scores, why videos failed, and where all rows are."""
-    from data.video.canvas import resized_note
+    from data.video.picture import resized_note
 
     scan, out = result.scan, result.out
     counts, reasons = scan.summary, scan.reasons

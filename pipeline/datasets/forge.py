@@ -8,7 +8,7 @@ from pathlib import Path
 from data.datasets.digests import DigestCache
 from data.errors import InputError, TooManyFailuresError, plain
 from data.self_blending.dataset import forge
-from data.video.reasons import reason_of
+from data.video.failures import reason_of
 from features.store.feature_set import write_failures
 from pipeline.config import Params
 from pipeline.extraction.inputs import DIGESTS, failure_row, refuse_without_decoder
@@ -34,7 +34,6 @@ def forge_videos(
         params.forge,
         root=root,
         workers=workers or cores(),
-        progress=True,
         digests=DigestCache(DIGESTS),
     )
     write_failures(

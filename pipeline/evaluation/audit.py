@@ -26,7 +26,7 @@ from data.datasets.near_duplicates import alike, fingerprints
 from data.errors import LeakError, VideoError, plain
 from data.io.atomic_files import write_text
 from data.io.output_paths import check_output
-from data.video.reasons import reason_of
+from data.video.failures import reason_of
 from models.evaluation.baselines import METADATA, metadata
 from models.evaluation.bootstrap import group_weights, weighted_auc
 from models.evaluation.evaluate import level_percent, percentiles

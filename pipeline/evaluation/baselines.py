@@ -20,8 +20,8 @@ from features.sequences.dataset import Sequences
 from models.bundle import Bundle
 from models.configs import CalibrationConfig
 from models.evaluation.baselines import metadata, pooled, shuffled
-from models.evaluation.calibration import pick_threshold
 from models.evaluation.evaluate import Evaluation, difference
+from models.evaluation.thresholds import pick_threshold
 from pipeline.evaluation.results import Control
 
 MOST_SETS = 12

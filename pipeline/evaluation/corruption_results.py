@@ -10,14 +10,14 @@ from typing import Any
 from data.errors import plain
 from data.io.atomic_files import as_csv, write_plain
 from data.io.atomic_folders import write_json
-from data.video.corruptions import Rung
-from data.video.reasons import with_reason
+from data.video.corruptions import Corruption
+from data.video.failures import with_reason
 from features.store.feature_set import Failure
 from models.evaluation.evaluate import Estimate, Evaluation, level_percent
 from pipeline.leakage import MARK
 
 MARKER = "robustness.json"
-ORIGINAL = Rung(name="original", family="original", severity=0)
+ORIGINAL = Corruption(name="original", family="original", severity=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Step:
         failed: videos that gave no features on this rung.
     """
 
-    rung: Rung
+    rung: Corruption
     evaluation: Evaluation | None
     drop: Estimate | None
     failed: int

@@ -15,9 +15,9 @@ from PIL import Image
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from data.errors import VideoError
-from data.faces.thumbnails import read_strip
+from data.faces.thumbnails import read_thumbnails
+from data.video.failures import reason_of
 from data.video.frames import FrameRecipe
-from data.video.reasons import reason_of
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
 
@@ -101,7 +101,7 @@ def look_into(
             if digests.sha256(path) != videos[row].sha256:
                 reason = "the file is not the one that was evaluated"
             else:
-                pixels = read_strip(
+                pixels = read_thumbnails(
                     path, recipe, one.boxes, one.timestamps_seconds, places=places, size=SIDE
                 )
                 strip = as_url(pixels)

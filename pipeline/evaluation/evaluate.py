@@ -210,7 +210,7 @@ def make_report(
     `sequences` are of the videos of the manifest's split that have features, in its order.
     """
     videos = [video for video in manifest.split(split) if video.sha256 in stored]
-    heads = {bundle.head.config.kind: (bundle.head, False)}
+    heads = {str(bundle.head.config.kind): (bundle.head, False)}
     if bundle.baseline is not None:
         heads[bundle.baseline.config.kind] = (bundle.baseline, True)
     kinds = kinds_of(videos)

@@ -19,13 +19,13 @@ import numpy as np
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from data.errors import DatasetError, plain
+from data.faces.crops import Frames, read_frames
 from data.io.atomic_files import make_folder
 from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
 from data.io.system_errors import writing
-from data.video.corruptions import Copy, Rung, choose_rungs, copy_of
-from data.video.frames import Frames, read_frames
+from data.video.corruptions import CorruptedCopy, Corruption, choose_corruptions, copy_of
 from features.extraction.job import Job
 from features.extraction.outdated import count_outdated, tell_outdated
 from features.sequences.dataset import Sequences, load_sequences
@@ -79,7 +79,7 @@ def measure_robustness(
         OutputError: the folder, or a copy, cannot be written.
     """
     check_split(split)
-    chosen = choose_rungs(rungs)
+    chosen = choose_corruptions(rungs)
     check_replaceable(out, marker=MARKER)
     check_store(store)
     if keep is not None:
@@ -88,7 +88,7 @@ def measure_robustness(
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    wanted = make_feature_spec(params, None, bundle, memory=store.parent / "backbones.json")
+    wanted = make_feature_spec(params, None, bundle, cache=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     failed = [(ORIGINAL.name, failure) for failure in failures]
@@ -134,8 +134,8 @@ def measure_robustness(
         shards = {s.path: s for key, s in feature_store.shards.items() if key in keys}
         with replace_folder(out, marker=MARKER) as new:
             publish(
-                new / "features", shards.values(), wanted.recipe, dim=wanted.identity.dim,
-                failures=summary.failures, provenance=wanted.identity.provenance, sha256s=sha256s,
+                new / "features", shards.values(), wanted.recipe, dim=wanted.fingerprint.dim,
+                failures=summary.failures, provenance=wanted.fingerprint.provenance, sha256s=sha256s,
             )  # fmt: skip
             stored = Features(new / "features")
             ladder = Ladder(
@@ -195,7 +195,7 @@ def again(
     return " ".join([line, *as_options(params, ("seed", "evaluate"))])
 
 
-def _plan(job: Job, video: Video, rung: Rung, folder: Path) -> Copy:
+def _plan(job: Job, video: Video, rung: Corruption, folder: Path) -> CorruptedCopy:
     """The copy of one job on one rung."""
     return copy_of(
         job.path, job.sha256, rung, folder=folder,
@@ -207,8 +207,8 @@ def climb(
     bundle: Bundle,
     stored: Features,
     videos: Sequence[Video],
-    rungs: Sequence[Rung],
-    copies: dict[tuple[str, str], Copy],
+    rungs: Sequence[Corruption],
+    copies: dict[tuple[str, str], CorruptedCopy],
     params: Params,
 ) -> list[Step]:
     """Measures the originals and every rung, with drops on the videos that both have.

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from data.datasets.manifest import Video
 from data.errors import FailureClass, InputError, StoreError, VideoError
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.io.progress import log
 from data.pixels_version import PIXELS_VERSION
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
 from features.extraction.outdated import count_outdated, tell_outdated

@@ -96,7 +96,7 @@ def extract_features(
     check_out_folder(store)
     named = named_videos(source, root)
     digests = DigestCache(store.parent / DIGESTS.name)
-    spec = make_feature_spec(params, backbone, bundle, memory=store.parent / "backbones.json")
+    spec = make_feature_spec(params, backbone, bundle, cache=store.parent / "backbones.json")
     jobs, failures = make_jobs(named, digests, views=spec.views.count)
     workers = workers or cores()
     with FeatureStore(store, spec.recipe, versions=versions()) as opened:
@@ -158,9 +158,9 @@ def publish_features(
         out,
         shards.values(),
         spec.recipe,
-        dim=spec.identity.dim,
+        dim=spec.fingerprint.dim,
         failures=summary.failures,
-        provenance=spec.identity.provenance,
+        provenance=spec.fingerprint.provenance,
         sha256s=sha256s,
         attach=spec.attach,
         views=spec.views,

@@ -19,7 +19,12 @@ from data.pixels_version import PIXELS_VERSION
 from data.video.frames import FrameRecipe
 from features.store.key import Recipe
 from features.store.views import Views
-from models.backbones.fingerprint import Identity, copy_backbone, identify, identity_of, remember
+from models.backbones.fingerprint import (
+    BackboneFingerprint,
+    cache_fingerprint,
+    copy_backbone,
+    find_fingerprint,
+)
 from models.finetuning.views import make_views
 from pipeline.config import Params
 
@@ -37,14 +42,14 @@ class FeatureSpec:
     Attributes:
         frames: which frames, which crop.
         recipe: of the features.
-        identity: the backbone's.
+        fingerprint: of the backbone.
         load: loads the backbone; takes seconds.
         views: of each training video.
     """
 
     frames: FrameRecipe
     recipe: Recipe
-    identity: Identity
+    fingerprint: BackboneFingerprint
     load: Callable[[], Backbone]
     views: Views = field(default_factory=Views)
 
@@ -54,14 +59,14 @@ class FeatureSpec:
 
         So that `train` can make a bundle of this folder alone, on any machine.
         """
-        if self.identity.is_public:
+        if self.fingerprint.is_public:
             return None
         return lambda folder: self.write_weights(folder / CARRIED)
 
     def write_weights(self, folder: Path) -> None:
         """Writes the backbone to a new folder; if it came from a folder, its files are copied."""
-        if self.identity.folder is not None:
-            copy_backbone(self.identity.folder, folder)
+        if self.fingerprint.folder is not None:
+            copy_backbone(self.fingerprint.folder, folder)
             return
         from models.backbones.registry import save_backbone
 
@@ -69,7 +74,7 @@ class FeatureSpec:
 
 
 def make_feature_spec(
-    params: Params, backbone: str | None, bundle: Path | None, *, memory: Path
+    params: Params, backbone: str | None, bundle: Path | None, *, cache: Path
 ) -> FeatureSpec:
     """The features that a bundle needs, or those of the parameters.
 
@@ -77,7 +82,7 @@ def make_feature_spec(
         params: of the run.
         backbone: name or path; None takes the parameters'.
         bundle: whose frames and backbone to take, or None.
-        memory: file that keeps the digests of named backbones, so that they need not be loaded.
+        cache: file of the fingerprints of named backbones, which then need not be loaded.
     """
     if bundle is not None:
         from models.bundle import Bundle
@@ -87,15 +92,17 @@ def make_feature_spec(
             log.warning(opened.pixels_note)
         network = opened.load_backbone()
         frames, recipe = bundle_recipe(opened.recipe)
-        identity = identity_of(network, opened.backbone)
-        return FeatureSpec(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
+        fingerprint = network.fingerprint(opened.backbone)
+        return FeatureSpec(
+            frames=frames, recipe=recipe, fingerprint=fingerprint, load=lambda: network
+        )
     frames, name = params.frames, backbone or params.backbone.name
-    known = identify(name, size=frames.size, seed=params.seed, memory=memory)
+    known = find_fingerprint(name, size=frames.size, seed=params.seed, cache=cache)
     load: Callable[[], Backbone] = partial(_load_backbone, name, params)
     if known is None:
         network = load()
-        known = identity_of(network, name)
-        remember(known, name, size=frames.size, seed=params.seed, memory=memory)
+        known = network.fingerprint(name)
+        cache_fingerprint(known, name, size=frames.size, seed=params.seed, cache=cache)
         load = lambda: network  # noqa: E731
     recipe = Recipe(
         frames=frames.to_json(),
@@ -107,7 +114,7 @@ def make_feature_spec(
         pixels_version=PIXELS_VERSION,
     )
     views = make_views(frames.views)
-    return FeatureSpec(frames=frames, recipe=recipe, identity=known, load=load, views=views)
+    return FeatureSpec(frames=frames, recipe=recipe, fingerprint=known, load=load, views=views)
 
 
 def _load_backbone(name: str, params: Params) -> Backbone:

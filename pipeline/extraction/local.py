@@ -11,8 +11,9 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FaceTrack, Frames, read_frames
+from data.faces.tracks import FaceTrack
 from features.extraction.batches import Encoder
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
@@ -43,7 +44,7 @@ def extract_locally(
         store: open for writing.
         params: batch size and runtime.
         workers: threads that read.
-        read: called as `data.video.frames.read_frames` is.
+        read: called as `data.faces.crops.read_frames` is.
         crops: root of a store that may hold the videos' crops; those are not read again.
     """
     settings = params.extract
@@ -67,7 +68,7 @@ def extract_locally(
     summary = extract(
         jobs,
         read=decode,
-        encoder=LazyEncoder(spec.identity, batch_size=settings.batch_size, load=load),
+        encoder=LazyEncoder(spec.fingerprint, batch_size=settings.batch_size, load=load),
         store=store,
         workers=workers,
         views=spec.views,

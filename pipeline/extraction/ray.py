@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ToolError
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.io.progress import log
 from data.pixels_version import PIXELS_VERSION
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.video.frames import FrameRecipe
 from features.cluster.engine import RayEngine
 from features.extraction.engine import keep_all
 from features.extraction.job import Job

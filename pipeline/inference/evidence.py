@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from data.errors import VideoError
+from data.video.failures import reason_of
 from data.video.probe import probe
-from data.video.reasons import reason_of
 from models.bundle import Bundle
 from models.explanation.occlusion import HeatMap, heat_map
 from pipeline.inference.verdict import Judged

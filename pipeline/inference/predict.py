@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
+from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, read_every_face
-from data.faces.tracker import FaceFinder, jumps
-from data.video.canvas import on_one_scale, size_note
-from data.video.frames import FrameRecipe, Frames
-from data.video.reasons import with_reason
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import jumps
+from data.video.failures import with_reason
+from data.video.frames import FrameRecipe
+from data.video.picture import on_one_scale, size_note
 from features.extraction.batches import Encoder
 from features.extraction.engine import Embedded, embed_videos
 from features.store.feature_set import Failure

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 
 from data.datasets.digests import DigestCache
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import Frames, read_frames
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
 from features.extraction.batches import Encoder
 from features.extraction.engine import extract_part
 from features.extraction.job import Job
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
-from models.backbones.fingerprint import Identity, LazyEncoder
+from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
 from pipeline.extraction.feature_spec import bundle_recipe
@@ -75,13 +75,13 @@ class Scorer:
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
-        identity = Identity(
+        fingerprint = BackboneFingerprint(
             name=recipe.backbone,
             digest=recipe.backbone_digest,
             dim=bundle.dim,
             provenance=bundle.provenance,
         )
-        self._encoder = LazyEncoder(identity, batch_size=32, load=self._load)
+        self._encoder = LazyEncoder(fingerprint, batch_size=32, load=self._load)
         self._opened = FeatureStore(store, self._recipe, versions=versions())
 
     def __enter__(self) -> Scorer:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames
-from data.video.frames import Frames
 from features.extraction.batches import Encoder
 from models.bundle import Bundle
 from models.explanation.score_interval import Evidence

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.video.reasons import with_reason
+from data.video.failures import with_reason
 from models.evaluation.evaluate import Estimate, level_percent
 from pipeline.evaluation.results import NAMES
 from pipeline.reporting.charts import VERDICTS, shade

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data.video.canvas import resized_note
+from data.video.picture import resized_note
 from models.bundle import Bundle
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from data.faces.crops import Frames
 from data.faces.multi_face import Still
-from data.video.frames import Frames
 from models.evaluation.calibration import Calibration
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap, Part
 from models.explanation.score_interval import Evidence

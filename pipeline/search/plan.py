@@ -5,7 +5,6 @@ Apart from the running, since it needs no TensorFlow: a mistake in a grid is tol
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 from collections.abc import Sequence
@@ -97,8 +96,8 @@ def plan_runs(
         for seed in range(built.seed, built.seed + seeds):
             facts = {
                 "data": data,
-                "head": dataclasses.asdict(built.head),
-                "train": dataclasses.asdict(built.train),
+                "head": built.head.model_dump(),
+                "train": built.train.model_dump(),
                 "seed": seed,
             }
             runs.append(

@@ -154,8 +154,8 @@ def write_run(out: Path, run: Run, result: dict[str, Any]) -> None:
     facts = {
         "format": FORMAT,
         "version": VERSION,
-        "head": asdict(run.head),
-        "train": asdict(run.train),
+        "head": run.head.model_dump(),
+        "train": run.train.model_dump(),
         "seed": run.seed,
         "result": result,
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from data.io import progress
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder, check_output
 from data.pixels_version import PIXELS_VERSION
-from data.video.reasons import reason_of
+from data.video.failures import reason_of
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, write_failures
 from features.store.sealing import check_store
@@ -48,7 +47,7 @@ def render_demo(folder: Path, *, params: Params, workers: int | None) -> None:
     """`unmask demo`: renders the demo data set."""
     from data.demo import write_demo
 
-    summary = write_demo(folder, params.demo, workers=workers or cores(), progress=True)
+    summary = write_demo(folder, params.demo, workers=workers or cores())
     methods = ", ".join(f"{name} {count}" for name, count in sorted(summary.methods.items()))
     print(
         f"{folder}: {summary.videos} videos, {summary.rendered} rendered now, "
@@ -238,7 +237,7 @@ def train_bundle(
         print(f"{train.viewless} training videos lack augmented views; extract again to make them")
     runs = None if tensorboard is None else tensorboard / out.name
     heads = {}
-    baseline = replace(params.head, kind="mean")
+    baseline = params.head.replace(kind="mean")
     for name, head in {"head": params.head, "baseline": baseline}.items():
         if name == "baseline" and params.head.kind == "mean":
             continue

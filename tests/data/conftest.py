@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.video.ffmpeg import CROPS_CONTAINER, encode, find_tools, release
+from data.video.encoding import encode
+from data.video.ffmpeg import CROPS_CONTAINER, find_tools, release
 from tests import footage
 from tests.requirements import missing
 
@@ -17,7 +18,7 @@ FPS = 25.0
 
 
 def counting(count: int, width: int = 160, height: int = 120) -> list[NDArray[np.uint8]]:
-    """Frames whose grey level tells their number: 4 levels a frame."""
+    """Frames whose grey level encodes their number: 4 levels a frame."""
     return [np.full((height, width, 3), 4 * number + 8, np.uint8) for number in range(count)]
 
 

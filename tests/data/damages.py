@@ -64,8 +64,8 @@ def as_text(change: Callable[[str], str | bytes]) -> Callable[[bytes], bytes]:
     """A change of the text, where it is one."""
 
     def changed(content: bytes) -> bytes:
-        told = change(content.decode("latin-1"))
-        return told if isinstance(told, bytes) else told.encode("latin-1")
+        result = change(content.decode("latin-1"))
+        return result if isinstance(result, bytes) else result.encode("latin-1")
 
     return changed
 
@@ -171,19 +171,19 @@ def _put(facts: Any, place: tuple[str | int, ...], value: Any) -> Any:
 def refused(path: Path) -> Iterator[None]:
     """No permission for a file: root may read what it likes, so the calls are made to refuse."""
     real = {"open": os.open, "io": io.open}
-    told = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    refusal = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     def is_it(file: Any) -> bool:
         return isinstance(file, str | Path) and Path(file) == path
 
     def os_open(file: Any, *more: Any, **others: Any) -> int:
         if is_it(file):
-            raise told
+            raise refusal
         return real["open"](file, *more, **others)
 
     def io_open(file: Any, *more: Any, **others: Any) -> Any:
         if is_it(file):
-            raise told
+            raise refusal
         return real["io"](file, *more, **others)
 
     os.open, io.open = os_open, io_open  # type: ignore[assignment]
@@ -252,21 +252,23 @@ def check_all(
     model.mkdir()
     name = make(model).relative_to(model)
     assert check(lambda: read(model / name), model / name, "whole") == "", "it is not read whole"
-    told = {}
+    outcomes = {}
     for number, (case, damage) in enumerate(DAMAGES.items()):
         if case in but:
             continue
         copy = folder / f"case-{number}"
         shutil.copytree(model, copy)
         damage(copy / name)
-        told[case] = check(lambda: read(copy / name), copy / name, case, silent=silent)  # noqa: B023
+        outcomes[case] = check(lambda: read(copy / name), copy / name, case, silent=silent)  # noqa: B023
         shutil.rmtree(copy)
     with refused(model / name):
-        told["refused"] = check(lambda: read(model / name), model / name, "refused", silent=silent)
+        outcomes["refused"] = check(
+            lambda: read(model / name), model / name, "refused", silent=silent
+        )
     if not silent:
-        assert "permission" in told["refused"].casefold(), told["refused"]
-        assert "damaged" not in told["refused"], told["refused"]
-    return told
+        assert "permission" in outcomes["refused"].casefold(), outcomes["refused"]
+        assert "damaged" not in outcomes["refused"], outcomes["refused"]
+    return outcomes
 
 
 def check_forms(

@@ -152,13 +152,13 @@ def false_headers(seeds: dict[str, bytes]) -> Hostile:
     mp4, mkv, gif, avi = (seeds[suffix] for suffix in ("mp4", "mkv", "gif", "avi"))
     sizes = [(0, 0), (1, 1), (65535, 65535), (65535, 1), (1, 65535), (8192, 8192), (30000, 30000)]
     for width, height in sizes:
-        told = f"{width}x{height}"
-        yield f"y4m-{told}.y4m", _y4m(width, height), BROKEN | ({WHOLE} if width == 1 else set())
-        yield f"gif-{told}.gif", gif[:6] + struct.pack("<HH", width, height) + gif[10:], ANY
+        size = f"{width}x{height}"
+        yield f"y4m-{size}.y4m", _y4m(width, height), BROKEN | ({WHOLE} if width == 1 else set())
+        yield f"gif-{size}.gif", gif[:6] + struct.pack("<HH", width, height) + gif[10:], ANY
         at = mp4.index(b"avc1") + 4 + 24
-        yield f"mp4-{told}.mp4", _put(mp4, at, struct.pack(">HH", width, height)), ANY
+        yield f"mp4-{size}.mp4", _put(mp4, at, struct.pack(">HH", width, height)), ANY
         at = avi.index(b"strf") + 8 + 4
-        yield f"avi-{told}.avi", _put(avi, at, struct.pack("<ii", width, height)), ANY
+        yield f"avi-{size}.avi", _put(avi, at, struct.pack("<ii", width, height)), ANY
     for number, value in enumerate((0, 1, 0x7FFFFFFF, 0xFFFFFFFF)):
         for box, offset in ((b"mvhd", 20), (b"mdhd", 20), (b"mvhd", 16), (b"mdhd", 16),
                             (b"stts", 8), (b"stts", 12), (b"stsz", 8), (b"stsz", 12),

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from data.errors import StoreError
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.cluster.work_units import Equip
 from tests.features.conftest import FakeEncoder, read_fake, turned
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.extraction.job import Job
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data.io import siblings
+from data.io import atomic_folders
 
 STEPS = ["replace", "rename", "link", "unlink", "rmdir", "mkdir", "fsync", "chmod"]
 
@@ -39,6 +39,6 @@ def killed_at(step: int) -> Iterator[Callable[[], bool]]:
     with pytest.MonkeyPatch.context() as patch:
         for name in STEPS:
             patch.setattr(os, name, counted(getattr(os, name)))
-        patch.setattr(siblings, "exchange", counted(siblings.exchange))
+        patch.setattr(atomic_folders, "exchange", counted(atomic_folders.exchange))
         with suppress(Killed):
             yield lambda: done > step

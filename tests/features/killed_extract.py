@@ -14,7 +14,8 @@ from typing import IO
 import numpy as np
 
 from data.datasets.digests import DigestCache
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.faces.crops import Frames, read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
 from features.extraction.job import Job
 from features.store.key import Recipe

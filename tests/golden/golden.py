@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.pixels_version import PIXELS_VERSION
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.video.frames import FrameRecipe
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, tuple[str, FrameRecipe]] = {

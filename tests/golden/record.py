@@ -36,8 +36,8 @@ def record(path: Path, *, replace: bool) -> int:
     crops = make_crops()
     made = crops | make_embeddings(crops[f"{EMBEDDED} crops"]) | make_view(crops)
     if path.exists():
-        told = differences(made, load_golden())
-        print("\n".join(told) or "as recorded, to within what is borne")
+        found = differences(made, load_golden())
+        print("\n".join(found) or "as recorded, to within what is borne")
     with path.open("wb") as file:
         np.savez_compressed(file, **made)  # type: ignore[arg-type]
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, pixels version {PIXELS_VERSION}")

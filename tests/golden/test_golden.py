@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import data.faces.tracker
+import data.faces.crops
 import data.video.frames
 import data.video.picture
-from data.faces.tracker import FaceFinder, FaceTrack
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import FaceTrack
 from data.pixels_version import PIXELS_VERSION
 from tests.golden.golden import (
     CASES,
@@ -85,13 +86,13 @@ class Off(FaceFinder):
 
 def crop_off(patch: pytest.MonkeyPatch) -> None:
     """Pixels of one place under the box of another."""
-    made = data.faces.tracker.crop_faces
+    made = data.faces.crops.crop_faces
 
     def off(frames: NDArray[np.uint8], boxes: NDArray[np.float32], **more: Any) -> Any:
-        pixels, told = made(frames, boxes + np.float32(1), **more)
-        return pixels, told - 1
+        pixels, boxes = made(frames, boxes + np.float32(1), **more)
+        return pixels, boxes - 1
 
-    patch.setattr(data.faces.tracker, "crop_faces", off)
+    patch.setattr(data.faces.crops, "crop_faces", off)
 
 
 def other_filter(patch: pytest.MonkeyPatch) -> None:
@@ -137,16 +138,16 @@ def test_a_change_of_pixels_is_seen(
     change: Callable[[pytest.MonkeyPatch], None], cases: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(monkeypatch)
-    told = differences(make_crops(), load_golden())
-    assert {line.partition(" ")[0] for line in told} >= cases
+    found = differences(make_crops(), load_golden())
+    assert {line.partition(" ")[0] for line in found} >= cases
 
 
 def test_a_face_found_elsewhere_and_another_margin_are_seen() -> None:
     golden = load_golden()
-    told = differences(make_crops(Off()), golden)
-    assert {"uniform crops", "uniform boxes"} <= {line.partition(":")[0] for line in told}
+    found = differences(make_crops(Off()), golden)
+    assert {"uniform crops", "uniform boxes"} <= {line.partition(":")[0] for line in found}
     file, recipe = CASES["uniform"]
-    wider = {"uniform": (file, replace(recipe, margin=recipe.margin + 0.03))}
+    wider = {"uniform": (file, recipe.replace(margin=recipe.margin + 0.03))}
     assert len(differences(make_crops(cases=wider), golden)) == 2
 
 
@@ -157,8 +158,8 @@ def test_another_mean_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thin, "MEAN_BGR", (104.0, 117.0, 122.0))
     monkeypatch.setattr(backbone, "MEAN_BGR", (103.939, 116.779, 122.68))
     golden = load_golden()
-    told = differences(make_embeddings(golden[f"{EMBEDDED} crops"]), golden)
-    assert len(told) == 2
+    found = differences(make_embeddings(golden[f"{EMBEDDED} crops"]), golden)
+    assert len(found) == 2
 
 
 def test_a_record_is_not_overwritten_by_chance(

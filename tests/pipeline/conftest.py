@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, run: Run) -> World:
         store=folder / "store",
     )
     config = DemoConfig(people=12, seconds=0.5, width=160, height=120)
-    write_demo(made.demo, config, workers=2, progress=False)
+    write_demo(made.demo, config, workers=2)
     run("index", made.demo, "-o", made.manifest)
     extract = ("extract", made.manifest, "--root", made.demo, "-o", made.features)
     run(*extract, "--store", made.store, *SMALL)

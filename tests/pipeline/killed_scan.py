@@ -55,7 +55,8 @@ if __name__ == "__main__":
     without_tensorflow()
 
 from data.errors import VideoError  # noqa: E402
-from data.video.frames import FrameRecipe, Frames  # noqa: E402
+from data.faces.crops import Frames  # noqa: E402
+from data.video.frames import FrameRecipe  # noqa: E402
 from features.store.key import Recipe  # noqa: E402
 
 FRAMES = FrameRecipe(crop="full", count=4, size=32, minimum_frames=4)

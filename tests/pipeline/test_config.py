@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def test_the_projects_own_parameters_are_read() -> None:
 
 
 def test_each_section_that_a_stage_depends_on_is_in_the_parameters() -> None:
-    known = {one.name for one in fields(Params)}
+    known = set(Params.model_fields)
     written = yaml.safe_load((PROJECT / "params.yaml").read_text())
     stages = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
@@ -118,7 +117,7 @@ def test_a_choice_of_number_or_word_takes_both() -> None:
         ("frames: {crop: [face]}", "frames.crop must be face or full, got ['face']"),
         ("frames: 3", "frames must be a section of keys, got 3"),
         ("finetune: {flip: 1}", "finetune.flip must be true or false, got 1"),
-        ("finetune: {unfreeze: 1.5}", "finetune.unfreeze must be an integer or a text, got 1.5"),
+        ("finetune: {unfreeze: 1.5}", "finetune.unfreeze must be an integer or all, got 1.5"),
         ("train: {class_weight: 5}", "train.class_weight must be"),
         ("train: {class_weight: {real: x, fake: 1}}", "train.class_weight.real must be a number"),
         ("backbone: {name: 5}", "backbone.name must be a text, got 5"),
@@ -177,7 +176,7 @@ def test_set_without_key_or_value_is_refused(text: str) -> None:
         ("head=3", "--set head: head must be a section of keys, got 3"),
         ("seed.x=3", "--set seed.x: seed has no keys of its own"),
         ("head.units=[", "--set head.units: '[' is no value"),
-        ("head.units=0", "--set head.units: head.units must be 1 to 8192, got 0"),
+        ("head.units=0", "--set head.units: head.units must be from 1 to 8192, got 0"),
     ],
 )
 def test_a_bad_option_is_blamed_on_the_option(tmp_path: Path, option: str, told: str) -> None:

@@ -1,14 +1,14 @@
 """Data sets as downloaded. A layout is a module with `detect(root)` and `read(root) -> Listing`.
 
-To add one: write the module, add it to `LAYOUTS`, before the ones that accept more. A table of the
-user's own comes before whatever the folders look like.
+To add one, write the module and add it to `LAYOUTS`, before the ones that accept more. A user's own
+table comes before layouts that are known by their folders.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 from data.datasets.layouts import (
     celebdf,
@@ -24,7 +24,18 @@ from data.datasets.layouts.listing import Listing, is_video
 from data.datasets.layouts.metadata import folders_of
 from data.errors import ConfigError, InputError
 
-LAYOUTS: dict[str, ModuleType] = {
+
+class Layout(Protocol):
+    """What each module of a layout has."""
+
+    def detect(self, root: Path) -> bool:
+        """Whether a folder looks like it."""
+
+    def read(self, root: Path) -> Listing:
+        """Lists its videos."""
+
+
+LAYOUTS: dict[str, Layout] = {
     "dfdc": dfdc,
     "table": table,
     "faceforensics": faceforensics,
@@ -49,7 +60,7 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
 
     Raises:
         ConfigError: unknown layout.
-        InputError: nothing is there, or it is laid out otherwise.
+        InputError: nothing is there, or it has another layout.
         DatasetError: a video has both labels.
     """
     if layout not in ("auto", *LAYOUTS):
@@ -66,27 +77,21 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
     if root.is_file() and is_video(root):
         raise InputError(f"{root} is one video; give the folder of a data set, or a CSV")
     if layout != "auto":
-        return layout, _read(layout, root)
+        return layout, LAYOUTS[layout].read(root)
     for name, module in LAYOUTS.items():
         if module is not folders and module.detect(root):
-            return name, _read(name, root)
+            return name, module.read(root)
     # Archives unpack into a folder of their own.
     inner = folders_of(root)
     if len(inner) == 1:
         for name, module in LAYOUTS.items():
             if module not in (folders, table) and module.detect(inner[0]):
-                return name, _below(_read(name, inner[0]), root)
+                return name, _below(module.read(inner[0]), root)
     if folders.detect(root):
         return "folders", folders.read(root)
     raise InputError(
         f"{root} is laid out in no known way; it must hold folders real/ and fake/, or a labels.csv"
     )
-
-
-def _read(name: str, root: Path) -> Listing:
-    """Reads one layout."""
-    listing: Listing = LAYOUTS[name].read(root)
-    return listing
 
 
 def _below(listing: Listing, root: Path) -> Listing:

@@ -4,8 +4,8 @@
     Celeb-synthesis/id<target>_id<source>_<n>.mp4, made from Celeb-real/id<target>_<n>.mp4
     List_of_testing_videos.txt: lines like "1 YouTube-real/00170.mp4", where 1 means REAL
 
-Each folder may have `videos` in it. The published test list has people of the other videos in it;
-it stands as published, and the index says so.
+Each folder may have `videos` in it. People of the published test list are in other videos, too; the
+split is kept as published, and `index` warns.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of
-from data.datasets.layouts.metadata import find, folders_of, inside, read_text
+from data.datasets.layouts.metadata import find, folders_of, inside, read_lines
 from data.errors import DatasetError, InputError
 
 FOLDERS = {"celebreal": REAL, "youtubereal": REAL, "celebsynthesis": FAKE}
 METHOD = "Celeb-synthesis"
 TEST_LIST = "List_of_testing_videos.txt"
 LISTED = {"1": REAL, "0": FAKE}
-"""What the numbers of the test list mean: the other way round than anywhere else in the field."""
+"""The numbers of the test list: the other way round than anywhere else in the field."""
 
 FAKE_NAME = re.compile(r"id(\d{1,6})_id(\d{1,6})_(\d{1,6})", re.IGNORECASE)
 REAL_NAME = re.compile(r"id(\d{1,6})_(\d{1,6})", re.IGNORECASE)
@@ -39,20 +39,11 @@ def read(root: Path) -> Listing:
     """Reads labels, people and, with the list of test videos, splits.
 
     Raises:
-        InputError: no video is there, or the list cannot be meant.
+        InputError: no video is there, or the list is invalid.
         DatasetError: the list gives a video the other label than its folder.
     """
-    listing = Listing(root=root, source="Celeb-DF's folders")
-    for path in listing.scan():
-        if entry := _entry(path):
-            listing.entries.append(entry)
-        else:
-            listing.unlabelled.append(path)
-    if not listing.entries:
-        raise InputError(
-            f"{root} holds no video of Celeb-DF; it must have Celeb-real, YouTube-real and "
-            "Celeb-synthesis with videos in them"
-        )
+    needs = "no video of Celeb-DF; it must have Celeb-real, YouTube-real and Celeb-synthesis"
+    listing = Listing(root=root, source="Celeb-DF's folders").fill(_entry, needs=needs)
     by_key = {_key(entry.path): entry for entry in listing.entries}
     absent = set()
     for place, entry in enumerate(listing.entries):
@@ -67,10 +58,10 @@ def read(root: Path) -> Listing:
         listing.official = True
         listing.source += f" and {TEST_LIST}"
         for key, (label, line) in listed.items():
-            told = by_key.get(key)
-            if told and told.label != label:
+            video = by_key.get(key)
+            if video and video.label != label:
                 raise DatasetError(
-                    f"{table}, line {line}: {told.path} is listed as {('real', 'fake')[label]} "
+                    f"{line}: {video.path} is listed as {('real', 'fake')[label]} "
                     "(1 means real there), but its folder says otherwise; "
                     "download the official list again"
                 )
@@ -85,29 +76,26 @@ def read(root: Path) -> Listing:
     return listing
 
 
-def read_test_list(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
-    """The test videos: (folder, stem), compared in any case -> (label, line).
+def read_test_list(path: Path) -> dict[tuple[str, str], tuple[int, str]]:
+    """The test videos: (folder, stem) in lower case -> label, and the line for messages.
 
     Raises:
-        InputError: a line cannot be meant.
+        InputError: a line is invalid.
     """
     listed = {}
-    for line, text in enumerate(read_text(path).splitlines(), start=1):
-        if not text.strip():
-            continue
+    for place, text in read_lines(path):
         number, name = (*text.split(maxsplit=1), "")[:2]
-        place = f"{path}, line {line}"
-        if number not in LISTED or not name.strip():
+        if number not in LISTED or not name:
             raise InputError(
-                f"{place}: it must be 1 (real) or 0 (fake) and a path, got {text.strip()[:60]!r}; "
+                f"{place}: it must be 1 (real) or 0 (fake) and a path, got {text[:60]!r}; "
                 "download the official list again"
             )
-        listed[_key(inside(name.strip().replace("\\", "/"), place))] = (LISTED[number], line)
+        listed[_key(inside(name.replace("\\", "/"), place))] = (LISTED[number], place)
     return listed
 
 
 def people_of(stem: str) -> tuple[str, str, str]:
-    """Target, source and the original's name of `id0_id16_0003` or `id0_0003`; "" where untold."""
+    """Target, source and the original's name of `id0_id16_0003` or `id0_0003`; "" if unknown."""
     if found := FAKE_NAME.fullmatch(stem):
         target, source, take = found.groups()
         return f"id{int(target)}", f"id{int(source)}", f"id{target}_{take}"
@@ -117,7 +105,7 @@ def people_of(stem: str) -> tuple[str, str, str]:
 
 
 def _entry(path: str) -> Entry | None:
-    """One video; None where it lies elsewhere."""
+    """One video; None outside of the data set's folders."""
     file = PurePosixPath(path)
     parts = list(file.parts)
     place = next((n for n, part in enumerate(parts[:-1]) if _plain(part) in FOLDERS), None)
@@ -131,7 +119,7 @@ def _entry(path: str) -> Entry | None:
     if original:
         parts[place] = "Celeb-real"
         original = PurePosixPath(*parts[:-1], f"{original}{file.suffix}").as_posix()
-    # Odd names are left to assign_groups, which reads them with suspicion.
+    # A name of another form has no group here: assign_groups finds one.
     alone = f"celeb-df youtube {file.stem.casefold()}" if folder == "youtubereal" else ""
     return Entry(
         path=path,
@@ -147,7 +135,7 @@ def _entry(path: str) -> Entry | None:
 
 
 def _key(path: str) -> tuple[str, str]:
-    """Folder and name as they are compared, whatever lies between, in any case."""
+    """The data set's folder and the file's stem, in lower case, for comparison."""
     file = PurePosixPath(path)
     folder = next((_plain(part) for part in file.parts[:-1] if _plain(part) in FOLDERS), "")
     return folder, file.stem.casefold()

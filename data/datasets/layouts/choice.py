@@ -1,4 +1,4 @@
-"""Part of a listing: some methods, some compressions (`--methods`, `--compression`)."""
+"""Selects some methods and compressions of a listing (`--methods`, `--compression`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def choose(
 ) -> Listing:
     """Keeps the videos of some methods and compressions.
 
-    Real videos stay, but for those of a collection whose fakes all go: DeepFakeDetection's actors
+    Real videos stay, except those of a collection whose fakes all go: DeepFakeDetection's actors
     would be real videos of a kind that no fake is of.
 
     Args:
@@ -54,12 +54,13 @@ def choose(
 
 
 def _wanted(option: str, given: Sequence[str], there: Sequence[str]) -> set[str]:
-    """The names that are meant, as the data set writes them."""
+    """The given names, as the data set writes them."""
     known = {name.casefold(): name for name in there if name}
     wanted = set()
     for name in (part.strip() for text in given for part in text.split(",")):
         if name.casefold() not in known:
-            told = f"be one of {', '.join(sorted(known.values()))}" if known else "be left out here"
-            raise ConfigError(f"{option} must {told}, got {name!r}")
+            names = ", ".join(sorted(known.values()))
+            must = f"be one of {names}" if known else "be left out here"
+            raise ConfigError(f"{option} must {must}, got {name!r}")
         wanted.add(known[name.casefold()])
     return wanted

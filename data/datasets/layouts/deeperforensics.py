@@ -5,8 +5,8 @@
     lists/splits/{train,val,test}.txt: names of fakes, one a line
 
 The targets are the YouTube videos of FaceForensics++, which come with that data set alone; fakes of
-one target share its group's name there. The source videos are of real people and labelled so,
-though they are studio takes; its authors take the targets as the real side instead.
+one target have its group's name there. The source videos, studio takes of real people, are labelled
+real; the authors of the data set use the targets as the real side instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.faceforensics import youtube_group
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing
-from data.datasets.layouts.metadata import find, folders_of, inside, read_text
-from data.errors import DatasetError, InputError
+from data.datasets.layouts.metadata import find, folders_of, inside, read_lines
+from data.errors import DatasetError
 
 FOLDERS = {"manipulated_videos": FAKE, "source_videos": REAL}
 FAKE_NAME = re.compile(r"(\d{1,6})_([MW]\d{1,6})", re.IGNORECASE)
@@ -32,14 +32,10 @@ def detect(root: Path) -> bool:
         if label == REAL and any(PERSON.fullmatch(one.name) for one in folders_of(path)):
             return True
         if label == FAKE:
-            for variant in (
-                path,
-                *folders_of(path),
-                *(one / "videos" for one in folders_of(path)),
-            ):
-                if variant.is_dir() and any(
-                    FAKE_NAME.fullmatch(one.stem) for one in variant.iterdir() if one.suffix
-                ):
+            variants = folders_of(path)
+            for folder in (path, *variants, *(variant / "videos" for variant in variants)):
+                files = folder.iterdir() if folder.is_dir() else ()
+                if any(FAKE_NAME.fullmatch(one.stem) for one in files if one.suffix):
                     return True
     return False
 
@@ -48,21 +44,13 @@ def read(root: Path) -> Listing:
     """Reads labels, people and splits; reals follow the split of the fakes with their face.
 
     Raises:
-        InputError: no video is there, or a list cannot be meant.
+        InputError: no video is there, or a list is invalid.
         DatasetError: a fake is in two lists.
     """
     splits = read_splits(root)
     listing = Listing(root=root, source="DeeperForensics' folders", official=bool(splits))
-    for path in listing.scan():
-        if entry := _entry(path, splits):
-            listing.entries.append(entry)
-        else:
-            listing.unlabelled.append(path)
-    if not listing.entries:
-        raise InputError(
-            f"{root} holds no video of DeeperForensics-1.0; it must have manipulated_videos or "
-            "source_videos with videos in them"
-        )
+    needs = "no video of DeeperForensics-1.0; it must have manipulated_videos or source_videos"
+    listing.fill(lambda path: _entry(path, splits), needs=needs)
     stems: dict[str, set[str]] = {}
     for entry in listing.entries:
         if entry.label == FAKE:
@@ -81,31 +69,26 @@ def read_splits(root: Path) -> dict[str, str]:
     """Split of each fake by its name without suffix; empty without lists.
 
     Raises:
-        InputError: a line cannot be meant.
+        InputError: a line is invalid.
         DatasetError: a fake is in two lists.
     """
     folder = find(root, "lists")
     folder = find(folder, "splits") if folder else None
     splits: dict[str, str] = {}
-    for split in SPLITS if folder else ():
+    for split in SPLITS:
         path = find(folder, f"{split}.txt") if folder else None
-        if path is None:
-            continue
-        for line, text in enumerate(read_text(path).splitlines(), start=1):
-            if not text.strip():
-                continue
-            place = f"{path}, line {line}"
-            stem = _stem(inside(text.strip(), place))
+        for place, text in read_lines(path) if path else ():
+            stem = _stem(inside(text, place))
             if splits.setdefault(stem, split) != split:
                 raise DatasetError(
-                    f"{place}: {text.strip()[:60]} is in the {splits[stem]} list as well; "
+                    f"{place}: {text[:60]} is in the {splits[stem]} list as well; "
                     "download the official lists again"
                 )
     return splits
 
 
 def people_of(stem: str) -> tuple[str, str]:
-    """Target and source of `000_M101`; the person alone of `M101_light_...`; "" where untold."""
+    """Target and source of `000_M101`; the person alone of `M101_light_...`; "" if unknown."""
     if found := FAKE_NAME.fullmatch(stem):
         return found[1], found[2].upper()
     found = PERSON.fullmatch(stem)
@@ -120,7 +103,7 @@ def groups_of(target: str, source: str) -> tuple[str, ...]:
 
 
 def _entry(path: str, splits: dict[str, str]) -> Entry | None:
-    """One video; None where it lies elsewhere."""
+    """One video; None outside of the data set's folders."""
     file = PurePosixPath(path)
     folders = [part.casefold() for part in file.parts[:-1]]
     top = next((name for name in folders if name in FOLDERS), "")
@@ -128,13 +111,12 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         return None
     label = FOLDERS[top]
     below = file.parts[folders.index(top) + 1 : -1]
-    told = people_of(file.stem)
-    if label == REAL:
-        # The folder names the person; it has the last word over the file.
-        told = people_of(below[0]) if below and PERSON.fullmatch(below[0]) else told
-    if (label == FAKE) != bool(told[1]):
-        told = ("", "")
-    names = groups_of(*told) if told[0] else ("",)
+    target, source = people_of(file.stem)
+    if label == REAL and below and PERSON.fullmatch(below[0]):
+        target, source = people_of(below[0])  # the folder's name goes before the file's
+    if (label == FAKE) != bool(source):
+        target = source = ""
+    names = groups_of(target, source) if target else ("",)
     variant = below[0] if below and below[0].casefold() != "videos" else "DeeperForensics"
     return Entry(
         path=path,
@@ -143,8 +125,8 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         kin=names[1:],
         method=variant if label == FAKE else "real",
         split=splits.get(_stem(path), "") if label == FAKE else "",
-        target=told[0],
-        source=told[1],
+        target=target,
+        source=source,
         collection="deeperforensics",
     )
 

@@ -3,32 +3,31 @@
     {"FaceForensics++": {"FF-DF": {"train": {"c23": {"071_054": {"label": "FF-DF",
         "frames": [".../manipulated_sequences/Deepfakes/c23/frames/071_054/000.png", ...]}}}}}}
 
-Frames are images; unmask reads the video that they were taken from, which lies where they do, with
-or without `videos` instead of `frames`. Their paths are of another machine, so they are never
-opened, only compared with the videos below the root, from the end.
+Frames are images; unmask reads the video that they were taken from, which is in the same place,
+with or without `videos` instead of `frames`. Paths in the JSON are of another machine: they are
+never opened, only compared with the videos below the root, from the end.
 
-Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may hold the test
-videos as well, and data sets without splits stand in all three. So test videos are test videos, a
-copied "val" is none, and three equal sets are no split.
+Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may contain the test
+videos, and data sets without splits are in all three. So a video of "test" is a test video, a
+copied "val" is left out, and three equal sets are no split.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from data.datasets.layouts import celebdf, deeperforensics, dfdc_preview, faceforensics
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing
-from data.datasets.layouts.metadata import kind, read_object, settled
+from data.datasets.layouts.metadata import kind, normalise_splits, read_head, read_object
 from data.errors import DatasetError, InputError
-from data.io.reading import open_file
 
 SHAPE = re.compile(
     r'\s*\{\s*"[^"]+"\s*:\s*\{\s*"[^"]+"\s*:\s*\{\s*"(train|val|test)"\s*:\s*\{', re.IGNORECASE
 )
-HEAD_BYTES = 4096
 SETS = ("train", "val", "test")
 METHODS = {
     "ff-df": "Deepfakes",
@@ -51,8 +50,8 @@ class Record:
         name: as the JSON calls it.
         label: its label's name, such as "FF-DF".
         where: folder of its frames, its parts in lower case; () where no frame is listed.
-        compression: "c23" ...; "" where it is not told.
-        sets: those that it stands in.
+        compression: "c23" ...; "" if unknown.
+        sets: those that contain it.
     """
 
     name: str
@@ -73,7 +72,7 @@ def read(root: Path) -> Listing:
     """Reads labels, sets and people; videos are looked for below the JSON's folder.
 
     Raises:
-        InputError: no such JSON, no video of it is there, or a label cannot be meant.
+        InputError: no such JSON, no video of it is there, or a label is invalid.
         DatasetError: a video has both labels.
     """
     files = [root] if root.is_file() else _files(root)
@@ -95,7 +94,7 @@ def read(root: Path) -> Listing:
                 other = entries.setdefault(path, entry)
                 if other.label != entry.label:
                     raise DatasetError(
-                        f"{file}: {record.name[:60]!r} is listed as real and as fake; mend it"
+                        f"{file}: {record.name[:60]!r} is listed as real and as fake; correct it"
                     )
     if not entries:
         raise InputError(
@@ -103,7 +102,7 @@ def read(root: Path) -> Listing:
             "unmask reads videos, not frames: put the JSON beside the data set's videos"
         )
     reals = {_take(entry): entry.path for entry in entries.values() if entry.label == REAL}
-    listing.entries = settled(
+    listing.entries = normalise_splits(
         [
             replace(entry, original=reals.get(_take(entry), "")) if entry.label == FAKE else entry
             for _, entry in sorted(entries.items())
@@ -118,13 +117,9 @@ def _files(root: Path) -> list[Path]:
     """The JSONs of this shape in a folder."""
     found = []
     for path in sorted(root.glob("*.json")) if root.is_dir() else ():
-        try:
-            with open_file(path) as handle:
-                head = handle.read(HEAD_BYTES).decode("utf-8-sig", "replace")
-        except OSError:
-            continue
-        if SHAPE.match(head):
-            found.append(path)
+        with suppress(InputError):
+            if SHAPE.match(read_head(path)):
+                found.append(path)
     return found
 
 
@@ -137,16 +132,16 @@ def _datasets(path: Path) -> Iterator[tuple[str, list[Record]]]:
                 if name.casefold() not in SETS or not isinstance(videos, dict):
                     raise InputError(
                         f"{path}: below {label[:40]!r} there must be train, val and test, "
-                        f"got {name[:40]!r}; write it anew with DeepfakeBench"
+                        f"got {name[:40]!r}; write it again with DeepfakeBench"
                     )
                 for compression, video, fields in _videos(videos):
                     key = (label, compression, video)
-                    told = records.get(key)
-                    if told is None or not told.where:
-                        made = _record(video, label, compression, fields)
-                        made.sets.update(told.sets if told else ())
-                        records[key] = told = made
-                    told.sets.add(name.casefold())
+                    record = records.get(key)
+                    if record is None or not record.where:
+                        earlier = record.sets if record else set()
+                        record = _record(video, label, compression, fields, earlier)
+                        records[key] = record
+                    record.sets.add(name.casefold())
         yield dataset, list(records.values())
 
 
@@ -154,7 +149,7 @@ def _members(value: object, place: str) -> Iterator[tuple[str, object]]:
     """What an object holds."""
     if not isinstance(value, dict):
         raise InputError(
-            f"{place}: it must be an object, got {kind(value)}; write it anew with DeepfakeBench"
+            f"{place}: it must be an object, got {kind(value)}; write it again with DeepfakeBench"
         )
     yield from value.items()
 
@@ -162,7 +157,7 @@ def _members(value: object, place: str) -> Iterator[tuple[str, object]]:
 def _videos(
     members: dict[str, object], compression: str = ""
 ) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Compression, name and fields of the videos of a set; strays of older versions left out."""
+    """Compression, name and fields of the videos of a set; entries of another form are left out."""
     for name, value in members.items():
         if not isinstance(value, dict):
             continue
@@ -172,18 +167,20 @@ def _videos(
             yield from _videos(value, name.casefold())
 
 
-def _record(name: str, label: str, compression: str, fields: dict[str, object]) -> Record:
-    """One video."""
-    told = fields.get("label")
+def _record(
+    name: str, label: str, compression: str, fields: dict[str, object], sets: set[str]
+) -> Record:
+    own_label = fields.get("label")
     frames = fields.get("frames")
     first = frames[0] if isinstance(frames, list) and frames else ""
     # Windows' rules split at both kinds of slash.
     parts = PureWindowsPath(first).parts[:-1] if isinstance(first, str) else ()
     return Record(
         name=name,
-        label=told if isinstance(told, str) and told else label,
+        label=own_label if isinstance(own_label, str) and own_label else label,
         where=tuple(part.casefold() for part in parts if part.casefold() not in SKIPPED),
         compression=compression,
+        sets=sets,
     )
 
 
@@ -235,21 +232,20 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
     target = source = ""
     groups: tuple[str, ...] = ()
     if name.startswith(("ff-", "dfd_")):
-        if told := faceforensics.people_of(stem):
-            target, source, groups = told.target, told.source, told.groups
+        if people := faceforensics.people_of(stem):
+            target, source, groups = people.target, people.source, people.groups
     elif name.startswith("celebdf"):
         youtube = "youtube" in path.casefold()
         target, source, _ = ("", "", "") if youtube else celebdf.people_of(stem)
-        people = [person for person in (target, source) if person]
-        groups = tuple(f"celeb-df {person}" for person in people)
+        groups = tuple(f"celeb-df {person}" for person in (target, source) if person)
         groups = groups or (f"celeb-df {'youtube ' * youtube}{stem.casefold()}",)
     elif name.startswith("df_"):
         target, source = deeperforensics.people_of(stem)
         groups = deeperforensics.groups_of(target, source) if target else ()
     elif name.startswith("dfdcp"):
-        people = dfdc_preview.people_of(path)
-        target, source = (*people, "", "")[:2]
-        groups = tuple(f"dfdcp {person}" for person in people)
+        ids = dfdc_preview.people_of(path)
+        target, source = (*ids, "", "")[:2]
+        groups = tuple(f"dfdcp {person}" for person in ids)
     elif name.startswith("dfdc"):
         groups = (f"dfdc {stem.casefold()}",)
     return Entry(
@@ -267,10 +263,10 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
 
 
 def _take(entry: Entry) -> tuple[str, ...]:
-    """What a fake and its original have in common; unequal to all others where untold."""
+    """What a fake and its original have in common; the path itself if unknown."""
     stem = PurePosixPath(entry.path).stem
     if entry.label == REAL:
         return (entry.collection, entry.compression, stem.casefold())
-    told = faceforensics.people_of(stem)
-    original = told.original if told and told.source else celebdf.people_of(stem)[2]
+    people = faceforensics.people_of(stem)
+    original = people.original if people and people.source else celebdf.people_of(stem)[2]
     return (entry.collection, entry.compression, original.casefold() or entry.path)

@@ -4,8 +4,8 @@
         "original": "b.mp4"}, ...}, beside the videos; also a single part as the root
     test/labels.csv: filename,label with 1 = fake, beside the videos
 
-A fake's group is its original's, which holds the people together as far as the data set tells
-them. Every training video says "split": "train", which parts nothing.
+A fake's group is its original's; the data set says no more of its people. Every training video has
+"split": "train", so this is no split.
 """
 
 from __future__ import annotations
@@ -20,22 +20,18 @@ from data.datasets.layouts.metadata import (
     find,
     folders_of,
     inside,
-    kind,
     label_in,
-    read_object,
-    settled,
+    normalise_splits,
+    read_head,
+    read_records,
     split_in,
 )
 from data.errors import InputError
-from data.io.file_names import path_in
-from data.io.reading import open_file, unreadable
-from data.io.system_errors import is_no_such_file
-from data.io.tables import Table, columns_of
+from data.io.tables import Table, columns_of, path_in
 
 PART = re.compile(r"dfdc_train_part_?\d+", re.IGNORECASE)
 RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{[^{}]*"label"\s*:\s*"(real|fake)"', re.IGNORECASE)
 COLUMNS = ["filename", "label"]
-HEAD_BYTES = 65536
 
 
 def detect(root: Path) -> bool:
@@ -53,7 +49,7 @@ def read(root: Path) -> Listing:
     """Reads every part and test set below the root.
 
     Raises:
-        InputError: there is none, it names no video that is there, or a record cannot be meant.
+        InputError: there is none, it names no video that is there, or a record is invalid.
     """
     listing = Listing(root=root, source="DFDC's metadata")
     parts = sorted(_parts(root))
@@ -94,7 +90,7 @@ def read(root: Path) -> Listing:
     reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
     listing.entries = [
         replace(entry, original=reals.get(entry.kin[0], entry.original)) if entry.kin else entry
-        for entry in settled(sorted(listing.entries, key=lambda entry: entry.path))
+        for entry in normalise_splits(sorted(listing.entries, key=lambda entry: entry.path))
     ]
     listing.official = any(entry.split for entry in listing.entries)
     listing.unlabelled.sort()
@@ -115,29 +111,20 @@ def _parts(root: Path) -> Iterator[Path]:
             elif (
                 records
                 and records.is_file()
-                and (PART.fullmatch(folder.name) or RECORD.search(_head(records)))
+                and (PART.fullmatch(folder.name) or RECORD.search(read_head(records)))
             ):
                 yield records
         level = [below for folder in level for below in folders_of(folder)]
 
 
 def _json(path: Path) -> Iterator[Entry]:
-    """The records of a part; label -1 where it tells none."""
-    for name, record in read_object(path).items():
-        place = f"{path}, {name[:60]!r}"
-        file = inside(name, place)
-        if record is None:
-            record = {}
-        if not isinstance(record, dict):
-            raise InputError(
-                f'{place}: it must be an object with "label", got {kind(record)}; '
-                "download the part again"
-            )
+    """The records of a part; label -1 where one has none."""
+    for place, file, record in read_records(path, '"label"'):
         label = label_in(record.get("label"), place)
         original = record.get("original")
         # Tables turned into JSON write an absent original as NaN.
-        told = label == FAKE and isinstance(original, str) and bool(original.strip())
-        beside = inside(original, f"{place}, original") if told else ""
+        has_original = label == FAKE and isinstance(original, str) and bool(original.strip())
+        beside = inside(original, f"{place}, original") if has_original else ""
         yield Entry(
             path=file,
             label=-1 if label is None else label,
@@ -151,7 +138,7 @@ def _json(path: Path) -> Iterator[Entry]:
 
 
 def _csv(path: Path) -> Iterator[Entry]:
-    """The rows of a test set; label -1 where one tells none."""
+    """The rows of a test set; label -1 where one has none."""
     folder = path.parent.name.casefold()
     split = "val" if "val" in folder else "train" if "train" in folder else "test"
     for row in Table(path, COLUMNS[:1]):
@@ -172,23 +159,12 @@ def _columns(path: Path) -> list[str]:
     return columns_of(path, COLUMNS)
 
 
-def _head(path: Path) -> str:
-    """The start of a file, whatever is in it."""
-    try:
-        with open_file(path) as handle:
-            return handle.read(HEAD_BYTES).decode("utf-8", "replace")
-    except OSError as error:
-        if is_no_such_file(error):
-            return ""
-        raise unreadable(path, error) from error
-
-
 def _key(path: str) -> str:
-    """A path below a part as it is compared: in any case, and with or without videos/."""
+    """A path below a part for comparison: in lower case, without videos/."""
     parts = path.casefold().split("/")
     return "/".join(part for part in parts if part not in ("videos", "test_videos"))
 
 
 def _group(path: str) -> str:
-    """The group that a file's name stands for; names are unique in the whole data set."""
+    """The group of a file, by its name, which is unique in the whole data set."""
     return f"dfdc {PurePosixPath(path).stem.casefold()}"

@@ -16,24 +16,21 @@ from data.datasets.layouts.listing import FAKE, Entry, Listing
 from data.datasets.layouts.metadata import (
     find,
     folders_of,
-    inside,
-    kind,
     label_in,
-    read_object,
-    settled,
+    normalise_splits,
+    read_head,
+    read_records,
     split_in,
 )
 from data.errors import InputError
-from data.io.reading import open_file
 
 INDEX = "dataset.json"
 REALS = "original_videos"
-HEAD_BYTES = 65536
 RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{')
 
 
 def detect(root: Path) -> bool:
-    """Whether dataset.json is there and lists videos, or lies beside the data set's folders."""
+    """Whether dataset.json is there, and lists videos or is beside the data set's folders."""
     path = find(root, INDEX) if root.is_dir() else None
     if path is None or not path.is_file():
         return False
@@ -41,9 +38,8 @@ def detect(root: Path) -> bool:
     if REALS in names or any(name.startswith("method_") for name in names):
         return True
     try:
-        with open_file(path) as handle:
-            head = handle.read(HEAD_BYTES).decode("utf-8", "replace")
-    except OSError:
+        head = read_head(path)
+    except InputError:
         return False
     return bool(RECORD.search(head)) and '"set"' in head
 
@@ -52,7 +48,7 @@ def read(root: Path) -> Listing:
     """Reads labels, people and splits out of dataset.json.
 
     Raises:
-        InputError: it is not there, names no video that is there, or a record cannot be meant.
+        InputError: it is not there, names no video that is there, or a record is invalid.
     """
     path = find(root, INDEX)
     if path is None:
@@ -61,29 +57,20 @@ def read(root: Path) -> Listing:
     there = {_key(video): video for video in listing.scan()}
     listing.not_videos -= 1  # dataset.json itself
     absent = 0
-    for name, record in read_object(path).items():
-        place = f"{path}, {name[:60]!r}"
-        file = inside(name, place)
-        if record is None:
-            record = {}
-        if not isinstance(record, dict):
-            raise InputError(
-                f'{place}: it must be an object with "label" and "set", got {kind(record)}; '
-                "download it again"
-            )
+    for place, name, record in read_records(path, '"label" and "set"'):
         label = label_in(record.get("label"), place)
-        video = there.get(_key(file))
+        video = there.get(_key(name))
         if video is None:
             absent += 1
         elif label is not None:
             listing.entries.append(_entry(video, label, record, place))
-            del there[_key(file)]
+            del there[_key(name)]
     listing.unlabelled = sorted(there.values())
     if not listing.entries:
         raise InputError(
             f"{root} holds no video that {path.name} labels; unpack the data set beside it"
         )
-    listing.entries = settled(sorted(listing.entries, key=lambda entry: entry.path))
+    listing.entries = normalise_splits(sorted(listing.entries, key=lambda entry: entry.path))
     listing.official = any(entry.split for entry in listing.entries)
     listing.lack(absent, f"videos named in {path.name}")
     return listing
@@ -100,8 +87,8 @@ def people_of(path: str) -> list[str]:
 
 def _entry(video: str, label: int, record: dict[str, object], place: str) -> Entry:
     """One video; ids that the record leaves out are read from the path."""
-    told = [record.get(name) for name in ("target_id", "swapped_id")]
-    ids = [str(one).strip() for one in told if isinstance(one, str | int) and str(one).strip()]
+    given = [record.get(name) for name in ("target_id", "swapped_id")]
+    ids = [str(one).strip() for one in given if isinstance(one, str | int) and str(one).strip()]
     people = ids or people_of(video)
     target = people[0] if people else ""
     source = people[1] if label == FAKE and len(people) > 1 else ""
@@ -124,5 +111,5 @@ def _entry(video: str, label: int, record: dict[str, object], place: str) -> Ent
 
 
 def _key(path: str) -> str:
-    """A path as it is compared: in any case, and with or without videos/."""
+    """A path for comparison: in lower case, without videos/."""
     return "/".join(part for part in path.casefold().split("/") if part != "videos")

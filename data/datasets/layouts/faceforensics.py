@@ -5,8 +5,8 @@
     manipulated_sequences/DeepFakeDetection/.../<target>_<source>__<scene>__<id>.mp4
     train.json, val.json, test.json, here or in splits/: lists of pairs of ids
 
-Folders count in any case, and may be missing but for the method's: copies of the data set drop
-`videos`, or the two folders at the top. Masks are videos too and are passed over.
+Folders are read in any case, and only the method's is needed: copies of the data set drop `videos`,
+or the two folders at the top. Masks are videos, too, and are passed over.
 """
 
 from __future__ import annotations
@@ -22,15 +22,8 @@ from data.datasets.layouts.metadata import find, folders_of, kind, read_json
 from data.errors import DatasetError, InputError
 from data.io.reading import shown
 
-METHODS = (
-    "Deepfakes",
-    "Face2Face",
-    "FaceSwap",
-    "NeuralTextures",
-    "FaceShifter",
-    "DeepFakeDetection",
-)
 DFD = "DeepFakeDetection"
+METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", DFD)
 PROPER = {name.casefold(): name for name in METHODS}
 TOPS = {"original_sequences": REAL, "manipulated_sequences": FAKE}
 COLLECTIONS = ("youtube", "actors")
@@ -40,7 +33,7 @@ COMPRESSION = re.compile(r"raw|c\d{1,2}")
 
 SPLITS = ("train", "val", "test")
 LOOKED_AT = 1000
-"""Files whose names are looked at before the folders are somebody else's."""
+"""Files whose names `detect` looks at."""
 VIDEOS = 1000
 """Originals, and fakes of each method but DeepFakeDetection."""
 
@@ -51,7 +44,7 @@ DFD_REAL = re.compile(r"(\d{1,6})__(.+)")
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What a file's name tells.
+    """What a file's name says.
 
     Attributes:
         target: id of the person seen, as the data set writes it.
@@ -66,6 +59,9 @@ class People:
     original: str
 
 
+UNKNOWN = People(target="", source="", groups=("",), original="")
+
+
 def detect(root: Path) -> bool:
     """Whether the root holds the folders at the top, or those of parts with names like theirs.
 
@@ -77,36 +73,31 @@ def detect(root: Path) -> bool:
     methods = [path for path in folders_of(root) if path.name.casefold() in PROPER]
     if len(methods) < 2 and not names & REALS:
         return False
-    # "Deepfakes" and "original" may be anybody's; pairs of numbers are this data set's.
+    # "Deepfakes" and "original" are common names; pairs of numbers are this data set's.
     files = islice(chain.from_iterable(walk(path) for path in methods), LOOKED_AT)
-    return any((told := people_of(file.stem)) and told.source for file in files)
+    return any((people := people_of(file.stem)) and people.source for file in files)
 
 
 def read(root: Path) -> Listing:
     """Reads labels, people, compression and splits.
 
     Raises:
-        InputError: no video of the data set is there, or a split file cannot be meant.
+        InputError: no video of the data set is there, or a split file is invalid.
         DatasetError: an id is in two splits.
     """
     splits = read_splits(root)
     listing = Listing(root=root, source="FaceForensics++'s folders", official=bool(splits))
-    for path in listing.scan():
-        if entry := _entry(path, splits):
-            listing.entries.append(entry)
-        else:
-            listing.unlabelled.append(path)
-    if not listing.entries:
-        raise InputError(
-            f"{root} holds no video of FaceForensics++; it must have original_sequences/youtube "
-            "and manipulated_sequences/<method> with videos in them"
-        )
+    needs = (
+        "no video of FaceForensics++; it must have original_sequences/youtube and "
+        "manipulated_sequences/<method>"
+    )
+    listing.fill(lambda path: _entry(path, splits), needs=needs)
     _count_missing(listing, splits)
     return listing
 
 
 def people_of(stem: str) -> People | None:
-    """Reads a name without suffix; None where it is named otherwise.
+    """Reads a name without suffix; None if it has another form.
 
     Examples: "000" and "000_003" of YouTube's, "01__kitchen_pan" and
     "01_02__kitchen_pan__ABC12345" of the actors'.
@@ -136,7 +127,7 @@ def read_splits(root: Path) -> dict[str, str]:
     """Split of each YouTube id; empty without split files.
 
     Raises:
-        InputError: a file cannot be meant.
+        InputError: a file is invalid.
         DatasetError: an id is in two splits.
     """
     splits: dict[str, str] = {}
@@ -164,13 +155,8 @@ def _ids(path: Path) -> list[str]:
         )
     found = []
     for place, pair in enumerate(pairs):
-        told = pair if isinstance(pair, list) else []
-        ids = [str(one) for one in told if isinstance(one, str | int)]
-        if (
-            len(told) != 2
-            or len(ids) != 2
-            or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids)
-        ):
+        ids = [str(one) for one in pair] if isinstance(pair, list) else []
+        if len(ids) != 2 or not all(re.fullmatch(r"[0-9]{1,6}", one) for one in ids):
             raise InputError(
                 f'{path}: entry {place} must be a pair of ids like ["071", "054"], '
                 f"got {shown(pair)}; download it again"
@@ -180,7 +166,7 @@ def _ids(path: Path) -> list[str]:
 
 
 def _entry(path: str, splits: dict[str, str]) -> Entry | None:
-    """One video; None for masks and what lies elsewhere."""
+    """One video; None for masks, and outside of the data set's folders."""
     parts = PurePosixPath(path).parts[:-1]
     folders = [part.casefold() for part in parts]
     if NO_VIDEOS_OF_FACES & set(folders):
@@ -188,41 +174,40 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
     top = next((name for name in folders if name in TOPS), "")
     part = next((name for name in folders if name in PROPER or name in REALS), "")
     if TOPS.get(top) == FAKE and part not in PROPER:
-        # A method that came later is the folder below the top.
+        # A method that is not in METHODS is the folder below the top.
         below = folders.index(top) + 1
         part = parts[below] if below < len(parts) else ""
     elif not top and not part:
         return None
     fake = TOPS.get(top, FAKE if part in PROPER else REAL) == FAKE
     file = PurePosixPath(path)
-    told = people_of(file.stem)
-    if told and fake != bool(told.source):
-        told = None
-    actors = part in ("actors", DFD.casefold()) or bool(told and told.groups[0].startswith("dfd"))
+    people = people_of(file.stem)
+    if people is None or fake != bool(people.source):
+        people = UNKNOWN  # assign_groups guesses the group
+    actors = part in ("actors", DFD.casefold()) or people.groups[0].startswith("dfd")
     collection = COLLECTIONS[actors]
     compression = next((name for name in folders if COMPRESSION.fullmatch(name)), "")
-    split = "" if actors or not told else _split(told, splits)
     return Entry(
         path=path,
         label=FAKE if fake else REAL,
-        group=told.groups[0] if told else "",  # assign_groups reads odd names with suspicion
-        kin=told.groups[1:] if told else (),
+        group=people.groups[0],
+        kin=people.groups[1:],
         method=(PROPER.get(part, part) or "fake") if fake else "real",
-        split=split,
-        target=told.target if told else "",
-        source=told.source if told else "",
-        original=_original(path, collection, told.original) if fake and told else "",
+        split="" if actors else _split(people, splits),
+        target=people.target,
+        source=people.source,
+        original=_original(path, collection, people.original) if people.original else "",
         compression="raw" if compression == "c0" else compression,
         collection=collection,
     )
 
 
-def _split(told: People, splits: dict[str, str]) -> str:
+def _split(people: People, splits: dict[str, str]) -> str:
     """The official split of a YouTube video."""
-    ids = [name for name in (told.target, told.source) if name]
-    found = [splits[_number(name, 3)] for name in ids if _number(name, 3) in splits]
-    if found:
-        return found[0]
+    ids = [_number(name, 3) for name in (people.target, people.source) if name]
+    found = [splits[one] for one in ids if one in splits]
+    if found or not ids:
+        return found[0] if found else ""
     # With only some of the three files, the rest must stay out of the test.
     return NOT_TEST if "test" in splits.values() and len(set(splits.values())) < 3 else ""
 

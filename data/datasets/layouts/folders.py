@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from data.datasets.layouts.listing import (
-    FAKE,
-    Entry,
-    Listing,
-    is_container,
-    is_video,
-    label_of,
-    walk,
-)
+from data.datasets.layouts.listing import FAKE, Entry, Listing, is_container, label_of
 from data.errors import DatasetError, InputError
 
 
 def detect(root: Path) -> bool:
-    """Any folder may hold such folders; `read` tells."""
+    """Any folder may be one; `read` finds out."""
     return root.is_dir()
 
 
 def read(root: Path) -> Listing:
     """Labels each video by the folders above it, at any depth.
 
-    The method of a fake is the first folder below the label's that says something ("videos" and
-    "c23" do not), or else "fake".
+    The method of a fake is the first folder below the label's that is no container like "videos"
+    and "c23", or else "fake".
 
     Raises:
         InputError: there is no labelled video.
@@ -33,23 +25,13 @@ def read(root: Path) -> Listing:
     """
     if not root.is_dir():
         raise InputError(f"{root} must be a folder with real/ and fake/ in it")
-    listing = Listing(root=root, source="folder names")
-    for path in walk(root):
-        relative = path.relative_to(root).as_posix()
-        if not is_video(path):
-            listing.not_videos += 1
-        elif entry := _entry(relative):
-            listing.entries.append(entry)
-        else:
-            listing.unlabelled.append(relative)
+    listing = Listing(root=root, source="folder names").fill(_entry)
     if not listing.entries:
         found = f"{len(listing.unlabelled)} videos, none" if listing.unlabelled else "no video"
         raise InputError(
             f"{root} holds {found} in a folder named real or fake; "
             "sort them so, or give a CSV with the columns path,label"
         )
-    listing.entries.sort(key=lambda entry: entry.path)
-    listing.unlabelled.sort()
     return listing
 
 
@@ -66,6 +48,6 @@ def _entry(path: str) -> Entry | None:
         )
     first, label = next(iter(labels.items()))
     below = folders[folders.index(first) + 1 :]
-    told = (folder for folder in below if not is_container(folder))
-    method = next(told, "fake") if label == FAKE else "real"
+    names = (folder for folder in below if not is_container(folder))
+    method = next(names, "fake") if label == FAKE else "real"
     return Entry(path=path, label=label, method=method)

@@ -1,14 +1,15 @@
-"""What every layout gives: videos with labels, and what was passed over."""
+"""What every layout returns: videos with labels, and what was passed over."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from data.errors import InputError
 from data.io.system_errors import GONE, cannot_read
 
 VIDEO_SUFFIXES = frozenset(
@@ -23,7 +24,7 @@ VIDEO_SUFFIXES = frozenset(
 REAL, FAKE = 0, 1
 
 NOT_TEST = "train/val"
-"""The split of a video that is not in a published test list: unmask deals out train and val."""
+"""The split of a video that is not in a published test list: unmask draws train and val."""
 
 SPELLINGS = {
     REAL: "real reals original originals pristine authentic genuine bonafide live "
@@ -38,7 +39,7 @@ PLAIN = (
     "file files train training val valid validation dev test testing raw c lq hq"
 )
 CONTAINERS = frozenset(PLAIN.split())
-"""Folder names that tell no label, method or person; without digits, so that "c23" is "c"."""
+"""Folder names that are no label, method or person; without digits, so that "c23" is "c"."""
 ENDINGS = "|".join(sorted((word for word in CONTAINERS if len(word) > 3), key=len, reverse=True))
 
 
@@ -47,7 +48,7 @@ def label_of(word: str) -> int | None:
     """Reads a label: 1 = fake, 0 = real, None = neither.
 
     Case, digits, blanks, dashes, underscores and words like videos or train do not count:
-    "0_real", "Fakes", "original_sequences", "train-real", "FakeVideos".
+    "0_real", "Fakes", "original_sequences", "train-real" and "FakeVideos" are labels.
     """
     words = re.findall(r"[a-z]+", word.casefold())
     joined = "".join(word for word in words if word not in CONTAINERS)
@@ -56,25 +57,25 @@ def label_of(word: str) -> int | None:
 
 @lru_cache(maxsize=65536)
 def is_container(folder: str) -> bool:
-    """Whether a folder's name, like videos, train or c23, says nothing of what is in it."""
+    """Whether a folder's name, like videos, train or c23, does not describe what is in it."""
     return "".join(re.findall(r"[a-z]+", folder.casefold())) in CONTAINERS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One labelled file, not yet looked into.
+    """One labelled file, not yet read.
 
     Attributes:
         path: relative to the root, POSIX.
         label: 1 = fake, 0 = real.
-        group: where the data set tells it; "" otherwise.
+        group: "" if the data set gives none.
         method: how a fake was made; "real" for a real one.
-        split: "train", "val", "test"; NOT_TEST where the data set tells the test videos only; ""
-            where it tells nothing.
+        split: "train", "val", "test"; NOT_TEST where the data set lists the test videos only; ""
+            if it gives none.
         kin: further groups that this video joins to its own: of the source, of the original.
-        target: the person who is seen, as the data set writes it; "" where it does not tell.
-        source: whose face or expression a fake took over; likewise.
-        original: path of the real video that a fake was made from, there or not; likewise.
+        target: the person who is seen, as the data set writes it; "" if unknown.
+        source: whose face or expression a fake took over; "" if unknown.
+        original: path of the real video that a fake was made from, whether it is there or not.
         compression: "raw", "c23" ... where the data set comes in several.
         collection: the part of the data set that a real video and its fakes share.
         origin: as in `data.datasets.manifest.Video`.
@@ -123,7 +124,7 @@ class Listing:
         unlabelled: paths of videos without a label.
         missing: what a partial download lacks.
         official: the splits are published with the data set; they stand, even where a person is
-            on two sides, which is told. Splits of a user's table must not be so.
+            on two sides, with a warning. In a user's own table that is an error.
     """
 
     root: Path
@@ -135,11 +136,30 @@ class Listing:
     official: bool = False
 
     def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
-        """Notes that so many videos are not there; nothing for 0."""
+        """Records that `count` videos are missing; nothing for 0."""
         if count:
             self.missing.append(
                 Missing(count=count, what=what, method=method, compression=compression)
             )
+
+    def fill(self, entry_of: Callable[[str], Entry | None], *, needs: str = "") -> Listing:
+        """Adds all videos below the root.
+
+        Args:
+            entry_of: the entry of a path, None where it has no label.
+            needs: "no video of X; it must have ...", the message where no video has a label.
+
+        Raises:
+            InputError: a folder cannot be read, or no video has a label.
+        """
+        for path in self.scan():
+            if entry := entry_of(path):
+                self.entries.append(entry)
+            else:
+                self.unlabelled.append(path)
+        if needs and not self.entries:
+            raise InputError(f"{self.root} holds {needs} with videos in them")
+        return self
 
     def scan(self) -> list[str]:
         """Paths of all videos below the root, relative, sorted; other files are counted.
@@ -160,11 +180,11 @@ def walk(root: Path) -> Iterator[Path]:
     """All files below a folder; hidden ones and hidden folders left out.
 
     Linked folders are entered after all others and each real folder once, so that a loop of links
-    ends and a folder keeps its own name where it has one. A link to a folder that holds the root
-    would lead anywhere and is left out.
+    ends and a folder keeps its own name where it has one. A link to a folder that contains the root
+    is left out.
 
     Raises:
-        InputError: a folder cannot be read; its videos would be missing silently.
+        InputError: a folder cannot be read.
     """
     home = Path(os.path.realpath(root))
     seen: set[str] = set()
@@ -188,7 +208,7 @@ def walk(root: Path) -> Iterator[Path]:
 
 
 def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed; one that went away meanwhile holds nothing any more."""
+    """Raises an error for a folder that cannot be listed, unless it was removed meanwhile."""
     if error.errno not in GONE:
         raise cannot_read(f"the folder {error.filename}", error) from error
 

@@ -1,4 +1,4 @@
-"""Were the people of a data set filmed or rendered? What the data set itself tells of it."""
+"""Whether the people of a data set were filmed or rendered, as far as the data set shows it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from data.errors import InputError, StoreError
 from data.io.atomic_folders import read_json
 
 OWN = frozenset({"table", "folders"})
-"""Layouts of a user's own videos; all others are data sets of people before a camera."""
+"""Layouts of a user's own videos; all others are data sets of filmed people."""
 DEMO_RECORD, DEMO_FORMAT = "demo.json", "unmask demo"
-"""What `unmask demo` leaves in its folder, whatever becomes of its labels.csv."""
+"""The record of `unmask demo` in its folder, which stays if labels.csv is edited."""
 ANY_VERSION = 1_000_000
 
 
 def with_origins(layout: str, listing: Listing) -> Listing:
-    """Fills in the origin of videos whose table does not say.
-
-    Args:
-        layout: that was read.
-        listing: what it gave.
-    """
+    """Fills in the origin of videos where the listing of a layout has none."""
     if layout not in OWN:
         entries = [replace(one, origin=one.origin or "filmed") for one in listing.entries]
         return replace(listing, entries=entries)

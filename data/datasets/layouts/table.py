@@ -1,7 +1,7 @@
 """A CSV with the columns path,label and, where known, group, method and split.
 
-Also read are target, source and original, which `forge` writes: they link a fake to its real video;
-and origin, "rendered" or "filmed": whether the people are made by code or were before a camera.
+Also read are target, source and original, which `forge` writes to link a fake to its real video,
+and origin: "rendered" by code or "filmed" by a camera.
 """
 
 from __future__ import annotations
@@ -10,30 +10,18 @@ import os
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
+from data.datasets.layouts.metadata import SPLITS
 from data.errors import InputError
-from data.io.file_names import from_text, path_in, refuse_elsewhere
-from data.io.tables import Table, columns_of
+from data.io.tables import Table, columns_of, from_text, path_in, refuse_elsewhere
 
 NAMES = ("labels.csv", "metadata.csv")
-"""Tables that are looked for in a folder; the first one with a path and a label is read."""
+"""Tables in a folder; the first one with a path and a label is read."""
 
 ORIGINS = ("rendered", "filmed")
 
 WANTED = ("path", "label")
-"""Columns that each table has."""
 
 NUMBERS = {"0": REAL, "1": FAKE}
-SPLITS = {
-    "": "",
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def detect(root: Path) -> bool:
@@ -47,7 +35,7 @@ def read(root: Path) -> Listing:
     """Reads the table; paths are relative to its folder and must stay inside it.
 
     Raises:
-        InputError: no table, or a row that cannot be meant; the line is named.
+        InputError: no table, or a row is invalid; the line is named.
     """
     path = root if root.is_file() else _table_in(root)
     if path is None:
@@ -66,9 +54,7 @@ def read(root: Path) -> Listing:
     for row in table:
         entry = _entry(row.cells, path, row.place)
         if entry.path in lines:
-            raise InputError(
-                f"{row.place}: {entry.path!r} stands in line {lines[entry.path]} already"
-            )
+            raise InputError(f"{row.place}: {entry.path!r} is in line {lines[entry.path]} already")
         lines[entry.path] = row.line
         listing.entries.append(entry)
     if not listing.entries:
@@ -88,7 +74,7 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
     """One row, checked."""
     text = path_in(row["path"], table.parent)
     if not os.path.isfile(table.parent / text):  # False, not an error, for any text
-        # Blanks beside a comma are a habit of hand-written tables, a name may have them as well.
+        # In hand-written tables blanks beside a comma are common; a name may also have them.
         text = path_in(row["path"].strip(), table.parent)
         refuse_elsewhere(text, table.parent, place)
     path = PurePosixPath(text)
@@ -110,7 +96,7 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
         target=from_text(row.get("target", "").strip()),
         source=from_text(row.get("source", "").strip()),
         original=path_in(row.get("original", "").strip(), table.parent),
-        # A column of this name that says anything else is about something else.
+        # A column of this name with other values is about something else.
         origin=origin if (origin := row.get("origin", "").strip().casefold()) in ORIGINS else "",
     )
 
@@ -118,8 +104,8 @@ def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
 def _table_in(folder: Path) -> Path | None:
     """The table of a folder, if it holds one.
 
-    A labels.csv is ours to read, whatever is wrong with it. A metadata.csv may be another
-    program's, about other things.
+    A labels.csv is always read, and its faults are errors. A metadata.csv without a path and a
+    label may be another program's, about other things.
     """
     for name in NAMES:
         path = folder / name

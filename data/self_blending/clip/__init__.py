@@ -1,7 +1,7 @@
 """Self-made forgeries of a face in a clip: frames and landmarks in, frames out.
 
-`forge_clip` is fast enough to forge anew in each epoch of a training; `data.self_blending.dataset`
-makes files.
+`forge_clip` is fast enough to make new forgeries in each epoch of fine-tuning;
+`data.self_blending.dataset` makes files.
 """
 
 from data.self_blending.clip.drawing import draw_parameters

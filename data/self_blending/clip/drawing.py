@@ -1,7 +1,7 @@
 """Draws the parameters of self-made forgeries, from hard to see to plain.
 
-Signs are drawn apart from each other, so that no single one of them is what a detector learns
-(Shiohara and Yamasaki, 2022, section 3.2, extended over time).
+Artefacts are drawn independently, so that a detector cannot learn a single one of them (Shiohara
+and Yamasaki, 2022, section 3.2, extended over time).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REGIONS: dict[Method, dict[Region, float]] = {
 }
 """Weight of each region under each method."""
 FEWEST_SIGNS = {"blend": 2, "rebuild": 2, "swap": 1, "reenact": 1}
-"""Of colour, detail and place: below, a forgery would be a real clip under the wrong label."""
+"""Of colour, detail and place: with fewer, a forgery would be a real clip under the wrong label."""
 
 
 def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameters:
@@ -32,7 +32,7 @@ def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameter
 
     Args:
         seed: 0 to 2**32 - 1.
-        method: None draws one that needs no second person.
+        method: None draws one that needs no donor.
     """
     rng = np.random.default_rng((seed, 11))
     alone: dict[Method, float] = {"blend": 5.0, "reenact": 2.5, "rebuild": 2.5}
@@ -40,7 +40,7 @@ def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameter
     method = method or drawn
     strength = round(float(rng.uniform(0.25, 1.0)), 3)
     region = pick(rng, REGIONS[method])
-    # The smaller the region, the fewer pixels show a sign: it starts higher there.
+    # The smaller the region, the fewer pixels show an artefact: it is stronger there.
     power = min(1.0, strength * (1.35 if region in ("mouth", "eyes") else 1.0))
     made = ForgeryParameters(seed=seed, method=method, strength=strength, region=region)
     made = replace(made, **_mask(rng, made, power))
@@ -56,7 +56,7 @@ def draw_parameters(seed: int, method: Method | None = None) -> ForgeryParameter
         if len(shown) < FEWEST_SIGNS[method]:
             shown.add(str(name))
     for name, draw in kinds.items():
-        child = rng.spawn(1)[0]  # apart, so that a change of one leaves the others as they were
+        child = rng.spawn(1)[0]  # its own, so that a change of one leaves the others as they were
         if name in shown:
             made = replace(made, **draw(child, made, power))
     made = replace(made, **_time(rng, made, power))
@@ -81,7 +81,7 @@ def _u(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def _either(rng: np.random.Generator, low: float, high: float) -> float:
-    """A size between low and high, either way."""
+    """A size between low and high, of either sign."""
     return round(float(rng.choice([-1, 1]) * rng.uniform(low, high)), 4)
 
 
@@ -161,7 +161,7 @@ def _place(rng: np.random.Generator, made: ForgeryParameters, power: float) -> d
 
 
 def _time(rng: np.random.Generator, made: ForgeryParameters, power: float) -> dict[str, Any]:
-    """Signs over time; each clip shows some."""
+    """Artefacts over time; each clip has some."""
 
     def maybe(chance: float, low: float, high: float) -> float:
         value = _u(rng, low, high)

@@ -1,9 +1,9 @@
 """Forges a face in a clip: frames and landmarks in, frames out. No files, no videos.
 
 Whatever the method, the face of each frame is some moment of a source, the same clip's or a similar
-person's, laid onto the face that is there by a warp, changed in look, and blended in by a mask
-whose edge and place vary. `parameters` says how, `motion` when, `shape` where, `look` in which
-colours.
+person's, warped onto the face that is there, changed in look, and blended in by a mask whose edge
+and place vary. `motion` chooses the moments, `shape` makes warps and masks, `look` changes colours
+and detail.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def forge_clip(
         landmarks: (T, 468, 2) float32, in pixels of the frames; `data.faces.landmarks` finds them.
         parameters: how; `draw_parameters` draws them.
         timestamps_seconds: (T,) ascending; 25 frames/s by default. Where frames are further apart
-            than SPARSE_SECONDS, nothing lags, stands still or averages over time.
-        donor: whose face a swap shows; needed there, and only there.
+            than SPARSE_SECONDS, there is no lag, no hold and no memory.
+        donor: whose face a swap shows; for method "swap" only.
 
     Returns:
         (T, H, W, 3) uint8: the frames, with another face.
@@ -65,7 +65,7 @@ def forge_clip(
         below = np.asarray(under, np.float32)
         if parameters.matching == "mean" or donor is not None:
             now = mean_match(pixels, below, mask)
-            # Slowly: a match made anew in each frame flickers by itself.
+            # Smoothed over time: the match of each frame alone flickers.
             fit = now if fit is None else 0.9 * fit + 0.1 * now
             pixels = pixels @ fit[:3] + fit[3]
             face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""How the forged face of a self-made forgery looks: colour, sharpness, texture. No geometry."""
+"""Changes how the forged face looks: colour, sharpness, texture. No geometry."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 STANDARD_SIZE = 160.0
-"""Size of the face in pixels at which blur and sharpening are meant."""
+"""Size of the face in pixels to which the parameters of blur and sharpening refer."""
 SMALLEST_SIZE = 52.0
 """Pixels of a face below which a loss of resolution would leave a smear, not a face."""
 SHARPER = 1.2
@@ -33,7 +33,7 @@ LIGHT_CELLS = 24
 
 
 def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) -> Image.Image:
-    """Takes detail away before the face is put in place: as generators and old videos lack it.
+    """Removes detail before the face is put in place: generators and old videos lack it.
 
     Args:
         picture: RGB, the part of the source that is needed.
@@ -58,7 +58,7 @@ def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) ->
 
 
 def smooth_skin(picture: Image.Image, share: float) -> Image.Image:
-    """Removes fine texture and keeps edges: what differs little from its surroundings goes."""
+    """Removes fine texture and keeps edges: small differences from the surroundings go."""
     soft = picture.filter(ImageFilter.BoxBlur(2))
     sharp, flat = (np.asarray(one, np.int16) for one in (picture, soft))
     steps = np.arange(-255, 256)
@@ -144,9 +144,9 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
 
 
 def fitting_blur(face: Image.Image, under: Image.Image, mask: Pixels) -> float:
-    """The blur that makes the face about as sharp as what is under it, pixels; 0 if it is not.
+    """The blur in pixels that makes the face about as sharp as what is under it; 0 for none.
 
-    Somebody who swaps faces does so as well; what remains of the difference is the sign.
+    Makers of swaps do the same; the artefact is the difference that remains.
     """
     wanted = SHARPER * _sharpness(under, mask)
     for blur in (0.0, 0.5, 0.8, 1.2, 1.7, 2.4, 3.4):

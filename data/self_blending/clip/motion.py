@@ -1,4 +1,4 @@
-"""The time of a self-made forgery: how its values move, and which moment each frame shows."""
+"""Time in a self-made forgery: how its values change, and which moment each frame shows."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CONTROL = (
     *(*OVAL[::2], *LIPS[:20:2], *LIPS[20::3], *LEFT_EYE[::3], *RIGHT_EYE[::3]),
     *(*LEFT_BROW[::3], *RIGHT_BROW[::3], *NOSE[::2]),
 )
-"""Points that hold a warp; all 468 would cost much and add nothing."""
+"""Points that define a warp; all 468 would cost much and add nothing."""
 RIGID = (*NOSE, 33, 133, 362, 263, 234, 454, 127, 356, 10, 151)
-"""Points that expressions hardly move: they tell the head's pose."""
+"""Points that expressions hardly move: they show the head's pose."""
 SPARSE_SECONDS = 0.1
-"""Frames further apart than this are single pictures: nothing lags, stands still or averages."""
+"""Frames further apart than this are single pictures: there is no lag, hold or memory."""
 LIKE_POSE = 0.03
-"""Root mean square distance of normalised rigid points up to which two poses are alike. Measured:
+"""Root mean square distance of normalised rigid points up to which two poses are similar. Measured:
 neighbouring poses of a clip are 0.001 to 0.02 apart, a profile and a face ahead 0.1 to 0.2."""
 APART_SECONDS = 0.35
 """A reenacted expression comes from a moment at least this far away, where the clip has one."""
@@ -53,7 +53,7 @@ def normalised(points: NDArray[np.float32], which: tuple[int, ...]) -> NDArray[n
 def series(
     rng: np.random.Generator, times: NDArray[np.float64], pace: Pace, count: int
 ) -> NDArray[np.float32]:
-    """Values that wander about 0 with a standard deviation of about 1, (T, count) float32.
+    """Values that vary about 0 with a standard deviation of about 1, (T, count) float32.
 
     Args:
         rng: source.
@@ -70,7 +70,7 @@ def series(
 
 
 def late(times: NDArray[np.float64], lag: float, hold: float) -> NDArray[np.int64]:
-    """The frame whose face each frame shows, when it comes late and stands still, (T,) int64."""
+    """The frame whose face each frame shows, with a lag and a hold in seconds, (T,) int64."""
     wanted = times - lag
     if hold > 0:
         wanted = times[0] + np.floor((wanted - times[0]) / hold + 1e-6) * hold
@@ -79,7 +79,7 @@ def late(times: NDArray[np.float64], lag: float, hold: float) -> NDArray[np.int6
 
 
 def other_moments(points: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each frame another moment of the same clip with the head in a like pose, (T,) int64."""
+    """For each frame another moment of the clip with the head in a similar pose, (T,) int64."""
     pose = normalised(points, RIGID).reshape(len(points), -1)
     gaps = np.abs(times[:, None] - times[None, :])
     apart = min(APART_SECONDS, (times[-1] - times[0]) / 3)
@@ -93,9 +93,9 @@ def fitting_moments(
     moments: NDArray[np.int64],
     instead: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Moments of a source (T,), but where its head is turned otherwise than the frame's `instead`.
+    """Moments of a source (T,), replaced by `instead` where its head has another pose.
 
-    A profile pulled over a face that looks ahead is no forgery that anybody would show.
+    Nobody would publish a profile warped onto a frontal face.
     """
     pose, wanted = normalised(source, RIGID), normalised(points, RIGID)
     gap = np.sqrt(((pose[moments] - wanted) ** 2).mean((1, 2)))
@@ -104,11 +104,11 @@ def fitting_moments(
 
 def like_moments(points: NDArray[np.float32], donor: NDArray[np.float32]) -> NDArray[np.int64]:
     """For each frame the moment of the donor's clip most like it in pose and face, (T,) int64."""
-    weights = 0.4  # an open mouth that does not fit is seen less than a head that looks elsewhere
+    weight = 0.4  # of the mouth: a wrong opening is seen less than a wrong pose
     cost = root_mean_squares(
         normalised(points, RIGID).reshape(len(points), -1),
         normalised(donor, RIGID).reshape(len(donor), -1),
-    ) + weights * root_mean_squares(
+    ) + weight * root_mean_squares(
         normalised(points, LIPS).reshape(len(points), -1),
         normalised(donor, LIPS).reshape(len(donor), -1),
     )
@@ -116,10 +116,10 @@ def like_moments(points: NDArray[np.float32], donor: NDArray[np.float32]) -> NDA
 
 
 def smooth_path(cost: NDArray[np.float64], step: float) -> NDArray[np.int64]:
-    """The cheapest way through time (Viterbi): cost (T, S) plus `step` a frame jumped over.
+    """The cheapest path through time (Viterbi): cost (T, S) plus `step` for each frame skipped.
 
-    Going on by one frame, either way, is free, standing still too; a jump never costs more than
-    20 steps, so that a cut in the clip is crossed.
+    To stay, or to go on by one frame either way, is free; a jump never costs more than 20 steps,
+    so that a cut in the clip can be crossed.
     """
     count, states = cost.shape
     jump = np.abs(np.arange(states)[:, None] - np.arange(states)[None, :])
@@ -149,7 +149,7 @@ def eye_moments(
     if eyes == "frozen":
         return np.full(len(times), start)
     length = rng.uniform(0.25, 0.8)
-    # Forwards and backwards, as a loop that must not jump.
+    # Forwards and backwards, so that the loop has no jump.
     phase = np.abs((times - times[start] + length) % (2 * length) - length)
     found = np.searchsorted(times, times[start] + phase - 1e-6)
     return np.asarray(np.clip(found, 0, len(times) - 1))

@@ -1,4 +1,4 @@
-"""Masks and warps of self-made forgeries: geometry alone, no colours.
+"""Masks and warps of self-made forgeries: geometry, no colours.
 
 A warp is a thin-plate spline through some of the face's points, evaluated on a coarse mesh and
 drawn by Pillow: 2 ms where a dense warp in NumPy takes 20.
@@ -44,19 +44,12 @@ EYES = ((*LEFT_EYE, 25, 110, 24, 23, 190), (*RIGHT_EYE, 255, 339, 254, 253, 414)
 CELLS = 10
 """Cells of the warp's mesh along the longer side."""
 STIFFNESS = 2e-3
-"""Of the spline: points that disagree by a hair must not crease the skin."""
+"""Regularisation of the spline: points that disagree a little must not crease the skin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """A rectangle of whole pixels in a frame.
-
-    Attributes:
-        left: of its first column.
-        top: of its first row.
-        width: in pixels.
-        height: in pixels.
-    """
+    """A rectangle of whole pixels in a frame."""
 
     left: int
     top: int
@@ -70,10 +63,7 @@ class Window:
     @property
     def where(self) -> tuple[slice, slice]:
         """Rows and columns."""
-        return (
-            slice(self.top, self.top + self.height),
-            slice(self.left, self.left + self.width),
-        )
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def window_around(points: Points, margin: float, width: int, height: int) -> Window | None:
@@ -120,7 +110,7 @@ def outline(points: Points, *, grow: float, waves: Points) -> Points:
     centre = drawn.mean(0)
     away = drawn - centre
     distance = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-3)
-    # By the angle, not by the place along the line: a hull's corners come and go between frames.
+    # By the angle, not by the length along the line: a hull's corners change between frames.
     angles = np.arctan2(away[:, 1], away[:, 0])[:, None] * np.arange(1, waves.shape[1] + 1)
     push = grow + np.cos(angles) @ waves[0] + np.sin(angles) @ waves[1]
     push = np.maximum(push[:, None], -0.6 * distance)
@@ -208,20 +198,15 @@ def draw_warped(
         back: (rows + 1, columns + 1, 2), where the mesh's corners lie in the picture.
         bicubic: sharper than bilinear, twice as slow.
     """
-    # Pillow paints black what lies outside: the edge is repeated instead.
+    # Pillow paints black outside of the picture: its edge is repeated instead.
     held = np.clip(back, 0.5, np.asarray(picture.size, np.float32) - 0.51)
     x, y = _cuts(window.width), _cuts(window.height)
     cells = []
     for row in range(len(y) - 1):
         for column in range(len(x) - 1):
             box = (int(x[column]), int(y[row]), int(x[column + 1]), int(y[row + 1]))
-            corners = (
-                *held[row, column].tolist(),
-                *held[row + 1, column].tolist(),
-                *held[row + 1, column + 1].tolist(),
-                *held[row, column + 1].tolist(),
-            )
-            cells.append((box, corners))
+            corners = held[[row, row + 1, row + 1, row], [column, column, column + 1, column + 1]]
+            cells.append((box, tuple(corners.ravel().tolist())))
     resample = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
     return picture.transform((window.width, window.height), Image.Transform.MESH, cells, resample)
 

@@ -1,7 +1,4 @@
-"""What is known of a self-made forgery before its first pixel: moments, outlines, warps, jitter.
-
-Apart from the loop over frames, which only asks.
-"""
+"""Plans a forgery of a clip before its first pixel: moments, outlines, warps, jitter by frame."""
 
 from __future__ import annotations
 
@@ -97,7 +94,7 @@ class Staging:
         self.blur_more = np.clip(1 + parameters.blur_flicker * moving[:, 7], 0.0, 2.5)
         self._elastic_move = 1 + 0.3 * moving[:, 8]
         gap = float(np.median(np.diff(times))) if dense else 1.0
-        # Meant at 25 frames/s: over a longer gap more has moved, and the mix would smear.
+        # The parameter is for 25 frames/s: over a longer gap more has moved, and it would smear.
         self.memory = parameters.memory ** (gap * 25) if dense and parameters.memory else 0.0
         lag = parameters.lag_seconds if dense else 0.0
         hold = parameters.hold_seconds if dense else 0.0
@@ -106,7 +103,7 @@ class Staging:
             eye_moments(rngs[6], landmarks, times, parameters.eyes) if donor is None else None
         )
         if donor is not None and parameters.eyes != "own":
-            # A donor's eyes are frozen by a donor's moment; a repeated run is one of his, too.
+            # A donor's eyes are frozen, or repeated, at moments of the donor's clip.
             donor_times = np.arange(len(donor.landmarks)) / 25
             found = eye_moments(rngs[6], donor.landmarks, donor_times, parameters.eyes)
             assert found is not None  # noqa: S101
@@ -147,7 +144,7 @@ class Staging:
             )
 
     def _warps(self) -> None:
-        """Where the source's points go, and the splines that say so."""
+        """Where the source's points go, and the splines that take them there."""
         parameters, control = self.parameters, list(CONTROL)
         source = self.points if self._donor is None else self._donor.landmarks
         to = self.points[:, control].copy()
@@ -188,7 +185,7 @@ class Staging:
         return taken
 
     def _eye_places(self, source: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Where the points of the eyes' own moment go, (T, K, 2): their lids stay as they were."""
+        """Where the points of the eyes' own moment go, (T, K, 2), with lids as in that moment."""
         assert self._eyes is not None  # noqa: S101
         places = np.empty_like(self._to)
         for index, moment in enumerate(self._eyes):
@@ -199,7 +196,7 @@ class Staging:
         return places
 
     def window(self, index: int, width: int, height: int) -> Window | None:
-        """The part of a frame that is forged; None if the face is outside of it."""
+        """The part of a frame that is forged; None if the face is outside of the frame."""
         margin = 3 * self.parameters.softness * self.sizes[index] + 2
         return window_around(np.concatenate(self.outlines[index]), float(margin), width, height)
 
@@ -212,13 +209,8 @@ class Staging:
             inside=self.parameters.edge_inside,
         )
 
-    def face(
-        self,
-        index: int,
-        window: Window,
-        source: NDArray[np.uint8],
-    ) -> Image.Image:
-        """The source's face in the frame's place, its detail as the parameters want it."""
+    def face(self, index: int, window: Window, source: NDArray[np.uint8]) -> Image.Image:
+        """The source's face warped to the frame's, with its detail removed."""
         places = mesh_places(window)
         flat = places.reshape(-1, 2)
         size = float(self._source_sizes[self._moments[index]])
@@ -242,7 +234,7 @@ class Staging:
         """Warps the part of a source's frame that is needed, coarsened first."""
         height, width = frame.shape[:2]
         part = window_around(back.reshape(-1, 2), 6.0, width, height)
-        if part is None:  # the source's face is off its frame: any picture will do
+        if part is None:  # the source's face is outside of its frame
             part = Window(left=0, top=0, width=width, height=height)
         picture = coarsen(Image.fromarray(frame[part.where]), self.parameters, size)
         moved = back - np.asarray([part.left, part.top], np.float32)

@@ -1,42 +1,38 @@
 """Makes training data from real videos alone: each real video's copy and its forgeries.
 
 The files must say nothing about the label: copy and forgery hold the same moments, come from the
-same decoded frames, and are encoded by the same settings. The work goes on where it stopped: each
-finished video has a note of all that decided its pixels; only what lacks a fitting one is made.
+same decoded frames, and are encoded by the same settings. A run goes on where the last one stopped:
+beside each finished video lies a key, the digest of all that decided its pixels, and only videos
+without a fitting key are made.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from data.datasets.digests import DigestCache
-from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
+from data.errors import ConfigError, InputError, StoreError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
 from data.io.output_paths import check_out_folder, check_output, follow
-from data.io.processes import process_pool
-from data.io.reading import open_file, read_json
+from data.io.processes import Run, job_runner
+from data.io.progress import progress
+from data.io.reading import read_json
 from data.io.system_errors import writing
 from data.self_blending.dataset.plan import ForgeConfig, Item, make_plan
 from data.self_blending.dataset.sheet import write_sheet
-from data.self_blending.dataset.sources import Source, Sources, find_sources
+from data.self_blending.dataset.sources import Source, find_sources
 from data.self_blending.dataset.survey import Facts, survey, survey_key
 from data.self_blending.dataset.tables import FORGERIES, LABELS, write_tables
-from data.self_blending.dataset.work import WORK, ForgeWork, forge_item, note_path
+from data.self_blending.dataset.work import WORK, ForgeWork, forge_item, is_made, or_error
 
 FORMAT = {"format": "unmask forge", "version": 1}
-NOTE_BYTES = 4096
-"""No note of a finished video says more."""
 RECORD = "forge.json"
 SHEET = "sheet.png"
 OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manifest.failures.csv"}
@@ -81,7 +77,6 @@ def forge(
     *,
     root: Path | None = None,
     workers: int,
-    progress: bool,
     digests: DigestCache | None = None,
 ) -> ForgeSummary:
     """Writes real/, fake/, labels.csv, forgeries.csv, sheet.png and forge.json.
@@ -92,11 +87,10 @@ def forge(
         config: what to make.
         root: folder of a manifest's videos, where it is not the manifest's own.
         workers: processes.
-        progress: shows progress bars.
         digests: of files that have not changed.
 
     Raises:
-        ConfigError: if `workers` is below 1.
+        ConfigError: `workers` is below 1.
         InputError: no real video, or `out` holds anything else.
         OutputError: `out` cannot be written.
         ToolError: ffmpeg or a model's file is missing.
@@ -105,18 +99,30 @@ def forge(
         raise ConfigError(f"forge workers must be at least 1, got {workers}")
     _check_out(out)
     sources = find_sources(start, root=root, out=out, digests=digests)
-    bar: Callable[..., Any] = partial(tqdm, unit="video", disable=None if progress else True)
-    with _processes(workers) as submit:
+    failures = dict(sources.failures)
+    with job_runner(workers, what="forged") as run:
         _claim(out)
-        facts = _survey_all(sources, out, config, submit, partial(bar, desc="faces"))
+        find_face = partial(survey, seconds=config.seconds, max_side=config.max_side)
+        surveys = {
+            source: (find_face, source.path, _survey_path(out, source, config))
+            for source in sources.videos
+        }
+        found = _run(run, surveys, "faces", failures)
+        facts: dict[Source, Facts] = dict(sorted(found.items(), key=lambda pair: pair[0].name))
         plan = make_plan(list(facts), list(facts.values()), config)
         removed = _remove_others(out, plan)
-        made, frames = _make_all(
-            plan, facts, out, config, submit, partial(bar, desc="forge"), sources
+        works = _missing_work(plan, out, config)
+        if works:
+            # Nobody may take the tables of an earlier call for those of a half-made folder.
+            with writing(out):
+                for name in (LABELS, FORGERIES, SHEET):
+                    follow(out / name).unlink(missing_ok=True)
+        frames = _run(
+            run, {one: (forge_item, work) for one, work in works.items()}, "forge", failures
         )
-        failed = {name for name, _ in sources.failures}
-        plan = [item for item in plan if item.source.name not in failed]
+        plan = [item for item in plan if item.source.name not in failures]
         write_tables(out, plan)
+        made = sum(len(works[source].keys) for source in frames)
         if made or removed or not (out / SHEET).is_file():
             write_sheet(out / SHEET, out, plan)
     methods = Counter(f"forged-{one.parameters.method}" for item in plan for one in item.forgeries)
@@ -126,68 +132,26 @@ def forge(
         reals=len(plan),
         made=made,
         removed=removed,
-        frames=frames,
+        frames=sum(frames.values()),
         methods=dict(methods),
         fakes=sources.fakes,
         repeated=sources.repeated,
-        failures=sorted(sources.failures, key=lambda failure: failure[0]),
-        sources=len(facts) + len(failed - {source.name for source in facts}),
+        failures=sorted(failures.items(), key=lambda failure: failure[0]),
+        sources=len(sources.videos) + len(sources.failures),
     )
 
 
-Submit = Callable[..., Iterator[tuple[Any, Any]]]
-"""`submit(function, {key: arguments})` -> (key, result), as they come."""
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[Submit]:
-    """Runs functions in this process or in several."""
-    if workers == 1:
-        yield lambda function, jobs: ((key, function(*given)) for key, given in jobs.items())
-        return
-    pool = process_pool(workers)
-
-    def submit(
-        function: Callable[..., Any], jobs: dict[Any, Sequence[Any]]
-    ) -> Iterator[tuple[Any, Any]]:
-        waiting = {pool.submit(function, *given): key for key, given in jobs.items()}
-        for job in as_completed(waiting):
-            yield waiting[job], job.result()
-
-    try:
-        yield submit
-    except BrokenProcessPool as error:
-        raise ToolError(
-            "a process that forged was ended from outside; run the same command again to go on, "
-            "with fewer workers if memory is short"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _survey_all(
-    sources: Sources, out: Path, config: ForgeConfig, submit: Submit, bar: Callable[..., Any]
-) -> dict[Source, Facts]:
-    """Finds the faces of all videos; what has none becomes a failure. Sorted by name."""
-    jobs = {
-        source: (source.path, _survey_path(out, source, config), config.seconds, config.max_side)
-        for source in sources.videos
-    }
-    found: dict[Source, Facts] = {}
-    for source, result in bar(submit(try_survey, jobs), total=len(jobs)):
-        if isinstance(result, Facts):
-            found[source] = result
+def _run(
+    run: Run, jobs: Mapping[Source, Sequence[Any]], desc: str, failures: dict[str, VideoError]
+) -> dict[Source, Any]:
+    """The results of the jobs, (function, arguments ...) each; a VideoError goes to `failures`."""
+    results = {}
+    for source, result in progress(run(or_error, jobs), desc=desc, total=len(jobs), unit="video"):
+        if isinstance(result, VideoError):
+            failures[source.name] = result
         else:
-            sources.failures.append((source.name, _error(result)))
-    return dict(sorted(found.items(), key=lambda pair: pair[0].name))
-
-
-def try_survey(path: Path, keep: Path, seconds: float, max_side: int) -> Facts | tuple[Any, ...]:
-    """`survey`, with a failure as plain values: a VideoError does not survive between processes."""
-    try:
-        return survey(path, keep, seconds=seconds, max_side=max_side)
-    except VideoError as error:
-        return (error.failure, str(error), error.stderr_tail)
+            results[source] = result
+    return results
 
 
 def _survey_path(out: Path, source: Source, config: ForgeConfig) -> Path:
@@ -195,70 +159,36 @@ def _survey_path(out: Path, source: Source, config: ForgeConfig) -> Path:
     return out / WORK / f"{key}.npz"
 
 
-def _make_all(
-    plan: list[Item],
-    facts: dict[Source, Facts],
-    out: Path,
-    config: ForgeConfig,
-    submit: Submit,
-    bar: Callable[..., Any],
-    sources: Sources,
-) -> tuple[int, int]:
-    """Makes what is missing; returns the number of videos made and of their frames."""
-    by_name = {source.name: source for source in facts}
-    jobs: dict[str, tuple[ForgeWork]] = {}
+def _missing_work(plan: list[Item], out: Path, config: ForgeConfig) -> dict[Source, ForgeWork]:
+    """What is still to be made of each source."""
+    by_name = {item.source.name: item.source for item in plan}
+    works = {}
     for item in plan:
-        works = {item.path: None} | {one.path: one for one in item.forgeries}
-        missing = {}
-        for path, one in works.items():
-            told = (
-                (FORMAT, item.source.sha256, config.seconds, config.max_side, item.crf),
-                None if one is None else one.parameters,
-                by_name[one.donor].sha256 if one is not None and one.donor else "",
-            )
-            key = hashlib.sha256(repr(told).encode()).hexdigest()
-            if not (out / path).is_file() or _note(out, path) != key:
-                missing[path] = key
+        common = (FORMAT, item.source.sha256, config.seconds, config.max_side, item.crf)
+        decisive: dict[str, tuple[Any, ...]] = {item.path: (common, None, "")}
+        for one in item.forgeries:
+            donor = by_name[one.donor].sha256 if one.donor else ""
+            decisive[one.path] = (common, one.parameters, donor)
+        keys = {
+            path: hashlib.sha256(repr(values).encode()).hexdigest()
+            for path, values in decisive.items()
+        }
+        missing = {path: key for path, key in keys.items() if not is_made(out, path, key)}
         if missing:
             donors = {one.donor for one in item.forgeries if one.donor and one.path in missing}
-            jobs[item.source.name] = (
-                ForgeWork(
-                    out=out,
-                    item=item,
-                    keys=missing,
-                    surveys={
-                        name: _survey_path(out, by_name[name], config)
-                        for name in {item.source.name, *donors}
-                    },
-                    files={name: by_name[name].path for name in donors},
-                    seconds=config.seconds,
-                    max_side=config.max_side,
-                ),
+            works[item.source] = ForgeWork(
+                out=out,
+                item=item,
+                keys=missing,
+                surveys={
+                    name: _survey_path(out, by_name[name], config)
+                    for name in {item.source.name, *donors}
+                },
+                files={name: by_name[name].path for name in donors},
+                seconds=config.seconds,
+                max_side=config.max_side,
             )
-    if jobs:
-        # Whoever reads a half-made folder must not take an older table for its contents.
-        with writing(out):
-            for name in (LABELS, FORGERIES, SHEET):
-                follow(out / name).unlink(missing_ok=True)
-    made = frames = 0
-    for name, result in bar(submit(forge_item, jobs), total=len(jobs)):
-        if isinstance(result, int):
-            made += len(jobs[name][0].keys)
-            frames += result
-        else:
-            sources.failures.append((name, _error(result)))
-    return made, frames
-
-
-def _error(told: tuple[Any, ...]) -> VideoError:
-    return VideoError(told[0], told[1], stderr_tail=told[2])
-
-
-def _note(out: Path, path: str) -> str:
-    """The key under which a finished video was made; "" if there is none."""
-    with suppress(OSError, UnicodeDecodeError), open_file(note_path(out, path)) as handle:
-        return handle.read(NOTE_BYTES).decode("ascii")
-    return ""
+    return works
 
 
 def _check_out(out: Path) -> None:
@@ -278,7 +208,7 @@ def _check_out(out: Path) -> None:
 
 
 def _refuse_foreign(out: Path) -> bool:
-    """Refuses a folder that holds anything that `forge` did not write; tells whether it is new."""
+    """Refuses a folder that holds anything that `forge` did not write; returns if it is empty."""
     found = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     if found and RECORD not in found:
         raise InputError(f"{out} is not empty ({min(found)}); choose a new or empty folder")
@@ -293,7 +223,7 @@ def _refuse_foreign(out: Path) -> bool:
 
 
 def _claim(out: Path) -> None:
-    """Makes the folder, and says what it is."""
+    """Makes the folder and its record, which marks it as one of `forge`."""
     with writing(out):
         make_folder(out / WORK)
         if _refuse_foreign(out):
@@ -301,7 +231,7 @@ def _claim(out: Path) -> None:
 
 
 def _remove_others(out: Path, plan: Sequence[Item]) -> int:
-    """Removes videos of an earlier call that are not in the plan; only what has a note of ours."""
+    """Removes videos of an earlier call that are not in the plan; only those with a key of ours."""
     wanted = {path for item in plan for path in (item.path, *(one.path for one in item.forgeries))}
     removed = 0
     for note in sorted((out / WORK).rglob("*.key")):

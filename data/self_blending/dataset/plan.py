@@ -1,6 +1,6 @@
-"""Which forgeries are made of which videos: drawn before any of them is made.
+"""Draws which forgeries are made of which videos, before any of them is made.
 
-What is drawn for a video depends on its own bytes and on the settings alone, so that an added video
+What is drawn for a video depends on its own bytes and the settings alone, so that an added video
 changes nothing for the others. Swaps mix two people. Where splits are given, both come from one
 split; elsewhere both people's groups become one, in pairs, so that no chain joins the whole set.
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from data.errors import ConfigError
+from data.io.settings import Settings
 from data.self_blending.clip.drawing import draw_parameters, pick
 from data.self_blending.clip.motion import root_mean_squares
 from data.self_blending.clip.parameters import METHODS, ForgeryParameters, Method
@@ -23,13 +25,12 @@ from data.self_blending.dataset.sources import Source
 from data.self_blending.dataset.survey import Facts
 
 SHAPE_UNIT = 0.03
-"""Root mean square distance of two people's normalised points that counts 1."""
+"""Root mean square distance of two people's normalised points that counts as 1."""
 SKIN_UNIT = 0.25
-"""Likewise, of the logarithms of their skins' colours."""
+"""The same for the logarithms of their skins' colours."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForgeConfig:
+class ForgeConfig(Settings):
     """What `forge` makes.
 
     Attributes:
@@ -39,50 +40,34 @@ class ForgeConfig:
         max_side: larger frames are scaled down to this, in pixels.
         crf: quality of the H.264 encoder, lower is better; the same for a pair.
         crf_spread: each pair's own quality differs from `crf` by at most this.
-        methods: weight of each method; swaps are made where a similar face exists, else blends.
+        methods: weight of each method; a swap without a similar face becomes a blend.
         swap_distance: greatest difference of two faces that are swapped; two clips of one person
             in one light differ by about 0.4.
         max_failures: share of videos that may fail before the command does.
-
-    Raises:
-        ConfigError: if a value is out of range.
     """
 
-    copies: int = 1
-    seed: int = 0
-    seconds: float = 5.0
-    max_side: int = 1280
-    crf: int = 23
-    crf_spread: int = 3
-    methods: dict[str, float] = field(
-        default_factory=lambda: {"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
-    )
-    swap_distance: float = 1.2
-    max_failures: float = 0.2
+    section: ClassVar[str] = "forge"
 
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("copies", 1, 100),
-            ("seed", 0, 2**32 - 1),
-            ("seconds", 0.2, 60),
-            ("max_side", 96, 4096),
-            ("crf", 0, 51),
-            ("crf_spread", 0, 20),
-            ("swap_distance", 0, 100),
-            ("max_failures", 0, 1),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ConfigError(f"forge.{name} must be from {least} to {most}, got {value}")
-        if strange := sorted(set(self.methods) - set(METHODS)):
-            raise ConfigError(
-                f"forge.methods must be among {', '.join(METHODS)}, got {strange[0]!r}"
-            )
-        weights = self.methods.values()
-        if not weights or min(weights) < 0 or sum(weights) <= 0:
-            raise ConfigError(
-                f"forge.methods must have weights of 0 or more, one above 0, got {self.methods}"
-            )
+    copies: Annotated[int, Field(ge=1, le=100)] = 1
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    seconds: Annotated[float, Field(ge=0.2, le=60)] = 5.0
+    max_side: Annotated[int, Field(ge=96, le=4096)] = 1280
+    crf: Annotated[int, Field(ge=0, le=51)] = 23
+    crf_spread: Annotated[int, Field(ge=0, le=20)] = 3
+    methods: dict[str, float] = Field(
+        default={"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
+    )
+    swap_distance: Annotated[float, Field(ge=0, le=100)] = 1.2
+    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+    @field_validator("methods")
+    @classmethod
+    def _known_and_weighted(cls, methods: dict[str, float]) -> dict[str, float]:
+        if not set(methods) <= set(METHODS):
+            raise ValueError(f"must be among {', '.join(METHODS)}")
+        if not methods or min(methods.values()) < 0 or sum(methods.values()) <= 0:
+            raise ValueError("must have weights of 0 or more, one above 0")
+        return methods
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +76,8 @@ class Forgery:
 
     Attributes:
         path: relative to the folder that is written, POSIX.
-        parameters: how.
-        donor: name of the source whose face is shown; "" but for swaps.
+        parameters: of the clip.
+        donor: name of the source whose face is shown; "" except for swaps.
     """
 
     path: str
@@ -124,7 +109,7 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
 
     Args:
         sources: sorted by name.
-        facts: what their surveys found.
+        facts: of each, from its survey.
         config: settings.
     """
     spreads: list[int] = []
@@ -132,7 +117,7 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
     for source in sources:
         rng = _rng(source, config)
         spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
-        # One after the other, so that one more copy leaves those before as they are.
+        # In this order, so that one more copy leaves those before it as they are.
         drawn = [
             (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
         ]
@@ -167,9 +152,9 @@ def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeCo
 
 
 def _rng(source: Source, config: ForgeConfig) -> np.random.Generator:
-    """The video's own source of chance, whatever its name and its neighbours."""
-    told = hashlib.sha256(f"{source.sha256} {config.seed}".encode()).digest()
-    return np.random.default_rng(list(told))
+    """The video's own generator, independent of its name and of other videos."""
+    digest = hashlib.sha256(f"{source.sha256} {config.seed}".encode()).digest()
+    return np.random.default_rng(list(digest))
 
 
 def _stems(sources: Sequence[Source]) -> list[str]:
@@ -185,7 +170,7 @@ def _stems(sources: Sequence[Source]) -> list[str]:
 def _donors(
     sources: Sequence[Source], facts: Sequence[Facts], swaps: Sequence[bool], limit: float
 ) -> tuple[list[int | None], list[str]]:
-    """The donor of each video that wants one, and each video's group afterwards."""
+    """The index of each swap's donor, and each video's group afterwards."""
     groups = [source.group for source in sources]
     donors: list[int | None] = [None] * len(sources)
     if not any(swaps):
@@ -195,8 +180,8 @@ def _donors(
     cost[people[:, None] == people[None, :]] = np.inf
     cost[splits[:, None] != splits[None, :]] = np.inf
     cost[cost > limit] = np.inf
-    # Videos without a split: groups are paired, the most alike first, whether they swap or not, so
-    # that one more copy leaves the pairs as they are.
+    # Videos without a split: groups are paired, the most similar first, whether they swap or not,
+    # so that one more copy leaves the pairs as they are.
     partner: dict[str, str] = {}
     ones, others = np.nonzero(np.isfinite(cost) & (splits == "")[:, None])
     for place in np.argsort(cost[ones, others], kind="stable"):
@@ -213,7 +198,7 @@ def _donors(
         best = int(np.argmin(allowed))
         if np.isfinite(allowed[best]):
             donors[place] = best
-    # Only pairs that really share a face become one group.
+    # Only pairs with a swap become one group.
     shared = {
         frozenset((sources[place].group, sources[donor].group))
         for place, donor in enumerate(donors)
@@ -224,10 +209,10 @@ def _donors(
 
 
 def distances(facts: Sequence[Facts]) -> NDArray[np.float64]:
-    """How ill each face would be replaced by each other's, (N, N).
+    """How badly each face would be replaced by each other's, (N, N).
 
     By pose and shape, where each moment of the one is compared with the other's nearest; by skin;
-    and by size: a donor's face that must be enlarged is a blur.
+    and by size, since enlarging a donor's face blurs it.
     """
     poses = [np.asarray(one.poses) for one in facts]
     starts = np.cumsum([0, *map(len, poses)])[:-1]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from data.errors import VideoError
-from data.faces.tracker import FaceFinder, crop_faces
+from data.faces.crops import crop_faces
+from data.faces.tracker import FaceFinder
 from data.io.atomic_files import atomic_file
 from data.io.output_paths import follow
 from data.self_blending.dataset.plan import Forgery, Item
@@ -19,7 +20,7 @@ from data.video.picture import whole_picture
 from data.video.probe import probe
 
 PAIRS = 24
-"""On one sheet; of more, some spread over all."""
+"""On one sheet; of more, an even selection."""
 MOMENTS = 3
 SIDE = 128
 LABEL = 14
@@ -33,7 +34,7 @@ def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
     Args:
         path: of the PNG.
         out: the folder of the videos.
-        plan: what is in it.
+        plan: of the videos.
 
     Raises:
         OutputError: it cannot be written.
@@ -57,8 +58,8 @@ def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
 def _pair(out: Path, item: Item, forgery: Forgery) -> Image.Image:
     """One pair with a line of text."""
     tile = Image.new("RGB", (MOMENTS * SIDE, 2 * SIDE + LABEL))
-    told = forgery.parameters
-    text = f"{told.method} {told.region} {told.strength:.2f}  {Path(item.path).stem}"
+    made = forgery.parameters
+    text = f"{made.method} {made.region} {made.strength:.2f}  {Path(item.path).stem}"
     ImageDraw.Draw(tile).text((2, 1), text[:62], fill=(230, 230, 230))
     try:
         real, forged = (_frames(out / path) for path in (item.path, forgery.path))

@@ -1,12 +1,12 @@
 """The real videos that `forge` starts from: of a manifest, a labelled data set, or a plain folder.
 
-Fakes are never forged again: a copy of a fake under the label real would teach the wrong thing.
+Fakes are never forged again: a copy of a fake would get the label real.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.datasets.digests import DigestCache
@@ -16,9 +16,8 @@ from data.datasets.layouts.listing import REAL, Entry, is_video, label_of, walk
 from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import SPLITS, Manifest
 from data.errors import InputError, VideoError
-from data.io.file_names import to_text
 from data.io.system_errors import reason
-from data.io.tables import columns_of
+from data.io.tables import columns_of, to_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class Source:
     """A real video.
 
     Attributes:
-        name: its path as the user knows it, relative, POSIX.
+        name: its path, relative to the input, POSIX.
         path: of the file.
         sha256: of the file.
         group: videos of one group share a person or a source.
@@ -42,21 +41,21 @@ class Source:
     origin: str = ""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
-    """All real videos, sorted by name.
+    """All real videos of an input.
 
     Attributes:
-        videos: each file's bytes once.
+        videos: sorted by name, each file's bytes once.
         failures: by name, what could not be read.
         fakes: number of fakes passed over.
         repeated: number of files passed over whose bytes were there already.
     """
 
-    videos: list[Source] = field(default_factory=list)
-    failures: list[tuple[str, VideoError]] = field(default_factory=list)
-    fakes: int = 0
-    repeated: int = 0
+    videos: list[Source]
+    failures: list[tuple[str, VideoError]]
+    fakes: int
+    repeated: int
 
 
 def find_sources(
@@ -74,89 +73,76 @@ def find_sources(
     Raises:
         InputError: there is no real video.
     """
-    digests = digests or DigestCache()
-    found = Sources()
-    known: dict[str, str] = {}  # name -> digest that the manifest promises
+    known: dict[str, str] = {}  # path -> sha256 in the manifest
     if start.suffix.casefold() == ".csv" and _is_manifest(start):
         manifest = Manifest.read(start, root=root)
-        entries = [
-            Entry(
-                path=one.path, label=one.label, group=one.group, split=one.split, origin=one.origin
-            )
-            for one in manifest.videos
-        ]
+        names = ("path", "label", "group", "split", "origin")
+        entries = [Entry(**{name: getattr(one, name) for name in names}) for one in manifest.videos]
         known = {one.path: one.sha256 for one in manifest.videos}
         root = manifest.root
     else:
         entries, root = _listed(start)
     inside = os.path.realpath(out)
-    entries = [one for one in entries if not _is_below(os.path.realpath(root / one.path), inside)]
-    found.fakes = sum(entry.label != REAL for entry in entries)
-    _digest([entry for entry in entries if entry.label == REAL], root, known, digests, found)
-    if not found.videos and not found.failures:
-        passed = f", only {found.fakes} fakes" if found.fakes else ""
+    entries = [
+        one for one in entries if not Path(os.path.realpath(root / one.path)).is_relative_to(inside)
+    ]
+    reals = sorted((one for one in entries if one.label == REAL), key=lambda one: one.path)
+    sources = _digest(reals, root, known, digests or DigestCache(), fakes=len(entries) - len(reals))
+    if not sources.videos and not sources.failures:
+        passed = f", only {sources.fakes} fakes" if sources.fakes else ""
         raise InputError(f"{start} holds no real video{passed}; give real videos of faces")
-    return found
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return Path(path).is_relative_to(folder)
+    return sources
 
 
 def _listed(start: Path) -> tuple[list[Entry], Path]:
-    """Videos of a folder with their labels; all are real where no folder and no table says so."""
+    """Videos with labels, and their root; all are real where no folder and no table has labels."""
     if not start.exists():
         raise InputError(f"{start} does not exist; give a folder of real videos or a manifest")
-    if start.is_file():
-        listing = with_origins(*read_layout(start))
-        return listing.entries, listing.root
-    paths = [path.relative_to(start) for path in walk(start) if is_video(path)]
-    if (start / "labels.csv").is_file() or any(
-        label_of(part) is not None for path in paths for part in path.parts[:-1]
-    ):
-        listing = with_origins(*read_layout(start))
-        return listing.entries, listing.root
-    return [Entry(path=path.as_posix(), label=REAL) for path in sorted(paths)], start
+    if start.is_dir() and not (start / "labels.csv").is_file():
+        paths = [path.relative_to(start) for path in walk(start) if is_video(path)]
+        if all(label_of(part) is None for path in paths for part in path.parts[:-1]):
+            return [Entry(path=path.as_posix(), label=REAL) for path in paths], start
+    listing = with_origins(*read_layout(start))
+    return listing.entries, listing.root
 
 
 def _is_manifest(path: Path) -> bool:
-    """Whether a CSV is what `index` wrote, not a table of labels; a missing one counts as such."""
+    """Whether a CSV is what `index` wrote, not a table of labels; True for a missing one."""
     return not path.is_file() or "sha256" in columns_of(path, ("path", "sha256"))
 
 
 def _digest(
-    entries: list[Entry], root: Path, known: dict[str, str], digests: DigestCache, found: Sources
-) -> None:
-    """Digests the files and fills `found`."""
-    kept, sha256s = [], []
-    seen: set[str] = set()
-    for entry in sorted(entries, key=lambda entry: entry.path):
-        name = to_text(entry.path)
+    entries: list[Entry], root: Path, known: dict[str, str], digests: DigestCache, *, fakes: int
+) -> Sources:
+    """Digests the files; a repeated one is passed over, an unreadable or changed one fails."""
+    kept: dict[str, Entry] = {}  # by sha256
+    failures = []
+    repeated = 0
+    for entry in entries:
         try:
             sha256 = digests.sha256(root / entry.path)
         except OSError as error:
-            problem = VideoError("unreadable", f"cannot read the file: {reason(error)}")
-            found.failures.append((name, problem))
+            problem = f"cannot read the file: {reason(error)}"
+            failures.append((to_text(entry.path), VideoError("unreadable", problem)))
             continue
         if known.get(entry.path, sha256) != sha256:
-            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
-            found.failures.append((name, problem))
-        elif sha256 in seen:
-            found.repeated += 1
+            problem = "the file changed since it was indexed; index again"
+            failures.append((to_text(entry.path), VideoError("unreadable", problem)))
+        elif sha256 in kept:
+            repeated += 1
         else:
-            seen.add(sha256)
-            kept.append(entry)
-            sha256s.append(sha256)
+            kept[sha256] = entry
     digests.save()
-    groups = assign_groups(kept, sha256s)
-    for entry, sha256, group in zip(kept, sha256s, groups, strict=True):
-        found.videos.append(
-            Source(
-                name=entry.path,
-                path=root / entry.path,
-                sha256=sha256,
-                group=group,
-                split=entry.split if entry.split in SPLITS else "",
-                origin=entry.origin,
-            )
+    groups = assign_groups(list(kept.values()), list(kept))
+    videos = [
+        Source(
+            name=entry.path,
+            path=root / entry.path,
+            sha256=sha256,
+            group=group,
+            split=entry.split if entry.split in SPLITS else "",
+            origin=entry.origin,
         )
+        for (sha256, entry), group in zip(kept.items(), groups, strict=True)
+    ]
+    return Sources(videos=videos, failures=failures, fakes=fakes, repeated=repeated)

@@ -1,6 +1,6 @@
-"""What `forge` learns of a real video before anything is forged: which part, where the face is.
+"""The survey of a real video before it is forged: the clip, its face, its landmarks.
 
-The survey of a video is kept in a small file, so that a second run decodes but looks for no face.
+It is kept in a small file, so that a second run finds no faces again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from data.video.picture import even_picture
 from data.video.probe import VideoInfo, probe
 
 ALGORITHM = 1
-"""Raise it with any change that moves a point."""
+"""Version of the survey; raise it with any change that moves a point."""
 CLIP_BYTES = 400 << 20
 """Decoded frames of one clip; a longer or larger clip is cut short."""
 FEWEST_FRAMES = 8
@@ -40,7 +40,7 @@ SMALLEST_FACE = 36.0
 DAMAGE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, *BAD_FACTS)
 """What reading a damaged survey raises."""
 MOMENTS = 8
-"""At which two people's poses and faces are compared."""
+"""Frames at which two people's poses and faces are compared."""
 STEPS = 16.0
 """Points are kept in sixteenths of a pixel, which is finer than the model."""
 
@@ -53,10 +53,10 @@ class Facts:
         fps: frames per second of the copies.
         frames: T.
         width: of the copies in pixels, even.
-        height: likewise.
+        height: of the copies in pixels, even.
         face_size: median height of the face in pixels.
         skin: mean colour of the face, (3,) of 255.
-        poses: the face's normalised points at some moments, one row (2 K,) for each.
+        poses: the face's normalised points at MOMENTS frames, one row (2 K,) for each.
     """
 
     fps: float
@@ -73,7 +73,7 @@ class Survey:
     """The facts and the face of one clip.
 
     Attributes:
-        facts: what the plan needs.
+        facts: for the plan.
         points: (T, 468, 2) float32, in pixels of the copies.
         times: (T,) float64 seconds.
     """
@@ -84,9 +84,9 @@ class Survey:
 
 
 def survey_key(sha256: str, *, seconds: float, max_side: int) -> str:
-    """Name of the file of a survey: all that decides what it holds."""
-    told = repr((ALGORITHM, sha256, seconds, max_side, _faces().digest, MESH.sha256))
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    """Name of a survey's file: a digest of all that decides its content."""
+    content = repr((ALGORITHM, sha256, seconds, max_side, _faces().digest, MESH.sha256))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 @functools.cache
@@ -105,14 +105,14 @@ def read_clip(
     """Decodes the middle of a video: at most `seconds` of consecutive frames, of even size.
 
     Returns:
-        (T, H, W, 3) uint8, (T,) seconds, and what the file says of itself.
+        (T, H, W, 3) uint8, (T,) seconds, and the file's header.
 
     Raises:
-        VideoError: with the class of the failure.
+        VideoError: the video cannot be decoded.
     """
     info = probe(path)
     picture = even_picture(info, max_side)
-    width, height = picture.delivered(info.width, info.height)  # as the header says: for memory
+    width, height = picture.delivered(info.width, info.height)  # by the header: bounds memory
     fps = info.fps if 1 <= info.fps <= 240 else 25.0
     count = int(min(max(FEWEST_FRAMES, seconds * fps), CLIP_BYTES // (width * height * 3), 4096))
     recipe = FrameRecipe(
@@ -128,7 +128,7 @@ def read_clip(
 
 
 def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
-    """Finds the face of a video's middle, or reads what was found before.
+    """Finds the face in a video's middle, or reads an earlier survey.
 
     Args:
         path: the video.
@@ -137,7 +137,7 @@ def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
         max_side: larger frames are scaled down to it.
 
     Raises:
-        VideoError: with the class of the failure; a face that is too small is no_face.
+        VideoError: the video cannot be decoded; no_face: there is no face, or it is too small.
     """
     with suppress(*DAMAGE):
         return load_survey(keep).facts

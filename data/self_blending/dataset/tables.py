@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from data.io.atomic_files import write_text
-from data.io.file_names import to_text
+from data.io.tables import to_csv
 from data.self_blending.dataset.plan import Item
 
 LABELS = "labels.csv"
@@ -19,7 +17,7 @@ def write_tables(out: Path, plan: Sequence[Item]) -> None:
     """Writes both tables, sorted by path.
 
     In labels.csv `original` is the real copy that a forgery was made from; `target` is the group of
-    the person who is seen, `source` that of the person whose face is shown.
+    the person who is filmed, `source` that of the person whose face is shown.
 
     Raises:
         OutputError: they cannot be written.
@@ -57,14 +55,5 @@ def write_tables(out: Path, plan: Sequence[Item]) -> None:
     columns = ["path", "label", "group", "method", "split", "target", "source", "original"]
     if any("origin" in row for row in labels):
         columns.append("origin")
-    write_text(out / LABELS, _csv(columns, labels))
-    write_text(out / FORGERIES, _csv(tuple(forgeries[0]) if forgeries else ("path",), forgeries))
-
-
-def _csv(columns: Sequence[str], rows: list[dict[str, str]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    ordered = sorted(rows, key=lambda row: row["path"])
-    writer.writerows({key: to_text(cell) for key, cell in row.items()} for row in ordered)
-    return text.getvalue()
+    write_text(out / LABELS, to_csv(columns, labels))
+    write_text(out / FORGERIES, to_csv(tuple(forgeries[0]) if forgeries else ("path",), forgeries))

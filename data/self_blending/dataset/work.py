@@ -1,25 +1,32 @@
-"""One worker's work: decode a real video once, encode its copy, forge and encode its forgeries."""
+"""The work on one real video: decode it once, encode its copy, forge and encode its forgeries."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.io.atomic_files import make_folder, write_text
+from data.io.reading import open_file
 from data.io.system_errors import writing
 from data.self_blending.clip import Donor, forge_clip
 from data.self_blending.clip.motion import face_sizes
 from data.self_blending.dataset.plan import Item
 from data.self_blending.dataset.survey import load_survey, read_clip
-from data.video.ffmpeg import encode
+from data.video.encoding import encode
+
+T = TypeVar("T")
 
 WORK = ".forge"
-"""Folder inside the output for surveys and notes; hidden, so that `index` passes it over."""
+"""Folder inside the output for surveys and keys; hidden, so that `index` passes it over."""
+KEY_BYTES = 4096
+"""No file of a key is longer."""
 PRESET = "veryfast"
 """Of x264: 2 ms a frame where its default takes 5."""
 LARGER = 1.25
@@ -29,14 +36,14 @@ not antialias."""
 
 @dataclass(frozen=True, kw_only=True)
 class ForgeWork:
-    """What one worker is asked for.
+    """The work of one process.
 
     Attributes:
         out: the folder that is written.
         item: the video and its forgeries.
-        keys: path -> key of each video that is to be made.
-        surveys: name -> file of the survey, of the source and of donors.
-        files: name -> video, of donors.
+        keys: path -> key of each video to make.
+        surveys: name -> file of the survey, of the source and the donors.
+        files: name -> video, of the donors.
         seconds: longest clip.
         max_side: larger frames are scaled down to it.
     """
@@ -50,20 +57,32 @@ class ForgeWork:
     max_side: int
 
 
-def note_path(out: Path, path: str) -> Path:
+def or_error(function: Callable[..., T], *arguments: Any) -> T | VideoError:
+    """Calls a function and returns its VideoError, so that one bad video does not end a run."""
+    try:
+        return function(*arguments)
+    except VideoError as error:
+        return error
+
+
+def is_made(out: Path, path: str, key: str) -> bool:
+    """Whether a video is there and was made under this key."""
+    with suppress(OSError, UnicodeDecodeError), open_file(_key_path(out, path)) as handle:
+        return handle.read(KEY_BYTES).decode("ascii") == key and (out / path).is_file()
+    return False
+
+
+def _key_path(out: Path, path: str) -> Path:
     """Where the key of a finished video is kept."""
     return out / WORK / f"{path}.key"
 
 
-def forge_item(work: ForgeWork) -> int | tuple[Any, ...]:
-    """Makes the videos; returns the number of frames written, or a failure as plain values."""
-    try:
-        return _forge_item(work)
-    except VideoError as error:
-        return (error.failure, str(error), error.stderr_tail)
+def forge_item(work: ForgeWork) -> int:
+    """Makes the videos; returns the number of frames written.
 
-
-def _forge_item(work: ForgeWork) -> int:
+    Raises:
+        VideoError: a video cannot be decoded, or not as it was surveyed.
+    """
     item = work.item
     known = load_survey(work.surveys[item.source.name])
     frames, times, _ = read_clip(item.source.path, seconds=work.seconds, max_side=work.max_side)
@@ -99,8 +118,8 @@ def _donor(work: ForgeWork, name: str, face_size: float) -> Donor:
 
 
 def _write(work: ForgeWork, path: str, frames: NDArray[np.uint8], fps: float) -> int:
-    """Encodes one video, then notes its key; returns its number of frames."""
-    target, note = work.out / path, note_path(work.out, path)
+    """Encodes one video, then writes its key; returns its number of frames."""
+    target, note = work.out / path, _key_path(work.out, path)
     with writing(work.out):
         for folder in (target.parent, note.parent):
             make_folder(folder)

@@ -19,7 +19,7 @@ from data.datasets.index import IndexResult, index
 from data.datasets.manifest import Manifest, Video
 from data.datasets.splits import SplitConfig
 from data.errors import ConfigError, DatasetError, InputError, ToolError, VideoError
-from data.video.ffmpeg import encode
+from data.video.encoding import encode
 from data.video.probe import VideoInfo
 
 
@@ -308,7 +308,7 @@ def test_an_interruption_ends_soon_and_keeps_what_is_known(
 
     monkeypatch.setattr(data.datasets.digests, "probe", slow)
     with monkeypatch.context() as patched:
-        patched.setattr(data.datasets.index, "tqdm", interrupted)
+        patched.setattr(data.datasets.index, "progress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(root, digests=DigestCache(tmp_path / "digests"))
     gate.set()
@@ -327,7 +327,7 @@ def test_names_that_differ_by_a_number_are_told_and_grouped_on_demand(
     )
 
     def groups(**more: str) -> tuple[dict[str, str], list[str]]:
-        found = index(tmp_path, split=SplitConfig(), workers=2, progress=False, **more)  # type: ignore[arg-type]
+        found = index(tmp_path, split=SplitConfig(), workers=2, **more)  # type: ignore[arg-type]
         told = [line for line in found.warnings if "differ by a number" in line]
         return {video.path: video.group for video in found.manifest.videos}, told
 
@@ -357,5 +357,5 @@ def test_a_table_without_groups_is_warned_of_and_one_with_groups_is_not(
             for name in names
         ]
         (tmp_path / "labels.csv").write_text("\n".join([f"path,label{column}", *rows]))
-        found = index(tmp_path, split=SplitConfig(), workers=1, progress=False)
+        found = index(tmp_path, split=SplitConfig(), workers=1)
         assert sum("differ by a number" in line for line in found.warnings) == count

@@ -239,7 +239,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, ending: str, mark: byte
         ("path,label\n.,real\n", "line 2: the path must lie"),
         ("path,label\na\0b.mp4,real\n", "line 2: the path must lie"),
         (f"path,label\n{'x' * 5000}.mp4,maybe\n", "line 2: the label must be"),
-        ("path,label\na.mp4,real\n./a.mp4,fake\n", "line 3: 'a.mp4' stands in line 2 already"),
+        ("path,label\na.mp4,real\n./a.mp4,fake\n", "line 3: 'a.mp4' is in line 2 already"),
         ("path,label,split\na.mp4,0,soon\n", "line 2: the split must be train, val or test"),
         ("path,lable\na.mp4,real\n", "must have the columns path and label, got path, lable"),
         ("path label\na.mp4 real\n", "must have the columns path and label, got path label"),

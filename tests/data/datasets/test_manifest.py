@@ -127,7 +127,7 @@ def test_what_a_spreadsheet_makes_of_it_is_still_read(tmp_path: Path) -> None:
         ("path", "../ann.mp4", "outside its root: '../ann.mp4'"),
         ("path", "a/../../ann.mp4", "outside its root"),
         ("path", "/etc/passwd", "outside its root: '/etc/passwd'"),
-        ("path", "fake/ann.mp4", "'fake/ann.mp4' stands in line 2 already"),
+        ("path", "fake/ann.mp4", "'fake/ann.mp4' is in line 2 already"),
     ],
 )
 def test_a_bad_cell_is_named_by_its_line(tmp_path: Path, column: str, text: str, told: str) -> None:

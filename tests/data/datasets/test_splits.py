@@ -100,9 +100,9 @@ def test_adding_fakes_of_one_kind_leaves_the_other_kinds_almost_alone() -> None:
 @pytest.mark.parametrize(
     ("shares", "told"),
     [
-        ({"validation": -0.1}, "index.validation must be from 0 to below 1, got -0.1"),
-        ({"test": 1.0}, "index.test must be from 0 to below 1, got 1.0"),
-        ({"test": float("nan")}, "index.test must be from 0"),
+        ({"validation": -0.1}, "index.validation must be at least 0 and below 1, got -0.1"),
+        ({"test": 1.0}, "index.test must be at least 0 and below 1, got 1.0"),
+        ({"test": float("nan")}, "index.test must be a number"),
         ({"validation": 0.5, "test": 0.5}, "must leave something to train on"),
     ],
 )

@@ -21,14 +21,16 @@ from sklearn.preprocessing import StandardScaler
 from data.demo import DemoConfig, write_demo
 from data.demo.expression import Face
 from data.demo.forgery import GRID_PIXELS, METHODS, Forgery, draw_forgery, forge, region
+from data.demo.light import draw_light
 from data.demo.motion import blink, perform
 from data.demo.person import draw_person
-from data.demo.portrait import SIZE, Portrait, draw_light, outline_distance, paint_portrait
+from data.demo.portrait import SIZE, Portrait, outline_distance, paint_portrait
 from data.demo.portrait import face_grid as grid
 from data.demo.take import Take, render_take
 from data.errors import ConfigError, InputError, OutputError, ToolError
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from data.video.probe import probe
 
 ROOT = Path(__file__).parents[3]
@@ -49,7 +51,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "tiny"
-    write_demo(folder, TINY, workers=2, progress=False)
+    write_demo(folder, TINY, workers=2)
     return folder
 
 
@@ -82,9 +84,9 @@ def test_every_video_has_the_same_stream(tiny: Path) -> None:
 
 
 def test_equal_settings_give_equal_bytes_however_many_workers(tmp_path: Path) -> None:
-    write_demo(tmp_path / "one", SMALLEST, workers=1, progress=False)
-    write_demo(tmp_path / "two", SMALLEST, workers=2, progress=False)
-    write_demo(tmp_path / "other", replace(SMALLEST, seed=1), workers=1, progress=False)
+    write_demo(tmp_path / "one", SMALLEST, workers=1)
+    write_demo(tmp_path / "two", SMALLEST, workers=2)
+    write_demo(tmp_path / "other", SMALLEST.replace(seed=1), workers=1)
     one, two, other = (contents(tmp_path / name) for name in ("one", "two", "other"))
     assert one == two
     video = "real/person_000.mp4"
@@ -92,42 +94,42 @@ def test_equal_settings_give_equal_bytes_however_many_workers(tmp_path: Path) ->
 
 
 def test_a_finished_folder_is_left_alone_and_a_missing_video_comes_back(tmp_path: Path) -> None:
-    first = write_demo(tmp_path, SMALLEST, workers=1, progress=False)
+    first = write_demo(tmp_path, SMALLEST, workers=1)
     assert (first.videos, first.rendered) == (4, 4)
     before = contents(tmp_path)
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    again = write_demo(tmp_path, SMALLEST, workers=1, progress=False)
+    again = write_demo(tmp_path, SMALLEST, workers=1)
     assert again.rendered == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
     # As after an interruption: a video and the labels are not there yet.
     (tmp_path / "fake" / "person_001.mp4").unlink()
     (tmp_path / "labels.csv").unlink()
-    assert write_demo(tmp_path, SMALLEST, workers=1, progress=False).rendered == 1
+    assert write_demo(tmp_path, SMALLEST, workers=1).rendered == 1
     assert contents(tmp_path) == before
 
 
 def test_a_folder_with_other_files_is_refused_untouched(tmp_path: Path) -> None:
     (tmp_path / "holiday.mp4").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"holiday\.mp4"):
-        write_demo(tmp_path, SMALLEST, workers=1, progress=False)
+        write_demo(tmp_path, SMALLEST, workers=1)
     assert contents(tmp_path) == {"holiday.mp4": b"mine"}
 
 
 def test_a_demo_of_other_settings_or_with_additions_is_refused(tmp_path: Path) -> None:
-    write_demo(tmp_path, SMALLEST, workers=1, progress=False)
+    write_demo(tmp_path, SMALLEST, workers=1)
     with pytest.raises(InputError, match="other settings"):
-        write_demo(tmp_path, replace(SMALLEST, seed=3), workers=1, progress=False)
+        write_demo(tmp_path, SMALLEST.replace(seed=3), workers=1)
     (tmp_path / "real" / "mine.mp4").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"real/mine\.mp4"):
-        write_demo(tmp_path, SMALLEST, workers=1, progress=False)
+        write_demo(tmp_path, SMALLEST, workers=1)
 
 
 def test_a_file_in_the_way_and_no_permission_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="must be a folder"):
-        write_demo(tmp_path / "file", SMALLEST, workers=1, progress=False)
+        write_demo(tmp_path / "file", SMALLEST, workers=1)
     with pytest.raises(OutputError, match="cannot write"):
-        write_demo(Path("/proc/demo"), SMALLEST, workers=1, progress=False)
+        write_demo(Path("/proc/demo"), SMALLEST, workers=1)
 
 
 def test_a_failing_encoder_in_a_worker_is_an_error_not_a_hang(
@@ -141,7 +143,7 @@ def test_a_failing_encoder_in_a_worker_is_an_error_not_a_hang(
         (broken / name).chmod(0o755)
     monkeypatch.setenv("UNMASK_FFMPEG_DIR", str(broken))
     with pytest.raises(ToolError):
-        write_demo(tmp_path / "out", SMALLEST, workers=2, progress=False)
+        write_demo(tmp_path / "out", SMALLEST, workers=2)
     assert not list((tmp_path / "out").rglob("*.mp4"))
 
 
@@ -178,7 +180,7 @@ def test_metadata_says_nothing_about_the_label(tmp_path: Path) -> None:
     """The people of params.yaml, their videos shorter: size, bit rate, resolution and duration."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())["demo"]
     config = DemoConfig(people=settings["people"], fps=settings["fps"], seconds=0.7)
-    write_demo(tmp_path, config, workers=2, progress=False)
+    write_demo(tmp_path, config, workers=2)
     features, labels, groups = metadata(tmp_path)
     models = (
         make_pipeline(StandardScaler(), LogisticRegression()),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from data.faces.crops import read_frames
 from data.faces.multi_face import read_every_face
-from data.faces.tracker import FaceFinder, FaceTrack, fits, jumps
-from data.video.frames import FrameRecipe, WholeFrames, read_frames
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import FaceTrack, fits, jumps
+from data.video.frames import FrameRecipe, WholeFrames
 from data.video.probe import VideoInfo
 
 
@@ -99,12 +99,12 @@ def test_no_more_faces_than_the_limit(monkeypatch):
 
 def test_a_face_with_too_few_frames_for_the_head_is_left_out(monkeypatch):
     size = FrameRecipe(count=48, size=32, minimum_frames=12)
-    told = VideoInfo(
+    info = VideoInfo(
         stream_index=0, codec="h264", pixel_format="yuv420p", width=400, height=200,
         rotation_degrees=0, fps=5.0, duration_seconds=10.0, frame_count=49, promised_seconds=10.0,
         bit_rate=0, size_bytes=1,
     )  # fmt: skip
-    monkeypatch.setattr("data.faces.multi_face.probe", lambda path: told)
+    monkeypatch.setattr("data.faces.multi_face.probe", lambda path: info)
     pixels, times = frames(49)
     read = WholeFrames(
         pixels=pixels, timestamps_seconds=times, scales=np.ones(49), layout=None, pictures=pixels,
@@ -117,7 +117,7 @@ def test_a_face_with_too_few_frames_for_the_head_is_left_out(monkeypatch):
     assert len(found.pixels) == 49 + 13
     assert found.still is not None
     assert found.still.timestamp_seconds >= 36 / 5  # where both are seen
-    fewer = replace(size, minimum_frames=14)
+    fewer = size.replace(minimum_frames=14)
     assert len(read_every_face("no file", fewer, finder=Staged(late)).faces) == 1
 
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from data.errors import ToolError, VideoError
 from data.faces import detector as face_detector
+from data.faces.crops import crop_faces, read_frames
 from data.faces.detector import NEAR, FaceDetector, join_overlapping, overlap
-from data.faces.tracker import FaceFinder, crop_faces, expected, link, smooth, square
-from data.video.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import expected, link, smooth, square
+from data.video.frames import FrameRecipe, read_pixels
+from data.video.picture import whole_picture
 from data.video.probe import probe
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from data.errors import OutputError
-from data.io import siblings
+from data.io import atomic_folders
 from data.io.atomic_folders import replace_folder
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def cannot(*_: Any) -> None:
 @pytest.fixture(params=["exchange", "two steps"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "two steps":
-        monkeypatch.setattr(siblings, "exchange", cannot)
+        monkeypatch.setattr(atomic_folders, "exchange", cannot)
     return str(request.param)
 
 
@@ -56,11 +56,11 @@ def test_this_system_exchanges_folders_in_one_step(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text(name)
-    siblings.exchange(tmp_path / "a", tmp_path / "b")
+    atomic_folders.exchange(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "a" / "file").read_text() == "b"
     assert (tmp_path / "b" / "file").read_text() == "a"
     with pytest.raises(FileNotFoundError):
-        siblings.exchange(tmp_path / "a", tmp_path / "none")
+        atomic_folders.exchange(tmp_path / "a", tmp_path / "none")
 
 
 STEPS = ["rename", "rmdir", "unlink", "mkdir", "fsync", "link"]
@@ -87,7 +87,7 @@ def test_killed_at_any_step_it_is_the_old_one_or_the_new_one(
     with monkeypatch.context() as patch:
         for name in STEPS:
             patch.setattr(os, name, counted(getattr(os, name)))
-        patch.setattr(siblings, "exchange", counted(siblings.exchange))
+        patch.setattr(atomic_folders, "exchange", counted(atomic_folders.exchange))
         patch.setattr(shutil, "rmtree", counted(shutil.rmtree))
         try:
             fill(out, "new")
@@ -97,7 +97,7 @@ def test_killed_at_any_step_it_is_the_old_one_or_the_new_one(
             assert done <= step
     if either_way == "exchange":
         assert (out / MARKER).read_text() in {"old", "new"}
-    siblings.recover(out)
+    atomic_folders.recover(out)
     assert (out / MARKER).read_text() in {"old", "new"}
     assert names(tmp_path) == ["out"]
     assert names(out) == ["inner", MARKER]
@@ -146,7 +146,7 @@ def test_where_there_are_no_locks_leftovers_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".out.0123abcd").mkdir()
-    monkeypatch.setattr(siblings.fcntl, "flock", cannot)
+    monkeypatch.setattr(atomic_folders.fcntl, "flock", cannot)
     fill(tmp_path / "out", "new")
     assert names(tmp_path) == [".out.0123abcd", "out"]
 
@@ -154,7 +154,7 @@ def test_where_there_are_no_locks_leftovers_stay(
 def test_a_sibling_that_was_taken_for_a_leftover_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = siblings.fcntl.flock
+    real = atomic_folders.fcntl.flock
     removed = []
 
     def slow(handle: int, how: int) -> None:
@@ -164,7 +164,7 @@ def test_a_sibling_that_was_taken_for_a_leftover_is_made_anew(
             removed.append(path)
         real(handle, how)
 
-    monkeypatch.setattr(siblings.fcntl, "flock", slow)
+    monkeypatch.setattr(atomic_folders.fcntl, "flock", slow)
     fill(tmp_path / "out", "new")
     assert removed
     assert names(tmp_path) == ["out"]

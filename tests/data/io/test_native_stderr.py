@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 BEGIN = """
 import os, random, sys, threading, time
-from data.io.native_stderr import hushed_stderr
+from data.io.native_stderr import silenced_native_stderr
 before = os.fstat(2)
 """
 END = """
@@ -31,16 +31,16 @@ def shown(code: str) -> str:
 
 
 def test_many_threads_share_one_redirect() -> None:
-    told = shown("""
+    output = shown("""
 sys.setswitchinterval(1e-6)
 def work(seed):
     draw = random.Random(seed)
     for turn in range(60):
         try:
-            with hushed_stderr():
+            with silenced_native_stderr():
                 os.write(2, b"noise")
                 time.sleep(draw.random() / 2000)
-                with hushed_stderr():
+                with silenced_native_stderr():
                     os.write(2, b"noise")
         except ValueError:
             pass
@@ -48,39 +48,39 @@ threads = [threading.Thread(target=work, args=(seed,)) for seed in range(24)]
 [one.start() for one in threads]
 [one.join() for one in threads]
 """)
-    assert told == "arrives"
+    assert output == "arrives"
 
 
 def test_blocks_that_overlap_end_in_any_order() -> None:
-    told = shown("""
-first, second = hushed_stderr(), hushed_stderr()
+    output = shown("""
+first, second = silenced_native_stderr(), silenced_native_stderr()
 first.__enter__()
 second.__enter__()
 first.__exit__(None, None, None)
 os.write(2, b"noise")
 second.__exit__(None, None, None)
 """)
-    assert told == "arrives"
+    assert output == "arrives"
 
 
 def test_what_came_before_a_failure_is_shown_and_an_interrupt_shows_nothing() -> None:
-    told = shown("""
+    output = shown("""
 for error in (ValueError, KeyboardInterrupt):
     try:
-        with hushed_stderr():
+        with silenced_native_stderr():
             os.write(2, error.__name__.encode())
             raise error
     except (ValueError, KeyboardInterrupt):
         pass
 """)
-    assert told == "ValueErrorarrives"
+    assert output == "ValueErrorarrives"
 
 
 def test_a_fork_meanwhile_has_its_own_stderr() -> None:
-    told = shown("""
+    output = shown("""
 inside, done = threading.Event(), threading.Event()
 def load():
-    with hushed_stderr():
+    with silenced_native_stderr():
         inside.set()
         done.wait()
 loader = threading.Thread(target=load)
@@ -88,7 +88,7 @@ loader.start()
 inside.wait()
 if os.fork() == 0:
     os.write(2, b"child ")
-    with hushed_stderr():
+    with silenced_native_stderr():
         os.write(2, b"noise")
     os.write(2, b"again ")
     os._exit(0)
@@ -96,17 +96,17 @@ os.wait()
 done.set()
 loader.join()
 """)
-    assert told == "child again arrives"
+    assert output == "child again arrives"
 
 
 def test_without_a_stderr_nothing_is_redirected() -> None:
     code = (
         "import os, sys\n"
-        "from data.io.native_stderr import hushed_stderr\n"
+        "from data.io.native_stderr import silenced_native_stderr\n"
         "file = os.open('/dev/null', os.O_RDONLY)\n"
         "assert sys.stderr is None and file == 2\n"
         "before = os.fstat(2)\n"
-        "with hushed_stderr():\n    assert os.path.samestat(before, os.fstat(2))\n"
+        "with silenced_native_stderr():\n    assert os.path.samestat(before, os.fstat(2))\n"
         "print('well')\n"
     )
     ended = subprocess.run(

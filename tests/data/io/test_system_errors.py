@@ -39,17 +39,17 @@ def made(number: int, file: object = None, other: object = None) -> OSError:
     ],
 )
 def test_the_remedy_of_a_write_fits_its_error(number: int, remedy: str) -> None:
-    told = str(cannot_write("page.html", made(number)))
-    assert remedy in told
-    assert told.startswith(f"cannot write page.html: {os.strerror(number)}; ")
-    assert ("free some space" in told) == (number in (errno.ENOSPC, errno.EDQUOT))
+    message = str(cannot_write("page.html", made(number)))
+    assert remedy in message
+    assert message.startswith(f"cannot write page.html: {os.strerror(number)}; ")
+    assert ("free some space" in message) == (number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def test_no_remedy_of_a_read_speaks_of_writing() -> None:
     for number in errno.errorcode:
-        told = str(cannot_read("video.mp4", made(number)))
-        assert "write" not in told
-        assert "space" not in told.partition("; ")[2]
+        message = str(cannot_read("video.mp4", made(number)))
+        assert "write" not in message
+        assert "space" not in message.partition("; ")[2]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_no_remedy_of_a_read_speaks_of_writing() -> None:
     ],
 )
 def test_an_error_of_a_users_file_is_of_reading(tmp_path: Path, number: int) -> None:
-    told = as_users_error(made(number, str(tmp_path / "video.mp4")))
-    assert isinstance(told, InputError)
-    assert str(told).startswith(f"cannot read {tmp_path / 'video.mp4'}: ")
+    error = as_users_error(made(number, str(tmp_path / "video.mp4")))
+    assert isinstance(error, InputError)
+    assert str(error).startswith(f"cannot read {tmp_path / 'video.mp4'}: ")
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_an_error_of_a_users_file_is_of_reading(tmp_path: Path, number: int) -> 
     ],
 )
 def test_all_readers_tell_the_same_of_one_error(number: int, remedy: str) -> None:
-    told = str(unreadable(Path("labels.csv"), made(number, "labels.csv")))
-    assert remedy in told.partition("; ")[2]
-    assert told == str(cannot_read("labels.csv", made(number, "labels.csv")))
+    message = str(unreadable(Path("labels.csv"), made(number, "labels.csv")))
+    assert remedy in message.partition("; ")[2]
+    assert message == str(cannot_read("labels.csv", made(number, "labels.csv")))
 
 
 @pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), dfdc._head])
@@ -130,7 +130,7 @@ def test_permission_denied_is_of_what_was_denied(
         made(errno.EPIPE),
         made(errno.ECHILD, "file"),
         made(errno.ENOENT, str(Path(system_errors.__file__).with_name("none.py"))),
-        made(errno.ENOENT, str(Path(system_errors.__file__).parents[2] / "pipeline/page.template")),
+        made(errno.ENOENT, str(Path(system_errors.__file__).parents[2] / "pipeline/page.jinja")),
         made(errno.ENOENT, os.__file__),
         OSError("no number at all"),
     ],

@@ -269,6 +269,6 @@ def test_landmarks_of_a_real_face_are_where_they_should_be(clips: Path) -> None:
 def test_where_there_is_no_face_there_are_no_landmarks() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 96, 96, 3), np.uint8)
     boxes = np.tile(np.asarray([20, 20, 76, 76], np.float32), (8, 1))
-    with pytest.raises(VideoError, match="points of a face") as caught:
+    with pytest.raises(VideoError, match="landmarks of a face") as caught:
         LandmarkFinder().find(noise, boxes, np.arange(8) / 25)
     assert caught.value.failure == "no_face"

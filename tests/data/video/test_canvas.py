@@ -9,13 +9,23 @@ import numpy as np
 import pytest
 
 from data.errors import VideoError
+from data.faces.crops import crop_faces, read_frames
 from data.faces.multi_face import read_every_face
-from data.faces.thumbnails import read_strip
-from data.faces.tracker import crop_faces, jumps
-from data.video import canvas, chosen_frames, decoding
-from data.video.canvas import count_sizes, lay_out, layout_of, on_one_scale, resized_note, size_note
-from data.video.frames import FrameRecipe, read_frames, read_whole
-from data.video.picture import square_picture, whole_picture
+from data.faces.thumbnails import read_thumbnails
+from data.faces.tracks import jumps
+from data.video import decoding, frame_reader
+from data.video import picture as pictures
+from data.video.frames import FrameRecipe, read_whole
+from data.video.picture import (
+    count_sizes,
+    lay_out,
+    layout_of,
+    on_one_scale,
+    resized_note,
+    size_note,
+    square_picture,
+    whole_picture,
+)
 from data.video.probe import probe
 from tests.data.conftest import make
 
@@ -150,7 +160,7 @@ def test_every_face_its_still_and_its_strip_agree(tmp_path, sizes):
         alone.shown[at, 0] * every.still.scale, abs=1
     )
     places = np.asarray([0, EACH - 1, EACH, EACH * len(sizes) - 1])
-    strip = read_strip(
+    strip = read_thumbnails(
         path, recipe, alone.boxes, alone.timestamps_seconds, places=places, size=96
     )  # fmt: skip
     assert gap(strip, alone.pixels[places]) < 1
@@ -175,9 +185,9 @@ def test_the_way_of_reading_changes_nothing(tmp_path, monkeypatch, suffix):
     results = []
     for gain, counts in ((0.0, False), (1e9, False), (0.0, True)):
         with monkeypatch.context() as patch:
-            patch.setattr(chosen_frames, "SEEK_GAIN", gain)
+            patch.setattr(frame_reader, "SEEK_GAIN", gain)
             if counts:
-                patch.setattr(chosen_frames, "_read_through", other_frames)
+                patch.setattr(frame_reader, "_read_through", other_frames)
             results.append(read_whole(path, info, recipe, whole_picture(info, 1280)))
     first = results[0]
     assert first.pixels.shape[1:3] == (720, 1280)
@@ -212,12 +222,12 @@ def test_what_does_not_fit_in_memory_is_refused(tmp_path, monkeypatch):
     with pytest.raises(VideoError, match="grow to 1280x720 do not fit in memory"):
         read_whole(path, info, RECIPE, picture)
     monkeypatch.undo()
-    monkeypatch.setattr(canvas, "MEMORY_BYTES", 80_000_000)
+    monkeypatch.setattr(pictures, "MEMORY_BYTES", 80_000_000)
     with pytest.raises(
         VideoError, match="24 frames of 1280x720 do not fit in memory twice"
-    ) as told:
+    ) as caught:
         read_whole(path, info, RECIPE, picture)
-    assert told.value.failure == "decode_error"
+    assert caught.value.failure == "decode_error"
     read_whole(path, info, RECIPE, square_picture(info, 96))
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from data.errors import NoDecoderError, VideoError
+from data.faces.crops import crop_faces, read_frames
 from data.faces.multi_face import read_every_face
-from data.faces.tracker import FaceFinder, crop_faces, jumps
-from data.video.canvas import on_one_scale, size_note
+from data.faces.tracker import FaceFinder
+from data.faces.tracks import jumps
 from data.video.ffmpeg import ffmpeg_for
-from data.video.frames import FrameRecipe, read_frames, read_whole
-from data.video.picture import whole_picture
+from data.video.frames import FrameRecipe, read_whole
+from data.video.picture import on_one_scale, size_note, whole_picture
 from data.video.probe import probe
 from tests.data.conftest import make, resized
 from tests.footage import case
@@ -70,8 +71,8 @@ def test_a_change_of_aspect_bends_no_crop(cases, finder, tmp_path):
         )
         np.testing.assert_allclose(taken[0], box, atol=1e-3)
         assert np.abs(cut.astype(int) - crop).mean(axis=(1, 2, 3)).min() < 1
-    told = size_note(frames.shown, frames.timestamps_seconds)
-    assert "640x360, then 200x360 from " in told
+    note = size_note(frames.shown, frames.timestamps_seconds)
+    assert "640x360, then 200x360 from " in note
 
 
 def test_a_face_is_followed_where_the_picture_grows(cases, finder, tmp_path):

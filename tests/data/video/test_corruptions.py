@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from data.errors import ConfigError, VideoError
-from data.video.corruptions import LADDER, Rung, chain_of, choose_rungs, copy_of
-from data.video.ffmpeg import encode
-from data.video.frames import FrameRecipe, read_frames
+from data.faces.crops import read_frames
+from data.video.corruptions import CORRUPTIONS, Corruption, choose_corruptions, copy_of, filters_of
+from data.video.encoding import encode
+from data.video.frames import FrameRecipe
 from data.video.probe import probe
 
 FPS = 20
@@ -28,7 +29,7 @@ def video(tmp_path_factory) -> Path:
 
 
 def make(video: Path, name: str, folder: Path) -> Path:
-    (rung,) = choose_rungs([name])
+    (rung,) = choose_corruptions([name])
     info = probe(video)
     copy = copy_of(video, "0" * 64, rung, folder=folder, width=info.width, height=info.height,
                    fps=info.fps)  # fmt: skip
@@ -69,31 +70,31 @@ def test_each_family_does_what_it_says(video, tmp_path):
 
 
 def test_odd_sizes_and_slow_videos():
-    for rung in LADDER:
-        chain = chain_of(rung, width=101, height=57, fps=12)
+    for rung in CORRUPTIONS:
+        chain = filters_of(rung, width=101, height=57, fps=12)
         sizes = [settings for name, settings in chain[1:] if name in ("scale", "pad")]
         assert all(one["w"] % 2 == 0 and one["h"] % 2 == 0 for one in sizes)
         assert (sizes[-1]["w"], sizes[-1]["h"]) == (100, 56)
-    (slow,) = choose_rungs(["fps-15"])
-    names = [name for name, _ in chain_of(slow, width=100, height=50, fps=12)]
+    (slow,) = choose_corruptions(["fps-15"])
+    names = [name for name, _ in filters_of(slow, width=100, height=50, fps=12)]
     assert "fps" not in names  # frames are dropped, never invented
-    assert chain_of(LADDER[0], width=1, height=1, fps=0)[1][1]["w"] == 2
+    assert filters_of(CORRUPTIONS[0], width=1, height=1, fps=0)[1][1]["w"] == 2
 
 
 def test_a_copy_is_told_by_all_that_is_done_to_it():
-    def digest(sha256: str = "0", rung: Rung = LADDER[0], width: int = 64) -> str:
+    def digest(sha256: str = "0", rung: Corruption = CORRUPTIONS[0], width: int = 64) -> str:
         return copy_of(Path("v.mp4"), sha256, rung, folder=Path("f"), width=width, height=48,
                        fps=25).sha256  # fmt: skip
 
-    every = {digest(rung=rung) for rung in LADDER} | {digest("1"), digest(width=66)}
-    assert len(every) == len(LADDER) + 2
+    every = {digest(rung=rung) for rung in CORRUPTIONS} | {digest("1"), digest(width=66)}
+    assert len(every) == len(CORRUPTIONS) + 2
     assert digest() == digest()
 
 
 def test_copies_are_gone_unless_kept_and_a_broken_source_leaves_none(video, tmp_path):
     info = probe(video)
     size = {"width": info.width, "height": info.height, "fps": info.fps}
-    copy = copy_of(video, "0" * 64, LADDER[0], folder=tmp_path, **size)
+    copy = copy_of(video, "0" * 64, CORRUPTIONS[0], folder=tmp_path, **size)
     with copy.made(keep=False) as path:
         assert path.stat().st_size > 0
     assert not path.exists()
@@ -103,16 +104,16 @@ def test_copies_are_gone_unless_kept_and_a_broken_source_leaves_none(video, tmp_
         assert path.stat().st_mtime_ns == stamp
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(video.read_bytes()[:300])
-    bad = copy_of(broken, "1" * 64, LADDER[0], folder=tmp_path / "bad", **size)
+    bad = copy_of(broken, "1" * 64, CORRUPTIONS[0], folder=tmp_path / "bad", **size)
     with pytest.raises(VideoError), bad.made(keep=True):
         pass
     assert not list((tmp_path / "bad").rglob("*.mp4"))
 
 
 def test_an_unknown_rung_names_those_there_are():
-    assert [rung.name for rung in choose_rungs(["noise-8, crf-23", "crf-40"])] == [
+    assert [rung.name for rung in choose_corruptions(["noise-8, crf-23", "crf-40"])] == [
         "crf-23", "crf-40", "noise-8"
     ]  # fmt: skip
-    assert choose_rungs([]) == LADDER
+    assert choose_corruptions([]) == CORRUPTIONS
     with pytest.raises(ConfigError, match=r"'crf-99'.*crf-23"):
-        choose_rungs(["crf-99"])
+        choose_corruptions(["crf-99"])

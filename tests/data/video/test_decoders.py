@@ -1,4 +1,4 @@
-"""A missing decoder is told as such, and looked for in other programs."""
+"""A missing decoder is reported as such, and looked for in other programs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from data.errors import FAILURE_CLASSES, NoDecoderError, ToolError, VideoError
-from data.video import ffmpeg
-from data.video.ffmpeg import Tools, decoders, ffmpeg_for, find_tools, release
-from data.video.frames import FrameRecipe, read_frames
+from data.faces.crops import read_frames
+from data.video import ffmpeg, ffmpeg_binaries
+from data.video.ffmpeg import Tools, decoders, ffmpeg_for, find_tools
+from data.video.ffmpeg_binaries import release
+from data.video.frames import FrameRecipe
 from data.video.probe import _moving, probe
 from pipeline.extraction.inputs import refuse_without_decoder
 from tests.data.conftest import make
@@ -69,8 +71,10 @@ def test_what_one_lacks_another_decodes(monkeypatch, tmp_path, fresh, asked):
     monkeypatch.setattr(ffmpeg, "find_tools", lambda: tools)
     monkeypatch.setenv("PATH", str(tmp_path / ("other" if asked == "path" else "none")))
     wheel = (other, other) if asked == "wheel" else (None, None)
-    monkeypatch.setattr(ffmpeg, "_wheel_binaries", lambda: wheel)
-    monkeypatch.setattr(ffmpeg, "_spare_binary", lambda: other if asked == "spare" else None)
+    monkeypatch.setattr(ffmpeg_binaries, "wheel_binaries", lambda: wheel)
+    monkeypatch.setattr(
+        ffmpeg_binaries, "spare_binary", lambda: other if asked == "spare" else None
+    )
     assert ffmpeg_for("h264") == Path(first)
     assert ffmpeg_for("av1") == Path(other)
     monkeypatch.setenv("UNMASK_FFMPEG_DIR", str(tmp_path / "first"))
@@ -96,13 +100,13 @@ def test_an_old_release_on_the_path_gives_way_to_the_wheel(monkeypatch, tmp_path
         program(tmp_path / "new" / name, version="n8.1.2")
     monkeypatch.setenv("PATH", str(tmp_path / "old"))
     new = tuple(str(tmp_path / "new" / name) for name in ("ffmpeg", "ffprobe"))
-    monkeypatch.setattr(ffmpeg, "_wheel_binaries", lambda: new)
+    monkeypatch.setattr(ffmpeg_binaries, "wheel_binaries", lambda: new)
     assert find_tools().version == "n8.1.2"
     find_tools.cache_clear()
-    monkeypatch.setattr(ffmpeg, "_wheel_binaries", lambda: (None, None))
+    monkeypatch.setattr(ffmpeg_binaries, "wheel_binaries", lambda: (None, None))
     assert find_tools().version == "5.1.9-0+deb12u1"
     find_tools.cache_clear()
-    monkeypatch.setattr(ffmpeg, "_wheel_binaries", lambda: new)
+    monkeypatch.setattr(ffmpeg_binaries, "wheel_binaries", lambda: new)
     monkeypatch.setenv("PATH", str(tmp_path / "new"))
     assert str(tmp_path / "new") in str(find_tools().ffmpeg)
 
@@ -118,7 +122,7 @@ def test_a_video_without_a_decoder_is_a_row_not_the_end(zoo, monkeypatch):
     def none(codec: str) -> Path:
         raise NoDecoderError(f"there is no decoder for {codec}")
 
-    monkeypatch.setattr("data.video.decoding.ffmpeg_for", none)
+    monkeypatch.setattr("data.video.ffmpeg.ffmpeg_for", none)
     with pytest.raises(VideoError, match="no decoder for hevc") as caught:
         read_frames(zoo / "hevc.mp4", SMALL)
     assert caught.value.failure == "no_decoder"
@@ -202,7 +206,7 @@ def test_a_still_alone_is_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
         (b"  <html lang=en>", "a web page"),
@@ -214,10 +218,10 @@ def test_a_still_alone_is_as_it_was(tmp_path):
         (bytes(2000), "moov atom not found"),
     ],
 )
-def test_why_a_file_is_no_video_stands_in_the_message(tmp_path, content, told):
+def test_why_a_file_is_no_video_stands_in_the_message(tmp_path, content, reason):
     path = tmp_path / "video.mp4"
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=told) as caught:
+    with pytest.raises(VideoError, match=reason) as caught:
         probe(path)
     message = str(caught.value)
     assert caught.value.failure == "unreadable"
@@ -246,5 +250,5 @@ def test_what_was_looked_at_is_told(zoo):
     finder = FaceFinder()
     with pytest.raises(VideoError, match="no face in any of the 3 frames searched, of 8 read"):
         read_frames(zoo / "long_group.mp4", FrameRecipe(count=8), faces=finder)
-    with pytest.raises(VideoError, match="nothing in them is like one"):
+    with pytest.raises(VideoError, match="found nothing like a face"):
         finder.follow(np.full((8, 96, 96, 3), 90, np.uint8), np.arange(8) / 25)

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from data.errors import ToolError, VideoError
-from data.video import ffmpeg
+from data.video import ffmpeg, ffmpeg_binaries
 from data.video.decoding import decode
-from data.video.ffmpeg import Child, encode, find_tools
+from data.video.encoding import encode
+from data.video.ffmpeg import Child, find_tools
 from data.video.packets import read_packets
 from data.video.picture import Picture, whole_picture
 from data.video.probe import probe
@@ -39,7 +40,7 @@ def test_a_folder_without_ffmpeg_is_named(monkeypatch, tmp_path, fresh_tools):
 def test_no_ffmpeg_anywhere_says_how_to_get_it(monkeypatch, tmp_path, fresh_tools):
     monkeypatch.delenv("UNMASK_FFMPEG_DIR", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(ffmpeg, "_wheel_binaries", lambda: (None, None))
+    monkeypatch.setattr(ffmpeg_binaries, "wheel_binaries", lambda: (None, None))
     with pytest.raises(ToolError, match=r"pip install 'unmask\[ffmpeg\]'"):
         find_tools()
 
@@ -56,8 +57,9 @@ def test_the_folder_given_wins_over_the_path(monkeypatch, tmp_path, fresh_tools)
 def test_a_child_that_hangs_is_ended():
     begun = time.monotonic()
     with Child([shutil.which("sleep") or "/bin/sleep", "60"], timeout_seconds=0.2) as child:
-        child.wait()
-        assert child.timed_out
+        with pytest.raises(VideoError, match="sleeping took more than 0 s") as caught:
+            child.wait_in_time("sleeping")
+        assert caught.value.failure == "timeout"
     assert time.monotonic() - begun < 5
 
 
@@ -66,7 +68,7 @@ def test_a_child_that_floods_stderr_does_not_block():
     script = "i=0; while [ $i -lt 20000 ]; do echo '[error] flood' >&2; i=$((i+1)); done; echo done"
     with Child([shell, "-c", script], timeout_seconds=30) as child:
         assert child.stdout.read() == b"done\n"
-        assert child.wait() == 0
+        assert child.wait_in_time("writing") == 0
         assert child.stderr_tail.count("\n") < ffmpeg.TAIL_LINES
 
 

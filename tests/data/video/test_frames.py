@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ConfigError, VideoError
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video import chosen_frames
-from data.video.frames import FrameRecipe, read_frames, read_pixels, whole_picture
+from data.video import frame_reader
+from data.video.frame_reader import runs_of
+from data.video.frames import FrameRecipe, read_pixels
 from data.video.packets import read_packets
+from data.video.picture import whole_picture
 from data.video.probe import probe
-from data.video.sampling import choose_clips, choose_uniform, runs_of
+from data.video.sampling import choose_clips, choose_uniform
 
 FULL = FrameRecipe(crop="full", count=8, size=64)
 
@@ -55,8 +58,8 @@ def test_clips_are_runs_that_never_overlap(total, runs, length):
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_runs_say_the_same_as_the_numbers(numbers):
     chosen = np.asarray(sorted(numbers))
-    told = [n for first, last in runs_of(chosen) for n in range(first, last + 1)]
-    assert told == chosen.tolist()
+    numbers = [n for first, last in runs_of(chosen) for n in range(first, last + 1)]
+    assert numbers == chosen.tolist()
 
 
 @pytest.mark.parametrize(
@@ -160,17 +163,17 @@ def test_entering_a_long_video_gives_the_same_frames(zoo, monkeypatch):
     picture = whole_picture(info, 1280)
     recipe = FrameRecipe(count=6, minimum_frames=6)
     calls = []
-    real_decode = chosen_frames.decode
+    real_decode = frame_reader.decode
 
     def counted(*arguments, **settings):
         calls.append(settings.get("seek_seconds"))
         return real_decode(*arguments, **settings)
 
-    monkeypatch.setattr(chosen_frames, "decode", counted)
-    monkeypatch.setattr(chosen_frames, "SEEK_GAIN", 0.0)
+    monkeypatch.setattr(frame_reader, "decode", counted)
+    monkeypatch.setattr(frame_reader, "SEEK_GAIN", 0.0)
     through = read_pixels(path, info, recipe, picture)
     assert calls == [None]
-    monkeypatch.setattr(chosen_frames, "SEEK_GAIN", 100.0)
+    monkeypatch.setattr(frame_reader, "SEEK_GAIN", 100.0)
     entered = read_pixels(path, info, recipe, picture)
     assert len(calls) == 1 + 6
     np.testing.assert_array_equal(entered[0], through[0])

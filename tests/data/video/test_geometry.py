@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from data.errors import VideoError
-from data.video import chosen_frames
-from data.video.decoding import Shown, decode
+from data.video import frame_reader
+from data.video.decoding import Showinfo, decode
 from data.video.frames import FrameRecipe, read_whole
 from data.video.packets import read_packets
 from data.video.picture import Picture, even_picture, place, square_picture, whole_picture
@@ -223,7 +223,7 @@ def test_the_way_of_reading_does_not_change_the_result(tmp_path, monkeypatch, su
     recipe = FrameRecipe(count=6, minimum_frames=6)
     results = []
     for gain in (0.0, 1e9):
-        monkeypatch.setattr(chosen_frames, "SEEK_GAIN", gain)
+        monkeypatch.setattr(frame_reader, "SEEK_GAIN", gain)
         results.append(read_whole(path, info, recipe, whole_picture(info, 1280)))
     np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
     np.testing.assert_array_equal(results[0].timestamps_seconds, results[1].timestamps_seconds)
@@ -249,7 +249,7 @@ def test_a_change_of_pixel_format_loses_no_frame(tmp_path, change):
 @pytest.mark.parametrize("suffix", ["ts", "h264"])
 def test_pixels_that_change_their_shape_are_refused(tmp_path, suffix):
     path = changing(tmp_path, suffix, "setsar=1", "setsar=2")
-    with pytest.raises(VideoError, match=r"its pixels change their shape, from 1\.00 to 2\.00"):
+    with pytest.raises(VideoError, match=r"its pixel aspect ratio changes from 1\.00 to 2\.00"):
         read(path)
     alike = changing(tmp_path, suffix, "setsar=16/11", "setsar=64/45")
     assert len(read(alike).pixels) == 8
@@ -264,7 +264,7 @@ def test_a_frame_that_is_bent_is_refused(upright):
         def filters(self):
             return [("scale", {"w": 100, "h": 240})]
 
-    with pytest.raises(VideoError, match="100x240 pixels where 320x240 was due"):
+    with pytest.raises(VideoError, match="100x240 pixels where 320x240 was expected"):
         decode(upright, info, choice="1", count=4, picture=Bent(longest=1280), timeout_seconds=30)
 
 
@@ -312,7 +312,7 @@ def test_a_larger_frame_fits_into_its_place():
 
 
 def test_text_of_a_stranger_is_no_line_of_showinfo():
-    seen = Shown(sizes=True)
+    seen = Showinfo(sizes=True)
     line = b"[Parsed_showinfo_1 @ 0x1] [info] n:   0 pts:      5 pts_time:5 sar:1/1 s:64x48 i:P\n"
     assert not seen.line(b"    title           : " + line)
     assert len(seen.times) == 0
@@ -346,6 +346,6 @@ def test_a_transfer_curve_that_ffmpeg_does_not_know_loses_no_video(upright, tmp_
 def test_a_matrix_that_ffmpeg_does_not_know_is_said(upright, tmp_path):
     tagged = make(tmp_path / "v.mp4", "-i", str(upright), "-c", "copy", "-bsf:v",
                   "h264_metadata=matrix_coefficients=14")  # fmt: skip
-    with pytest.raises(VideoError, match="cannot turn its colours into RGB") as caught:
+    with pytest.raises(VideoError, match="cannot convert its colours to RGB") as caught:
         read(tagged)
     assert caught.value.failure == "decode_error"

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from data.errors import VideoError
-from data.video.chosen_frames import ascending, refuse_lossy, windows
+from data.faces.crops import read_frames
 from data.video.decoding import Listed
 from data.video.ffmpeg import LINE_BYTES, Child, find_tools
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frame_reader import ascending, refuse_lossy, windows
+from data.video.frames import FrameRecipe
 from data.video.packets import read_packets, refuse_truncated
 from data.video.probe import probe
 from tests.data.conftest import make
@@ -240,8 +241,8 @@ def test_what_a_child_says_is_not_kept(watched):
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     watch = Lines() if watched else None
-    with Child([sys.executable, "-c", program], timeout_seconds=60, watch=watch) as child:
-        assert child.wait() == 0
+    with Child([sys.executable, "-c", program], timeout_seconds=60, reader=watch) as child:
+        assert child.wait_in_time("writing") == 0
     assert len(child.stderr_tail) < 25_000
     assert watch is None or watch.count == 380_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
@@ -261,9 +262,9 @@ def test_listing_a_long_video_keeps_eight_bytes_a_frame(tmp_path):
         "print(len(found.timestamps_seconds), "
         "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True,
                           text=True, check=True, cwd=Path(__file__).parents[3])  # fmt: skip
-    frames, kib = map(int, told.stdout.split())
+    frames, kib = map(int, done.stdout.split())
     assert frames == 40_000
     assert kib < 3000
 

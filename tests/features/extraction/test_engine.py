@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import OutputError, StoreError
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.extraction.batches import Batcher
 from features.extraction.engine import embed_videos, extract
 from features.extraction.job import Job

@@ -27,6 +27,7 @@ from data.io.reading import read_json
 from data.self_blending.dataset import forge_dataset
 from data.self_blending.dataset.sources import find_sources
 from data.self_blending.dataset.survey import DAMAGE, Facts, Survey, _save, load_survey
+from data.self_blending.dataset.work import is_made
 from features.store.adopt import adopt_published
 from features.store.feature_set import Features, verify
 from features.store.layout import find_published
@@ -35,7 +36,12 @@ from features.store.store import FeatureStore
 from features.upkeep.references import usage_of
 from features.upkeep.republish import repair_published
 from features.upkeep.salvage import open_shard
-from models.backbones.fingerprint import Identity, copy_backbone, identify, remember
+from models.backbones.fingerprint import (
+    BackboneFingerprint,
+    cache_fingerprint,
+    copy_backbone,
+    find_fingerprint,
+)
 from models.configs import HeadConfig, TrainConfig
 from models.finetuning import checkpoint as finetune_checkpoint
 from models.finetuning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -454,12 +460,12 @@ def test_memory_of_backbones(tmp_path: Path) -> None:
     name = "resnet50-random"
 
     def make(folder: Path) -> Path:
-        known = Identity(name=name, digest="ab" * 32, dim=5)
-        remember(known, name, size=32, seed=0, memory=folder / "backbones.json")
+        known = BackboneFingerprint(name=name, digest="ab" * 32, dim=5)
+        cache_fingerprint(known, name, size=32, seed=0, cache=folder / "backbones.json")
         return folder / "backbones.json"
 
     def read(path: Path) -> None:
-        known = identify(name, size=32, seed=0, memory=path)
+        known = find_fingerprint(name, size=32, seed=0, cache=path)
         assert known is None or (isinstance(known.name, str) and isinstance(known.digest, str))
 
     check_all(make, read, tmp_path, silent=True)
@@ -481,7 +487,7 @@ def backbone(folder: Path) -> Path:
 
 def test_record_of_a_backbone(tmp_path: Path) -> None:
     def read(path: Path) -> None:
-        identify(path.parent, size=32, seed=0, memory=path.parent / "none")
+        find_fingerprint(path.parent, size=32, seed=0, cache=path.parent / "none")
         import shutil
 
         shutil.rmtree(path.parent / "copy", ignore_errors=True)
@@ -551,7 +557,7 @@ def test_surveys_and_notes_of_forge(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     check_all(
         note,
-        lambda path: forge_dataset._note(path.parents[2], "fake/a.mp4"),
+        lambda path: is_made(path.parents[2], "fake/a.mp4", "ab" * 32),
         tmp_path / "notes",
         silent=True,
     )

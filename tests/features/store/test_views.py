@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
-from data.video.frames import Frames
+from data.faces.crops import Frames
 from features.extraction.engine import extract
 from features.extraction.summary import ExtractSummary
 from features.sequences.dataset import load_sequences

@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError
 from models.backbones.encoder import TensorFlowEncoder
-from models.backbones.fingerprint import LazyEncoder, copy_backbone, identify, identity_of, remember
+from models.backbones.fingerprint import (
+    LazyEncoder,
+    cache_fingerprint,
+    copy_backbone,
+    find_fingerprint,
+)
 from models.backbones.registry import Backbone, load_backbone, save_backbone
 
 
 def test_a_folder_tells_what_loading_it_gives(thin: Backbone, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     save_backbone(thin, folder)
-    told = identify(folder, size=64, seed=0, memory=tmp_path / "none.json")
-    assert told == identity_of(load_backbone(folder, size=64), folder)
+    told = find_fingerprint(folder, size=64, seed=0, cache=tmp_path / "none.json")
+    assert told == load_backbone(folder, size=64).fingerprint(folder)
     copy_backbone(folder, tmp_path / "copy")
     assert load_backbone(tmp_path / "copy", size=64).digest == thin.digest
 
@@ -29,32 +34,34 @@ def test_a_folder_tells_what_loading_it_gives(thin: Backbone, tmp_path: Path) ->
 def test_a_folder_whose_weights_changed_tells_nothing(thin: Backbone, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     save_backbone(thin, folder)
-    assert identify(folder, size=96, seed=0, memory=tmp_path / "none.json") is None
+    assert find_fingerprint(folder, size=96, seed=0, cache=tmp_path / "none.json") is None
     path = folder / "backbone.weights.h5"
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
     path.write_bytes(changed)
-    assert identify(folder, size=64, seed=0, memory=tmp_path / "none.json") is None
+    assert find_fingerprint(folder, size=64, seed=0, cache=tmp_path / "none.json") is None
 
 
 def test_a_named_one_is_remembered_by_what_it_is_made_of(thin: Backbone, tmp_path: Path) -> None:
     memory = tmp_path / "backbones.json"
     name = "resnet50-thin"
-    assert identify(name, size=64, seed=0, memory=memory) is None
-    identity = identity_of(thin, name)
-    remember(identity, name, size=64, seed=0, memory=memory)
-    assert identify(name, size=64, seed=0, memory=memory) == identity
-    assert identify(name, size=96, seed=0, memory=memory) is None
-    assert identify("resnet50-random", size=64, seed=0, memory=memory) is None
+    assert find_fingerprint(name, size=64, seed=0, cache=memory) is None
+    identity = thin.fingerprint(name)
+    cache_fingerprint(identity, name, size=64, seed=0, cache=memory)
+    assert find_fingerprint(name, size=64, seed=0, cache=memory) == identity
+    assert find_fingerprint(name, size=96, seed=0, cache=memory) is None
+    assert find_fingerprint("resnet50-random", size=64, seed=0, cache=memory) is None
     memory.write_text("{")
-    assert identify(name, size=64, seed=0, memory=memory) is None
+    assert find_fingerprint(name, size=64, seed=0, cache=memory) is None
 
 
 def test_telling_loads_no_tensorflow(thin: Backbone, tmp_path: Path) -> None:
     save_backbone(thin, tmp_path / "weights")
     code = (
-        "import sys; from pathlib import Path; from models.backbones.fingerprint import identify;"
-        f"told = identify({str(tmp_path / 'weights')!r}, size=64, seed=0, memory=Path('none'));"
+        "import sys; from pathlib import Path\n"
+        "from models.backbones.fingerprint import find_fingerprint\n"
+        f"folder, cache = {str(tmp_path / 'weights')!r}, Path('none')\n"
+        "told = find_fingerprint(folder, size=64, seed=0, cache=cache)\n"
         "print(told.digest, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -70,7 +77,7 @@ def test_a_lazy_encoder_loads_once_and_refuses_other_weights(
         loaded.append(1)
         return TensorFlowEncoder(thin, batch_size=4)
 
-    identity = identity_of(thin, "resnet50-thin")
+    identity = thin.fingerprint("resnet50-thin")
     encoder = LazyEncoder(identity, batch_size=4, load=load)
     assert not loaded
     np.testing.assert_array_equal(encoder(crops), encoder(crops))
@@ -79,7 +86,7 @@ def test_a_lazy_encoder_loads_once_and_refuses_other_weights(
     save_backbone(thin, folder)
     facts = json.loads((folder / "backbone.json").read_text())
     (folder / "backbone.json").write_text(json.dumps(facts | {"digest": "0" * 64}))
-    wrong = identify(folder, size=64, seed=0, memory=tmp_path / "none.json")
+    wrong = find_fingerprint(folder, size=64, seed=0, cache=tmp_path / "none.json")
     assert wrong is not None
     with pytest.raises(StoreError, match="write the backbone anew"):
         LazyEncoder(wrong, batch_size=4, load=load)(crops)

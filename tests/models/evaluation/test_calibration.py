@@ -8,30 +8,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import ConfigError
 from models.configs import CalibrationConfig
 from models.evaluation.baselines import Linear, fit_linear, metadata, shuffled
-from models.evaluation.calibration import (
+from models.evaluation.calibration import Calibration, calibrate, fit_temperature
+from models.evaluation.thresholds import (
     RIDGE,
-    Calibration,
-    calibrate,
-    even_odds,
-    fit_temperature,
     pick_threshold,
-    sigmoid,
+    platt_threshold,
+    youden_threshold,
 )
-from models.evaluation.evaluate import choose_threshold
 
 
 def sure_of_itself(count: int = 400) -> tuple[NDArray[np.int64], NDArray[np.float64], list[str]]:
     """Labels, scores of a head that is three times too sure, groups of two."""
     draw = np.random.default_rng(0)
     logits = draw.standard_normal(count)
-    labels = (draw.random(count) < sigmoid(logits)).astype(np.int64)
-    return labels, sigmoid(3 * logits), [f"g{n // 2}" for n in range(count)]
+    labels = (draw.random(count) < expit(logits)).astype(np.int64)
+    return labels, expit(3 * logits), [f"g{n // 2}" for n in range(count)]
 
 
 def test_temperature_is_the_least_log_loss() -> None:
@@ -41,7 +39,7 @@ def test_temperature_is_the_least_log_loss() -> None:
     logits = np.log(scores / (1 - scores))
 
     def loss(slope: float) -> float:
-        p = sigmoid(slope * logits)
+        p = expit(slope * logits)
         return float(-(targets * np.log(p) + (1 - targets) * np.log1p(-p)).sum())
 
     best = minimize_scalar(loss, bounds=(0.05, 4), method="bounded", options={"xatol": 1e-10}).x
@@ -92,7 +90,7 @@ def test_thresholds_keep_what_they_promise() -> None:
     assert calibrate(labels, scores, groups, dear)[1] > calibrate(labels, scores, groups, cheap)[1]
 
 
-def test_even_odds_move_less_than_the_best_balanced_accuracy() -> None:
+def test_platt_threshold_move_less_than_the_best_balanced_accuracy() -> None:
     draw = np.random.default_rng(0)
     errors: dict[str, list[float]] = {"platt": [], "balanced": []}
     for _ in range(60):  # validation splits of 40 videos; P(fake) is even at a logit of 1
@@ -100,14 +98,14 @@ def test_even_odds_move_less_than_the_best_balanced_accuracy() -> None:
         logits = 1 + np.where(labels == 1, 2.0, -2.0) + 1.5 * draw.standard_normal(40)
         for rule, found in errors.items():
             config = CalibrationConfig(threshold=rule)
-            threshold, _ = pick_threshold(labels, sigmoid(logits), config)
+            threshold, _ = pick_threshold(labels, expit(logits), config)
             found.append(np.log(threshold / (1 - threshold)) - 1)
     spread = {rule: np.sqrt(np.mean(np.square(found))) for rule, found in errors.items()}
     assert spread["platt"] < 0.6 * spread["balanced"]
     assert abs(np.mean(errors["platt"])) < 0.15
 
 
-def test_even_odds_are_those_of_a_logistic_regression() -> None:
+def test_platt_threshold_are_those_of_a_logistic_regression() -> None:
     draw = np.random.default_rng(1)
     labels = np.repeat([0, 1], [30, 12])
     logits = np.where(labels == 1, 1.5, -1.0) + draw.exponential(1.5, 42)
@@ -117,30 +115,30 @@ def test_even_odds_are_those_of_a_logistic_regression() -> None:
     model = LogisticRegression(solver="newton-cholesky", tol=1e-12)  # its C = 1 is a ridge of 1
     model.fit(at[:, None], labels, share / 2 / RIDGE)
     expected = logits.mean() - logits.std() * model.intercept_[0] / model.coef_[0, 0]
-    found = even_odds(labels, sigmoid(logits), counted)
-    assert found == pytest.approx(sigmoid(np.asarray(expected)), abs=1e-6)
-    assert abs(found - choose_threshold(labels, sigmoid(logits))) > 0.01
+    found = platt_threshold(labels, expit(logits), counted)
+    assert found == pytest.approx(expit(np.asarray(expected)), abs=1e-6)
+    assert abs(found - youden_threshold(labels, expit(logits))) > 0.01
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.01, 0.001])
-def test_even_odds_know_no_scale(scale: float) -> None:
+def test_platt_threshold_know_no_scale(scale: float) -> None:
     labels, at = np.repeat([0, 1], [4, 3]), np.array([-3, -2, -2, -1, 0.5, 1, 6])
-    found = even_odds(labels, sigmoid(3 + scale * at))
+    found = platt_threshold(labels, expit(3 + scale * at))
     assert found is not None
-    reference = even_odds(labels, sigmoid(at))
+    reference = platt_threshold(labels, expit(at))
     assert reference is not None
     assert (np.log(found / (1 - found)) - 3) / scale == pytest.approx(
         np.log(reference / (1 - reference)), abs=1e-3
     )
 
 
-def test_without_even_odds_another_rule_is_taken_and_told() -> None:
+def test_without_platt_threshold_another_rule_is_taken_and_told() -> None:
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.9, 0.7, 0.3, 0.1])
     for hopeless in (scores, np.full(4, 0.5)):
-        assert even_odds(labels, hopeless) is None
+        assert platt_threshold(labels, hopeless) is None
         told, threshold = calibrate(labels, hopeless, list("abcd"), CalibrationConfig())
         assert "balanced accuracy, since" in told.rule
-        assert threshold == choose_threshold(labels, told.apply(hopeless))
+        assert threshold == youden_threshold(labels, told.apply(hopeless))
     told, _ = calibrate(labels, 1 - scores, list("abcd"), CalibrationConfig())
     assert told.rule == "even odds of Platt's sigmoid"
 

@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
-from models.evaluation.evaluate import choose_threshold, difference, evaluate
-from models.evaluation.metrics import METRICS, equal_error_rate, point_metrics
+from models.evaluation.evaluate import difference, evaluate
+from models.evaluation.metrics import METRICS, eer, point_metrics
+from models.evaluation.thresholds import youden_threshold
 
 
 def drawn(
@@ -59,7 +60,7 @@ def test_eer_is_where_the_curve_meets_the_diagonal(seed: int, ties: bool) -> Non
         xtol=1e-14,
     )
     expected = np.interp(meet, length, false_positive)
-    assert equal_error_rate(labels, scores) == pytest.approx(expected, abs=1e-12)
+    assert eer(false_positive, true_positive) == pytest.approx(expected, abs=1e-12)
 
 
 @given(seed=st.integers(0, 10_000), ties=st.booleans(), count=st.integers(4, 300))
@@ -148,14 +149,14 @@ def test_parts_hold_their_own_videos_alone() -> None:
 def test_perfect_reversed_and_constant_scores() -> None:
     labels = np.array([0, 0, 1, 1])
     groups, methods = ("a", "b", "a", "b"), ("", "", "swap", "swap")
-    for scores, auc, eer in (
+    for scores, auc, error_rate in (
         ([0.1, 0.2, 0.8, 0.9], 1.0, 0.0),
         ([0.9, 0.8, 0.2, 0.1], 0.0, 1.0),
         ([0.5, 0.5, 0.5, 0.5], 0.5, 0.5),
     ):
         found = evaluate(labels, np.array(scores), groups, methods, threshold=0.5, rounds=20)
         assert found.metrics["auc"].value == auc
-        assert found.metrics["eer"].value == pytest.approx(eer)
+        assert found.metrics["eer"].value == pytest.approx(error_rate)
     assert found.confusion == ((0, 2), (0, 2))
     assert found.methods["swap"].value == 1.0
 
@@ -200,9 +201,9 @@ def test_a_model_compared_with_itself_differs_by_nothing() -> None:
 
 def test_the_threshold_is_the_best_balance_far_from_both_sides() -> None:
     labels = np.array([0, 0, 0, 1, 1])
-    assert choose_threshold(labels, np.array([0.1, 0.2, 0.3, 0.7, 0.8])) == pytest.approx(0.5)
+    assert youden_threshold(labels, np.array([0.1, 0.2, 0.3, 0.7, 0.8])) == pytest.approx(0.5)
     # One real stands above a fake: better to lose one of three reals than one of two fakes.
-    chosen = choose_threshold(labels, np.array([0.1, 0.2, 0.75, 0.7, 0.8]))
+    chosen = youden_threshold(labels, np.array([0.1, 0.2, 0.75, 0.7, 0.8]))
     assert 0.2 < chosen <= 0.7
 
 
@@ -210,4 +211,4 @@ def test_one_class_is_refused_with_what_is_missing() -> None:
     with pytest.raises(DatasetError, match="no fake video"):
         evaluate(np.zeros(3, int), np.zeros(3), ("a",) * 3, ("",) * 3, threshold=0.5)
     with pytest.raises(DatasetError, match="no real video"):
-        choose_threshold(np.ones(3, int), np.zeros(3))
+        youden_threshold(np.ones(3, int), np.zeros(3))

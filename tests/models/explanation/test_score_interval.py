@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from models.bundle import BundledHead
-from models.evaluation.calibration import Calibration, sigmoid
+from models.evaluation.calibration import Calibration, bounded_logit
 from models.explanation.score_interval import (
     DRAWS,
     INTERVAL_LEVEL,
     centred,
     half_samples,
     interval,
-    log_odds,
     score_parts,
     weigh,
     window_frames,
@@ -96,14 +96,14 @@ def test_the_interval_covers_what_all_frames_would_give():
     for _ in range(400):
         frames = 0.7 + draw.standard_normal(32)
         low, high = interval(
-            float(sigmoid(frames.mean())), sigmoid(np.stack([frames[one].mean() for one in halves]))
+            float(expit(frames.mean())), expit(np.stack([frames[one].mean() for one in halves]))
         )
-        covered += low <= sigmoid(np.asarray(0.7)) <= high
+        covered += low <= expit(np.asarray(0.7)) <= high
     assert 0.88 <= covered / 400 <= 0.98, covered / 400
 
 
 def test_sure_scores_keep_finite_log_odds():
-    assert np.isfinite(log_odds(np.asarray([0.0, 1.0, 0.5]))).all()
+    assert np.isfinite(bounded_logit(np.asarray([0.0, 1.0, 0.5]))).all()
     assert interval(1.0, np.asarray([1.0, 1.0, 0.9]))[1] <= 1.0
 
 
@@ -129,9 +129,9 @@ class SurerByEachFrame:
 def surer(each_frame: float, threshold: float, **band) -> BundledHead:
     return BundledHead(
         model=SurerByEachFrame(each_frame), config=HeadConfig(kind="mean"),
-        threshold=float(sigmoid(np.asarray(threshold))), history=(), best_epoch=1,
+        threshold=float(expit(np.asarray(threshold))), history=(), best_epoch=1,
         stop_reason="made",
-        calibration=Calibration(**{k: float(sigmoid(np.asarray(v))) for k, v in band.items()}),
+        calibration=Calibration(**{k: float(expit(np.asarray(v))) for k, v in band.items()}),
     )  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def test_agreement_is_the_share_of_halves_on_the_verdicts_side():
 def test_at_least_the_level_lies_inside_however_few_halves():
     draw = np.random.default_rng(1)
     for count in (6, 20, 70, DRAWS):
-        halves = sigmoid(draw.standard_normal(count) - 1.5)
+        halves = expit(draw.standard_normal(count) - 1.5)
         low, high = interval(0.95, halves)
         around = centred(0.95, halves)
         assert np.mean((around >= low) & (around <= high)) >= INTERVAL_LEVEL

@@ -126,7 +126,7 @@ def test_a_bad_video_is_left_out_and_told(tmp_path: Path) -> None:
             raise VideoError("no_face", "no face in it")
         return read(video)
 
-    result = run(tmp_path / "weights", replace(QUICK, epochs=1), read=sometimes)
+    result = run(tmp_path / "weights", QUICK.replace(epochs=1), read=sometimes)
     assert result.failures == (("2-1.mp4", "no face in it"),)
     digests = result.backbone.provenance["trained_on"]["train"]["sha256s"]
     assert len(digests) == 11
@@ -169,7 +169,7 @@ def test_a_second_tuning_remembers_the_first(tuned: tuple[Finetuned, Path], tmp_
         videos(2, 30),
         read=read,
         backbone=start,
-        config=replace(QUICK, epochs=1),
+        config=QUICK.replace(epochs=1),
         out=tmp_path / "weights",
         progress=False,
     )
@@ -355,7 +355,7 @@ def test_a_killed_run_restores_the_epoch_that_a_whole_one_does(dies: int, tmp_pa
             set_state=lambda state: at.__setitem__(0, int(state[0][0])),
             get_weights=lambda: [np.array(at)],
         )
-        return SimpleNamespace(net=net, config=replace(QUICK, epochs=3), run=step)
+        return SimpleNamespace(net=net, config=QUICK.replace(epochs=3), run=step)
 
     kept = tmp_path / "kept.npz"
     with pytest.raises(Killed):
@@ -393,7 +393,7 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_passed_over(tmp_path: P
 def test_a_distortion_is_the_same_for_all_frames_of_a_clip() -> None:
     draw = np.random.default_rng(0)
     clip = np.repeat(draw.integers(0, 256, (1, 32, 32, 3)).astype(np.uint8), 3, axis=0)
-    config = replace(QUICK, noise=0.0, blur_pixels=2.0)
+    config = QUICK.replace(noise=0.0, blur_pixels=2.0)
     for _ in range(20):
         got = distort(clip, draw_distortion(draw, config), draw)
         assert got.shape == clip.shape
@@ -413,8 +413,8 @@ def test_each_distortion_does_what_it_says() -> None:
     sharp = draw.integers(0, 256, clip.shape).astype(np.uint8)
     assert distort(sharp, Distortion(blur_pixels=2.0), draw).std() < sharp.std() / 2
     assert np.any(distort(sharp, Distortion(jpeg_quality=50), draw) != sharp)
-    off = replace(
-        QUICK, brightness=0, contrast=0, saturation=0, blur_pixels=0, noise=0, jpeg_quality=0
+    off = QUICK.replace(
+        brightness=0, contrast=0, saturation=0, blur_pixels=0, noise=0, jpeg_quality=0
     )
     assert draw_distortion(draw, off) == Distortion()
 
@@ -422,7 +422,7 @@ def test_each_distortion_does_what_it_says() -> None:
 def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
     clips = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
     clips.pixels[:] = np.random.default_rng(0).integers(0, 256, clips.pixels.shape)
-    config = replace(QUICK, pairs_per_batch=1)
+    config = QUICK.replace(pairs_per_batch=1)
     plain = list(clip_batches(clips, config, np.random.default_rng(1)))
     early = list(ahead(clip_batches(clips, config, np.random.default_rng(1))))
     assert len(plain) == len(early) == 3
@@ -452,7 +452,7 @@ def test_rates_rise_and_fall() -> None:
     assert shares[-1] < 0.01
     falling = shares[shares.index(max(shares)) :]
     assert falling == sorted(falling, reverse=True)
-    constant = replace(config, schedule="constant")
+    constant = config.replace(schedule="constant")
     assert {share_of_rate(constant, step / 9) for step in range(8 * 9)} == {1.0}
 
 
@@ -473,8 +473,8 @@ def test_the_frozen_phase_sees_what_the_steps_will_show() -> None:
     """Augmentation moves the probe; the same draws give the same one."""
     learn = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
     learn.pixels[1::2, :, 8:16] = 200
-    plain = replace(
-        QUICK, flip=False, rotate_degrees=0, zoom=0, brightness=0, contrast=0, saturation=0,
+    plain = QUICK.replace(
+        flip=False, rotate_degrees=0, zoom=0, brightness=0, contrast=0, saturation=0,
         blur_pixels=0, noise=0, jpeg_quality=0,
     )  # fmt: skip
     found = []
@@ -488,7 +488,7 @@ def test_the_frozen_phase_sees_what_the_steps_will_show() -> None:
 
 def test_mixed_precision_needs_a_gpu(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"finetune\.mixed_precision needs TensorFlow on a GPU"):
-        run(tmp_path / "weights", replace(QUICK, mixed_precision=True))
+        run(tmp_path / "weights", QUICK.replace(mixed_precision=True))
 
 
 def test_a_scaled_loss_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,7 +498,7 @@ def test_a_scaled_loss_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> 
     learn.pixels[1::2, :, 8:16] = 200
     start: list[NDArray[np.float32]] = []
     found = []
-    for config in (QUICK, replace(QUICK, mixed_precision=True)):
+    for config in (QUICK, QUICK.replace(mixed_precision=True)):
         net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
         start = start or net.get_weights()  # the dense layer would start anew, at random
         net.set_weights(start)
@@ -529,7 +529,7 @@ def test_dropout_changes_steps_and_nothing_is_drawn_twice() -> None:
     start: list[NDArray[np.float32]] = []
     found = []
     for rate in (0.0, 0.5, 0.5):
-        config = replace(QUICK, dropout=rate)
+        config = QUICK.replace(dropout=rate)
         net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
         start = start or net.get_weights()
         net.set_weights(start)

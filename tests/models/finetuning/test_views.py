@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import ConfigError
-from data.video.frames import FrameRecipe, Frames
+from data.faces.crops import Frames
+from data.video.frames import FrameRecipe
 from features.sequences.padded import Padded
 from features.store.key import canonical
 from models.finetuning.views import augment, make_views

@@ -34,7 +34,7 @@ def test_learns_and_keeps_the_best_epoch(kind: str) -> None:
     trained = train_head(
         train,
         val,
-        head=replace(SMALL, kind=kind),
+        head=SMALL.replace(kind=kind),
         config=TrainConfig(epochs=30, batch_size=8, learning_rate=0.01, patience=8),
     )
     best = trained.history[trained.best_epoch - 1]

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from data.datasets.digests import DigestCache
+from data.errors import VideoError
+from data.faces.crops import read_frames
 from data.video import ffmpeg
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
 from features.store.feature_set import Features, publish, verify
 from features.store.store import FeatureStore
@@ -134,12 +136,14 @@ def test_a_child_has_every_limit():
         [shell, "-c", "sleep 0.3; ulimit -t; ulimit -v; ulimit -c"], timeout_seconds=9
     ) as child:
         told = child.stdout.read().decode()
-        child.wait()
+        child.wait_in_time("writing")
     assert told.split() == ["23", str(ffmpeg.MEMORY_BYTES // 1024), "0"]
 
 
 def test_a_child_out_of_processor_time_has_timed_out():
     shell = shutil.which("sh") or "/bin/sh"
-    with ffmpeg.Child([shell, "-c", "kill -XCPU $$"], timeout_seconds=9) as child:
-        child.wait()
-        assert child.timed_out
+    with (
+        ffmpeg.Child([shell, "-c", "kill -XCPU $$"], timeout_seconds=9) as child,
+        pytest.raises(VideoError, match="more than 9 s"),
+    ):
+        child.wait_in_time("waiting")

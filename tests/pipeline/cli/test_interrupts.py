@@ -161,10 +161,11 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         "with interrupts.command_runs():\n with interrupts.held_back():\n"
         f"  {PRESS}  print('goes on', flush=True)\n print('not here')\n",
         # While descriptor 2 is turned away.
-        "from data.io.native_stderr import hushed_stderr\n"
-        "with interrupts.command_runs(), hushed_stderr():\n"
+        "from data.io.native_stderr import silenced_native_stderr\n"
+        "with interrupts.command_runs(), silenced_native_stderr():\n"
         f" os.write(2, b'noise')\n {PRESS}",
-        f"from data.io.native_stderr import hushed_stderr\nwith hushed_stderr():\n {PRESS}",
+        "from data.io.native_stderr import silenced_native_stderr\n"
+        f"with silenced_native_stderr():\n {PRESS}",
     ],
 )
 def test_whatever_becomes_of_the_interrupt_the_line_is_told(code: str) -> None:

@@ -17,9 +17,10 @@ from data.datasets.index import index
 from data.datasets.layouts import read_layout
 from data.datasets.manifest import Manifest
 from data.datasets.splits import SplitConfig
-from data.io.file_names import from_text, path_in, to_text
-from data.video.ffmpeg import encode
-from data.video.frames import FrameRecipe, read_frames
+from data.faces.crops import read_frames
+from data.io.tables import from_text, path_in, to_text
+from data.video.encoding import encode
+from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
 from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features, publish
@@ -116,7 +117,7 @@ def test_index_extract_and_audit(folder: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_bad_video_of_a_strange_name_is_told(folder: Path) -> None:
     bad = folder / "real" / f"{STRANGE}.mp4"
     bad.write_bytes(b"")
-    result = index(folder, split=SplitConfig(), workers=2, progress=False)
+    result = index(folder, split=SplitConfig(), workers=2)
     assert [one.path for one in result.failures] == ["real/b\\udcff\\udce9d.mp4"]
 
 

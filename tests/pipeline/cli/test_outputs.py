@@ -181,7 +181,7 @@ def test_a_link_gets_its_manifest(here: Path) -> None:
     from data.demo import DemoConfig, write_demo
 
     config = DemoConfig(people=2, seconds=0.4, width=160, height=120)
-    write_demo(here / "videos", config, workers=1, progress=False)
+    write_demo(here / "videos", config, workers=1)
     (here / "links").mkdir()
     (here / "links" / "manifest.csv").symlink_to("../place/real.csv")
     command = [sys.executable, "-m", "pipeline", "index", "videos", "-o", "links/manifest.csv"]

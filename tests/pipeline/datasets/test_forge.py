@@ -25,7 +25,7 @@ def reals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rendered people, real only."""
     folder = tmp_path_factory.mktemp("reals")
     settings = DemoConfig(people=2, seconds=0.4, width=200, height=160)
-    write_demo(folder / "demo", settings, workers=1, progress=False)
+    write_demo(folder / "demo", settings, workers=1)
     return folder / "demo" / "real"
 
 

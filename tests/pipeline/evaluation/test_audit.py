@@ -12,8 +12,9 @@ import pytest
 
 from data.datasets.manifest import Manifest
 from data.datasets.near_duplicates import fingerprint
-from data.video.ffmpeg import encode
-from data.video.frames import FrameRecipe, read_frames
+from data.faces.crops import read_frames
+from data.video.encoding import encode
+from data.video.frames import FrameRecipe
 from pipeline.evaluation.audit import audit
 
 

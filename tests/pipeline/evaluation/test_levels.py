@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.video.corruptions import Rung
+from data.video.corruptions import Corruption
 from models.evaluation.evaluate import level_percent, percentiles
 from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step, told
 from pipeline.evaluation.results import headings
@@ -102,7 +102,7 @@ def test_the_ladder_tells_its_level():
     found = replace(made_up().models["lstm"].evaluation, confidence=0.9)
     steps = [
         Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0),
-        Step(rung=Rung(name="crf", family="crf", severity=30), evaluation=found, drop=None,
+        Step(rung=Corruption(name="crf", family="crf", severity=30), evaluation=found, drop=None,
              failed=0),
     ]  # fmt: skip
     ladder = Ladder(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ import pytest
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from data.errors import VideoError
-from data.video.frames import FrameRecipe, Frames, read_frames
+from data.faces.crops import Frames, read_frames
+from data.video.frames import FrameRecipe
 from features.extraction.job import Job
 from features.store.feature_set import Failure, verify
 from pipeline.extraction.crop_cache import CropCache, cached_crops
@@ -114,7 +114,7 @@ def test_cached_crops_stand_for_the_file_until_a_byte_is_wrong(
     for job in jobs:
         np.testing.assert_array_equal(reads(job.path).pixels, read_frames(job.path, FRAMES).pixels)
     assert (read, cache.hits) == ([], len(jobs))
-    other = CropCache(store, replace(FRAMES, size=40), None).before(reading, jobs)
+    other = CropCache(store, FRAMES.replace(size=40), None).before(reading, jobs)
     other(jobs[0].path)
     assert read == [jobs[0].path], "other crops are not these"
 

@@ -17,7 +17,7 @@ from data.video.frames import FrameRecipe
 from features.store.feature_set import Features
 from features.store.key import Recipe
 from features.store.views import Views
-from models.backbones.fingerprint import Identity
+from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
 from pipeline.extraction import feature_spec
@@ -38,9 +38,9 @@ def test_every_recipe_that_is_made_tells_this_version(
 ) -> None:
     """Else new pixels would stand under old keys."""
     assert crop_recipe(FrameRecipe(), None).pixels_version == PIXELS_VERSION
-    known = Identity(name="resnet50-thin", digest="ab" * 32, dim=4)
-    monkeypatch.setattr(feature_spec, "identify", lambda *_, **__: known)
-    spec = feature_spec.make_feature_spec(Params(), None, None, memory=tmp_path / "none")
+    known = BackboneFingerprint(name="resnet50-thin", digest="ab" * 32, dim=4)
+    monkeypatch.setattr(feature_spec, "find_fingerprint", lambda *_, **__: known)
+    spec = feature_spec.make_feature_spec(Params(), None, None, cache=tmp_path / "none")
     assert spec.recipe.pixels_version == PIXELS_VERSION
     old = replace(spec.recipe, pixels_version=1).to_json()
     old["frames"] = old["frames"] | {"faces": "original"}

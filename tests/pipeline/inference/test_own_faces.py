@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.datasets.manifest import Manifest
-from data.video.ffmpeg import transcode
+from data.video.encoding import transcode
 from tests.pipeline.conftest import SMALL
 
 

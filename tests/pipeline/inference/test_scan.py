@@ -13,8 +13,8 @@ import pytest
 import pipeline.inference.scan
 import pipeline.inference.scan_scorer
 from data.errors import LockedError, OutputError
+from data.faces.crops import read_frames
 from data.io.interrupts import INTERRUPTED
-from data.video.frames import read_frames
 from features.extraction.summary import ExtractSummary
 from features.store.feature_set import Features
 from features.store.lock import hold_lock

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, Still
 from data.video.corruptions import LADDER
-from data.video.frames import Frames
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration

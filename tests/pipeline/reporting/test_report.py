@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from data.datasets.manifest import Manifest
+from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_frames
+from data.video.frames import FrameRecipe
 from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle

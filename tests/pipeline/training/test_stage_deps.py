@@ -254,7 +254,7 @@ def test_no_exception_has_outlived_its_reason(stage: str) -> None:
 
 
 def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
-    assert {"data.demo.face", "data.video.ffmpeg"} <= reach("demo")
+    assert {"data.demo.compositing", "data.video.ffmpeg"} <= reach("demo")
     assert "models.finetuning.finetune" not in reach("demo")
     assert {
         "models.finetuning.forging",
@@ -262,7 +262,7 @@ def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
         "pipeline.extraction.crop_cache",
     } <= reach("finetune")
     assert {
-        "models.backbones.openvino_encoder",
+        "models.backbones.encoder",
         "data.faces.tracker",
         "features.extraction.engine",
     } <= reach("extract")
@@ -282,7 +282,7 @@ def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
 
 
 def test_a_module_that_no_dep_covers_is_named() -> None:
-    modules = {"data.demo.face", "models.finetuning.clips", "models.heads.architectures"}
+    modules = {"data.demo.compositing", "models.finetuning.clips", "models.heads.architectures"}
     assert lacking(modules, [ROOT / "data", ROOT / "models" / "heads"]) == [
         "models/finetuning/clips.py"
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import VideoError
+from data.video.failures import LONGEST, reason_of, with_reason
 from data.video.probe import probe
-from data.video.reasons import LONGEST, reason_of, with_reason
 
 MOOV = (
     "[mov,mp4,m4a,3gp,3g2,mj2 @ 0x7f85] [warning] Format mov detected only with low score of 1\n"
@@ -18,8 +18,8 @@ MOOV = (
 
 
 def test_the_telling_line_is_taken_without_tags_and_names():
-    told = with_reason("ffprobe cannot read it as a video", MOOV)
-    assert told == "ffprobe cannot read it as a video: moov atom not found"
+    message = with_reason("ffprobe cannot read it as a video", MOOV)
+    assert message == "ffprobe cannot read it as a video: moov atom not found"
     alone = MOOV.splitlines()[-1]
     assert with_reason("no", alone) == "no: Invalid data found when processing input"
 
@@ -32,10 +32,10 @@ def test_what_the_message_says_already_is_not_said_twice():
 
 
 def test_a_strangers_text_is_one_bounded_line_without_controls():
-    told = with_reason("m\nn", "[error] \x1b[31mred\u202e " + "x" * 10_000)
-    assert told.isprintable()
-    assert len(told) < LONGEST * 2
-    assert told.startswith("m\\nn: \\x1b[31mred")
+    message = with_reason("m\nn", "[error] \x1b[31mred\u202e " + "x" * 10_000)
+    assert message.isprintable()
+    assert len(message) < LONGEST * 2
+    assert message.startswith("m\\nn: \\x1b[31mred")
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ def test_of_files_that_are_no_videos_it_says_more_than_the_message(tmp_path: Pat
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(VideoError) as caught:
         probe(tmp_path / "x.mp4")
-    told = reason_of(caught.value)
-    assert any(one in told for one in ("moov atom not found", "Invalid data", "HTML", "playlist"))
-    assert str(tmp_path) not in told
+    message = reason_of(caught.value)
+    assert any(
+        one in message for one in ("moov atom not found", "Invalid data", "HTML", "playlist")
+    )
+    assert str(tmp_path) not in message

@@ -1,35 +1,36 @@
-"""Which frames a video really has, and the chosen ones of them, by the cheapest way that is right.
+"""Reads the chosen frames of a video by the cheapest way that is exact.
 
-The packets' times are tried first: a long video is entered at its chosen frames, another is decoded
-up to the last of them, and the frames that come are compared with the ones that were meant. Where
-they differ, packets are not pictures, or have no times: then the whole video is decoded once to
-learn what is shown, and its frames are counted.
+1. By the packets' times: a long video is entered at each run of chosen frames, another is decoded
+   up to the last of them. The times of the frames that come are compared with the chosen ones.
+2. Where they differ, packets are not pictures, or have no times: the whole video is decoded once to
+   list the frames that are shown, and the chosen ones are read by their numbers.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.video.aspects import refuse_changing_aspect
-from data.video.decoding import MEMORY_BYTES, Decoded, Listed, decode, list_frames
+from data.video.decoding import Decoded, Listed, decode, list_frames
 from data.video.packets import WHOLE_SHARE, Packets, read_packets, refuse_truncated
-from data.video.picture import Picture, Pictures
-from data.video.probe import VideoInfo
-from data.video.sampling import runs_of
+from data.video.picture import MEMORY_BYTES, Picture, Pictures
+from data.video.probe import VideoInfo, refuse_changing_aspect
 
 SEEK_COST_FRAMES = 40
 """What starting ffmpeg costs, in decoded frames of 640x360: 0.1 s."""
 SEEK_GAIN = 0.5
-"""Entering a video at its chosen frames must cost at most this share of decoding it through."""
+"""Seeking to the chosen frames must cost at most this share of decoding the video through."""
 LEAST_BIT_RATE = 1000
 LEAST_GAP_SECONDS = 1e-5
-"""Frames nearer to each other are not told apart by ffprobe's times, which end at a microsecond."""
+"""Frames nearer to each other cannot be distinguished by ffprobe's times, which are rounded to a
+microsecond."""
 COUNTED_RATE = 100
 """Frames per second of the clock by which frames are counted; any would do."""
 
@@ -38,20 +39,16 @@ Choose = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 
 
 def time_budget(info: VideoInfo) -> float:
-    """Seconds that one video may take: slow disks and 4K included, a trap excluded.
+    """Seconds that one video may take: enough for slow disks and 4K, not for a trap.
 
-    A small file that calls itself long buys no time: nothing worth watching is below 1 kbit/s.
+    A small file that claims to be long gets no more time: no watchable video is below 1 kbit/s.
     """
     seconds = min(info.duration_seconds, 3600.0, info.size_bytes * 8 / LEAST_BIT_RATE)
     return min(7200.0, 60 + 10 * seconds)
 
 
 class Budget:
-    """The time that all calls for one video share: thirty slow ones are as bad as one.
-
-    Args:
-        seconds: from now on.
-    """
+    """The time that all calls for one video share, in seconds from now on."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -59,7 +56,7 @@ class Budget:
 
     @property
     def left_seconds(self) -> float:
-        """What is left.
+        """The time left.
 
         Raises:
             VideoError: timeout.
@@ -73,95 +70,89 @@ class Budget:
 def read_chosen(
     path: Path, info: VideoInfo, choose: Choose, picture: Picture, *, threads: int = 1
 ) -> Decoded:
-    """Reads the chosen frames of a video.
-
-    Args:
-        path: the video.
-        info: what ffprobe says of it.
-        choose: which frames.
-        picture: in which size.
-        threads: of the decoder.
-
-    Returns:
-        The frames, their times strictly ascending.
+    """Reads the chosen frames of a video; their times are strictly ascending.
 
     Raises:
         VideoError: with the class of the failure.
     """
     budget = Budget(time_budget(info))
+    video = _Video(path=path, info=info, picture=picture, budget=budget, threads=threads)
     packets = read_packets(path, info, timeout_seconds=budget.left_seconds)
     refuse_truncated(path, info, packets)
     refuse_changing_aspect(path, info, timeout_seconds=budget.left_seconds)
     times = packets.timestamps_seconds
     timed = len(times) > 0
-    if not timed:  # count packets, any even clock will do
-        times = np.arange(packets.count, dtype=np.float64)
-    chosen = choose(times)
+    chosen = choose(times if timed else np.arange(packets.count, dtype=np.float64))
     if timed:
-        found = _read_by_seeking(path, info, packets, chosen, picture, budget, threads)
+        found = _read_by_seeking(video, packets, chosen)
         if found is not None:
             return found
-    choice = windows(times, chosen) if timed else None
-    found = _read_through(path, info, chosen, choice, picture, budget, threads)
-    if timed and choice is not None and _same(found.timestamps_seconds, times[chosen]):
+    by_time = windows(times, chosen) if timed else None
+    found = _read_through(video, chosen, by_time)
+    if timed and by_time is not None and _same(found.timestamps_seconds, times[chosen]):
         return found
-    # Without a choice by time, frames were counted, by filters that count anew when made anew.
-    if choice is None and found.graphs == 1 and len(found.pixels) == len(chosen):
+    # Chosen by number, they are counted by filters, which count from zero when made anew.
+    if by_time is None and found.graphs == 1 and len(found.pixels) == len(chosen):
         if timed and _same(found.timestamps_seconds, times[chosen]):
             return found
         if not timed and (np.diff(found.timestamps_seconds) > 0).all():
             return found
-    return _read_by_counting(path, info, packets, choose, picture, budget, threads)
+    return _read_by_counting(video, packets, choose)
 
 
-def _read_by_counting(
-    path: Path,
-    info: VideoInfo,
-    packets: Packets,
-    choose: Choose,
-    picture: Picture,
-    budget: Budget,
-    threads: int,
-) -> Decoded:
-    """Lists what the decoder shows, and reads the chosen ones by their numbers.
+@dataclass(frozen=True, kw_only=True)
+class _Video:
+    """A video to decode, and how."""
+
+    path: Path
+    info: VideoInfo
+    picture: Picture
+    budget: Budget
+    threads: int
+
+    def decode(self, choice: str, count: int, **options: Any) -> Decoded:
+        """As `data.video.decoding.decode`, in the time that is left."""
+        return decode(
+            self.path,
+            self.info,
+            choice=choice,
+            count=count,
+            picture=self.picture,
+            timeout_seconds=self.budget.left_seconds,
+            threads=self.threads,
+            **options,
+        )
+
+
+def _read_by_counting(video: _Video, packets: Packets, choose: Choose) -> Decoded:
+    """Lists the frames that the decoder shows, and reads the chosen ones by their numbers.
 
     Raises:
-        VideoError: decode_error, if it shows much less than there should be.
+        VideoError: decode_error, if it shows much less than the container holds.
     """
     listed = list_frames(
-        path, info, most=2 * packets.count + 16, timeout_seconds=budget.left_seconds,
-        threads=threads,
-    )  # fmt: skip
-    refuse_lossy(listed, packets.count)
-    times = ascending(listed.timestamps_seconds, info.fps)
-    chosen = choose(times)
-    found = decode(
-        path,
-        info,
-        choice=windows(np.arange(len(times)) / COUNTED_RATE, chosen) or "1",
-        count=len(chosen),
-        picture=picture,
-        frame_rate=COUNTED_RATE,
-        timeout_seconds=budget.left_seconds,
-        threads=threads,
+        video.path,
+        video.info,
+        most=2 * packets.count + 16,
+        timeout_seconds=video.budget.left_seconds,
+        threads=video.threads,
     )
+    refuse_lossy(listed, packets.count)
+    times = ascending(listed.timestamps_seconds, video.info.fps)
+    chosen = choose(times)
+    choice = windows(np.arange(len(times)) / COUNTED_RATE, chosen) or "1"
+    found = video.decode(choice, len(chosen), frame_rate=COUNTED_RATE)
     if not _same(found.timestamps_seconds, chosen / COUNTED_RATE):
         raise VideoError(
             "decode_error", "decoding the video twice gave different frames", stderr_tail=found.tail
         )
-    return Decoded(
-        pixels=found.pixels,
-        timestamps_seconds=times[chosen],
-        shown=found.shown,
-        graphs=found.graphs,
-        tail=found.tail,
-    )
+    return replace(found, timestamps_seconds=times[chosen])
 
 
 def refuse_lossy(listed: Listed, packets: int) -> None:
-    """Refuses a video of which the decoder makes much less than the container holds.
+    """Refuses a video of which the decoder shows much less than the container holds.
 
-    Packets that show nothing are no loss as long as nobody complains of them: hidden frames, second
+    Packets that show nothing are no loss if the decoder reports no error: hidden frames, second
     fields, placeholders.
 
     Raises:
@@ -179,15 +170,15 @@ def refuse_lossy(listed: Listed, packets: int) -> None:
 
 
 def ascending(times: NDArray[np.float64], fps: float) -> NDArray[np.float64]:
-    """A clock that never stands or goes back, by which faces can be followed.
+    """Makes times strictly ascending, as following a face needs them.
 
-    Where a time is missing or goes back (recordings put one after the other, times that a decoder
-    guessed), the frame comes one usual step after the one before it. Where that is so for many, the
-    times say nothing, and the frame rate counts.
+    Where a time is missing or goes back (concatenated recordings, times that a decoder guessed), a
+    frame comes one median step after the one before it. Where that is so for many frames, the times
+    are replaced by the frame rate's.
 
     Args:
         times: (N,) of frames in the order of showing, NaN where there is none.
-        fps: as the file says; 0 where it does not.
+        fps: by the file's header; 0 where it is not given.
     """
     if len(times) < 2:
         return np.nan_to_num(times)
@@ -206,14 +197,14 @@ def ascending(times: NDArray[np.float64], fps: float) -> NDArray[np.float64]:
 def windows(times: NDArray[np.float64], chosen: NDArray[np.int64]) -> str | None:
     """An expression for ffmpeg's `select` that takes the chosen frames by their times.
 
-    Times, not numbers: when a video changes its size, ffmpeg's filters count anew.
+    Not by numbers: when a video changes its size, ffmpeg's filters count from zero again.
 
     Args:
         times: (N,) of all frames.
         chosen: (T,) numbers, ascending.
 
     Returns:
-        None where frames lie too near to each other to be told apart.
+        The expression; None where frames lie too near to each other (`LEAST_GAP_SECONDS`).
     """
     if len(times) > 1 and np.diff(times).min() < LEAST_GAP_SECONDS:
         return None
@@ -224,41 +215,23 @@ def windows(times: NDArray[np.float64], chosen: NDArray[np.int64]) -> str | None
     )
 
 
-def _read_through(
-    path: Path,
-    info: VideoInfo,
-    chosen: NDArray[np.int64],
-    choice: str | None,
-    picture: Picture,
-    budget: Budget,
-    threads: int,
-) -> Decoded:
-    """Decodes from the start to the last chosen frame; without a choice, by the frames' numbers."""
-    terms = [
+def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Joins consecutive frame numbers into runs: (first, last), both included."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    return [(int(run[0]), int(run[-1])) for run in np.split(numbers, breaks) if len(run)]
+
+
+def _read_through(video: _Video, chosen: NDArray[np.int64], by_time: str | None) -> Decoded:
+    """Decodes from the start to the last chosen frame; chooses by number without `by_time`."""
+    by_number = (
         f"eq(n,{first})" if first == last else f"between(n,{first},{last})"
         for first, last in runs_of(chosen)
-    ]
-    return decode(
-        path,
-        info,
-        choice=choice or "+".join(terms),
-        count=len(chosen),
-        picture=picture,
-        timeout_seconds=budget.left_seconds,
-        threads=threads,
     )
+    return video.decode(by_time or "+".join(by_number), len(chosen))
 
 
-def _read_by_seeking(
-    path: Path,
-    info: VideoInfo,
-    packets: Packets,
-    chosen: NDArray[np.int64],
-    picture: Picture,
-    budget: Budget,
-    threads: int,
-) -> Decoded | None:
-    """Enters the video at each run of chosen frames; None where that would not pay or not fit."""
+def _read_by_seeking(video: _Video, packets: Packets, chosen: NDArray[np.int64]) -> Decoded | None:
+    """Seeks to each run of chosen frames; None where that costs too much or gives other frames."""
     times = packets.timestamps_seconds
     keys = np.flatnonzero(packets.keyframes)
     runs = runs_of(chosen)
@@ -273,16 +246,7 @@ def _read_by_seeking(
     parts: list[Decoded] = []
     for first, last in runs:
         enter = times[0] - 1.0 if first == 0 else (times[first - 1] + times[first]) / 2
-        part = decode(
-            path,
-            info,
-            choice="1",
-            count=last - first + 1,
-            picture=picture,
-            seek_seconds=max(0.0, float(enter)),
-            timeout_seconds=budget.left_seconds,
-            threads=threads,
-        )
+        part = video.decode("1", last - first + 1, seek_seconds=max(0.0, float(enter)))
         if not _same(part.timestamps_seconds, times[first : last + 1]):
             return None
         parts.append(part)
@@ -298,7 +262,7 @@ def _read_by_seeking(
 
 
 def _joined(parts: list[Pictures]) -> Pictures:
-    """Frames one after the other: one array where all are of one size."""
+    """Concatenates frames: one array where all are of one size."""
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if len(arrays) == len(parts) and len({part.shape[1:] for part in arrays}) == 1:
         return np.concatenate(arrays)
