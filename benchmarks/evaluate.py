@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data.datasets.manifest import Manifest, Video
 from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
-from features.store.sealing import seal_shard
 from features.store.shard import Shard, StoredSequence
+from features.store.store import seal_shard
 from models.backbones.registry import load_backbone
 
 DIM = 1024

@@ -42,8 +42,8 @@ from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import whole_picture
 from data.video.probe import probe
 from features.cluster.work_units import UNIT_VIEWS, UnitReport, cut_units, unpack
-from features.extraction.engine import Finished, keep_all
-from features.extraction.job import Job
+from features.extraction.engine import keep_all
+from features.extraction.job import Finished, Job
 from features.extraction.summary import Phases
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence, write_shard
@@ -186,7 +186,7 @@ def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
 
         clock = cpu_seconds()
         with FeatureStore(Path(scratch) / "store", recipe, versions={}) as store:
-            summary = keep_all(jobs, engine=engine, store=store, progress=False)
+            summary = keep_all(jobs, engine=engine, store=store, show_progress=False)
     assert summary.done == videos
     return videos / summary.wall_seconds, (cpu_seconds() - clock) / videos
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.datasets.manifest import Manifest, Video
 from data.errors import LeakError
+from features.store.feature_set import SEEN_IN_VALIDATION
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
 
-MARK = "seen_in_validation"
+MARK = SEEN_IN_VALIDATION
 """Key of bundle.json, of a backbone's provenance, and of metrics.json."""
 
 TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]

@@ -1,7 +1,7 @@
-"""Stage one on many machines: Ray takes units of videos to workers and brings sealed shards back.
+"""Stage one on many machines: Ray takes work units to workers and brings sealed shards back.
 
-The store stays with the driver, which checks what arrives and keeps it as it keeps its own; workers
-write nowhere.
+The store stays with the driver, which verifies what arrives and stores it as it stores its own
+results; workers write only to temporary folders of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from data.errors import ConfigError, StoreError, ToolError
-from features.cluster.node import Ready, Trouble, raise_trouble
+from features.cluster.node import Ready, RemoteError, raise_remote_error
 from features.cluster.work_units import (
     UNIT_VIEWS,
     Equip,
@@ -25,16 +25,15 @@ from features.cluster.work_units import (
     not_as_sent,
     unpack,
 )
-from features.cluster.workers import Crew, CrewReport, Hand
-from features.extraction.engine import Finished
-from features.extraction.job import Job
+from features.cluster.workers import WorkerHandle, Workers, WorkersReport
+from features.extraction.job import Finished, Job
 from features.extraction.summary import Phases
 from features.store.feature_set import Failure
 from features.store.key import Recipe
 from features.store.views import Views
 
-ANSWER_SECONDS = 10.0
-"""For a first sign of life from an address; Ray itself would try for many minutes."""
+CONNECT_SECONDS = 10.0
+"""Until an address is refused that does not accept a connection; Ray itself tries for minutes."""
 LOCAL_MEMORY_BYTES = 1 << 30
 """Of shared memory for a Ray of this machine's own: weights, and some units."""
 
@@ -48,13 +47,13 @@ class RayEngine:
         recipe: of the features.
         versions: of the programs here; a worker with others is refused, since its features might
             not be the same.
-        equip: gives a worker its equipment; must be known by its name on the workers, too.
-        files: gives the files that `equip` needs.
-        views: what views are called; needed where jobs have others than 0.
+        equip: makes a worker's equipment; workers must be able to import it by its name.
+        files: returns the files that `equip` needs.
+        views: names of the views in the store; needed where jobs have others than view 0.
         unit_views: most views in a unit of more than one video.
 
     Attributes:
-        report: who did the work.
+        report: which workers took part.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class RayEngine:
         views: Views | None = None,
         unit_views: int = UNIT_VIEWS,
     ) -> None:
-        self.report = CrewReport()
+        self.report = WorkersReport()
         self._address = address
         self._recipe = recipe
         self._views = views or Views()
@@ -87,35 +86,34 @@ class RayEngine:
         """
         with connected(self._address) as ray:
             files = ray.put(self._files())
-            crew = Crew(ray, self._recipe, self._views, self._equip, files, self.report)
+            workers = Workers(ray, self._recipe, self._views, self._equip, files, self.report)
             try:
-                crew.recruit()
+                workers.start_missing()
                 # Links stay links: what they point at may lie elsewhere on another machine.
                 sent = [replace(job, path=job.path.absolute()) for job in jobs]
                 views = sum(len(job.views) for job in sent)
-                most = max(1, min(self._unit_views, views // (4 * max(1, crew.size))))
-                crew.waiting.extend(cut_units(sent, most=most))
-                yield from self._work(crew, phases)
+                most = max(1, min(self._unit_views, views // (4 * max(1, len(workers)))))
+                workers.waiting.extend(cut_units(sent, most=most))
+                yield from self._run(workers, phases)
             finally:
-                crew.dismiss()
+                workers.stop()
 
-    def _work(self, crew: Crew, phases: Phases) -> Iterator[Finished]:
-        """Hands units out and takes reports until there is neither."""
-        while crew.waiting or crew.busy:
-            crew.recruit()
-            crew.hand_out()
-            for hand, unit, answer in crew.answers():
-                if isinstance(answer, Trouble):
-                    raise_trouble(answer)
-                elif isinstance(answer, Ready):
-                    self._refuse_other_versions(answer)
-                    crew.welcome(hand, answer)
+    def _run(self, workers: Workers, phases: Phases) -> Iterator[Finished]:
+        """Sends units and yields what comes back, until none is left."""
+        while workers.waiting or workers.busy:
+            workers.start_missing()
+            workers.send_units()
+            for worker, unit, result in workers.results():
+                if isinstance(result, RemoteError):
+                    raise_remote_error(result)
+                elif isinstance(result, Ready):
+                    self._refuse_other_versions(result)
+                    workers.set_ready(worker, result)
                 elif unit is not None:
-                    yield from self._take(crew, hand, unit, answer, phases)
+                    yield from self._unpack(workers, worker, unit, result, phases)
 
     def _refuse_other_versions(self, ready: Ready) -> None:
-        names = sorted(self._versions.keys() | ready.versions.keys())
-        for name in names:
+        for name in sorted(self._versions.keys() | ready.versions.keys()):
             here, there = self._versions.get(name, "none"), ready.versions.get(name, "none")
             if here != there:
                 raise ToolError(
@@ -123,21 +121,26 @@ class RayEngine:
                     "be the same; install the same environment on both"
                 )
 
-    def _take(
-        self, crew: Crew, hand: Hand, unit: Unit, report: UnitReport, phases: Phases
+    def _unpack(
+        self,
+        workers: Workers,
+        worker: WorkerHandle,
+        unit: Unit,
+        report: UnitReport,
+        phases: Phases,
     ) -> Iterator[Finished]:
-        """Takes a report apart; a damaged one is asked for again."""
+        """Verifies a unit's results; a damaged one is tried again."""
         try:
             results = list(unpack(unit, report, self._recipe, self._views))
         except StoreError as error:
-            crew.again(unit, str(error))
+            workers.retry(unit, str(error))
             return
         for one in report.unseen:
             if not not_as_sent(one.job):
                 raise ToolError(
-                    f"{hand.host} does not have {one.job.path} as this machine does: {one.reason}; "
-                    "workers need all videos under the same path, so mount the shared file system "
-                    "there, or pull them there with DVC"
+                    f"{worker.host} does not have {one.job.path} as this machine does: "
+                    f"{one.reason}; workers need all videos under the same path, so mount the "
+                    "shared file system there, or pull them there with DVC"
                 )
             message = "the file changed, or went away, while extract ran; index again"
             failure = Failure(
@@ -150,7 +153,7 @@ class RayEngine:
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster and quiet; the cluster lives on unless it was made here.
+    """Ray, connected to a cluster, without its messages; ends the cluster if it started it.
 
     Raises:
         ConfigError: the address is none.
@@ -165,12 +168,12 @@ def connected(address: str) -> Iterator[Any]:
         raise ToolError(
             "Ray is not installed: pip install 'unmask[ray]', or take --engine local"
         ) from error
-    _refuse_silent(address)
+    _check_address(address)
     own: dict[str, Any] = {}
     if address == "local":
         own = {"include_dashboard": False, "object_store_memory": LOCAL_MEMORY_BYTES}
     with suppress(AttributeError):
-        # Of a node that dies Ray prints pages, and no setting stops it; the report tells of it.
+        # Ray prints pages about a node that dies, and no setting stops it; the report counts it.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **own)
@@ -186,8 +189,8 @@ def connected(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _refuse_silent(address: str) -> None:
-    """Refuses an address where nobody listens."""
+def _check_address(address: str) -> None:
+    """Refuses an address that is none, or where no process listens."""
     if address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
@@ -197,7 +200,7 @@ def _refuse_silent(address: str) -> None:
             "unmask on a machine of the cluster"
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except OSError as error:
         raise ToolError(
             f"no Ray cluster answers at {address}: {error.strerror or error}; start one with "

@@ -1,6 +1,6 @@
-"""What runs on each node of a cluster: takes a unit, embeds it, hands a report back.
+"""What runs on each node of a cluster: embeds work units and returns their results.
 
-Errors travel as text, since not every exception survives the journey between processes.
+Errors travel as text, since not every exception can be pickled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from features.store.views import Views
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """What a worker says when it can begin.
+    """A worker has loaded the backbone.
 
     Attributes:
         host: where it runs.
@@ -32,14 +32,14 @@ class Ready:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
-    """An error on its way here, as text: not every exception survives the journey.
+class RemoteError:
+    """An error of a worker.
 
     Attributes:
-        host: where it happened.
+        host: where it was raised.
         error: name of its class.
-        message: what it says.
-        trace: where it came from, for us.
+        message: its text.
+        trace: its traceback.
     """
 
     host: str
@@ -49,12 +49,12 @@ class Trouble:
 
 
 class Worker:
-    """What runs on a node, one process for each.
+    """The process of one worker.
 
     Args:
         recipe: of the features.
-        views: what views are called.
-        equip: gives it what it embeds with.
+        views: names of the views in the store.
+        equip: makes the backbone and the reader of videos.
         files: of the backbone.
         threads: that it may use.
     """
@@ -69,35 +69,35 @@ class Worker:
         self._threads = threads
         self._equipment: Equipment | None = None
 
-    def prepare(self) -> Ready | Trouble:
+    def prepare(self) -> Ready | RemoteError:
         """Loads the backbone: takes seconds."""
         try:
             self._equipment = self._equip(self._files, self._threads)
             encoder = self._equipment.encoder
             if encoder.digest != self._recipe.backbone_digest:
                 raise ToolError("the backbone came with other weights than were sent; run again")
-        except Exception as error:  # noqa: BLE001 - told to the driver, which judges it
-            return _trouble(error)
+        except Exception as error:  # noqa: BLE001 - the driver raises it
+            return _as_text(error)
         return Ready(
             host=socket.gethostname(),
             versions=self._equipment.versions,
             runtime=type(encoder).__name__,
         )
 
-    def embed(self, unit: Unit) -> UnitReport | Trouble:
-        """Embeds a unit."""
+    def embed(self, unit: Unit) -> UnitReport | RemoteError:
+        """Embeds a work unit."""
         try:
             if self._equipment is None:
                 raise ValueError("prepare must come first")
             return embed_unit(
                 unit, self._recipe, self._views, self._equipment, threads=self._threads
             )
-        except Exception as error:  # noqa: BLE001 - told to the driver, which judges it
-            return _trouble(error)
+        except Exception as error:  # noqa: BLE001 - the driver raises it
+            return _as_text(error)
 
 
-def _trouble(error: Exception) -> Trouble:
-    return Trouble(
+def _as_text(error: Exception) -> RemoteError:
+    return RemoteError(
         host=socket.gethostname(),
         error=type(error).__name__,
         message=str(error),
@@ -105,9 +105,9 @@ def _trouble(error: Exception) -> Trouble:
     )
 
 
-def raise_trouble(trouble: Trouble) -> None:
-    """Raises here what was raised there."""
-    kind = getattr(errors, trouble.error, None)
+def raise_remote_error(error: RemoteError) -> None:
+    """Raises on the driver what was raised on a worker."""
+    kind = getattr(errors, error.error, None)
     if isinstance(kind, type) and issubclass(kind, UnmaskError) and kind is not errors.VideoError:
-        raise kind(f"{trouble.host}: {trouble.message}")
-    raise RuntimeError(f"a worker on {trouble.host} failed:\n{trouble.trace}")
+        raise kind(f"{error.host}: {error.message}")
+    raise RuntimeError(f"a worker on {error.host} failed:\n{error.trace}")

@@ -1,8 +1,8 @@
-"""Units of work for machines other than this one: some videos go out, a sealed shard comes back.
+"""Work units for other machines: some videos are sent, a sealed shard with their features returns.
 
-A unit's shard carries its features across, checked byte for byte on arrival; the store then stages
-its sequences one by one, as it does with those made here, so that its own shards are cut where they
-always are and have the same bytes. Nothing here knows how units travel.
+Every byte of the shard is verified on arrival; the store then stages its sequences one by one, as
+those made on this machine, so that the store's shards are cut at the same places and have the same
+bytes. How units are sent is not known here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from data.errors import StoreError
 from data.faces.crops import Frames
 from data.io.reading import file_sha256
 from features.extraction.batches import Encoder
-from features.extraction.engine import Finished, embed_videos, finished
-from features.extraction.job import Job
+from features.extraction.engine import embed_videos, finished
+from features.extraction.job import Finished, Job
 from features.extraction.summary import Phases
 from features.store.feature_set import Failure
 from features.store.key import Recipe, sequence_key
@@ -30,14 +30,14 @@ from features.store.verify import shard_problems
 from features.store.views import Views
 
 UNIT_VIEWS = 32
-"""In a unit. With 32 frames each they fill whole batches, and a lost one costs a minute or so."""
+"""In a unit. With 32 frames each they fill whole batches; a lost unit costs a minute or so."""
 UNIT_SECONDS = 1800.0
 """Of video in a unit; a longer video is a unit of its own."""
 
 
 @dataclass(kw_only=True)
 class Unit:
-    """Videos that one worker embeds in one go.
+    """Videos that one worker embeds in one call.
 
     Attributes:
         number: in the order of the jobs.
@@ -52,12 +52,7 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Unseen:
-    """A video that the worker does not have as it should be: the worker's fault or the file's.
-
-    Attributes:
-        job: the video.
-        reason: what was found, in a few words.
-    """
+    """A video that the worker lacks or that has other bytes there; `reason` says what was found."""
 
     job: Job
     reason: str
@@ -65,15 +60,15 @@ class Unseen:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """What came of a unit.
+    """Result of a unit.
 
     Attributes:
         shard: bytes of a sealed shard with the sequences of all that gave any; empty if none did.
         sha256: of `shard`.
-        failures: digest of the video -> why it gave none, nor any view.
-        unseen: videos that the worker could not even look at.
-        phases: where the time went.
-        sizes: digest of each video whose picture changes its size -> how many it has.
+        failures: sha256 of a video -> why neither it nor a view of it has features.
+        unseen: videos that the worker could not read as they were sent.
+        phases: seconds of each phase.
+        sizes: sha256 of each video whose picture changes its size -> how many sizes it has.
     """
 
     shard: bytes
@@ -85,12 +80,12 @@ class UnitReport:
 
 
 class Equipment(Protocol):
-    """What a worker embeds with; its methods are called from several threads.
+    """A worker's backbone and reader of videos; its methods are called from several threads.
 
     Attributes:
         encoder: the backbone.
-        versions: of the programs it has, as they would stand in a shard.
-        faces_seconds: spent on faces so far.
+        versions: of its programs, as a shard records them.
+        faces_seconds: spent on finding faces so far.
     """
 
     encoder: Encoder
@@ -106,7 +101,7 @@ class Equipment(Protocol):
 
 
 def cut_units(jobs: Sequence[Job], *, most: int, seconds: float = UNIT_SECONDS) -> list[Unit]:
-    """Cuts jobs into units of neighbours.
+    """Cuts jobs into units of consecutive videos.
 
     Args:
         jobs: in the manifest's order.
@@ -128,22 +123,15 @@ def cut_units(jobs: Sequence[Job], *, most: int, seconds: float = UNIT_SECONDS) 
 def embed_unit(
     unit: Unit, recipe: Recipe, views: Views, equipment: Equipment, *, threads: int
 ) -> UnitReport:
-    """Embeds a unit: what a worker does.
-
-    Args:
-        unit: the videos; each must be there, with the bytes that the sender saw.
-        recipe: of the features.
-        views: what views are called.
-        equipment: the worker's.
-        threads: that read.
+    """Embeds a unit on a worker, with so many threads that read.
 
     Raises:
         OutputError: there is no room for the shard.
         StoreError: embeddings are not finite, or too large for the dtype.
     """
     unseen = [Unseen(job=job, reason=reason) for job in unit.jobs if (reason := not_as_sent(job))]
-    passed = {one.job.sha256 for one in unseen}
-    jobs = [job for job in unit.jobs if job.sha256 not in passed]
+    skipped = {one.job.sha256 for one in unseen}
+    jobs = [job for job in unit.jobs if job.sha256 not in skipped]
     phases = Phases(faces=-equipment.faces_seconds)
     sequences, failures = {}, {}
     sizes: dict[str, int] = {}
@@ -183,7 +171,7 @@ def embed_unit(
 
 
 def not_as_sent(job: Job) -> str:
-    """Why a file is not the one that was meant; nothing if it is."""
+    """Why a file is not the one of the job; empty if it is."""
     try:
         if not job.path.is_file():
             return "it is not there"
@@ -193,13 +181,7 @@ def not_as_sent(job: Job) -> str:
 
 
 def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iterator[Finished]:
-    """Takes a report apart, once every byte of its shard is known to be as it was written.
-
-    Args:
-        unit: what was sent.
-        report: what came back.
-        recipe: of the features.
-        views: what views are called.
+    """Yields the sequences and failures of a report, once every byte of its shard is verified.
 
     Raises:
         StoreError: something was changed on its way, is missing, or was not asked for.
@@ -240,4 +222,4 @@ def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iter
 
 
 Equip = Callable[[dict[str, bytes], int], Equipment]
-"""Gives a worker its equipment out of files that were sent along, and its number of threads."""
+"""Files that were sent along, number of threads -> a worker's equipment."""

@@ -1,7 +1,7 @@
-"""The workers of a Ray cluster: who has which unit, and what becomes of it when one is lost.
+"""The workers of a Ray cluster: which work unit each has, and what becomes of it when one is lost.
 
 A node gives one worker with all its cores, or one for each of its GPUs. A worker has the next unit
-in hand while it embeds one. Nodes that join later get workers, too.
+queued while it embeds one. Nodes that join later get workers, too.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from features.store.key import Recipe
 from features.store.views import Views
 
 TRIES = 4
-"""Workers that a video may lose: one that ends them all must not go round for ever."""
+"""Workers that a video may cost: one that ends every worker must not be retried for ever."""
 WHOLE_TRIES = 2
-"""So many of them as a part of its unit, then alone."""
+"""Of these, the first ones with the whole unit; then its videos are tried one by one."""
 READY_SECONDS = 300.0
 """How long a run goes on without any worker that is ready."""
-RECRUIT_SECONDS = 3.0
+START_SECONDS = 3.0
 """Between two looks for nodes that joined, or lost their worker."""
 TICK_SECONDS = 0.5
 UNITS_AHEAD = 2
 
 
 @dataclass(kw_only=True)
-class CrewReport:
-    """Who did the work.
+class WorkersReport:
+    """Which workers took part in a run.
 
     Attributes:
-        workers: that were ready at some time.
+        workers: number of those that became ready.
         nodes: that they ran on.
         threads: most that were ready at one time.
         runtimes: of their backbones.
         lost: workers that ended before the run did.
-        repeated: units that were given out again.
+        repeated: work units that were given out again.
     """
 
     workers: int = 0
@@ -53,7 +53,7 @@ class CrewReport:
 
 
 @dataclass(eq=False, kw_only=True)
-class Hand:
+class WorkerHandle:
     """A worker as the driver sees it.
 
     Attributes:
@@ -61,8 +61,8 @@ class Hand:
         place: id of its node, and its number there.
         host: name of its node.
         threads: that it may use.
-        ready: whether it said so.
-        units: what it has in hand, in order.
+        ready: whether it has loaded the backbone.
+        units: that were sent to it, in order.
     """
 
     actor: Any
@@ -73,16 +73,16 @@ class Hand:
     units: deque[Unit] = field(default_factory=deque)
 
 
-class Crew:
-    """The workers of one run, and the units that wait for them.
+class Workers:
+    """The workers of one run, and the work units that wait for them.
 
     Args:
         ray: the module, connected.
         recipe: of the features.
-        views: what views are called.
-        equip: gives a worker its equipment.
-        files: reference to what it needs for that.
-        report: told of all that happens.
+        views: names of the views in the store.
+        equip: makes a worker's equipment.
+        files: reference to the files that this needs.
+        report: is kept up to date.
 
     Attributes:
         waiting: units that no worker has.
@@ -95,51 +95,52 @@ class Crew:
         views: Views,
         equip: Equip,
         files: Any,
-        report: CrewReport,
+        report: WorkersReport,
     ) -> None:
         self.waiting: deque[Unit] = deque()
         self._ray = ray
         self._arguments = (recipe, views, equip, files)
         self._report = report
-        self._hands: dict[tuple[str, int], Hand] = {}
-        self._asked: dict[Any, tuple[Hand, Unit | None]] = {}
+        self._workers: dict[tuple[str, int], WorkerHandle] = {}
+        self._calls: dict[Any, tuple[WorkerHandle, Unit | None]] = {}  # by Ray's reference
         self._looked = float("-inf")
         self._last_ready = time.monotonic()
 
-    @property
-    def size(self) -> int:
+    def __len__(self) -> int:
         """Workers, ready or not."""
-        return len(self._hands)
+        return len(self._workers)
 
     @property
     def busy(self) -> bool:
         """Whether some worker has a unit."""
-        return any(hand.units for hand in self._hands.values())
+        return any(worker.units for worker in self._workers.values())
 
-    def recruit(self) -> None:
-        """Starts a worker wherever there is room for one and none yet.
+    def start_missing(self) -> None:
+        """Starts a worker wherever a node has room for one and none runs yet.
 
         Raises:
             ToolError: none was ready for too long.
         """
         now = time.monotonic()
-        if any(hand.ready for hand in self._hands.values()):
+        if any(worker.ready for worker in self._workers.values()):
             self._last_ready = now
         if now - self._last_ready > READY_SECONDS:
             raise ToolError(
                 f"no worker of the Ray cluster was ready for {READY_SECONDS:.0f} s; `ray status` "
                 "shows whether its nodes are busy with something else"
             )
-        if now - self._looked < RECRUIT_SECONDS:
+        if now - self._looked < START_SECONDS:
             return
         self._looked = now
         for node in self._ray.nodes():
-            for number, (cpus, gpus) in enumerate(rooms(node)):
+            for number, (cpus, gpus) in enumerate(worker_resources(node)):
                 place = (node["NodeID"], number)
-                if place not in self._hands:
-                    self._hands[place] = self._start(node, place, cpus, gpus)
+                if place not in self._workers:
+                    self._workers[place] = self._start(node, place, cpus, gpus)
 
-    def _start(self, node: dict[str, Any], place: tuple[str, int], cpus: float, gpus: int) -> Hand:
+    def _start(
+        self, node: dict[str, Any], place: tuple[str, int], cpus: float, gpus: int
+    ) -> WorkerHandle:
         stay_on = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         threads = max(1, int(cpus))
         options = self._ray.remote(Worker).options(
@@ -148,86 +149,86 @@ class Crew:
             max_restarts=0,
             scheduling_strategy=stay_on(place[0], soft=False),
         )
-        hand = Hand(
+        worker = WorkerHandle(
             actor=options.remote(*self._arguments, threads),
             place=place,
             host=node["NodeManagerHostname"],
             threads=threads,
         )
-        self._asked[hand.actor.prepare.remote()] = (hand, None)
-        return hand
+        self._calls[worker.actor.prepare.remote()] = (worker, None)
+        return worker
 
-    def welcome(self, hand: Hand, ready: Ready) -> None:
-        """Counts a worker that is ready."""
-        hand.ready = True
+    def set_ready(self, worker: WorkerHandle, ready: Ready) -> None:
+        """Counts a worker that has loaded the backbone."""
+        worker.ready = True
         self._report.workers += 1
-        self._report.nodes.add(hand.place[0])
+        self._report.nodes.add(worker.place[0])
         self._report.runtimes.add(ready.runtime)
-        threads = sum(one.threads for one in self._hands.values() if one.ready)
+        threads = sum(one.threads for one in self._workers.values() if one.ready)
         self._report.threads = max(self._report.threads, threads)
 
-    def hand_out(self) -> None:
-        """Gives units to workers, first one to each, then another for when that is done."""
+    def send_units(self) -> None:
+        """Sends units to workers that are ready: first one to each, then another to queue."""
         for most in range(1, UNITS_AHEAD + 1):
-            for hand in self._hands.values():
-                if self.waiting and hand.ready and len(hand.units) < most:
+            for worker in self._workers.values():
+                if self.waiting and worker.ready and len(worker.units) < most:
                     unit = self.waiting.popleft()
-                    hand.units.append(unit)
-                    self._asked[hand.actor.embed.remote(unit)] = (hand, unit)
+                    worker.units.append(unit)
+                    self._calls[worker.actor.embed.remote(unit)] = (worker, unit)
 
-    def answers(self) -> Iterator[tuple[Hand, Unit | None, Any]]:
-        """What workers said by now; waits a moment for it.
+    def results(self) -> Iterator[tuple[WorkerHandle, Unit | None, Any]]:
+        """Results that have arrived; waits a moment for one.
 
         Raises:
             ToolError: a worker cannot start; a unit ended too many.
         """
-        if not self._asked:
+        if not self._calls:
             time.sleep(TICK_SECONDS)
             return
-        came, _ = self._ray.wait(list(self._asked), num_returns=1, timeout=TICK_SECONDS)
-        for reference in came:
-            hand, unit = self._asked[reference]
+        arrived, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=TICK_SECONDS)
+        for reference in arrived:
+            worker, unit = self._calls[reference]
             try:
-                answer = self._ray.get(reference)
-            except self._ray.exceptions.RayTaskError as error:  # nothing of ours gets this far
-                raise RuntimeError(f"a worker on {hand.host} failed: {error}") from error
+                result = self._ray.get(reference)
+            except self._ray.exceptions.RayTaskError as error:  # `Worker` returns its own errors
+                raise RuntimeError(f"a worker on {worker.host} failed: {error}") from error
             except self._ray.exceptions.RayError as error:
-                self._lose(hand, error)
+                self._lose(worker, error)
                 continue
-            del self._asked[reference]
+            del self._calls[reference]
             if unit is not None:
-                hand.units.remove(unit)
-            yield hand, unit, answer
+                worker.units.remove(unit)
+            yield worker, unit, result
 
-    def _lose(self, hand: Hand, error: Exception) -> None:
-        """Lets a worker go, and puts its units first in line again."""
-        words = str(error).strip().splitlines()
-        if not hand.ready and "creation task" in str(error):
+    def _lose(self, worker: WorkerHandle, error: Exception) -> None:
+        """Forgets a worker that ended, and puts its units first in the queue again."""
+        lines = str(error).strip().splitlines()
+        if not worker.ready and "creation task" in str(error):
             raise ToolError(
-                f"no worker can start on {hand.host}: {words[-1] if words else error!r}; install "
+                f"no worker can start on {worker.host}: {lines[-1] if lines else error!r}; install "
                 "the same unmask there as here"
             ) from error
-        del self._hands[hand.place]
-        self._asked = {one: asked for one, asked in self._asked.items() if asked[0] is not hand}
+        del self._workers[worker.place]
+        self._calls = {one: call for one, call in self._calls.items() if call[0] is not worker}
         with suppress(Exception):  # it may only have been out of reach
-            self._ray.kill(hand.actor)
-        if hand.ready:
+            self._ray.kill(worker.actor)
+        if worker.ready:
             self._report.lost += 1
-        units, hand.units = hand.units, deque()
+        units, worker.units = worker.units, deque()
         for number, unit in reversed(list(enumerate(units))):
             if number:  # it was not begun
                 self.waiting.appendleft(unit)
                 self._report.repeated += 1
             else:
-                self.again(unit, "its worker was lost")
+                self.retry(unit, "its worker was lost")
 
-    def again(self, unit: Unit, reason: str) -> None:
-        """Puts a unit first in line again; one that was lost often, video by video.
+    def retry(self, unit: Unit, reason: str) -> None:
+        """Puts a unit first in the queue again; after `WHOLE_TRIES`, video by video.
 
         So the one video that ends every worker is found, and the others are done.
 
         Raises:
-            ToolError: it had its chances.
+            ToolError: it has failed `TRIES` times.
         """
         lost = unit.lost + 1
         if lost >= TRIES:
@@ -241,17 +242,17 @@ class Crew:
             part = unit.jobs[start : start + size]
             self.waiting.appendleft(replace(unit, jobs=part, lost=lost))
 
-    def dismiss(self) -> None:
-        """Ends all workers, whatever they are at."""
-        for hand in self._hands.values():
-            with suppress(Exception):  # it is gone already
-                self._ray.kill(hand.actor)
-        self._hands.clear()
-        self._asked.clear()
+    def stop(self) -> None:
+        """Ends all workers, whatever they do."""
+        for worker in self._workers.values():
+            with suppress(Exception):  # it has ended already
+                self._ray.kill(worker.actor)
+        self._workers.clear()
+        self._calls.clear()
 
 
-def rooms(node: dict[str, Any]) -> list[tuple[float, int]]:
-    """Cores and GPUs of each worker that a node has room for, out of `ray.nodes()`."""
+def worker_resources(node: dict[str, Any]) -> list[tuple[float, int]]:
+    """Cores and GPUs of each worker that a node has room for, from `ray.nodes()`."""
     resources = node["Resources"] if node["Alive"] else {}
     cpus, gpus = float(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if not cpus:

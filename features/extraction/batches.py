@@ -1,7 +1,7 @@
-"""Frames of many videos in one batch of fixed size, and each video its own rows back.
+"""Batches of fixed size from frames of many videos; each video gets its own rows back.
 
-Short videos do not starve the encoder, and since every call has the same size, filled up with black
-frames at the very end, a frame's embedding does not depend on what shares its batch.
+So the encoder runs on full batches even where videos are short. Every call has the same size,
+filled up with black frames at the very end, so a frame's embedding does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Encoder(Protocol):
 
 @dataclass(kw_only=True)
 class _Open(Generic[Tag]):
-    """A video some of whose frames are still to be embedded."""
+    """A video with frames that are not embedded yet."""
 
     tag: Tag
     pixels: NDArray[np.uint8]  # (T, S, S, 3)
@@ -62,13 +62,13 @@ class Batcher(Generic[Tag]):
         self.seconds = 0.0
         self._encoder = encoder
         self._waiting: deque[_Open[Tag]] = deque()
-        self._count = 0  # frames that wait
+        self._count = 0  # frames not embedded yet
 
     def add(self, tag: Tag, pixels: NDArray[np.uint8]) -> Iterator[tuple[Tag, NDArray[np.float32]]]:
-        """Takes a video; yields those that it completed.
+        """Adds a video; yields those whose frames are all embedded now.
 
         Args:
-            tag: comes back with the embeddings.
+            tag: is yielded with the embeddings.
             pixels: (T, S, S, 3), T at least 1.
 
         Yields:
@@ -82,7 +82,7 @@ class Batcher(Generic[Tag]):
             yield from self._run()
 
     def flush(self) -> Iterator[tuple[Tag, NDArray[np.float32]]]:
-        """Embeds what still waits, the batch filled up with black frames."""
+        """Embeds the remaining frames, the last batch filled up with black frames."""
         while self._count:
             yield from self._run()
 

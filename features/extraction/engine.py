@@ -1,8 +1,8 @@
 """Stage one's engine: videos in, embedding sequences in the store.
 
 Threads read videos (`features.extraction.readers`) while this thread runs the encoder on frames of
-many of them (`features.extraction.batches`) and keeps what is finished. TensorFlow is not known
-here: the encoder is handed in.
+many of them (`features.extraction.batches`) and stores what is finished. The encoder is an
+argument, so TensorFlow is not imported here.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.errors import StoreError, VideoError
 from data.faces.crops import Frames
+from data.io.progress import progress
 from data.video.picture import count_sizes
 from features.extraction.batches import Batcher, Encoder
-from features.extraction.job import Job
+from features.extraction.job import Embedded, Finished, Job
 from features.extraction.readers import Readers
 from features.extraction.summary import ExtractSummary, Phases
 from features.store.feature_set import Failure
@@ -34,44 +34,9 @@ Read = Callable[[Path], Frames]
 """The path of a file -> frames."""
 Augment = Callable[[Frames, str, int], Frames]
 """Frames of a video, its sha256 and the number of a view, from 1 on -> that view's frames."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Embedded:
-    """What became of a view of one job: frames and features; or of a whole job: a failure.
-
-    Attributes:
-        job: the job.
-        view: which view of it; after a failure, all that were asked for are meant.
-        frames: as they were read; None after a failure.
-        features: (T, D) float32; None after a failure.
-        failure: None after a success.
-    """
-
-    job: Job
-    view: int = 0
-    frames: Frames | None = None
-    features: NDArray[np.float32] | None = None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """What is to be kept of a view of one job; or of a whole job: a failure.
-
-    Attributes:
-        job: the job.
-        view: which view of it; after a failure, all that were asked for are meant.
-        sequence: None after a failure.
-        failure: None after a success.
-        sizes: how many sizes the video's picture has, in the frames that were read.
-    """
-
-    job: Job
-    view: int = 0
-    sequence: StoredSequence | None = None
-    failure: Failure | None = None
-    sizes: int = 1
+Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
+"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
+failure for all of them. Adds up the time of each phase."""
 
 
 def extract(
@@ -83,7 +48,7 @@ def extract(
     workers: int,
     views: Views | None = None,
     augment: Augment | None = None,
-    progress: bool | None = None,
+    show_progress: bool = True,
 ) -> ExtractSummary:
     """Embeds every video, and every view of it, that the store does not hold yet.
 
@@ -96,9 +61,9 @@ def extract(
         encoder: the backbone of the store's recipe.
         store: open for writing.
         workers: threads that read.
-        views: what views are called; needed where jobs have others than 0.
+        views: names of the views in the store; needed where jobs have others than view 0.
         augment: makes a view's frames; likewise. Called from the threads that read.
-        progress: show a bar; None shows it on a terminal.
+        show_progress: draw a progress bar.
 
     Raises:
         OutputError: the store cannot be written.
@@ -106,24 +71,19 @@ def extract(
         ValueError: the encoder is not of the store's recipe: our bug.
     """
     engine = local_engine(read, encoder, store.recipe, workers, views or Views(), augment)
-    return keep_all(jobs, engine=engine, store=store, views=views, progress=progress)
+    return keep_all(jobs, engine=engine, store=store, views=views, show_progress=show_progress)
 
 
 def extract_part(
     jobs: Sequence[Job], *, read: Read, encoder: Encoder, store: FeatureStore, workers: int
 ) -> ExtractSummary:
-    """Embeds the next videos of a run that is not known whole when it starts.
+    """Embeds the next videos of a run whose videos are not all known when it starts.
 
     The caller begins and finishes the store's run; shards are cut as if `extract` had been given
-    all parts at once. All else is as in `extract`, and no bar is shown.
+    all parts at once. All else is as in `extract`, without a progress bar.
     """
     engine = local_engine(read, encoder, store.recipe, workers, Views(), None)
-    return keep_part(jobs, engine=engine, store=store, progress=False)
-
-
-Engine = Callable[[Sequence[Job], Phases], Generator[Finished, None, None]]
-"""Embeds jobs, each of another video. Yields, in any order, a result for each view of a job, or one
-failure for all of them. Counts time up."""
+    return keep_part(jobs, engine=engine, store=store, show_progress=False)
 
 
 def local_engine(
@@ -161,23 +121,18 @@ def keep_all(
     engine: Engine,
     store: FeatureStore,
     views: Views | None = None,
-    progress: bool | None = None,
+    show_progress: bool = True,
 ) -> ExtractSummary:
-    """Lets an engine embed what the store does not hold, and keeps each result: a whole run.
+    """Embeds what the store does not hold with any engine, and stores each result: a whole run.
 
-    Args:
-        jobs: as `extract` takes them.
-        engine: is not started where nothing is missing.
-        store: open for writing.
-        views: as in `extract`.
-        progress: as in `extract`.
+    The engine is not started where nothing is missing. Arguments are those of `extract`.
 
     Raises:
         OutputError: the store cannot be written.
     """
     begun = time.monotonic()
     store.begin()
-    summary = keep_part(jobs, engine=engine, store=store, views=views, progress=progress)
+    summary = keep_part(jobs, engine=engine, store=store, views=views, show_progress=show_progress)
     clock = time.monotonic()
     store.finish()
     summary.phases.write += time.monotonic() - clock
@@ -191,7 +146,7 @@ def keep_part(
     engine: Engine,
     store: FeatureStore,
     views: Views | None = None,
-    progress: bool | None = None,
+    show_progress: bool = True,
 ) -> ExtractSummary:
     """As `keep_all`, but a part of a run: the store goes on with its order and closes no shard."""
     summary = ExtractSummary()
@@ -220,11 +175,13 @@ def keep_part(
             missing[sha256] = replace(named[sha256][0], views=lacking)
         else:
             summary.reused += len(named[sha256])
-    total = sum(job.duration_seconds for job in missing.values())
-    shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]"
-    quiet = True if not missing else None if progress is None else not progress
+    bar = progress(
+        total=sum(job.duration_seconds for job in missing.values()),
+        desc="extract",
+        bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}{postfix}]",
+        show=show_progress and bool(missing),
+    )
     results = engine(list(missing.values()), summary.phases)
-    bar = tqdm(total=total, desc="extract", disable=quiet, bar_format=shape)
     with bar, closing(results):
         for result in results if missing else ():
             job, same = result.job, named[result.job.sha256]
@@ -250,38 +207,33 @@ def keep_part(
 
 
 def finished(result: Embedded, recipe: Recipe, views: Views) -> Finished:
-    """A result as the store keeps it.
-
-    Args:
-        result: of one view.
-        recipe: of the features.
-        views: what views are called.
+    """Turns a result into what the store keeps.
 
     Raises:
-        StoreError: a value is no number, or too large for the dtype: never an inf in the store.
+        StoreError: a value is not finite, or too large for the dtype: never an inf in the store.
     """
-    if result.frames is None or result.features is None:
-        return Finished(job=result.job, failure=result.failure)
+    job, view, frames = result.job, result.view, result.frames
+    if frames is None or result.features is None:
+        return Finished(job=job, failure=result.failure)
     with np.errstate(over="ignore"):
         features = result.features.astype(recipe.dtype)
     if not np.isfinite(features).all():
         peak = float(np.abs(result.features).max())
         raise StoreError(
-            f"the embeddings of {result.job.name} reach {peak:g}, which {recipe.dtype} "
+            f"the embeddings of {job.name} reach {peak:g}, which {recipe.dtype} "
             "cannot hold; set extract.dtype to float32, or check the backbone's weights"
         )
-    sha256 = views.sha256(result.job.sha256, result.view)
+    sha256 = views.sha256(job.sha256, view)
     sequence = StoredSequence(
         sha256=sha256,
         key=sequence_key(sha256, recipe),
-        path=f"{result.job.name} (view {result.view})" if result.view else result.job.name,
+        path=f"{job.name} (view {view})" if view else job.name,
         features=features,
-        timestamps_seconds=result.frames.timestamps_seconds,
-        boxes=result.frames.boxes,
-        face_found=result.frames.face_found,
+        timestamps_seconds=frames.timestamps_seconds,
+        boxes=frames.boxes,
+        face_found=frames.face_found,
     )
-    sizes = count_sizes(result.frames.shown)
-    return Finished(job=result.job, view=result.view, sequence=sequence, sizes=sizes)
+    return Finished(job=job, view=view, sequence=sequence, sizes=count_sizes(frames.shown))
 
 
 def embed_videos(
@@ -293,7 +245,7 @@ def embed_videos(
     augment: Augment | None = None,
     phases: Phases | None = None,
 ) -> Generator[Embedded, None, None]:
-    """Reads and embeds videos; results come as they are finished, in no fixed order.
+    """Reads and embeds videos; yields results as they are finished, in no fixed order.
 
     A video is decoded once, whatever the number of its views; they come one after the other.
 
@@ -303,11 +255,11 @@ def embed_videos(
         encoder: the backbone.
         workers: threads that read; each holds at most one video, and as many wait.
         augment: makes a view's frames; needed where jobs have others than view 0.
-        phases: where the time went, counted up.
+        phases: to which the time of each phase is added.
     """
     batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
 
-    def every_view(job: Job) -> tuple[Frames, ...]:
+    def read_views(job: Job) -> tuple[Frames, ...]:
         frames = read(job.path)
         found = []
         for view in job.views:
@@ -316,33 +268,32 @@ def embed_videos(
             found.append(augment(frames, job.sha256, view) if view and augment else frames)
         return tuple(found)
 
-    readers = Readers(jobs, every_view, workers=workers)
+    def embedded(tag: tuple[Job, int, Frames], features: NDArray[np.float32]) -> Embedded:
+        job, view, frames = tag
+        return Embedded(job=job, view=view, frames=frames, features=features)
+
+    readers = Readers(jobs, read_views, workers=workers)
     try:
-        for job, frames, problem in readers.outcomes():
+        for job, views, problem in readers.outcomes():
             if isinstance(problem, VideoError):
-                yield Embedded(job=job, failure=_failure(job, problem))
+                failure = Failure(
+                    path=job.name,
+                    failure=problem.failure,
+                    message=str(problem),
+                    stderr_tail=problem.stderr_tail,
+                )
+                yield Embedded(job=job, failure=failure)
             elif problem is not None:
                 problem.add_note(f"while reading {job.name}")
                 raise problem
-            for view, seen in zip(job.views, frames, strict=False):  # none after a problem
-                for done, features in batcher.add((job, view, seen), seen.pixels):
-                    yield _embedded(done, features)
-        for done, features in batcher.flush():
-            yield _embedded(done, features)
+            for number, frames in zip(job.views, views, strict=False):  # none after a problem
+                for tag, features in batcher.add((job, number, frames), frames.pixels):
+                    yield embedded(tag, features)
+        for tag, features in batcher.flush():
+            yield embedded(tag, features)
     finally:
         readers.stop()
         if phases is not None:
             phases.read += readers.read_seconds
             phases.waiting += readers.waited_seconds
             phases.backbone += batcher.seconds
-
-
-def _embedded(done: tuple[Job, int, Frames], features: NDArray[np.float32]) -> Embedded:
-    job, view, frames = done
-    return Embedded(job=job, view=view, frames=frames, features=features)
-
-
-def _failure(job: Job, error: VideoError) -> Failure:
-    return Failure(
-        path=job.name, failure=error.failure, message=str(error), stderr_tail=error.stderr_tail
-    )

@@ -1,9 +1,16 @@
-"""A video to embed."""
+"""One video to embed, and what becomes of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.faces.crops import Frames
+from features.store.feature_set import Failure
+from features.store.shard import StoredSequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +30,33 @@ class Job:
     sha256: str
     duration_seconds: float
     views: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """Frames and features of one view of a job; or the failure of all its views.
+
+    Attributes:
+        features: (T, D) float32; None after a failure.
+    """
+
+    job: Job
+    view: int = 0
+    frames: Frames | None = None
+    features: NDArray[np.float32] | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What the store keeps of one view of a job; or the failure of all its views.
+
+    Attributes:
+        sizes: how many sizes the video's picture has, in the frames that were read.
+    """
+
+    job: Job
+    view: int = 0
+    sequence: StoredSequence | None = None
+    failure: Failure | None = None
+    sizes: int = 1

@@ -1,6 +1,6 @@
-"""Which videos have features, or crops, that an earlier version of the pixels' code made.
+"""Counts videos whose features, or crops, are of an earlier pixels version.
 
-They stay in the store, readable, until `unmask store gc` removes them; nothing new is made of them.
+They stay in the store, readable, until `unmask store gc` removes them, but are not reused.
 """
 
 from __future__ import annotations
@@ -17,27 +17,29 @@ from features.store.shard import Shard
 from features.store.store import FeatureStore
 
 
-def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | None = None) -> int:
-    """How many videos lack features of the store's recipe and have older ones.
+def count_outdated(
+    jobs: Iterable[Job], store: FeatureStore, feature_set: Path | None = None
+) -> int:
+    """Number of videos that lack features of the store's recipe and have older ones.
 
-    A forgery was once kept under the face of its original: it is known by its name.
+    A forgery was once stored under the face of its original: it is found by its name.
 
     Args:
         jobs: the videos.
         store: of the recipe that is wanted, open.
-        published: a folder of features that may hold older ones, too; there need be none.
+        feature_set: one that may hold older ones, too; there need be none.
     """
     recipe = store.recipe
     older = {replace(recipe, pixels_version=one).digest for one in range(1, recipe.pixels_version)}
     parts = [store.folder.parent / digest[:16] for digest in sorted(older)]
     files = [path for part in parts for path in (*sealed_in(part), *staged_in(part))]
-    if published is not None:
-        files += sorted(published.glob("shard-*.h5"))
+    if feature_set is not None:
+        files += sorted(feature_set.glob("shard-*.h5"))
     known: set[str] = set()
     for path in files:
         try:
             shard = Shard(path)
-        except (StoreError, OSError):  # `store verify` tells of it
+        except (StoreError, OSError):  # `store verify` reports it
             continue
         if shard.recipe.digest in older:
             known.update(shard.sha256s, shard.paths)
@@ -48,11 +50,11 @@ def count_outdated(jobs: Iterable[Job], store: FeatureStore, published: Path | N
     )
 
 
-def tell_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:
-    """One line on them, or none."""
+def format_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:
+    """A line about them, or none."""
     if not count:
         return []
     return [
-        f"{count} of these videos have {what} of an earlier pixels version; they are made anew, "
+        f"{count} of these videos have {what} of an earlier pixels version; they are made again, "
         f"as version {recipe.pixels_version}"
     ]

@@ -1,7 +1,7 @@
-"""Threads that read videos ahead of the encoder, within a bound on what waits in memory.
+"""Threads that prefetch videos for the encoder, within a bound on memory.
 
-Threads are enough: the work is done by ffmpeg, a process of its own, and by native code that lets
-go of Python's lock.
+Threads suffice: the work is done by ffmpeg, a process of its own, and by native code that releases
+Python's lock.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Generic, NamedTuple, TypeVar
 from data.faces.crops import Frames
 
 AHEAD_BYTES = 256 << 20
-"""Pixels that wait for the encoder; more only if one video has more."""
+"""Of pixels that are prefetched; more only if one video has more."""
 STOP_SECONDS = 5.0
-"""How long the end of a broken-off run waits for videos in flight."""
+"""How long the end of an interrupted run waits for videos that are being read."""
 
 
 Task = TypeVar("Task")
 
 
 class Outcome(NamedTuple, Generic[Task]):
-    """What became of one task: the frames of each view that was asked for, or a problem."""
+    """Result of one task: the frames of each view, or the exception that was raised."""
 
     task: Task
     frames: tuple[Frames, ...]
@@ -32,21 +32,21 @@ class Outcome(NamedTuple, Generic[Task]):
 
     @property
     def nbytes(self) -> int:
-        """What its pixels take in memory."""
+        """Size of its pixels in memory."""
         return sum(one.pixels.nbytes for one in self.frames)
 
 
 class Readers(Generic[Task]):
-    """Reads files in threads; each thread holds one video, and as many may wait.
+    """Reads files in threads; each thread holds one video, and as many are prefetched.
 
     Args:
         tasks: what to read, first to last.
-        read: does a task: a file's frames, once for each view.
+        read: returns the frames of a task, once for each view.
         workers: threads.
 
     Attributes:
         read_seconds: spent reading, all threads together.
-        waited_seconds: spent by the consumer of `outcomes` for want of any.
+        waited_seconds: spent by the consumer of `outcomes` waiting.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Readers(Generic[Task]):
         self._stopped = False
         self._waiting: deque[Outcome[Task]] = deque()
         self._waiting_bytes = 0
-        # Daemons: after Ctrl-C nobody waits for the end of a long video.
+        # Daemons: Ctrl-C does not wait for the end of a long video.
         self._threads = [
             threading.Thread(target=self._run, name=f"reader-{number}", daemon=True)
             for number in range(min(workers, len(tasks)))
@@ -71,7 +71,7 @@ class Readers(Generic[Task]):
             thread.start()
 
     def outcomes(self) -> Iterator[Outcome[Task]]:
-        """Every task once, as they are finished."""
+        """Yields each task's outcome as it is finished."""
         for _ in range(self._total):
             clock = time.monotonic()
             with self._changed:
@@ -84,7 +84,7 @@ class Readers(Generic[Task]):
             yield outcome
 
     def stop(self) -> None:
-        """Lets no thread start another video, and waits a little for those in flight.
+        """Starts no further video, and waits up to `STOP_SECONDS` for those that are being read.
 
         A thread that is inside native code when Python ends can take the process down.
         """
@@ -105,7 +105,7 @@ class Readers(Generic[Task]):
             clock = time.monotonic()
             try:
                 outcome = Outcome(task, self._read(task), None)
-            except BaseException as error:  # noqa: BLE001 - handed over; the consumer judges it
+            except BaseException as error:  # noqa: BLE001 - the consumer raises it
                 outcome = Outcome(task, (), error)
             with self._changed:
                 self.read_seconds += time.monotonic() - clock
@@ -116,7 +116,7 @@ class Readers(Generic[Task]):
                 self._changed.notify_all()
 
     def _fits(self, size_bytes: int) -> bool:
-        """Whether one more may wait; a video larger than the limit waits alone."""
+        """Whether one more may be prefetched; a video above the bound only if it is alone."""
         if not self._waiting:
             return True
         room = self._waiting_bytes + size_bytes <= AHEAD_BYTES

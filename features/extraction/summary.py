@@ -1,4 +1,4 @@
-"""What a run of `extract` did and where its time went."""
+"""What a run of `extract` did, and the seconds of each phase."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from features.store.feature_set import Failure
 
 @dataclass(kw_only=True)
 class Phases:
-    """Seconds by phase: reading counts all threads together, the others this thread.
+    """Seconds by phase: `read` of all threads together, the others of the main thread.
 
-    Of reading, `faces` is the share that the caller knows to be the search for faces.
+    `faces` is the part of `read` that was spent on finding faces.
     """
 
     read: float = 0.0
@@ -23,7 +23,7 @@ class Phases:
     waiting: float = 0.0
 
     def add(self, other: Phases) -> None:
-        """Counts another worker's in."""
+        """Adds another worker's seconds."""
         for name, seconds in asdict(other).items():
             setattr(self, name, getattr(self, name) + seconds)
 
@@ -33,17 +33,17 @@ class ExtractSummary:
     """What a run of `extract` did.
 
     Attributes:
-        done: videos embedded in this run, some view of them at least.
-        reused: videos whose features were there, or came with a file of the same bytes.
+        done: videos embedded in this run, or some view of them.
+        reused: videos whose features were in the store, or those of a file of the same bytes.
         augmented: augmented views embedded in this run.
         kept_crops: videos of this run whose crops were in the store.
-        failures: videos that gave none; they are tried again by the next run.
+        failures: videos without features; the next run tries them again.
         resized: names of those embedded in this run whose picture changes its size.
         frames: embedded in this run.
         size_bytes: rows written in this run.
         video_seconds: length of the videos embedded in this run.
         wall_seconds: of the run.
-        phases: where the time went.
+        phases: seconds of each phase.
     """
 
     done: int = 0
@@ -65,9 +65,9 @@ class ExtractSummary:
 
 
 def where_time_went(summary: ExtractSummary, workers: int) -> dict[str, Any]:
-    """Seconds by phase and the phase that binds, for the summary line.
+    """Seconds by phase, and the phase that limits the speed, for the summary line.
 
-    Waiting for readers, the backbone and writing share one thread: the longest of them binds.
+    Waiting for readers, the backbone and writing share one thread: the longest is the limit.
     """
     phases = summary.phases
     shares = {"reading": phases.waiting, "backbone": phases.backbone, "writing": phases.write}

@@ -1,7 +1,7 @@
-"""From stored sequences to arrays that a head trains on: padded, masked, joined with labels.
+"""Arrays that a head trains on: stored sequences, padded, masked, joined with labels.
 
-Labels come from the manifest at this moment and from nowhere else: re-labelling or re-splitting
-never re-extracts. Features stay where they lie until a batch of them is asked for.
+Labels come from the manifest when the arrays are made, so re-labelling or re-splitting needs no
+extraction. Features are read batch by batch from the memory-mapped shards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from features.store.feature_set import Features
 
 
 class VideoLike(Protocol):
-    """What is read of `data.datasets.manifest.Video`."""
+    """The part of `data.datasets.manifest.Video` that is used here."""
 
     @property
     def path(self) -> str: ...
@@ -47,7 +47,7 @@ class Sequences:
         missing: paths of videos asked for that have no features.
         views: (K N, T, D) where videos have augmented views: view k of video n is row k N + n,
             view 0 the same as in `features`; None where there is no other view.
-        viewless: how many videos lack a view; their clean features stand in its place.
+        viewless: number of videos that lack a view; their own features take its place.
     """
 
     features: Rows
@@ -65,7 +65,7 @@ class Sequences:
         return len(self.labels)
 
     def parts(self, size: int) -> Iterator[Sequences]:
-        """The same videos, at most `size` at a time, their features in memory; without views."""
+        """Yields at most `size` videos at a time, with their features in memory and no views."""
         for start in range(0, len(self), size):
             rows = slice(start, start + size)
             yield replace(
@@ -89,22 +89,21 @@ def load_sequences(
     """The features of these videos, in their order.
 
     Args:
-        features: a published folder.
+        features: a feature set.
         videos: rows of a manifest; those without features are left out and named in `missing`.
-        views: their augmented views, too: for training, and for nothing else.
+        views: load their augmented views, too: for training only.
 
     Returns:
         Arrays padded to the longest of these videos; N and T can be 0.
     """
-    there = [video for video in videos if video.sha256 in features]
-    stored = [features.sequence(video.sha256).features for video in there]
+    present = [video for video in videos if video.sha256 in features]
+    stored = [features.sequence(video.sha256).features for video in present]
     padded = Padded(stored, dim=features.dim, dtype=features.recipe.dtype)
     lengths = np.array([len(one) for one in stored], np.int64)
     mask = np.arange(padded.shape[1]) < lengths[:, None]
-    told = features.views
     every, viewless = list(stored), set[int]()
-    for view in range(1, told.count if views else 1):
-        for number, video in enumerate(there):
+    for view in range(1, features.views.count if views else 1):
+        for number, video in enumerate(present):
             seen = features.view(video.sha256, view)
             if seen is not None:
                 every.append(seen.features)
@@ -115,11 +114,11 @@ def load_sequences(
     return Sequences(
         features=padded,
         mask=mask,
-        labels=np.asarray([video.label for video in there], np.int8),
-        groups=tuple(video.group for video in there),
-        methods=tuple(video.method for video in there),
-        paths=tuple(video.path for video in there),
-        sha256s=tuple(video.sha256 for video in there),
+        labels=np.asarray([video.label for video in present], np.int8),
+        groups=tuple(video.group for video in present),
+        methods=tuple(video.method for video in present),
+        paths=tuple(video.path for video in present),
+        sha256s=tuple(video.sha256 for video in present),
         missing=tuple(video.path for video in videos if video.sha256 not in features),
         views=Padded(every, dim=features.dim, dtype=features.recipe.dtype) if some else None,
         viewless=len(viewless),

@@ -1,8 +1,8 @@
-"""Sequences of several lengths as one padded array that is read where it lies, batch by batch.
+"""Sequences of different lengths as one padded array that is read batch by batch.
 
-A batch is copied out of the shards' memory maps when it is asked for, which takes a fiftieth of a
-training step. So a set of features may be larger than memory, many processes share one copy of it,
-and nothing is loaded before the first step.
+A batch is copied from the shards' memory maps when it is indexed, which takes a fiftieth of a
+training step. So features may be larger than memory, many processes share one copy of them, and
+nothing is loaded before the first step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class Padded:
-    """(N, T, D), read-only; whatever is asked of it is a new array, zeros after a video's end.
+    """(N, T, D), read-only; indexing returns a new array with zeros after a video's end.
 
     Args:
         sequences: N arrays (T of each, D); they may be memory maps.
@@ -58,4 +58,4 @@ class Padded:
 
 
 Rows = NDArray[np.floating[Any]] | Padded
-"""(N, T, D) in memory, or read where it lies."""
+"""(N, T, D) in memory, or read from memory maps."""

@@ -1,1 +1,1 @@
-"""The feature store: keys, shards, the published feature set. Only `shard` knows HDF5."""
+"""The feature store: keys, shards, the feature set. Only `shard` knows HDF5."""

@@ -1,7 +1,7 @@
-"""Taking over shards that another machine made: what `dvc pull` brought is not made again.
+"""Adopts shards of a feature set into the store, so that what `dvc pull` brought is not made again.
 
-A fresh clone has published folders and no store. Before a folder of features is replaced, the
-shards of the same recipe in it that the store lacks become the store's own.
+A fresh clone has feature sets and no store. Before a feature set is replaced, those of its shards
+that the store lacks become the store's own, if they are of the same recipe.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from features.store.shard import Shard
 from features.store.store import FeatureStore
 
 
-def adopt_published(folder: Path, store: FeatureStore) -> int:
-    """Takes over what the store lacks; returns how many videos that were.
+def adopt_feature_set(folder: Path, store: FeatureStore) -> int:
+    """Adopts the shards that have a video which the store lacks.
 
-    What cannot be trusted is passed over, and its videos are embedded anew: a folder without an
+    What cannot be trusted is passed over, and its videos are embedded again: a folder without an
     intact index, a shard of another recipe, a shard with a changed byte.
 
     Args:
-        folder: a published folder; there need be none.
+        folder: a feature set; there need be none.
         store: open for writing.
+
+    Returns:
+        Number of videos that were adopted.
 
     Raises:
         OutputError: the store cannot be written.
@@ -44,7 +47,7 @@ def adopt_published(folder: Path, store: FeatureStore) -> int:
 
 
 def _lacks(store: FeatureStore, path: Path) -> bool:
-    """Whether a shard has a video that is new to the store; by its header, no row is read."""
+    """Whether a shard has a video that the store lacks; reads its header alone."""
     try:
         return not store.shards.keys() >= set(Shard(path).keys)
     except (InputError, StoreError, OSError):

@@ -1,8 +1,8 @@
-"""A published folder of features: what `extract` hands on, what training and evaluation read.
+"""The feature set: the folder that `extract -o` writes, and training and evaluation read.
 
-It holds hard links to the store's shards (copies where links fail), `features.json` that lists
-them, and `failures.csv`. Publishing builds the new folder beside the old one and swaps them.
-docs/store-format.md is the specification; `verify` reads every byte of it.
+It holds hard links to the store's shards (copies where links fail), the index `features.json`, and
+`failures.csv`. A new one is built beside the old one, and the two are swapped.
+docs/store-format.md is the specification.
 """
 
 from __future__ import annotations
@@ -27,27 +27,23 @@ from features.store.key import Recipe, canonical
 from features.store.layout import (
     FEATURES_FORMAT,
     INDEX,
-    SHARDS,
-    parts_of,
-    recipe_of,
-    sealed_in,
     sha256_of,
-    staged_in,
 )
 from features.store.shard import Shard, StoredSequence
-from features.store.verify import Problem, shard_problems
 from features.store.views import Views
 
 FORMAT = FEATURES_FORMAT
 VERSION = 1
 FAILURES = "failures.csv"
+SEEN_IN_VALIDATION = "seen_in_validation"
+"""Key of `provenance`: a note that validation videos trained the backbone; see pipeline.leakage."""
 COLUMNS = ("path", "class", "message", "stderr")
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A video that gave no features: a row of failures.csv.
+    """A video without features: a row of failures.csv.
 
     Attributes:
         path: as the manifest or the command line has it.
@@ -78,7 +74,7 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text that any CSV reader takes: what UTF-8 cannot hold, and what ends lines, is escaped."""
+    """Escapes what UTF-8 cannot hold and carriage returns, so that any CSV reader takes it."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
 
 
@@ -94,7 +90,7 @@ def publish(
     attach: Callable[[Path], None] | None = None,
     views: Views | None = None,
 ) -> None:
-    """Writes a published folder, whole or not at all; an older one is replaced.
+    """Writes a feature set, whole or not at all; an older one is replaced.
 
     Args:
         out: the folder.
@@ -102,10 +98,10 @@ def publish(
         recipe: of all of them.
         dim: D, length of one embedding.
         failures: of this run.
-        provenance: what the backbone was trained on; it travels with its features.
-        sha256s: digests of the videos that were asked for; others in
-            these shards are left from other runs and are not shown. None shows all.
-        attach: writes what else belongs there into the new folder: weights of one's own.
+        provenance: what the backbone was trained on.
+        sha256s: digests of the videos that were asked for; others in these shards are of other
+            runs and are not shown. None shows all.
+        attach: writes further files, such as weights, into the new folder.
         views: of the training videos; None is one each.
 
     Raises:
@@ -150,11 +146,11 @@ def link_or_copy(source: Path, target: Path) -> Path:
 
 
 def entry_of(path: Path, shard: Shard) -> dict[str, Any]:
-    """How the index lists a shard that lies at this path."""
+    """The entry of a shard in the index."""
     return {
         "file": path.name,
-        # Out of its name: what the bytes were when they were written, not what a failing disk
-        # made of them since. And nothing is read again.
+        # From its name: the digest of the bytes as written, even if the disk has changed them
+        # since. And nothing is read again.
         "sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
         "videos": len(shard),
@@ -172,21 +168,21 @@ def _facts_sha256(facts: dict[str, Any]) -> str:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The facts of features.json.
+    """Reads features.json and checks it against its checksum.
 
     Raises:
-        InputError: it is no folder of features.
+        InputError: it is no feature set.
         StoreError: damaged, foreign, or of a later version.
     """
     facts = read_json(folder / INDEX, FORMAT, VERSION)
-    told = facts.pop("sha256", None)
-    if told != _facts_sha256(facts):
+    digest = facts.pop("sha256", None)
+    if digest != _facts_sha256(facts):
         raise StoreError(f"{folder / INDEX} is damaged; extract again, finished videos are reused")
     return facts
 
 
 class Features:
-    """A published folder, opened for reading.
+    """A feature set, opened for reading.
 
     Attributes:
         folder: where.
@@ -201,7 +197,7 @@ class Features:
         """Reads the index and the shards' headers.
 
         Raises:
-            InputError: it is no folder of features.
+            InputError: it is no feature set.
             StoreError: damaged, foreign, or of a later version.
         """
         self.folder = folder
@@ -214,7 +210,7 @@ class Features:
             names = [str(entry["file"]) for entry in self.listed]
             only = None if facts.get("only") is None else set(facts["only"])
             self.views = Views.from_json(facts.get("views"))
-            # Of earlier versions, which cropped forgeries at their originals' faces.
+            # Earlier versions cropped forgeries at their originals' faces.
             other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
         except BAD_FACTS as error:
             raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
@@ -256,7 +252,7 @@ class Features:
         return sha256 in self._places
 
     def view(self, sha256: str, number: int) -> StoredSequence | None:
-        """An augmented view, from 1 on, of the video with this digest; None if it has none."""
+        """An augmented view (from 1) of the video with this digest; None if there is none."""
         place = self._view_places.get(
             self.views.sha256(self._identities.get(sha256, sha256), number)
         )
@@ -264,7 +260,7 @@ class Features:
 
     @property
     def augmented(self) -> int:
-        """How many augmented views are in it, beside the videos as they are."""
+        """Number of augmented views in it, view 0 not counted."""
         return len(self._view_places)
 
     def __len__(self) -> int:
@@ -276,7 +272,7 @@ class Features:
         return tuple(self._places)
 
     def sequence(self, sha256: str) -> StoredSequence:
-        """The features of the video or view with this digest; arrays are views of memory maps.
+        """The features of the video or view with this digest, as slices of memory maps.
 
         Raises:
             InputError: there are none.
@@ -294,7 +290,7 @@ class Features:
         return list({id(shard): shard for shard, _ in places}.values())
 
     def failures(self) -> list[dict[str, str]]:
-        """The rows of failures.csv; none where it is gone.
+        """The rows of failures.csv; none where the file is missing.
 
         Raises:
             InputError: it may not be read.
@@ -307,47 +303,3 @@ class Features:
         if table.lacking():
             raise StoreError(f"{path} lacks the column {table.lacking()[0]}; extract again")
         return [row.cells for row in table]
-
-
-def verify(folder: Path) -> list[Problem]:
-    """Reads every byte of a published folder, of a working store, or of one recipe's part of it.
-
-    Leftovers of a killed writer are no damage: the next writer drops them.
-
-    Raises:
-        InputError: it is none of them.
-    """
-    if (folder / INDEX).exists():
-        return _verify_published(folder)
-    problems = []
-    for part in parts_of(folder):
-        for path in (*sealed_in(part), *staged_in(part)):
-            sha256 = sha256_of(path) if path.parent.name == SHARDS else None
-            name = str(path.relative_to(folder))
-            problems += shard_problems(path, name, sha256, recipe_of(part))
-    return problems
-
-
-def _verify_published(folder: Path) -> list[Problem]:
-    try:
-        facts = read_index(folder)
-        recipe = Recipe.from_json(facts["recipe"])
-        listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
-        failures_sha256 = facts["failures_sha256"]
-    except (StoreError, *BAD_FACTS) as error:
-        return [Problem(file=INDEX, problem="damaged", message=str(error))]
-    problems = []
-    for name, sha256 in listed.items():
-        if (folder / Path(name).name).is_file():
-            problems += shard_problems(folder / Path(name).name, name, sha256, recipe.digest)
-        else:
-            problems.append(Problem(file=name, problem="missing", message="it is not there"))
-    for path in sorted(folder.glob("*.h5")):
-        if path.name not in listed:
-            message = f"{INDEX} does not list it"
-            problems.append(Problem(file=path.name, problem="unlisted", message=message))
-    if not (folder / FAILURES).is_file():
-        problems.append(Problem(file=FAILURES, problem="missing", message="it is not there"))
-    elif file_sha256(folder / FAILURES) != failures_sha256:
-        problems.append(Problem(file=FAILURES, problem="changed", message="not as it was written"))
-    return problems

@@ -1,4 +1,4 @@
-"""What decides the bytes of a sequence, hence its key: the video, the frames, the backbone."""
+"""Keys of sequences: a digest of all that decides their bytes (video, frames, backbone)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Recipe:
     Attributes:
         frames: plain JSON of `data.video.frames.FrameRecipe`.
         face_detector: digest of the face finder, or None where none is used.
-        backbone: the backbone's name, for people; it does not count.
+        backbone: the backbone's name, for people; not part of the digest.
         backbone_digest: sha256 over its weights.
         dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
         precision: of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
-        pixels_version: of the code that made the crops. Who makes new ones says
-            `data.pixels_version.PIXELS_VERSION`; a recipe that says nothing is of version 1.
+        pixels_version: of the code that made the crops; `data.pixels_version.PIXELS_VERSION` for
+            new ones. A recipe without it is of version 1.
 
     Raises:
         ConfigError: an unknown dtype or precision, or no version.
@@ -49,7 +49,7 @@ class Recipe:
             raise ConfigError(f"pixels_version must be 1 or more, got {self.pixels_version!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; float32 and pixels of version 1 go without saying, as they once did."""
+        """Plain values; float32 and pixels version 1 are left out, as in the first format."""
         facts = asdict(self)
         if self.pixels_version == 1:
             del facts["pixels_version"]
@@ -75,14 +75,14 @@ class Recipe:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over all that counts, hex."""
+        """sha256 over everything but the backbone's name, hex."""
         facts = self.to_json()
         del facts["backbone"]
         return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 
 def pixels_version_of(recipe: Mapping[str, Any]) -> int:
-    """The pixels' version of a recipe in plain JSON."""
+    """The pixels version of a recipe in plain JSON."""
     return int(recipe.get("pixels_version", 1))
 
 
@@ -92,5 +92,5 @@ def sequence_key(video_sha256: str, recipe: Recipe) -> str:
 
 
 def canonical(facts: Any) -> str:
-    """JSON in its one form: sorted, no spaces, ASCII."""
+    """Canonical JSON: keys sorted, no spaces, ASCII."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)

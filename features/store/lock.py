@@ -1,71 +1,66 @@
-"""The writer's lock on one recipe's part of the store: one holder, and a dead one holds nothing.
+"""Write access to one recipe's part of a store: one writer at a time, and errors with a remedy.
 
-Apart from the store, since `repair`, `gc` and `compact` write there, too.
+Apart from the store, since `repair` and `gc` write there, too.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from data.errors import LockedError
+from data.io import system_errors
 
 LOCK = "lock"
 LOCK_BYTES = 4096
-"""No lock file says more than this of its holder."""
+"""A lock file holds no more than this about its holder."""
+WAIT_SECONDS = 0.2
+"""`gc` may remove the file between its opening and its locking; then it is opened again."""
 
 
-def hold_lock(folder: Path) -> IO[str]:
-    """Takes the writer's lock of a folder; closing what it returns lets go of it.
+def hold_lock(folder: Path) -> ExitStack:
+    """Takes the writer's lock of a folder; closing the result releases it.
+
+    It is an flock, which the system releases with the process, however that ends. The holder
+    writes its process, host and start into the file.
 
     Raises:
         LockedError: another process holds it.
         OSError: the folder cannot be written.
     """
     path = folder / LOCK
-    while True:
-        handle = path.open("a+", encoding="utf-8")
+    lock = FileLock(path, timeout=WAIT_SECONDS, thread_local=False)
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _still_there(path, handle):
-                since = datetime.now(UTC).isoformat(timespec="seconds")
-                holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-                handle.truncate(0)
-                json.dump(holder, handle)
-                handle.flush()
-                return handle
-        except BlockingIOError as error:
-            holder_text = _read_holder(handle)
-            handle.close()
+            lock.acquire()
+        except Timeout as error:
             raise LockedError(
-                f"{holder_text} is writing to {folder}; wait for it, or choose another by --store"
+                f"{_read_holder(path)} is writing to {folder}; wait for it, or choose another by "
+                "--store"
             ) from error
-        except BaseException:
-            handle.close()
-            raise
-        handle.close()
+        held.callback(lock.release)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        path.write_text(json.dumps(holder), encoding="utf-8")
+        return held.pop_all()
 
 
-def _still_there(path: Path, handle: IO[str]) -> bool:
-    """Whether the lock that was taken is the one that others will find.
-
-    `gc` removes a whole recipe with its lock; whoever had that file open by then holds nothing.
-    """
+def _read_holder(path: Path) -> str:
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-def _read_holder(handle: IO[str]) -> str:
-    handle.seek(0)
-    try:
-        facts = json.loads(handle.read(LOCK_BYTES))
-        return f"process {facts['pid']} on {facts['host']} since {facts['since']}"
-    except (ValueError, KeyError, TypeError):
+        with path.open("rb") as handle:
+            holder = json.loads(handle.read(LOCK_BYTES))
+        return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def writing(folder: Path) -> AbstractContextManager[None]:
+    """Turns the system's errors while a store is written into an OutputError with a remedy."""
+    then = ", or take another store by --store; finished videos are kept"
+    return system_errors.writing(f"the store {folder}", then=then)

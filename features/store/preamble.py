@@ -1,4 +1,4 @@
-"""The first 512 bytes of a shard: what finds damage before HDF5 reads a byte.
+"""The first 512 bytes of a shard, a checksum that finds damage before HDF5 parses the file.
 
 The HDF5 library does not survive damaged files: with one byte of an object header flipped it ends
 the process with a segmentation fault. HDF5 leaves the start of a file, its user block, to the
@@ -19,7 +19,7 @@ from data.io.reading import BAD_FACTS, open_file, unreadable
 
 FORMAT = "unmask-shard"
 VERSION = 1
-MEND = "`unmask store repair` keeps what is intact"
+REMEDY = "`unmask store repair` removes damage and lists what to extract again"
 SIZE_BYTES = 512
 """The smallest user block that HDF5 allows."""
 
@@ -29,12 +29,12 @@ _PIECE_BYTES = 1 << 20
 
 
 class LaterVersionError(StoreError):
-    """A shard of a later version of unmask: not damaged, so never to be thrown away."""
+    """A shard of a later version of unmask: not damaged, so never to be removed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preamble:
-    """What the user block says of its file.
+    """Content of the user block.
 
     Attributes:
         size_bytes: of the whole file.
@@ -97,22 +97,25 @@ def read_preamble(path: Path) -> Preamble:
             size_bytes = os.fstat(handle.fileno()).st_size
             if size_bytes != preamble.size_bytes:
                 raise StoreError(
-                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes; {MEND}"
+                    f"{path} is damaged: it has {size_bytes} of {preamble.size_bytes} bytes; "
+                    f"{REMEDY}"
                 )
             found = header_sha256(handle.fileno(), size_bytes, preamble.rows)
     except OSError as error:
         if isinstance(error, PermissionError):
             raise unreadable(path, error) from error
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}; {MEND}") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}; {REMEDY}") from error
     if found != preamble.header_sha256:
-        raise StoreError(f"{path} is damaged: its header does not fit its checksum; {MEND}")
+        raise StoreError(f"{path} is damaged: its header does not fit its checksum; {REMEDY}")
     return preamble
 
 
 def _parse(block: bytes, path: Path) -> Preamble:
     if not block.startswith(_START):
-        raise StoreError(f"{path} is not a shard of unmask, or its first bytes are damaged; {MEND}")
-    text, told = block[:_TEXT_BYTES], block[_TEXT_BYTES:]
+        raise StoreError(
+            f"{path} is not a shard of unmask, or its first bytes are damaged; {REMEDY}"
+        )
+    text, digest = block[:_TEXT_BYTES], block[_TEXT_BYTES:]
     try:
         facts = json.loads(text)
         version = int(facts["version"])
@@ -122,7 +125,7 @@ def _parse(block: bytes, path: Path) -> Preamble:
                 f"{path} is of version {version}, this unmask reads up to {VERSION}; "
                 "use a later unmask"
             )
-        if version < 1 or hashlib.sha256(text).hexdigest().encode() != told:
+        if version < 1 or hashlib.sha256(text).hexdigest().encode() != digest:
             raise ValueError("the preamble does not fit its checksum")
         return Preamble(
             size_bytes=int(facts["size_bytes"]),
@@ -131,5 +134,5 @@ def _parse(block: bytes, path: Path) -> Preamble:
         )
     except BAD_FACTS as error:
         raise StoreError(
-            f"{path} is damaged: its first bytes do not fit their checksum; {MEND}"
+            f"{path} is damaged: its first bytes do not fit their checksum; {REMEDY}"
         ) from error

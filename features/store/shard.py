@@ -29,7 +29,7 @@ from data.io.system_errors import cannot_write
 from features.store.key import Recipe, canonical
 from features.store.preamble import (
     FORMAT,
-    MEND,
+    REMEDY,
     SIZE_BYTES,
     VERSION,
     Preamble,
@@ -41,14 +41,14 @@ from features.store.sink import Sink
 ROWS = {"features": "<f2", "timestamps_seconds": "<f8", "boxes": "<f4", "face_found": "|u1"}
 """Data sets with a row for each frame, and their types; that of `features` is the recipe's."""
 VIDEOS = {"sha256": "S64", "key": "S64", "frame_count": "<i4", "crc32": "<u4"}
-"""Data sets with an entry for each video; `path` is one, too, as wide as its longest."""
+"""Data sets with an entry for each video; so has `path`, as wide as its longest entry."""
 ALIGNMENT_BYTES = 64
-"""Each object starts at a multiple of it: whole cache lines for whoever maps the file."""
+"""Each object starts at a multiple of it, so that mapped rows fill whole cache lines."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredSequence:
-    """One video's features with all that was recorded beside them.
+    """One video's features with the frames' timestamps, crops and detections.
 
     Attributes:
         sha256: of the video file, hex.
@@ -70,11 +70,11 @@ class StoredSequence:
 
     @property
     def nbytes(self) -> int:
-        """What its rows take in a shard."""
+        """Size of its rows in a shard."""
         return sum(row.nbytes for row in self.rows().values())
 
     def rows(self) -> dict[str, NDArray[Any]]:
-        """Its part of each data set of `ROWS`."""
+        """Its rows of each data set of `ROWS`."""
         return {
             "features": self.features,
             "timestamps_seconds": self.timestamps_seconds,
@@ -98,25 +98,25 @@ def write_shard(
     *,
     frame_counts: Sequence[int],
 ) -> None:
-    """Writes a shard and forces it to disk; the caller gives it its name afterwards.
+    """Writes a shard and flushes it to disk; the caller renames it afterwards.
 
     Args:
         path: a new file.
         sequences: at least one, all of one D and of the recipe's dtype. They may come from an
-            iterator: one at a time is held.
+            iterator: one at a time is in memory.
         recipe: of all of them.
         versions: of the programs that made them.
         frame_counts: T of each of them.
 
     Raises:
         OutputError: it cannot be written; nothing is left.
-        ValueError: the sequences are not as they must be: our bug.
+        ValueError: shapes or types do not fit the format: our bug.
     """
     try:
         with path.open("w+b", buffering=0) as handle:
             sink = Sink(handle.fileno())
             # In a thread of its own, since HDF5 calls back into Python: Ctrl-C is raised in the
-            # main thread alone, so it can never come up inside HDF5 and leave it half closed.
+            # main thread alone, so it can never interrupt HDF5 and leave it half closed.
             with ThreadPoolExecutor(1) as pool:
                 rows = pool.submit(
                     _fill, sink, sequences, recipe, versions, np.asarray(frame_counts, "<i4")
@@ -145,12 +145,12 @@ def _fill(
     versions: dict[str, str],
     counts: NDArray[np.int32],
 ) -> dict[str, tuple[int, int]]:
-    """Writes all but the user block; returns where the rows lie."""
+    """Writes all but the user block; returns offset and length of the rows in bytes."""
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype("<i8")
     types = _row_types(recipe)
     others: dict[str, list[NDArray[Any]]] = {name: [] for name in ROWS if name != "features"}
     videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}
-    # The oldest layout that holds this: readable by every HDF5, and without times of day.
+    # The oldest layout that suffices: readable by every HDF5, and without timestamps.
     with h5py.File(
         sink,
         "w",
@@ -197,7 +197,7 @@ def _row_types(recipe: Recipe) -> dict[str, str]:
 
 
 def _check(sequence: StoredSequence, types: dict[str, str], count: int) -> None:
-    """Raises ValueError for what the format has no place for."""
+    """Raises ValueError where a sequence does not fit the format."""
     rows = sequence.rows()
     found = {name: row.dtype.newbyteorder("<").str for name, row in rows.items()}
     if found != types:
@@ -241,28 +241,6 @@ class Shard:
             LaterVersionError: of a later version.
         """
         preamble = read_preamble(path)
-        self._open(path)
-        for name, (dtype, shape, place) in self._places.items():
-            nbytes = np.dtype(dtype).itemsize * math.prod(shape)
-            if preamble.rows.get(name) != (place, nbytes):
-                raise StoreError(
-                    f"{path} is damaged: {name} is not where its preamble says; {MEND}"
-                )
-
-    @classmethod
-    def unchecked(cls, path: Path) -> Shard:
-        """Opens a file whose header does not fit its checksum: for `features.upkeep.salvage` alone.
-
-        HDF5 may end the process on it, or never come back, and what it reads may be wrong.
-
-        Raises:
-            StoreError: HDF5 saw the damage.
-        """
-        shard = cls.__new__(cls)
-        shard._open(path)
-        return shard
-
-    def _open(self, path: Path) -> None:
         self.path = path
         self._numbers: dict[str, int] | None = None
         try:
@@ -270,13 +248,21 @@ class Shard:
             with h5py.File(path, "r", locking=False) as file:
                 self._read_header(file)
         except (OSError, RuntimeError, *BAD_FACTS) as error:
-            raise StoreError(f"{path} is damaged: {error}; {MEND}") from error
+            raise StoreError(f"{path} is damaged: {error}; {REMEDY}") from error
+        for name, (dtype, shape, place) in self._places.items():
+            nbytes = np.dtype(dtype).itemsize * math.prod(shape)
+            if preamble.rows.get(name) != (place, nbytes):
+                raise StoreError(
+                    f"{path} is damaged: {name} is not where its preamble says; {REMEDY}"
+                )
 
     def _read_header(self, file: Any) -> None:
         attributes = dict(file.attrs)
         self.recipe = Recipe.from_json(json.loads(attributes["recipe"]))
         if self.recipe.digest != attributes["recipe_digest"]:
-            raise StoreError(f"{self.path} is damaged: the recipe does not fit its digest; {MEND}")
+            raise StoreError(
+                f"{self.path} is damaged: the recipe does not fit its digest; {REMEDY}"
+            )
         self.versions: dict[str, str] = json.loads(attributes["versions"])
         self.sha256s = tuple(value.decode("ascii") for value in file["sha256"][()])
         self.keys = tuple(value.decode("ascii") for value in file["key"][()])
@@ -289,7 +275,7 @@ class Shard:
             place = data.id.get_offset()
             if data.dtype.str != dtype or len(data) != self.offsets[-1]:
                 raise StoreError(
-                    f"{self.path} is damaged: {name} is not as the format says; {MEND}"
+                    f"{self.path} is damaged: {name} is not as the format says; {REMEDY}"
                 )
             self._places[name] = (dtype, data.shape, place)
 
@@ -308,7 +294,7 @@ class Shard:
 
     @property
     def nbytes(self) -> int:
-        """What the rows of all its sequences take: the size at which a shard is closed."""
+        """Size of all rows, which decides when a shard is closed."""
         places = self._places.values()
         return sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape, _ in places)
 
@@ -330,7 +316,7 @@ class Shard:
         except OSError as error:
             raise unreadable(self.path, error) from error
         except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.path} is damaged: {error}; {MEND}") from error
+            raise StoreError(f"{self.path} is damaged: {error}; {REMEDY}") from error
 
     def sequence(self, number: int) -> StoredSequence:
         """The sequence with this number; its arrays are views of the memory map."""

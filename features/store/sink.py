@@ -1,7 +1,7 @@
-"""The file under HDF5 while it writes: to HDF5 it never fails, to us it tells why it did.
+"""A file object for HDF5 to write to, which hides errors from HDF5 and keeps the first for us.
 
-HDF5 that finds the disk full when it closes a file raises no OSError, keeps the file open, and ends
-the process with a segmentation fault later on.
+If the disk is full when HDF5 closes a file, it raises no OSError, keeps the file open, and ends the
+process with a segmentation fault later on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Sink:
-    """A file object for h5py over an open file. The first error is kept for `check`."""
+    """A file object for h5py over an open file; `check` raises the first error."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -19,7 +19,7 @@ class Sink:
         self._error: OSError | None = None
 
     def check(self) -> None:
-        """Raises the first error there was."""
+        """Raises the first error, if there was one."""
         if self._error is not None:
             raise self._error
 

@@ -1,25 +1,25 @@
-"""The working store: finished videos survive anything, and the same input gives the same shards.
+"""The store of one recipe: finished videos survive a crash, and equal input gives equal shards.
 
-Each finished video is at once a file of its own in `staging`; a run joins staged files into shards
-in the order of the manifest, so that a killed and resumed run ends with the same bytes as one that
-was left alone. The habits are borg's: temporary file, fsync, rename, fsync of the folder.
+Each finished video is written to a file of its own in `staging`; a run seals staged files into
+shards in the order of the manifest, so that a killed and resumed run ends with the same bytes as
+one without interruption. Writes are temporary file, fsync, rename, fsync of the folder, as in borg.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import StoreError
 from data.io.atomic_files import make_folder, name_file, sync_file
+from data.io.reading import file_sha256
 from features.store.feature_set import link_or_copy
 from features.store.key import Recipe, sequence_key
 from features.store.layout import OURS, SHARDS, STAGING, sha256_of
-from features.store.lock import hold_lock
-from features.store.preamble import LaterVersionError
-from features.store.sealing import seal_shard, writing
+from features.store.lock import hold_lock, writing
+from features.store.preamble import REMEDY, LaterVersionError
 from features.store.shard import Shard, StoredSequence, write_shard
 from features.store.verify import shard_problems
 
@@ -28,7 +28,7 @@ SHARD_BYTES = 256 << 20
 
 
 class Staged(NamedTuple):
-    """A finished video's own file."""
+    """The file of one finished video."""
 
     path: Path
     frames: int
@@ -94,7 +94,7 @@ class FeatureStore:
         self._lock.close()
 
     def _adopt(self) -> None:
-        """Takes over what earlier runs finished and drops what they left half done."""
+        """Opens what earlier runs finished and removes their temporary files."""
         opened = []
         for path in sorted(self._sealed.iterdir()):
             if OURS.fullmatch(path.name):
@@ -104,27 +104,24 @@ class FeatureStore:
                     opened.append(Shard(path))
                 except LaterVersionError:
                     raise
-                except StoreError:  # `store repair` mends it; its videos are embedded anew
+                except StoreError:  # its videos are embedded again; `store repair` removes it
                     continue
         for shard in opened:
-            self._know(shard)
+            self._add_shard(shard)
         for path in sorted(self._staging.iterdir()):
             if not OURS.fullmatch(path.name):
                 continue
-            staged = self._whole(path) if path.suffix == ".h5" else None
+            staged = self._read_if_intact(path) if path.suffix == ".h5" else None
             if staged is None or path.stem in self.shards:
                 path.unlink()
             else:
                 self._staged[path.stem] = staged
 
     def take(self, path: Path) -> bool:
-        """Makes a shard that was made elsewhere its own, if every byte is as it was written.
-
-        Args:
-            path: of the shard, under its own name; it may be linked.
+        """Links or copies a shard of another folder, if every byte is as it was written.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the store cannot be written.
         """
         sha256 = sha256_of(path)
         temporary, target = self._sealed / f".{sha256}", self._sealed / path.name
@@ -138,14 +135,13 @@ class FeatureStore:
             temporary.chmod(0o444)
             sync_file(temporary)
             name_file(temporary, target)
-        self._know(Shard(target))
+        self._add_shard(Shard(target))
         return True
 
-    def _know(self, shard: Shard) -> None:
-        """Takes its videos from this shard, but for those that a larger one has.
+    def _add_shard(self, shard: Shard) -> None:
+        """Adds a shard's videos, except those that a larger one has.
 
-        A killed `compact` leaves videos in two shards: the larger one counts, so that what is
-        published is never a mixture.
+        One video may be in two shards; the larger one counts, so that a feature set is no mixture.
         """
         if shard.recipe.digest != self.recipe.digest:
             return
@@ -155,8 +151,8 @@ class FeatureStore:
             if known is None or _size_and_name(known) <= rank:
                 self.shards[key] = shard
 
-    def _whole(self, path: Path) -> Staged | None:
-        """What a staged file holds, if every byte of it is as it was written."""
+    def _read_if_intact(self, path: Path) -> Staged | None:
+        """A staged file, if every byte of it is as it was written; else None."""
         try:
             shard = Shard(path)
         except LaterVersionError:
@@ -184,11 +180,11 @@ class FeatureStore:
         shard = self.shards[key]
         number = shard.place(key)
         if not shard.intact(number):
-            raise StoreError(f"{shard.path} is damaged; mend it with `unmask store repair`")
+            raise StoreError(f"{shard.path} is damaged; {REMEDY}")
         return shard.sequence(number)
 
     def begin(self, keys: Iterable[str] = (), apart: Iterable[str] = ()) -> None:
-        """Starts a run; says which sequences it wants, in the manifest's order: see `want`."""
+        """Starts a run; the arguments are those of `want`."""
         self._order.clear()
         self._settled.clear()
         self._queued.clear()
@@ -196,12 +192,12 @@ class FeatureStore:
         self.want(keys, apart)
 
     def want(self, keys: Iterable[str], apart: Iterable[str] = ()) -> None:
-        """Adds to the run's order what is not sealed yet and not in it.
+        """Adds sequences that are not sealed yet to the run's order.
 
-        A run may tell its order part by part: it is cut into shards as if it had been told at once.
+        A run may add its order in parts: it is cut into shards as if it had been added at once.
 
         Args:
-            keys: of the next ones.
+            keys: of the next sequences, in the manifest's order.
             apart: of those after them, which never share a shard with them.
         """
         for ends_before, group in ((False, keys), (True, apart)):
@@ -215,7 +211,7 @@ class FeatureStore:
         self._advance()
 
     def stage(self, sequence: StoredSequence) -> None:
-        """Keeps a finished sequence: after this returns, no crash loses it.
+        """Writes a finished sequence: after this returns, no crash loses it.
 
         Raises:
             OutputError: it cannot be written.
@@ -230,7 +226,7 @@ class FeatureStore:
         self._settle(sequence.key)
 
     def fail(self, key: str) -> None:
-        """Says that this sequence will not come; the shards go on without it."""
+        """Marks a sequence as failed; the shards are sealed without it."""
         self._settle(key)
 
     def _settle(self, key: str) -> None:
@@ -248,7 +244,7 @@ class FeatureStore:
             self._seal()
 
     def _advance(self) -> None:
-        """Closes a shard whenever the settled front of the order is large enough.
+        """Seals a shard whenever the settled sequences at the front of the order are large enough.
 
         Where shards are cut depends on the order alone, never on which video was ready first.
         """
@@ -267,11 +263,11 @@ class FeatureStore:
                 self._seal()
 
     def _seal(self) -> None:
-        """Joins the pending sequences into one shard, then drops their staged files.
+        """Writes the pending sequences to one shard, then removes their staged files.
 
         Raises:
             OutputError: it cannot be written.
-            StoreError: a staged file was damaged behind our back.
+            StoreError: a staged file was damaged since it was written.
         """
         staged = [self._staged[key] for key in self._pending]
         with writing(self.folder):
@@ -283,7 +279,7 @@ class FeatureStore:
                 frame_counts=[one.frames for one in staged],
                 leftover=self._pending[0],
             )
-            self._know(Shard(path))
+            self._add_shard(Shard(path))
             for key in self._pending:
                 self._staged.pop(key).path.unlink()
         self._queued.difference_update(self._pending)
@@ -300,3 +296,33 @@ def _read_staged(path: Path) -> StoredSequence:
     if shard.damaged():
         raise StoreError(f"{path} was damaged since it was written; run again, and check the disk")
     return shard.sequence(0)
+
+
+def seal_shard(
+    folder: Path,
+    sequences: Iterable[StoredSequence],
+    recipe: Recipe,
+    versions: dict[str, str],
+    *,
+    frame_counts: Sequence[int],
+    leftover: str,
+) -> Path:
+    """Writes a shard into a folder, durable when this returns; returns its path.
+
+    Args:
+        folder: where.
+        sequences: as `write_shard` takes them.
+        recipe: of all of them.
+        versions: of the programs that made them.
+        frame_counts: T of each of them.
+        leftover: 64 hex digits that name the temporary file: the first key.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = folder / f".{leftover}"
+    write_shard(temporary, sequences, recipe, versions, frame_counts=frame_counts)
+    path = folder / f"shard-{file_sha256(temporary)}.h5"
+    temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
+    name_file(temporary, path)
+    return path

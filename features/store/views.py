@@ -1,9 +1,9 @@
-"""Augmented views of a video: what they are called in the store, and how a folder tells of them.
+"""Augmented views of a video: their digests in the store, and their entry in a feature set.
 
 Cached features cannot be augmented later, so training videos may be embedded several times, each
-time changed in another way. View 0 is the video as it is, under the key it always had. Every other
-view stands in the store under a digest of its own, as a further video would: whatever keeps,
-checks, mends and publishes sequences needs to know nothing of it.
+time augmented in another way. View 0 is the video as it is, under its own key. Every other view is
+stored under a digest of its own, as a further video would be, so that writing, verifying and
+repairing a store need no notion of views.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from features.store.key import canonical
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How many views the training videos have, and what makes them differ.
+    """How many views the training videos have, and how they are augmented.
 
     Attributes:
         count: K, view 0 included; 1 is no augmentation.
-        augmentation: plain JSON of all that decides the pixels of views 1 to K - 1, but for the
+        augmentation: plain JSON of all that decides the pixels of views 1 to K - 1, except the
             video and the view's number.
     """
 
@@ -32,15 +32,15 @@ class Views:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the augmentation, hex; K does not count, so more views keep the old ones."""
+        """sha256 over the augmentation, hex; without K, so that raising K keeps existing views."""
         return hashlib.sha256(canonical(self.augmentation).encode()).hexdigest()
 
     def sha256(self, video_sha256: str, view: int) -> str:
-        """What stands for the sha256 of the file in the store: for view 0, that of the file."""
+        """The digest of a view in the store; for view 0, the sha256 of the file."""
         if view == 0:
             return video_sha256
-        told = f"{video_sha256} view {view} {self.digest}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        text = f"{video_sha256} view {view} {self.digest}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -48,7 +48,7 @@ class Views:
 
     @classmethod
     def from_json(cls, facts: Any) -> Views:
-        """Reads what `to_json` gave; None is one view.
+        """Reads the result of `to_json`; None is one view.
 
         Raises:
             StoreError: it is something else.

@@ -1,12 +1,14 @@
-"""Two folders of features side by side: which videos, under what recipe, and how far apart.
+"""Compares two feature sets: which videos, of which recipe, and how far apart their embeddings are.
 
 Made for a frozen and a fine-tuned backbone on the same videos: what did fine-tuning move?
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ class VideoChange:
     """How far one video's features are apart.
 
     Attributes:
-        path: of the video, as the first folder has it.
+        path: of the video, as the first feature set has it.
         sha256: of the video file, hex.
         frames: number of frames that both have, by their timestamps.
         mean_cosine: cosine similarity of the two mean embeddings over all frames, -1 to 1.
@@ -42,10 +44,11 @@ class VideoChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What two folders have in common, and what not.
+class Diff:
+    """Result of `diff`.
 
     Attributes:
+        a, b: the feature sets.
         common: number of videos in both.
         only_a: paths of the videos in the first alone, sorted.
         only_b: in the second alone.
@@ -53,6 +56,8 @@ class Comparison:
         changes: of each common video, the most changed first; none where D differs.
     """
 
+    a: Path
+    b: Path
     common: int
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -73,33 +78,35 @@ class Comparison:
                 }
         return spread
 
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows; null says that there was no common frame to measure."""
+        changes = [
+            {name: None if value != value else value for name, value in asdict(change).items()}
+            for change in self.changes
+        ]
+        return asdict(self) | {"changes": changes, "summary": self.summary()}
 
-def compare(a: Features, b: Features) -> Comparison:
-    """Compares two folders of features, video by video."""
-    there_a, there_b = set(a.sha256s), set(b.sha256s)
-    common = there_a & there_b
+
+def diff(a: Features, b: Features) -> Diff:
+    """Compares two feature sets, video by video."""
+    in_a, in_b = set(a.sha256s), set(b.sha256s)
+    common = in_a & in_b
     changes = []
     if a.dim == b.dim:
-        changes = [
-            replace(video_change(a.sequence(sha256), b.sequence(sha256)), sha256=sha256)
-            for sha256 in common
-        ]
+        changes = [video_change(a.sequence(one), b.sequence(one), sha256=one) for one in common]
     changes.sort(key=lambda change: (-change.mean_distance, change.path, change.sha256))
-    return Comparison(
+    return Diff(
+        a=a.folder,
+        b=b.folder,
         common=len(common),
-        only_a=tuple(sorted(a.sequence(sha256).path for sha256 in there_a - common)),
-        only_b=tuple(sorted(b.sequence(sha256).path for sha256 in there_b - common)),
-        recipe=differences(facts_of(a), facts_of(b)),
+        only_a=tuple(sorted(a.sequence(sha256).path for sha256 in in_a - common)),
+        only_b=tuple(sorted(b.sequence(sha256).path for sha256 in in_b - common)),
+        recipe=differences(asdict(a.recipe) | {"dim": a.dim}, asdict(b.recipe) | {"dim": b.dim}),
         changes=tuple(changes),
     )
 
 
-def facts_of(features: Features) -> dict[str, Any]:
-    """The recipe in full, what goes without saying included."""
-    return asdict(features.recipe) | {"dim": features.dim}
-
-
-def video_change(a: StoredSequence, b: StoredSequence) -> VideoChange:
+def video_change(a: StoredSequence, b: StoredSequence, *, sha256: str) -> VideoChange:
     """How far two sequences of one video, of one D, are apart."""
     rows_a = a.features.astype(np.float64)  # (T, D)
     rows_b = b.features.astype(np.float64)
@@ -108,12 +115,12 @@ def video_change(a: StoredSequence, b: StoredSequence) -> VideoChange:
     frame_cosine, frame_distance = _apart(rows_a[in_a], rows_b[in_b])
     return VideoChange(
         path=a.path,
-        sha256=a.sha256,
+        sha256=sha256,
         frames=len(in_a),
         mean_cosine=float(mean_cosine[0]),
         mean_distance=float(mean_distance[0]),
-        frame_cosine=float(frame_cosine.mean()) if len(in_a) else float("nan"),
-        frame_distance=float(frame_distance.mean()) if len(in_a) else float("nan"),
+        frame_cosine=float(frame_cosine.mean()) if len(in_a) else math.nan,
+        frame_distance=float(frame_distance.mean()) if len(in_a) else math.nan,
     )
 
 
@@ -130,7 +137,7 @@ def _apart(
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between nested facts: dotted name to both values, None where there is none."""
+    """What differs between nested mappings: dotted name to both values, None for an absent one."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in sorted({*a, *b}):
         one, other = a.get(name), b.get(name)

@@ -1,38 +1,39 @@
-"""What of a working store nobody needs, and its removal: `unmask store gc`.
+"""Garbage collection: finds and removes what of a store no feature set uses.
 
-A shard stays if a folder of features uses it or a video in it, or if its file has another hard
-link: a folder that was not looked at or DVC's cache, and removing it would free nothing. Files of a
-later version and damaged ones of a recipe in use stay, too.
+A shard stays if a feature set lists it or has a video of it, or if its file has another hard link:
+a feature set that was not looked at, or DVC's cache, and removing it would free nothing. Files of a
+later version, and damaged files of a recipe in use, stay, too.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from data.errors import StoreError
+from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
-from features.store.layout import SHARDS, STAGING, leftovers_in, recipe_of, sealed_in, staged_in
-from features.store.lock import LOCK
+from data.io.reading import BAD_FACTS
+from features.store import layout
+from features.store.feature_set import read_index
+from features.store.layout import SHARDS, STAGING
+from features.store.lock import LOCK, hold_lock, writing
 from features.store.preamble import LaterVersionError
-from features.store.sealing import writing
 from features.store.shard import Shard
-from features.upkeep.references import Usage
 
 Reason = Literal["unused", "doubled", "leftover"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waste:
-    """A file that can go.
+class GarbageFile:
+    """A file that can be removed.
 
     Attributes:
         path: the file.
-        reason: "unused": no folder of features uses it; "doubled": each of its videos is intact in
-            another shard of the store; "leftover": a killed writer left it half done.
+        reason: "unused": no feature set uses it; "doubled": each of its videos is intact in
+            another shard of the store; "leftover": a temporary file of a killed writer.
         size_bytes: of the file; it is freed only if the file has no other link.
         videos: in it; 0 where that cannot be read.
         staged: whether it is a finished video that waits for its run to go on.
@@ -46,76 +47,169 @@ class Waste:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What goes and what stays of one part.
+class PartGarbage:
+    """What is removed and what stays of one recipe's part of a store.
 
     Attributes:
         part: the folder.
-        waste: what goes.
-        linked: shards that no folder uses, but that have other hard links, so they stay.
+        in_use: whether a feature set is of this recipe.
+        files: that can be removed.
+        linked: shards that no feature set uses, but that have other hard links, so they stay.
         kept: number of all shards that stay, those included.
     """
 
     part: Path
-    waste: tuple[Waste, ...]
+    in_use: bool
+    files: tuple[GarbageFile, ...]
     linked: tuple[Path, ...]
     kept: int
 
 
-def plan_part(part: Path, usage: Usage, *, drop_linked: bool = False) -> Plan:
-    """Finds what can go; changes nothing.
+@dataclass(frozen=True, kw_only=True)
+class Garbage:
+    """What `find_garbage` found in each part of a store; `keep` are feature sets that stay."""
 
-    Args:
-        part: one recipe's folder.
-        usage: of all folders of features that are to stay whole.
-        drop_linked: other hard links do not count as use.
+    keep: tuple[Path, ...]
+    parts: tuple[PartGarbage, ...]
+
+    @property
+    def files(self) -> tuple[GarbageFile, ...]:
+        """All files that can be removed."""
+        return tuple(one for part in self.parts for one in part.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return {
+            "keep": self.keep,
+            "waste": self.files,
+            "linked": [path for part in self.parts for path in part.linked],
+            "size_bytes": sum(one.size_bytes for one in self.files),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What some feature sets use: digests of recipes, names of shards, keys of sequences.
+
+    By name alone use cannot be decided: the store may have other shards with the same videos.
     """
-    in_use = usage.has_recipe(recipe_of(part))
-    stays: list[Shard] = []
-    waste, linked, others = [], [], 0
-    for path in sealed_in(part):
+
+    folders: tuple[Path, ...]
+    recipes: frozenset[str]
+    names: frozenset[str]
+    keys: frozenset[str]
+
+
+def references_of(folders: Iterable[Path]) -> References:
+    """Reads the indexes of feature sets and the headers of their shards.
+
+    Raises:
+        InputError: one is no feature set.
+        StoreError: an index is damaged, so it is unknown what its feature set uses.
+    """
+    folders = tuple(folders)
+    recipes: set[str] = set()
+    names: set[str] = set()
+    keys: set[str] = set()
+    for folder in folders:
+        facts = read_index(folder)
         try:
-            shard = Shard(path)
-        except LaterVersionError:
-            others += 1
-            continue
-        except StoreError:
-            if in_use or path.name in usage.names or path.stat().st_nlink > 1:
-                others += 1
-            else:
-                waste.append(_waste(path, "unused", 0))
-            continue
-        if path.name in usage.names or not usage.keys.isdisjoint(shard.keys):
-            stays.append(shard)
-        elif path.stat().st_nlink > 1 and not drop_linked:
-            stays.append(shard)
-            linked.append(path)
-        else:
-            waste.append(_waste(path, "unused", len(shard)))
-    doubled = doubled_among(stays)
-    waste += [_waste(shard.path, "doubled", len(shard)) for shard in doubled]
-    if not in_use:
-        waste += [_waste(path, "unused", 1, staged=True) for path in staged_in(part)]
-    waste += [_waste(path, "leftover", 0) for path in leftovers_in(part)]
-    gone = {one.path for one in waste}
-    return Plan(
-        part=part,
-        waste=tuple(waste),
-        linked=tuple(path for path in linked if path not in gone),
-        kept=len(stays) - len(doubled) + others,
+            recipes.add(str(facts["recipe_digest"]))
+            names |= {str(entry["file"]) for entry in facts["shards"]}
+        except BAD_FACTS as error:
+            raise StoreError(f"{folder} has a damaged index; extract again") from error
+        for path in folder.glob("*.h5"):
+            names.add(path.name)
+            with contextlib.suppress(StoreError):  # damaged: its name still counts
+                keys.update(Shard(path).keys)
+    return References(
+        folders=folders, recipes=frozenset(recipes), names=frozenset(names), keys=frozenset(keys)
     )
 
 
-def _waste(path: Path, reason: Reason, videos: int, *, staged: bool = False) -> Waste:
-    size_bytes = path.stat().st_size
-    return Waste(path=path, reason=reason, size_bytes=size_bytes, videos=videos, staged=staged)
+@contextlib.contextmanager
+def find_garbage(
+    store: Path, *, keep: Sequence[Path] | None = None, drop_linked: bool = False, lock: bool
+) -> Iterator[Garbage]:
+    """Finds what can be removed; changes nothing.
+
+    Args:
+        store: a store, or one recipe's part of it.
+        keep: feature sets that stay whole; None takes all below the current folder.
+        drop_linked: other hard links do not count as use.
+        lock: hold the writers' locks inside the block, so that `remove_garbage` may be called.
+
+    Raises:
+        InputError: it is no store, or there is no feature set to go by.
+        LockedError: another process writes to the store.
+        StoreError: the index of a feature set is damaged.
+    """
+    with contextlib.ExitStack() as locks:
+        parts = layout.parts_of(store)
+        for part in parts if lock else ():
+            with writing(part):
+                locks.enter_context(hold_lock(part))
+        # Not before: `extract` holds the lock while it publishes, so none can appear from here on.
+        used = references_of(layout.find_feature_sets(Path()) if keep is None else keep)
+        if not used.folders:
+            raise InputError(
+                "no feature set below the current folder; name those that stay by --keep, "
+                f"or remove {store} altogether"
+            )
+        found = tuple(part_garbage(part, used, drop_linked=drop_linked) for part in parts)
+        yield Garbage(keep=used.folders, parts=found)
+
+
+def part_garbage(part: Path, used: References, *, drop_linked: bool = False) -> PartGarbage:
+    """Finds what can be removed of one recipe's part of a store; see `find_garbage`."""
+    in_use = any(digest.startswith(layout.recipe_of(part)) for digest in used.recipes)
+    stay: list[Shard] = []
+    files: list[GarbageFile] = []
+    linked: set[Path] = set()
+    unreadable = 0
+
+    def add(path: Path, reason: Reason, videos: int, *, staged: bool = False) -> None:
+        size = path.stat().st_size
+        files.append(
+            GarbageFile(path=path, reason=reason, size_bytes=size, videos=videos, staged=staged)
+        )
+
+    for path in layout.sealed_in(part):
+        has_links = path.stat().st_nlink > 1
+        try:
+            shard = Shard(path)
+        except StoreError as error:
+            later = isinstance(error, LaterVersionError)
+            if later or in_use or path.name in used.names or has_links:
+                unreadable += 1
+            else:
+                add(path, "unused", 0)
+            continue
+        if path.name in used.names or not used.keys.isdisjoint(shard.keys):
+            stay.append(shard)
+        elif has_links and not drop_linked:
+            stay.append(shard)
+            linked.add(path)
+        else:
+            add(path, "unused", len(shard))
+    doubled = doubled_among(stay)
+    for shard in doubled:
+        add(shard.path, "doubled", len(shard))
+    for path in () if in_use else layout.staged_in(part):
+        add(path, "unused", 1, staged=True)
+    for path in layout.leftovers_in(part):
+        add(path, "leftover", 0)
+    return PartGarbage(
+        part=part,
+        in_use=in_use,
+        files=tuple(files),
+        linked=tuple(sorted(linked - {one.path for one in files})),
+        kept=len(stay) - len(doubled) + unreadable,
+    )
 
 
 def doubled_among(shards: Iterable[Shard]) -> list[Shard]:
-    """Those whose every video is in a larger one of the others, where its rows are intact.
-
-    Only rows that may be the last ones are read: of videos that two shards hold.
-    """
+    """Those whose every video is in a larger one of the others, where its rows are intact."""
     doubled = []
     places: dict[str, tuple[Shard, int]] = {}
     for shard in sorted(shards, key=lambda shard: (-len(shard), shard.path.name)):
@@ -128,28 +222,29 @@ def doubled_among(shards: Iterable[Shard]) -> list[Shard]:
     return doubled
 
 
-def remove(plan: Plan) -> None:
-    """Removes what can go, and the whole part where nothing is left; the caller holds its lock.
+def remove_garbage(garbage: Garbage) -> None:
+    """Removes what was found, and each part with nothing left; inside `find_garbage` alone.
 
     Raises:
         OutputError: it cannot be removed.
     """
-    with writing(plan.part):
-        for waste in plan.waste:
-            waste.path.unlink(missing_ok=True)
-        for name in (SHARDS, STAGING):
-            if (plan.part / name).is_dir():
-                sync_folder(plan.part / name)
-        _remove_if_empty(plan.part)
+    for found in garbage.parts:
+        with writing(found.part):
+            for one in found.files:
+                one.path.unlink(missing_ok=True)
+            for folder in (found.part / SHARDS, found.part / STAGING):
+                if folder.is_dir():
+                    sync_folder(folder)
+            _remove_if_empty(found.part)
 
 
 def _remove_if_empty(part: Path) -> None:
     """Removes a part with nothing but its empty folders and its lock."""
     names = {path.name for path in part.iterdir()}
-    folders: Sequence[Path] = [part / name for name in (SHARDS, STAGING) if name in names]
+    folders = [part / name for name in (SHARDS, STAGING) if name in names]
     if names - {SHARDS, STAGING, LOCK} or any(any(folder.iterdir()) for folder in folders):
         return
-    with contextlib.suppress(OSError):  # a writer that comes now has it again
+    with contextlib.suppress(OSError):  # a writer that comes now makes it again
         for folder in folders:
             folder.rmdir()
         (part / LOCK).unlink(missing_ok=True)

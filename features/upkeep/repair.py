@@ -1,43 +1,40 @@
-"""Repair: intact videos of a damaged shard move into a new one, and what is lost is named.
+"""Repair: intact videos of a damaged shard move to a new one, and lost videos are listed.
 
-The new shard is durable before the damaged one goes, so that a kill at any moment loses nothing:
-the next repair makes the same bytes again. An intact copy of the whole shard, in another folder, is
-better than a rescue and is taken first. docs/store-format.md specifies it.
+The new shard is durable before the damaged one is removed, so a kill at any moment loses nothing
+and the next repair makes the same bytes again. A store is a cache: nothing is kept of a shard whose
+header is damaged, and `extract` embeds its videos again. docs/store-format.md specifies it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from data.errors import InputError, StoreError
-from data.io.atomic_files import name_file, sync_file, sync_folder
-from data.io.reading import file_sha256
-from features.store.layout import (
-    copies_of,
-    leftovers_in,
-    recipe_of,
-    sealed_in,
-    sha256_of,
-    staged_in,
-)
-from features.store.lock import hold_lock
+from data.io.atomic_files import sync_folder
+from data.io.atomic_folders import check_replaceable, replace_folder
+from data.io.reading import BAD_FACTS, file_sha256
+from data.io.system_errors import cannot_write
+from features.store import layout
+from features.store.feature_set import entry_of, link_or_copy, read_index, write_index
+from features.store.key import Recipe
+from features.store.layout import INDEX, SHARDS, sha256_of
+from features.store.lock import hold_lock, writing
 from features.store.preamble import LaterVersionError
-from features.store.sealing import seal_shard, writing
 from features.store.shard import Shard
-from features.upkeep.salvage import intact_videos, open_shard
+from features.store.store import seal_shard
+from features.store.verify import intact_sequences
 
-Action = Literal["restored", "rescued", "removed", "left"]
+Action = Literal["rescued", "removed", "left"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LostVideo:
-    """A video whose features are gone: `extract` embeds it anew.
+    """A video whose features are lost: `extract` embeds it again.
 
     Attributes:
         path: of the video when it was extracted.
@@ -49,192 +46,158 @@ class LostVideo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mending:
-    """What repair does about one damaged file.
+class FileRepair:
+    """What is done about one damaged file.
 
     Attributes:
-        file: relative to the folder that is repaired.
-        action: "restored": an intact copy takes its place; "rescued": its intact videos are in a
-            new shard; "removed": nothing in it was intact; "left": not ours to mend.
+        file: its path.
+        action: "rescued": its intact videos are in a new shard; "removed": no video in it was
+            intact; "left": unmask must not change it.
         message: what was wrong, one line.
-        new_file: where its videos are now; None where there is none, or in a dry run.
+        new_file: path of the new shard; None where there is none, or in a dry run.
         kept: number of videos that are kept.
-        lost: those that no other intact file of the folder holds.
+        lost: videos that no other intact file of the folder holds.
         unnamed: number of lost videos that cannot be named; None where not even that is known.
     """
 
-    file: str
+    file: Path
     action: Action
     message: str
-    new_file: str | None = None
+    new_file: Path | None = None
     kept: int = 0
     lost: tuple[LostVideo, ...] = ()
     unnamed: int | None = 0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Finding:
-    """What is left of one file.
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """Result of `repair`.
 
     Attributes:
-        path: the file.
-        message: what is wrong with it; empty where nothing is.
-        shard: opened, or its copy is; None where nothing can be read.
-        intact: numbers of its intact videos.
-        ours_to_mend: whether it may be replaced or removed.
-        copy: an intact copy of the whole file, elsewhere.
+        folder: that was repaired.
+        dry_run: whether nothing was changed.
+        files: one entry for each damaged file.
+        also_in: folders where a file of the same name is damaged, too.
     """
+
+    folder: Path
+    dry_run: bool
+    files: tuple[FileRepair, ...]
+    also_in: tuple[Path, ...]
+
+    @property
+    def to_extract(self) -> tuple[LostVideo, ...]:
+        """All lost videos that have a name, each once."""
+        return tuple({video.sha256: video for one in self.files for video in one.lost}.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        unnamed = sum(one.unnamed or 0 for one in self.files)
+        return vars(self) | {"to_extract": self.to_extract, "unnamed": unnamed}
+
+
+def repair(folder: Path, *, dry_run: bool = False) -> Repair:
+    """Repairs a feature set, a store, or one recipe's part of a store.
+
+    Args:
+        folder: of them.
+        dry_run: changes nothing and takes no lock.
+
+    Raises:
+        InputError: it is none of them.
+        LockedError: another process writes to the store.
+        OutputError: it cannot be written; nothing intact is lost.
+        StoreError: the index of a feature set is damaged, so its content is unknown.
+    """
+    files: list[FileRepair] = []
+    if layout.is_feature_set(folder):
+        files = _repair_feature_set(folder, dry_run=dry_run)
+    else:
+        for part in layout.parts_of(folder):
+            files += _repair_part(part, dry_run=dry_run)
+    also_in = _damaged_elsewhere(one.file for one in files if one.action != "left")
+    return Repair(folder=folder, dry_run=dry_run, files=tuple(files), also_in=also_in)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Examined:
+    """What is left of one file; `message` is empty where nothing is wrong with it."""
 
     path: Path
     message: str = ""
-    shard: Shard | None = None
-    intact: tuple[int, ...] = ()
-    ours_to_mend: bool = True
-    copy: Path | None = None
-
-    @property
-    def kept(self) -> set[str]:
-        """Keys of all its videos that are there after the repair."""
-        if self.shard is None or not self.ours_to_mend:
-            return set()
-        return {self.shard.keys[number] for number in self.intact}
-
-    def lost(self, held: set[str]) -> tuple[LostVideo, ...]:
-        """Its videos that are not among these keys."""
-        if self.shard is None or not self.ours_to_mend:
-            return ()
-        named = zip(self.shard.keys, self.shard.paths, self.shard.sha256s, strict=True)
-        return tuple(
-            LostVideo(path=path, sha256=sha256) for key, path, sha256 in named if key not in held
-        )
+    action: Action = "removed"
+    shard: Shard | None = None  # None: its header cannot be trusted
+    intact: tuple[int, ...] = ()  # numbers of videos
 
 
-def repair_part(part: Path, *, copies: Sequence[Path] = (), dry_run: bool = False) -> list[Mending]:
-    """Repairs one recipe's part of a working store; holds its lock, but not in a dry run.
+def _examine(path: Path, recipe_digest: str, *, staged: bool = False) -> _Examined:
+    """Reads every byte of a shard and finds the videos that are intact.
 
-    Args:
-        part: the folder with `shards` and `staging`.
-        copies: folders where intact copies of shards may be.
-        dry_run: changes nothing.
-
-    Raises:
-        LockedError: another process writes to it.
-        OutputError: it cannot be written.
-    """
-    if dry_run:
-        return _mend_part(part, copies, dry_run=True)
-    with writing(part), hold_lock(part):
-        return _mend_part(part, copies, dry_run=False)
-
-
-def _mend_part(part: Path, copies: Sequence[Path], *, dry_run: bool) -> list[Mending]:
-    sealed = [examine(path, recipe_of(part), copies) for path in sealed_in(part)]
-    staged = [examine_staged(path, recipe_of(part)) for path in staged_in(part)]
-    held = {key for finding in (*sealed, *staged) for key in finding.kept}
-    mendings = []
-    for finding in sealed:
-        if finding.message:
-            mended = None if dry_run else mend(finding, finding.path.parent)
-            mendings.append(tell(finding, mended, held, finding.path.relative_to(part)))
-    for finding in staged:
-        if finding.message:
-            if finding.ours_to_mend and not dry_run:
-                finding.path.unlink()
-            mendings.append(tell(finding, None, held, finding.path.relative_to(part)))
-    for path in [] if dry_run else leftovers_in(part):
-        path.unlink()
-    return mendings
-
-
-def examine(path: Path, recipe_digest: str, copies: Iterable[Path] = ()) -> Finding:
-    """Reads every byte of a shard whose name tells its sha256, and finds what is intact.
+    What the system fails to read at this moment is left: the disk may read it later.
 
     Args:
         path: the file; it may be missing.
-        recipe_digest: of the recipe that it must have, or the start of it.
-        copies: folders where an intact copy may be.
+        recipe_digest: of the recipe that it must have, or the first digits of it.
+        staged: it holds one video and is named by its key, not by its bytes.
     """
-    message = ""
-    shard = None
+    unchanged = False
     try:
-        if file_sha256(path) != sha256_of(path):
-            message = "its bytes are not those that were written"
-        shard = open_shard(path)
-    except LaterVersionError as error:
-        return Finding(path=path, message=str(error), ours_to_mend=False)
-    except FileNotFoundError:
-        message = "it is not there"
-    except StoreError as error:
-        if not message:  # whole, so it is HDF5 or the system that fails
-            return Finding(path=path, message=str(error), ours_to_mend=False)
-        message = "nothing in it can be read"
-    except InputError as error:  # not permitted
-        return Finding(path=path, message=str(error), ours_to_mend=False)
-    except OSError as error:  # a disk that fails now may be read later: nothing is decided
-        message = f"it cannot be read: {error.strerror or error}; check the disk, then try again"
-        return Finding(path=path, message=message, ours_to_mend=False)
-    if shard is not None and not shard.recipe.digest.startswith(recipe_digest):
-        message = f"it is of the recipe {shard.recipe.digest[:16]} and does not belong there"
-        return Finding(path=path, message=message, shard=shard, ours_to_mend=False)
-    if shard is not None and not message:
-        return Finding(path=path, shard=shard, intact=tuple(range(len(shard))))
-    copy = _intact_copy(path, copies)
-    if copy is not None:
-        shard = Shard(copy)
-        intact = tuple(range(len(shard)))
-    else:
-        intact = () if shard is None else tuple(intact_videos(shard))
-    return Finding(path=path, message=message, shard=shard, intact=intact, copy=copy)
-
-
-def examine_staged(path: Path, recipe_digest: str) -> Finding:
-    """Reads every byte of a staged file: all of it is intact, or nothing is."""
-    try:
+        unchanged = file_sha256(path) == sha256_of(path)
         shard = Shard(path)
-        whole = shard.keys == (path.stem,) and intact_videos(shard) == [0]
-        if whole and shard.recipe.digest.startswith(recipe_digest):
-            return Finding(path=path, shard=shard, intact=(0,))
-        return Finding(path=path, message="its features are damaged", shard=shard)
-    except (InputError, LaterVersionError) as error:
-        return Finding(path=path, message=str(error), ours_to_mend=False)
-    except (StoreError, OSError):
-        return Finding(path=path, message="nothing in it can be read")
+    except FileNotFoundError:
+        return _Examined(path=path, message="it is not there")
+    except (LaterVersionError, InputError) as error:
+        return _Examined(path=path, message=str(error), action="left")
+    except StoreError as error:
+        if unchanged:  # so HDF5 or the system fails, not the file
+            return _Examined(path=path, message=str(error), action="left")
+        return _Examined(path=path, message="its header is damaged, so nothing in it can be used")
+    except OSError as error:
+        message = f"it cannot be read: {error.strerror or error}; check the disk, then try again"
+        return _Examined(path=path, message=message, action="left")
+    if not shard.recipe.digest.startswith(recipe_digest):
+        message = f"it is of the recipe {shard.recipe.digest[:16]} and does not belong there"
+        return _Examined(path=path, message=message, action="left")
+    intact = tuple(range(len(shard)) if unchanged else intact_sequences(shard))
+    if unchanged or (staged and shard.keys == (path.stem,) and intact):
+        return _Examined(path=path, shard=shard, intact=intact)
+    message = "its bytes are not those that were written"
+    if staged or not intact:
+        return _Examined(path=path, message=message, shard=shard)
+    return _Examined(path=path, message=message, action="rescued", shard=shard, intact=intact)
 
 
-def _intact_copy(path: Path, folders: Iterable[Path]) -> Path | None:
-    for copy in copies_of(path, folders):
-        with contextlib.suppress(OSError):
-            if file_sha256(copy) == sha256_of(path):
-                return copy
-    return None
+def _reports(examined: list[_Examined], rescued: dict[Path, Path | None]) -> list[FileRepair]:
+    """What is done about the damaged ones, with the new shard of each."""
+    held = {one.shard.keys[number] for one in examined if one.shard for number in one.intact}
+    reports = []
+    for one in examined:
+        if not one.message:
+            continue
+        lost: list[LostVideo] = []
+        if (shard := one.shard) is not None:
+            named = zip(shard.keys, shard.paths, shard.sha256s, strict=True)
+            lost = [LostVideo(path=path, sha256=sha) for key, path, sha in named if key not in held]
+        new = rescued.get(one.path)
+        reports.append(
+            FileRepair(
+                file=one.path,
+                action=one.action,
+                message=one.message,
+                new_file=one.path.with_name(new.name) if new else None,
+                kept=len(one.intact),
+                lost=tuple(lost),
+                unnamed=None if shard is None and one.action == "removed" else 0,
+            )
+        )
+    return reports
 
 
-def mend(finding: Finding, folder: Path) -> Path | None:
-    """Puts into a folder what is intact of a shard, and then takes the damaged file away.
-
-    Returns:
-        The new shard, durable; None where nothing was intact.
-
-    Raises:
-        OutputError: it cannot be written; the damaged shard is as it was.
-        OSError: the same.
-    """
-    if not finding.ours_to_mend:
+def _rescue(examined: _Examined, folder: Path) -> Path | None:
+    """Writes the intact videos of a damaged shard, in their order, as a shard like any other."""
+    shard, intact = examined.shard, examined.intact
+    if shard is None or not intact:
         return None
-    new = None
-    if finding.copy is not None:
-        new = restore(finding.copy, folder)
-    elif finding.shard is not None and finding.intact:
-        new = rescue(finding.shard, finding.intact, folder)
-    damaged = folder / finding.path.name
-    if damaged != new and damaged.exists():
-        damaged.unlink()
-        sync_folder(folder)
-    return new
-
-
-def rescue(shard: Shard, intact: Sequence[int], folder: Path) -> Path:
-    """Writes these videos of a damaged shard, in their order, as a shard like any other."""
     return seal_shard(
         folder,
         (shard.sequence(number) for number in intact),
@@ -245,44 +208,80 @@ def rescue(shard: Shard, intact: Sequence[int], folder: Path) -> Path:
     )
 
 
-def restore(copy: Path, folder: Path) -> Path:
-    """Puts an intact copy of a shard in the damaged one's place.
+def _repair_part(part: Path, *, dry_run: bool) -> list[FileRepair]:
+    """Repairs one recipe's part of a store; holds its lock, but not in a dry run."""
 
-    Raises:
-        StoreError: the copy came out damaged.
-        OSError: it cannot be written.
-    """
-    temporary = folder / f".{sha256_of(copy)}"
-    temporary.unlink(missing_ok=True)
+    def examine() -> list[_Examined]:
+        recipe = layout.recipe_of(part)
+        sealed = [_examine(path, recipe) for path in layout.sealed_in(part)]
+        return sealed + [_examine(path, recipe, staged=True) for path in layout.staged_in(part)]
+
+    if dry_run:
+        return _reports(examine(), {})
+    with writing(part), hold_lock(part):
+        examined = examine()
+        rescued: dict[Path, Path | None] = {}
+        for one in examined:
+            if one.message and one.action != "left":
+                rescued[one.path] = _rescue(one, one.path.parent)
+                if rescued[one.path] != one.path:
+                    one.path.unlink()
+                    sync_folder(one.path.parent)
+        for path in layout.leftovers_in(part):
+            path.unlink()
+        return _reports(examined, rescued)
+
+
+def _repair_feature_set(folder: Path, *, dry_run: bool) -> list[FileRepair]:
+    """Repairs a feature set: the folder is replaced in one step, so readers find it whole."""
+    if not dry_run:
+        check_replaceable(folder, marker=INDEX)
+    facts = read_index(folder)
     try:
-        os.link(copy, temporary)
-    except OSError:
-        shutil.copyfile(copy, temporary)
-        if file_sha256(temporary) != sha256_of(copy):
-            temporary.unlink()
-            raise StoreError(f"{copy} cannot be copied whole; check the disk") from None
-        sync_file(temporary)
-        temporary.chmod(0o444)
-    name_file(temporary, folder / copy.name)
-    return folder / copy.name
+        recipe = Recipe.from_json(facts["recipe"])
+        entries = {Path(str(entry["file"])).name: dict(entry) for entry in facts["shards"]}
+        counts = {folder / name: int(entry["videos"]) for name, entry in entries.items()}
+    except BAD_FACTS as error:
+        raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
+    examined = [_examine(folder / name, recipe.digest) for name in entries]
+    damaged = [one for one in examined if one.message and one.action != "left"]
+    rescued: dict[Path, Path | None] = {}
+    if damaged and not dry_run:
+        gone = {one.path.name for one in damaged}
+        listed = {name: entry for name, entry in entries.items() if name not in gone}
+        with replace_folder(folder, marker=INDEX) as new:
+            shutil.copytree(
+                folder,
+                new,
+                dirs_exist_ok=True,
+                copy_function=_carry,
+                ignore=lambda inside, _: gone | {INDEX} if Path(inside) == folder else (),
+            )
+            rescued = {one.path: _rescue(one, new) for one in damaged}
+            for path in filter(None, rescued.values()):
+                listed[path.name] = entry_of(path, Shard(path))
+            write_index(new, facts | {"shards": [listed[name] for name in sorted(listed)]})
+    return [
+        replace(one, unnamed=counts[one.file]) if one.unnamed is None else one
+        for one in _reports(examined, rescued)
+    ]
 
 
-def tell(finding: Finding, new: Path | None, held: set[str], file: Path) -> Mending:
-    """What was, or in a dry run would be, done about a finding."""
-    action: Action = "removed"
-    if not finding.ours_to_mend:
-        action = "left"
-    elif finding.copy is not None:
-        action = "restored"
-    elif finding.intact:
-        action = "rescued"
-    unknown = finding.shard is None and action == "removed"
-    return Mending(
-        file=str(file),
-        action=action,
-        message=finding.message,
-        new_file=str(file.with_name(new.name)) if new else None,
-        kept=len(finding.kept),
-        lost=finding.lost(held),
-        unnamed=None if unknown else 0,
-    )
+def _carry(source: str, target: str) -> None:
+    try:
+        link_or_copy(Path(source), Path(target))
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def _damaged_elsewhere(damaged: Iterable[Path]) -> tuple[Path, ...]:
+    """Folders below the current one with the same damage: a hard link has the same bytes."""
+    found = set()
+    feature_sets = list(layout.find_feature_sets(Path()))
+    for path in damaged:
+        copies = [folder / path.name for folder in feature_sets]
+        for copy in (*copies, *layout.STORE.glob(f"*/{SHARDS}/{path.name}")):
+            with suppress(OSError):
+                if copy.resolve() != path.resolve() and file_sha256(copy) != sha256_of(copy):
+                    found.add(copy.parents[copy.parent.name == SHARDS])
+    return tuple(sorted(found))

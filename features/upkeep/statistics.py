@@ -1,4 +1,4 @@
-"""What the numbers in shards look like, dimension by dimension, in one pass and little memory."""
+"""Statistics of each dimension of the embeddings, in one pass and little memory."""
 
 from __future__ import annotations
 
@@ -33,14 +33,20 @@ class Statistics:
 
     @property
     def dead(self) -> int:
-        """Number of dimensions that have one value in all frames: they tell a head nothing."""
+        """Number of dimensions with one value in all frames, which a head cannot learn from."""
         return int((self.smallest == self.largest).sum())
 
     def to_json(self) -> dict[str, Any]:
         """The spread over dimensions, as plain values."""
-        return {
-            "mean": _spread(self.mean),
-            "std": _spread(self.std),
+        spread = {
+            name: {
+                "min": float(values.min()),
+                "mean": float(values.mean()),
+                "max": float(values.max()),
+            }
+            for name, values in (("mean", self.mean), ("std", self.std))
+        }
+        return spread | {
             "smallest": float(self.smallest.min()),
             "largest": float(self.largest.max()),
             "dead_dimensions": self.dead,
@@ -48,17 +54,8 @@ class Statistics:
 
     def each(self) -> dict[str, list[float]]:
         """Every dimension's own, as plain values: D of each."""
-        arrays = {
-            "mean": self.mean,
-            "std": self.std,
-            "smallest": self.smallest,
-            "largest": self.largest,
-        }
-        return {name: values.tolist() for name, values in arrays.items()}
-
-
-def _spread(values: NDArray[np.float64]) -> dict[str, float]:
-    return {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}
+        names = ("mean", "std", "smallest", "largest")
+        return {name: getattr(self, name).tolist() for name in names}
 
 
 def statistics(
@@ -70,25 +67,22 @@ def statistics(
 
     Args:
         rows: arrays (R, D) of one D; they may be memory maps.
-        chunk_bytes: of rows as float64 that are looked at in one go.
+        chunk_bytes: of rows as float64 that are read at a time.
     """
     total: Statistics | None = None
     for array in rows:
         step = max(1, chunk_bytes // (8 * array.shape[1]))
         for start in range(0, len(array), step):
-            chunk = _of_chunk(array[start : start + step].astype(np.float64))
-            total = chunk if total is None else _joined(total, chunk)
+            chunk = array[start : start + step].astype(np.float64)
+            part = Statistics(
+                frames=len(chunk),
+                mean=chunk.mean(axis=0),
+                std=chunk.std(axis=0),
+                smallest=chunk.min(axis=0),
+                largest=chunk.max(axis=0),
+            )
+            total = part if total is None else _joined(total, part)
     return total
-
-
-def _of_chunk(chunk: NDArray[np.float64]) -> Statistics:
-    return Statistics(
-        frames=len(chunk),
-        mean=chunk.mean(axis=0),
-        std=chunk.std(axis=0),
-        smallest=chunk.min(axis=0),
-        largest=chunk.max(axis=0),
-    )
 
 
 def _joined(one: Statistics, other: Statistics) -> Statistics:

@@ -27,12 +27,11 @@ from data.io.progress import log
 from data.io.system_errors import writing
 from data.video.corruptions import CorruptedCopy, Corruption, choose_corruptions, copy_of
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, publish
 from features.store.key import sequence_key
 from features.store.layout import STORE
-from features.store.sealing import check_store
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluation.evaluate import Evaluation, difference, evaluate, level_percent
@@ -81,7 +80,7 @@ def measure_robustness(
     check_split(split)
     chosen = choose_corruptions(rungs)
     check_replaceable(out, marker=MARKER)
-    check_store(store)
+    check_out_folder(store)
     if keep is not None:
         check_out_folder(keep)
     opened = Bundle.load(bundle)
@@ -119,7 +118,7 @@ def measure_robustness(
         if keep is not None:
             with writing(keep):
                 make_folder(keep)
-        for line in tell_outdated(count_outdated(jobs, feature_store), wanted.recipe):
+        for line in format_outdated(count_outdated(jobs, feature_store), wanted.recipe):
             log.warning(line)
         summary = extract_locally(
             [*jobs, *degraded], wanted, feature_store, params, workers, read=read
@@ -135,7 +134,8 @@ def measure_robustness(
         with replace_folder(out, marker=MARKER) as new:
             publish(
                 new / "features", shards.values(), wanted.recipe, dim=wanted.fingerprint.dim,
-                failures=summary.failures, provenance=wanted.fingerprint.provenance, sha256s=sha256s,
+                failures=summary.failures, provenance=wanted.fingerprint.provenance,
+                sha256s=sha256s,
             )  # fmt: skip
             stored = Features(new / "features")
             ladder = Ladder(

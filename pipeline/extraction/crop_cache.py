@@ -27,7 +27,7 @@ from data.pixels_version import PIXELS_VERSION
 from data.video.frames import FrameRecipe
 from features.extraction.engine import Read, extract
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.store.feature_set import Failure
 from features.store.key import Recipe, sequence_key
 from features.store.layout import sealed_in
@@ -70,7 +70,7 @@ def cached_crops(
     encoder = Pixels(frames.size)
     recipe = crop_recipe(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
-        for line in tell_outdated(count_outdated(jobs, opened), recipe, "crops"):
+        for line in format_outdated(count_outdated(jobs, opened), recipe, "crops"):
             log.info(line)
         summary = extract(
             jobs,

@@ -12,9 +12,9 @@ from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.extraction.summary import ExtractSummary
-from features.store.adopt import adopt_published
+from features.store.adopt import adopt_feature_set
 from features.store.feature_set import publish
 from features.store.key import sequence_key
 from features.store.layout import INDEX
@@ -100,11 +100,11 @@ def extract_features(
     jobs, failures = make_jobs(named, digests, views=spec.views.count)
     workers = workers or cores()
     with FeatureStore(store, spec.recipe, versions=versions()) as opened:
-        adopted = adopt_published(out, opened)  # a fresh clone has features, and no store
+        adopted = adopt_feature_set(out, opened)  # a fresh clone has features, and no store
         if adopted:
             kinds = "videos" if spec.views.count == 1 else "videos and views"
             log.info(f"{out}: {adopted} {kinds} adopted into {store}")
-        for line in tell_outdated(count_outdated(jobs, opened, out), spec.recipe):
+        for line in format_outdated(count_outdated(jobs, opened, out), spec.recipe):
             log.info(line)
         if engine == "ray":
             summary, workers = extract_on_ray(jobs, spec, opened, params, address)

@@ -23,7 +23,8 @@ from data.video.failures import with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
 from features.extraction.batches import Encoder
-from features.extraction.engine import Embedded, embed_videos
+from features.extraction.engine import embed_videos
+from features.extraction.job import Embedded
 from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle

@@ -25,7 +25,6 @@ from data.pixels_version import PIXELS_VERSION
 from data.video.failures import reason_of
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features, write_failures
-from features.store.sealing import check_store
 from models.backbones.fingerprint import (
     BUNDLE_RECORD,
     RECORD,
@@ -146,7 +145,7 @@ def finetune_backbone(
         LeakError: the backbone was trained on validation people, and `allow_seen` is false.
     """
     check_replaceable(out, marker=RECORD)
-    check_store(store)
+    check_out_folder(store)
     from models.backbones.registry import load_backbone
     from models.finetuning.finetune import finetune
 

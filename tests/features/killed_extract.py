@@ -71,7 +71,12 @@ def extract_all(videos: Path, root: Path, log: IO[str]) -> int:
         store.log = log
         print("open", file=log, flush=True)
         summary = extract(
-            jobs, read=read, encoder=MeanColours(), store=store, workers=WORKERS, progress=False
+            jobs,
+            read=read,
+            encoder=MeanColours(),
+            store=store,
+            workers=WORKERS,
+            show_progress=False,
         )
     return len(summary.failures)
 

@@ -9,7 +9,7 @@ from features.store.feature_set import publish
 from features.store.key import Recipe
 from features.store.shard import Shard
 from features.store.store import FeatureStore
-from features.upkeep.salvage import intact_videos
+from features.store.verify import intact_sequences
 from tests.features.conftest import digest_of, make_recipe, make_sequence
 
 NAMES = [f"video-{number:02d}" for number in range(12)]
@@ -67,7 +67,7 @@ def held(root: Path, recipe: Recipe) -> set[str]:
             shard = Shard(path)
         except Exception:  # noqa: BLE001, S112 - damaged: what it holds does not count
             continue
-        for number in intact_videos(shard) if shard.recipe == recipe else []:
+        for number in intact_sequences(shard) if shard.recipe == recipe else []:
             name = NAME_OF[shard.sha256s[number]]  # a path is under no checksum of its own
             wanted = make_sequence(name, recipe)
             assert shard.sequence(number).crc32() == wanted.crc32()

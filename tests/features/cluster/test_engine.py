@@ -15,14 +15,14 @@ import pytest
 from data.errors import ConfigError, StoreError, ToolError
 from features.cluster.engine import RayEngine, connected
 from features.cluster.work_units import UnitReport, cut_units
-from features.cluster.workers import rooms
+from features.cluster.workers import worker_resources
 from features.extraction.engine import extract, keep_all
 from features.extraction.job import Job
 from features.extraction.summary import ExtractSummary
-from features.store.feature_set import verify
 from features.store.key import Recipe
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from features.store.views import Views
 from tests import requirements
 from tests.conftest import add_node
@@ -88,7 +88,7 @@ def run_on_ray(
     )
     with Counting(root, recipe, versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         store.then = then
-        summary = keep_all(jobs, engine=engine, store=store, views=VIEWS, progress=False)
+        summary = keep_all(jobs, engine=engine, store=store, views=VIEWS, show_progress=False)
     return summary, engine.report
 
 
@@ -98,7 +98,7 @@ def run_here(root: Path, jobs: Sequence[Job]) -> ExtractSummary:
     with FeatureStore(root, make_recipe(), versions=VERSIONS, shard_bytes=SHARD_BYTES) as store:
         return extract(
             jobs, read=equipment.read, encoder=equipment.encoder, store=store, workers=2,
-            views=VIEWS, augment=turned, progress=False,
+            views=VIEWS, augment=turned, show_progress=False,
         )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     """Two nodes of one process."""
     made = FakeRay([node("one", CPU=2.0), node("two", CPU=1.0)])
     monkeypatch.setattr("features.cluster.engine.connected", made.connected)
-    monkeypatch.setattr("features.cluster.workers.RECRUIT_SECONDS", 0.0)
+    monkeypatch.setattr("features.cluster.workers.START_SECONDS", 0.0)
     return made
 
 
@@ -323,11 +323,11 @@ def test_a_node_that_joins_later_works_too_and_each_gpu_has_its_worker(
     ]
 
 
-def test_rooms_of_a_node() -> None:
-    assert rooms(node("a", CPU=16.0)) == [(16.0, 0)]
-    assert rooms(node("a", CPU=9.0, GPU=2.0)) == [(4.0, 1), (4.0, 1)]
-    assert rooms(node("a", CPU=1.0, GPU=2.0)) == [(0.5, 1), (0.5, 1)]
-    assert rooms(node("a", memory=1.0)) == []
+def test_resources_of_a_node() -> None:
+    assert worker_resources(node("a", CPU=16.0)) == [(16.0, 0)]
+    assert worker_resources(node("a", CPU=9.0, GPU=2.0)) == [(4.0, 1), (4.0, 1)]
+    assert worker_resources(node("a", CPU=1.0, GPU=2.0)) == [(0.5, 1), (0.5, 1)]
+    assert worker_resources(node("a", memory=1.0)) == []
 
 
 def test_a_long_video_is_a_unit_of_its_own() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import threading
 import time
 from pathlib import Path
@@ -19,9 +21,9 @@ from features.extraction.engine import embed_videos, extract
 from features.extraction.job import Job
 from features.extraction.readers import Readers
 from features.extraction.summary import ExtractSummary
-from features.store.feature_set import verify
 from features.store.key import Recipe, sequence_key
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.features.conftest import (
     FakeEncoder,
     digest_of,
@@ -41,7 +43,7 @@ def run(root: Path, names: list[str], recipe: Recipe | None = None, **changes: A
         "read": read_fake,
         "encoder": FakeEncoder(),
         "workers": 2,
-        "progress": False,
+        "show_progress": False,
     }
     with FeatureStore(root, recipe, versions={"test": "1"}, shard_bytes=400) as store:
         summary = extract([make_job(name) for name in names], store=store, **(options | changes))
@@ -309,14 +311,22 @@ def test_stopping_does_not_wait_for_a_stuck_video(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_bar_where_there_is_no_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(tmp_path, NAMES, progress=None)
+    caplog.set_level(logging.INFO, "unmask")
+    run(tmp_path, NAMES, show_progress=True)
     assert capsys.readouterr().err == ""
 
 
 def test_the_bar_counts_seconds_of_video(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(tmp_path, NAMES, progress=True)
+    caplog.set_level(logging.INFO, "unmask")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    run(tmp_path / "quiet", NAMES, show_progress=False)
+    assert capsys.readouterr().err == ""
+    run(tmp_path, NAMES, show_progress=True)
     assert "40/40 s of video" in capsys.readouterr().err

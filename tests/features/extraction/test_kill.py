@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from features.store.feature_set import verify
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.data.hostile import make_seeds
 from tests.features.killed_extract import (
     RECIPE,

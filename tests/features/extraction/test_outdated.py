@@ -12,16 +12,16 @@ import pytest
 from data.errors import StoreError
 from data.pixels_version import PIXELS_VERSION
 from features.extraction.job import Job
-from features.extraction.outdated import count_outdated, tell_outdated
+from features.extraction.outdated import count_outdated, format_outdated
 from features.sequences.dataset import load_sequences
-from features.store.adopt import adopt_published
-from features.store.feature_set import Features, read_index, verify, write_index
+from features.store.adopt import adopt_feature_set
+from features.store.feature_set import Features, read_index, write_index
 from features.store.key import Recipe, sequence_key
 from features.store.layout import INDEX, sealed_in
 from features.store.store import FeatureStore
-from features.upkeep.diff import compare
-from features.upkeep.gc import plan_part
-from features.upkeep.references import usage_of
+from features.store.verify import verify
+from features.upkeep.diff import diff
+from features.upkeep.gc import part_garbage, references_of
 from tests.features.conftest import make_job, make_recipe, make_sequence
 from tests.features.sequences.test_dataset import row
 from tests.features.stores import fill_store, publish_to
@@ -67,13 +67,13 @@ def test_old_and_new_features_of_one_video_lie_apart(tmp_path: Path) -> None:
     new = publish_to(tmp_path / "new", fill_store(root, NEW, NAMES), NEW)
     assert len(list(root.iterdir())) == 2
     assert verify(root) == verify(old) == verify(new) == []
-    assert compare(Features(old), Features(new)).recipe == {"pixels_version": (1, PIXELS_VERSION)}
-    both = usage_of([old, new])
-    assert [plan_part(part, both).waste for part in sorted(root.iterdir())] == [(), ()]
+    assert diff(Features(old), Features(new)).recipe == {"pixels_version": (1, PIXELS_VERSION)}
+    both = references_of([old, new])
+    assert [part_garbage(part, both).files for part in sorted(root.iterdir())] == [(), ()]
     shutil.rmtree(old)
-    plans = {part.name: plan_part(part, usage_of([new])) for part in sorted(root.iterdir())}
-    assert len(plans[OLD.digest[:16]].waste) == len(sealed_in(root / OLD.digest[:16]))
-    assert plans[NEW.digest[:16]].waste == ()
+    found = {part.name: part_garbage(part, references_of([new])) for part in sorted(root.iterdir())}
+    assert len(found[OLD.digest[:16]].files) == len(sealed_in(root / OLD.digest[:16]))
+    assert found[NEW.digest[:16]].files == ()
 
 
 def test_older_features_are_counted_until_they_are_made_anew(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_forgery_under_its_originals_face_counts_and_a_damaged_shard_does_not(
     shutil.copytree(ARCHIVE, out)
     new = replace(old, pixels_version=PIXELS_VERSION)
     with FeatureStore(tmp_path / "store", new, versions={}) as store:
-        assert adopt_published(out, store) == 0, "old features are not taken for new ones"
+        assert adopt_feature_set(out, store) == 0, "old features are not taken for new ones"
         assert count_outdated(jobs, store) == 0
         assert count_outdated(jobs, store, out) == 2
         (shard,) = out.glob("*.h5")
@@ -114,10 +114,10 @@ def test_a_forgery_under_its_originals_face_counts_and_a_damaged_shard_does_not(
 
 
 def test_the_line_names_number_and_version() -> None:
-    assert tell_outdated(0, NEW) == []
-    (line,) = tell_outdated(3, NEW)
+    assert format_outdated(0, NEW) == []
+    (line,) = format_outdated(3, NEW)
     assert line == (
-        "3 of these videos have features of an earlier pixels version; they are made anew, as "
+        "3 of these videos have features of an earlier pixels version; they are made again, as "
         f"version {PIXELS_VERSION}"
     )
 

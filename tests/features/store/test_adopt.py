@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from features.store.adopt import adopt_published
-from features.store.feature_set import INDEX, verify
+from features.store.adopt import adopt_feature_set
+from features.store.feature_set import INDEX
 from features.store.key import Recipe
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.features.conftest import make_recipe, make_sequence
 from tests.features.crash import killed_at
 from tests.features.stores import NAMES, damage, fill_store, held, publish_to, sealed
@@ -27,7 +28,7 @@ def pulled(tmp_path: Path, recipe: Recipe) -> Path:
 def adopt(folder: Path, root: Path, recipe: Recipe) -> int:
     """Opens a store as `extract` does, and adopts."""
     with FeatureStore(root, recipe, versions={}) as store:
-        return adopt_published(folder, store)
+        return adopt_feature_set(folder, store)
 
 
 def test_an_empty_store_takes_all_over(tmp_path: Path, recipe: Recipe, pulled: Path) -> None:
@@ -92,7 +93,7 @@ def test_where_links_fail_it_is_copied(
 def test_new_videos_join_the_adopted(tmp_path: Path, recipe: Recipe, pulled: Path) -> None:
     names = [*NAMES, "new-1", "new-2"]
     with FeatureStore(tmp_path / "store", recipe, versions={}) as store:
-        adopt_published(pulled, store)
+        adopt_feature_set(pulled, store)
         sequences = [make_sequence(name, recipe) for name in names]
         assert [s.path for s in sequences if not store.has(s.key)] == [
             "videos/new-1.mp4", "videos/new-2.mp4",

@@ -16,19 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError, OutputError, StoreError
-from features.store.feature_set import (
-    FAILURES,
-    INDEX,
-    Failure,
-    Features,
-    publish,
-    verify,
-    write_failures,
-)
+from features.store.feature_set import FAILURES, INDEX, Failure, Features, publish, write_failures
 from features.store.key import Recipe
 from features.store.preamble import read_preamble
 from features.store.shard import Shard
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.features.conftest import digest_of, make_recipe, make_sequence
 
 NAMES = [f"video-{number}" for number in range(6)]

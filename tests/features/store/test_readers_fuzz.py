@@ -28,14 +28,14 @@ from data.self_blending.dataset import forge_dataset
 from data.self_blending.dataset.sources import find_sources
 from data.self_blending.dataset.survey import DAMAGE, Facts, Survey, _save, load_survey
 from data.self_blending.dataset.work import is_made
-from features.store.adopt import adopt_published
-from features.store.feature_set import Features, verify
-from features.store.layout import find_published
+from features.store.adopt import adopt_feature_set
+from features.store.feature_set import Features
+from features.store.layout import find_feature_sets
 from features.store.shard import Shard
 from features.store.store import FeatureStore
-from features.upkeep.references import usage_of
-from features.upkeep.republish import repair_published
-from features.upkeep.salvage import open_shard
+from features.store.verify import verify
+from features.upkeep.gc import references_of
+from features.upkeep.repair import _examine, repair
 from models.backbones.fingerprint import (
     BackboneFingerprint,
     cache_fingerprint,
@@ -266,8 +266,8 @@ def test_features(tmp_path: Path) -> None:
 
 
 OTHERS: dict[str, Callable[[Path], Any]] = {
-    "usage": lambda folder: usage_of([folder]),
-    "repair": repair_published,
+    "references": lambda folder: references_of([folder]),
+    "repair": repair,
     "inspect": lambda folder: Features(folder).failures(),
 }
 
@@ -285,7 +285,7 @@ def index_of_features(folder: Path) -> Path:
 def test_indexes_that_lie_about(tmp_path: Path) -> None:
     check_all(
         index_of_features,
-        lambda path: list(find_published(path.parent.parent)),
+        lambda path: list(find_feature_sets(path.parent.parent)),
         tmp_path,
         silent=True,
     )
@@ -294,7 +294,7 @@ def test_indexes_that_lie_about(tmp_path: Path) -> None:
 def test_a_store_adopts_what_it_can_read(tmp_path: Path) -> None:
     def read(path: Path) -> None:
         with FeatureStore(path.parents[1] / "new", make_recipe(), versions={}) as store:
-            adopt_published(path.parent, store)
+            adopt_feature_set(path.parent, store)
 
     check_all(lambda folder: features(folder) / "features.json", read, tmp_path, silent=True)
 
@@ -327,20 +327,19 @@ def test_what_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
         for read in (
             lambda: FeatureStore(part.parent, make_recipe(), versions={}),
             lambda: verify(part),
-            lambda: open_shard(shard),
+            lambda: Shard(shard),
         ):
             with pytest.raises(UnmaskError, match="ermission") as caught:
                 read()
             assert not isinstance(caught.value, StoreError)
-    from features.upkeep.repair import examine, examine_staged
-
     with refused(shard):
-        for finding in (examine(shard, part.name), examine_staged(shard, part.name)):
-            assert not finding.ours_to_mend
-            assert "ermission" in finding.message
+        for staged in (False, True):
+            examined = _examine(shard, part.name, staged=staged)
+            assert examined.action == "left"
+            assert "ermission" in examined.message
     assert shard.is_file()
     with refused(linked := tmp_path / "features" / shard.name):
-        for read in (lambda: usage_of([linked.parent]), lambda: Features(linked.parent)):
+        for read in (lambda: references_of([linked.parent]), lambda: Features(linked.parent)):
             with pytest.raises(UnmaskError, match="ermission"):
                 read()
 

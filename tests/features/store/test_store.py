@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import LockedError, OutputError, StoreError
-from features.store.feature_set import verify
 from features.store.key import Recipe
 from features.store.preamble import LaterVersionError
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from tests.features.conftest import make_recipe, make_sequence
 
 ROOT = Path(__file__).parents[3]

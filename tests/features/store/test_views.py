@@ -14,9 +14,10 @@ from data.faces.crops import Frames
 from features.extraction.engine import extract
 from features.extraction.summary import ExtractSummary
 from features.sequences.dataset import load_sequences
-from features.store.feature_set import Features, publish, verify
+from features.store.feature_set import Features, publish
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from features.store.views import Views
 from tests.features.conftest import (
     FakeEncoder,
@@ -42,7 +43,9 @@ def run(root: Path, views: Views, **changes: Any) -> tuple[ExtractSummary, Featu
     ]
     with FeatureStore(root / "store", RECIPE, versions={}, shard_bytes=1200) as store:
         options = {"read": read_fake, "encoder": FakeEncoder(), "workers": 2} | changes
-        summary = extract(jobs, store=store, views=views, augment=turned, progress=False, **options)
+        summary = extract(
+            jobs, store=store, views=views, augment=turned, show_progress=False, **options
+        )
         sha256s = [views.sha256(job.sha256, view) for job in jobs for view in job.views]
         keys = {sequence_key(sha256, RECIPE) for sha256 in sha256s}
         shards = {shard.path: shard for key, shard in store.shards.items() if key in keys}
@@ -143,4 +146,4 @@ def test_a_view_without_a_way_to_make_it_is_our_bug(tmp_path: Path) -> None:
         pytest.raises(ValueError, match="needs a way to augment"),
     ):
         extract([replace(make_job("a"), views=(0, 1))], read=read_fake, encoder=FakeEncoder(),
-                store=store, workers=1, progress=False)  # fmt: skip
+                store=store, workers=1, show_progress=False)  # fmt: skip

@@ -16,7 +16,7 @@ from features.store.feature_set import Features, publish
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
-from features.upkeep.diff import Comparison, compare, differences, video_change
+from features.upkeep.diff import Diff, diff, differences, video_change
 from features.upkeep.statistics import statistics
 from tests.features.conftest import make_recipe, make_sequence
 
@@ -42,17 +42,17 @@ def changed(sequence: StoredSequence, by: float) -> StoredSequence:
 
 
 @pytest.fixture
-def compared(tmp_path: Path, recipe: Recipe) -> Comparison:
+def compared(tmp_path: Path, recipe: Recipe) -> Diff:
     names = ["a", "b", "c", "d"]
     plain = [make_sequence(name, recipe) for name in names]
     tuned = [changed(one, 0.5 * number) for number, one in enumerate(plain)]
-    return compare(
+    return diff(
         published(tmp_path / "a", recipe, plain[:3]),
         published(tmp_path / "b", TUNED, tuned[1:]),
     )
 
 
-def test_videos_and_recipes_are_told_apart(compared: Comparison) -> None:
+def test_videos_and_recipes_are_found_apart(compared: Diff) -> None:
     assert compared.common == 2
     assert (compared.only_a, compared.only_b) == (("videos/a.mp4",), ("videos/d.mp4",))
     assert compared.recipe == {
@@ -65,7 +65,7 @@ def test_videos_and_recipes_are_told_apart(compared: Comparison) -> None:
     }
 
 
-def test_the_most_changed_come_first_and_the_summary_is_of_all(compared: Comparison) -> None:
+def test_the_most_changed_come_first_and_the_summary_is_of_all(compared: Diff) -> None:
     assert sorted(change.path for change in compared.changes) == ["videos/b.mp4", "videos/c.mp4"]
     distances = [change.mean_distance for change in compared.changes]
     assert distances == sorted(distances, reverse=True)
@@ -79,49 +79,55 @@ def test_the_most_changed_come_first_and_the_summary_is_of_all(compared: Compari
 def test_a_change_is_measured_on_means_and_on_frames(recipe: Recipe) -> None:
     a = make_sequence("a", recipe, frames=4)
     b = changed(a, 2.0)
-    told = video_change(
-        a, replace(b, timestamps_seconds=a.timestamps_seconds + np.asarray([0, 0, 9, 9]))
-    )
+    later = a.timestamps_seconds + np.asarray([0, 0, 9, 9])
+    found = video_change(a, replace(b, timestamps_seconds=later), sha256=a.sha256)
     rows_a, rows_b = a.features.astype(float), b.features.astype(float)
     mean_a, mean_b = rows_a.mean(axis=0), rows_b.mean(axis=0)
     length = (np.linalg.norm(mean_a) + np.linalg.norm(mean_b)) / 2
-    assert told.mean_distance == pytest.approx(np.linalg.norm(mean_a - mean_b) / length)
-    assert told.mean_cosine == pytest.approx(
+    assert found.mean_distance == pytest.approx(np.linalg.norm(mean_a - mean_b) / length)
+    assert found.mean_cosine == pytest.approx(
         mean_a @ mean_b / np.linalg.norm(mean_a) / np.linalg.norm(mean_b)
     )
     cosines = [
         rows_a[n] @ rows_b[n] / np.linalg.norm(rows_a[n]) / np.linalg.norm(rows_b[n])
         for n in (0, 1)
     ]
-    assert told.frames == 2
-    assert told.frame_cosine == pytest.approx(np.mean(cosines))
+    assert found.frames == 2
+    assert found.frame_cosine == pytest.approx(np.mean(cosines))
 
 
 def test_the_same_features_do_not_differ(recipe: Recipe) -> None:
     zeros = replace(make_sequence("a", recipe), features=np.zeros((1, 5), np.float16))
     for one in (make_sequence("a", recipe), zeros):
         one = replace(one, timestamps_seconds=np.arange(len(one.features)) * 1.0)
-        told = video_change(one, one)
-        measured = (told.mean_cosine, told.mean_distance, told.frame_cosine, told.frame_distance)
+        found = video_change(one, one, sha256=one.sha256)
+        measured = (
+            found.mean_cosine,
+            found.mean_distance,
+            found.frame_cosine,
+            found.frame_distance,
+        )
         assert measured == (1.0, 0.0, 1.0, 0.0)
-        assert told.frames == len(one.features)
+        assert found.frames == len(one.features)
 
 
 def test_without_a_common_frame_the_frames_say_nothing(recipe: Recipe) -> None:
     a = make_sequence("a", recipe)
-    told = video_change(a, replace(a, timestamps_seconds=a.timestamps_seconds + 100))
-    assert told.frames == 0
-    assert math.isnan(told.frame_cosine)
-    assert told.mean_cosine == 1.0
+    found = video_change(
+        a, replace(a, timestamps_seconds=a.timestamps_seconds + 100), sha256=a.sha256
+    )
+    assert found.frames == 0
+    assert math.isnan(found.frame_cosine)
+    assert found.mean_cosine == 1.0
 
 
 def test_embeddings_of_other_lengths_are_not_compared(tmp_path: Path, recipe: Recipe) -> None:
-    told = compare(
+    found = diff(
         published(tmp_path / "a", recipe, [make_sequence("a", recipe)]),
         published(tmp_path / "b", TUNED, [make_sequence("a", TUNED, dim=7)]),
     )
-    assert (told.common, told.changes, told.summary()) == (1, (), {})
-    assert told.recipe["dim"] == (5, 7)
+    assert (found.common, found.changes, found.summary()) == (1, (), {})
+    assert found.recipe["dim"] == (5, 7)
 
 
 def test_differences_of_nested_facts() -> None:
@@ -144,22 +150,22 @@ def test_differences_of_nested_facts() -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_statistics_do_not_depend_on_the_pieces(rows: list[np.ndarray], chunk_bytes: int) -> None:
-    told = statistics(rows, chunk_bytes=chunk_bytes)
+    found = statistics(rows, chunk_bytes=chunk_bytes)
     everything = np.concatenate(rows).astype(np.float64)
     if not len(everything):
-        assert told is None
+        assert found is None
         return
-    assert told is not None
-    assert told.frames == len(everything)
-    np.testing.assert_allclose(told.mean, everything.mean(axis=0), atol=1e-9)
-    np.testing.assert_allclose(told.std, everything.std(axis=0), atol=1e-6)
-    np.testing.assert_array_equal(told.smallest, everything.min(axis=0))
-    np.testing.assert_array_equal(told.largest, everything.max(axis=0))
-    assert told.dead == int((everything == everything[0]).all(axis=0).sum())
+    assert found is not None
+    assert found.frames == len(everything)
+    np.testing.assert_allclose(found.mean, everything.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(found.std, everything.std(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(found.smallest, everything.min(axis=0))
+    np.testing.assert_array_equal(found.largest, everything.max(axis=0))
+    assert found.dead == int((everything == everything[0]).all(axis=0).sum())
 
 
 def test_a_spread_far_from_zero_is_exact() -> None:
     rows = np.random.default_rng(0).normal(30000, 16, (5000, 3)).astype(np.float16)
-    told = statistics([rows], chunk_bytes=1000)
-    assert told is not None
-    np.testing.assert_allclose(told.std, rows.astype(np.float64).std(axis=0), rtol=1e-9)
+    found = statistics([rows], chunk_bytes=1000)
+    assert found is not None
+    np.testing.assert_allclose(found.std, rows.astype(np.float64).std(axis=0), rtol=1e-9)

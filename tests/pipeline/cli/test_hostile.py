@@ -20,8 +20,9 @@ from data.faces.crops import read_frames
 from data.video import ffmpeg
 from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
-from features.store.feature_set import Features, publish, verify
+from features.store.feature_set import Features, publish
 from features.store.store import FeatureStore
+from features.store.verify import verify
 from pipeline.extraction.inputs import make_jobs
 from tests.data.hostile import WHOLE, make_seeds, write_hostile
 from tests.features.conftest import make_recipe

@@ -16,7 +16,8 @@ from data.errors import VideoError
 from data.faces.crops import Frames, read_frames
 from data.video.frames import FrameRecipe
 from features.extraction.job import Job
-from features.store.feature_set import Failure, verify
+from features.store.feature_set import Failure
+from features.store.verify import verify
 from pipeline.extraction.crop_cache import CropCache, cached_crops
 from pipeline.extraction.inputs import make_jobs
 from tests.data.hostile import make_seeds

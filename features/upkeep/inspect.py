@@ -1,0 +1,127 @@
+"""Describes what a feature set, or each recipe's part of a store, holds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import StoreError
+from features.store.feature_set import SEEN_IN_VALIDATION, Features
+from features.store.key import Recipe
+from features.store.layout import is_feature_set, parts_of, sealed_in, staged_in
+from features.store.shard import Shard
+from features.upkeep.statistics import Statistics, statistics
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Inspection:
+    """What a feature set, one recipe's part of a store, or a store holds.
+
+    Attributes:
+        facts: plain JSON, name to value in the order to show them.
+        statistics: of each dimension; None where there is no frame, and for a store.
+        parts: of a store.
+    """
+
+    facts: dict[str, Any]
+    statistics: Statistics | None = None
+    parts: tuple[Inspection, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows: every dimension's own statistics, too."""
+        each = {"each_dimension": self.statistics.each()} if self.statistics else {}
+        recipes = {"recipes": [part.to_json() for part in self.parts]} if self.parts else {}
+        return self.facts | each | recipes
+
+
+def inspect(folder: Path) -> Inspection:
+    """Describes a feature set, a store, or one recipe's part of a store.
+
+    Raises:
+        InputError: it is none of them.
+        StoreError: a feature set is damaged.
+    """
+    if is_feature_set(folder) or not folder.is_dir():
+        return inspect_feature_set(Features(folder))
+    parts = tuple(inspect_part(part) for part in parts_of(folder))
+    facts = {
+        "folder": str(folder),
+        "videos": sum(part.facts["videos"] for part in parts),
+        "size_bytes": sum(part.facts["size_bytes"] for part in parts),
+    }
+    return Inspection(facts=facts, parts=parts)
+
+
+def inspect_feature_set(features: Features) -> Inspection:
+    """Recipe, backbone, counts, sizes, versions and statistics of a feature set."""
+    shards = _inspect_shards(features.folder, features.shards, features.recipe)
+    mark = features.provenance.get(SEEN_IN_VALIDATION)
+    facts = shards.facts | {
+        "videos": len(features),
+        "views": features.views.count,
+        "augmented views": features.augmented,
+        "failures": len(features.failures()),
+        "dim": features.dim,
+        "trained on": {
+            name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
+            for name, part in features.provenance.get("trained_on", {}).items()
+        },
+        **({"mind": str(mark)} if mark else {}),
+    }
+    return Inspection(facts=facts, statistics=shards.statistics)
+
+
+def inspect_part(part: Path) -> Inspection:
+    """The same of one recipe's part of a store; damaged shards are counted."""
+    shards = []
+    for path in sealed_in(part):
+        with contextlib.suppress(StoreError):  # `verify` reports it
+            shards.append(Shard(path))
+    if shards:
+        found = _inspect_shards(part, shards, shards[0].recipe)
+    else:
+        found = Inspection(facts={"folder": str(part), "videos": 0, "size_bytes": 0})
+    facts = found.facts | {
+        "staged videos": len(staged_in(part)),
+        "unreadable shards": len(sealed_in(part)) - len(shards),
+    }
+    return Inspection(facts=facts, statistics=found.statistics)
+
+
+def _inspect_shards(folder: Path, shards: Sequence[Shard], recipe: Recipe) -> Inspection:
+    """Counts, sizes, statistics and recipe of shards of one recipe; videos count once."""
+    counts = np.concatenate([np.diff(shard.offsets) for shard in shards] or [np.zeros(1, int)])
+    frames = int(counts.sum())
+    seen = sum(int(shard.rows["face_found"].sum()) for shard in shards)
+    numbers = statistics(shard.rows["features"] for shard in shards)
+    versions: dict[str, set[str]] = {}  # several, where several runs made the shards
+    for shard in shards:
+        for name, version in shard.versions.items():
+            versions.setdefault(name, set()).add(version)
+    facts = {
+        "folder": str(folder),
+        "videos": len({key for shard in shards for key in shard.keys}),
+        "frames": frames,
+        "frames per video": f"{counts.min():.0f} to {counts.max():.0f}",
+        "faces seen": f"{seen / max(frames, 1):.1%} of frames",
+        "shards": len(shards),
+        "size_bytes": sum(shard.path.stat().st_size for shard in shards),
+        "dim": shards[0].dim if shards else 0,
+        "mean": float(numbers.mean.mean()) if numbers else 0.0,
+        "largest": float(numbers.largest.max()) if numbers else 0.0,
+        "dimensions": numbers.to_json() if numbers else {},
+        "dtype": recipe.dtype,
+        "backbone": recipe.backbone,
+        "backbone_digest": recipe.backbone_digest,
+        "recipe_digest": recipe.digest,
+        "pixels_version": recipe.pixels_version,
+        "face_detector": recipe.face_detector,
+        "frames recipe": recipe.frames,
+        "versions": {name: ", ".join(sorted(versions[name])) for name in sorted(versions)},
+    }
+    return Inspection(facts=facts, statistics=numbers)
