@@ -43,7 +43,7 @@ from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
-from pipeline.extraction.jobs import make_jobs, named_videos
+from pipeline.extraction.inputs import make_jobs, named_videos
 from pipeline.machine import cores
 
 MAKES = (

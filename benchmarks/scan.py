@@ -169,24 +169,24 @@ class Peak:
 def run_scan(root: Path) -> dict[str, float]:
     """Scans `root/videos` in this process."""
     from pipeline.inference.scan import scan_folder
+    from pipeline.reporting.scan_page import render_scan
 
     (root / "bundle").mkdir()
     (root / "bundle" / "bundle.json").write_text("{}")
     with contextlib.ExitStack() as stack:
         for what, value in (
             ("pipeline.inference.scan.Bundle.load", lambda folder: made_up_bundle()),
-            ("pipeline.inference.scan_chunk.read_frames", read_frames),
-            ("pipeline.inference.scan_chunk.score_sequences", score),
-            ("pipeline.inference.scan_chunk.Scorer._load", lambda self: MadeUp()),
+            ("pipeline.inference.scan_scorer.read_frames", read_frames),
+            ("pipeline.inference.scan_scorer.score_sequences", score),
+            ("pipeline.inference.scan_scorer.Scorer._load", lambda self: MadeUp()),
         ):
             stack.enter_context(patch(what, value))
-        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         peak = stack.enter_context(Peak())
         written = process_figure("wchar", "io")
         begun, cpu = time.monotonic(), time.process_time()
         scan_folder(
             root / "bundle", root / "videos", root / "scan", store=root / ".unmask" / "store",
-            retry=False, as_json=True, workers=2,
+            retry=False, workers=2, render=render_scan,
         )  # fmt: skip
         return {
             "seconds": time.monotonic() - begun,

@@ -115,7 +115,7 @@ def extraction(clips: Path, videos: int = 1000) -> float | None:
     from features.store.store import FeatureStore
     from models.backbones.encoder import make_encoder
     from models.backbones.registry import load_backbone
-    from pipeline.extraction.jobs import make_jobs, named_videos
+    from pipeline.extraction.inputs import make_jobs, named_videos
     from pipeline.machine import cores
 
     if not clips.is_dir():

@@ -1,25 +1,31 @@
-"""What this machine has: cores, and the programs that features come from."""
+"""This machine: its cores, and the versions of the programs that make features."""
 
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 
 from data.video.ffmpeg import find_tools
 
+PACKAGES = ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow", "imageio-ffmpeg")
+"""Packages whose version may change features, and unmask itself."""
+
 
 def versions() -> dict[str, str]:
-    """What made the features, for the shards' headers."""
-    from importlib.metadata import PackageNotFoundError, version
+    """Program or package -> version, for the headers of shards.
 
-    told = {"ffmpeg": find_tools().version}
-    for name in ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow", "imageio-ffmpeg"):
+    Raises:
+        ToolError: there is no ffmpeg.
+    """
+    found = {"ffmpeg": find_tools().version}
+    for name in PACKAGES:
         try:
-            told[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout
-            told[name] = "not installed"
-    return told
+            found[name] = version(name)
+        except PackageNotFoundError:  # optional, or unmask run from a checkout
+            found[name] = "not installed"
+    return found
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use, which may be fewer than the machine has."""
     return len(os.sched_getaffinity(0))

@@ -1,10 +1,10 @@
-"""Command lines for people to paste into a shell: quoted, printable, and on one line.
+"""Command lines to paste into a shell: quoted, printable, and on one line.
 
-File names come from strangers. `shlex.join` keeps a shell from running what stands in one; two
-more things can go wrong. A name that begins with a dash would be read as an option, so a path gets
-`./` before it. A name with control characters, marks that turn the direction of writing, or bytes
-that are no UTF-8 cannot be shown as it is: it is written as `$'...'` with octal escapes, which
-bash, zsh, ksh and POSIX.1-2024 read back byte for byte (shlex does not).
+File names are untrusted. `shlex.quote` keeps a shell from running what is in one; two more things
+can go wrong. A name that begins with a dash would be read as an option, so a path gets `./` before
+it. A name with control characters, direction marks, or bytes that are no UTF-8 cannot be shown as
+it is, so it is written as `$'...'` with octal escapes, which bash, zsh, ksh and POSIX.1-2024 read
+back byte for byte (shlex does not).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 
 def command_line(*words: str | Path) -> str:
-    """Words as one line that a shell takes apart into the same words.
+    """One line that a shell splits into these words.
 
     Args:
-        words: options and values as they are; a `Path` is a file of the user's.
+        words: options and values; a `Path` is a file name.
     """
     return " ".join(_quoted(word) for word in words)
 
@@ -27,7 +27,7 @@ def _quoted(word: str | Path) -> str:
     text = str(word)
     if isinstance(word, Path) and text.startswith("-"):
         text = f"./{text}"
-    if text.isprintable():  # of blanks, ASCII's alone is
+    if text.isprintable():  # the only blank that is printable is ASCII's
         return shlex.quote(text)
     return f"$'{''.join(_escaped(sign) for sign in text)}'"
 
@@ -38,6 +38,7 @@ def _escaped(sign: str) -> str:
         return f"\\{sign}"
     if sign.isprintable():
         return sign
-    # A byte of a file name that is no UTF-8 is one of these; other halves of pairs are from files.
+    # Python decodes a byte of a file name that is no UTF-8 to one of these surrogates; the others
+    # come from the content of files.
     errors = "surrogateescape" if "\udc80" <= sign <= "\udcff" else "surrogatepass"
     return "".join(f"\\{byte:03o}" for byte in sign.encode("utf-8", errors))

@@ -55,9 +55,9 @@ def show(*lines: str) -> None:
         typer.echo(plain(line))
 
 
-def show_json(result: Any) -> None:
+def show_json(result: Any, *, sort_keys: bool = True) -> None:
     """Prints a result object as JSON to stdout."""
-    typer.echo(json.dumps(to_json(result), indent=2, sort_keys=True, allow_nan=False))
+    typer.echo(json.dumps(to_json(result), indent=2, sort_keys=sort_keys, allow_nan=False))
 
 
 def to_json(value: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.console import show
 from pipeline.cli.options import (
     ParamsOption,
     RootOption,
@@ -17,7 +18,13 @@ from pipeline.cli.options import (
     load_params,
 )
 
+if TYPE_CHECKING:
+    from pipeline.extraction.extract import Extraction
+
 commands = typer.Typer()
+
+SHOWN = 10
+"""Failed videos that are named."""
 
 
 @command(commands, panel="Features")
@@ -49,14 +56,14 @@ def extract(
         typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; default: this machine alone."),
     ] = None,
 ) -> None:
-    """Turn videos into ResNet50 embedding sequences; what the store has is not made again.
+    """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.
 
     Example: unmask extract manifest.csv --root videos -o embeddings
     """
     from pipeline.extraction.extract import extract_features
 
     chosen = [f"extract.runtime={runtime}"] if runtime else []
-    extract_features(
+    result = extract_features(
         source,
         out,
         root=root,
@@ -69,3 +76,40 @@ def extract(
         engine=engine,
         address=address,
     )
+    show(*extraction_lines(result), f"next: {result.next_command}")
+    result.check_failures()
+
+
+def extraction_lines(result: Extraction) -> list[str]:
+    """What was embedded, where the time went, and which videos failed."""
+    from data.video.failures import with_reason
+    from data.video.picture import resized_note
+    from features.extraction.summary import where_time_went
+
+    summary = result.summary
+    failures = summary.failures
+    failed = ", ".join(f"{name} {count}" for name, count in summary.failed_by_class.items())
+    lines = [
+        f"{result.out}: {summary.done} videos done, {summary.reused} reused, "
+        f"{len(failures)} failed{f' ({failed})' if failed else ''}, "
+        f"{result.size_bytes / 1e6:.1f} MB"
+        + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
+        + (f"; {summary.kept_crops} from cached crops" if summary.kept_crops else "")
+    ]
+    if summary.frames:
+        wall = max(summary.wall_seconds, 1e-9)
+        spent = where_time_went(summary, result.workers)
+        lines.append(
+            f"{summary.frames / wall:.1f} frames/s, {summary.video_seconds / wall:.1f} x real time;"
+            f" decoding {spent['decode_seconds']:.1f} s and faces {spent['faces_seconds']:.1f} s "
+            f"in {result.workers} threads, backbone {spent['backbone_seconds']:.1f} s, "
+            f"writing {spent['write_seconds']:.1f} s; bottleneck: {spent['binding']}"
+        )
+    if summary.resized:
+        lines.append(resized_note(summary.resized))
+    for failure in failures[:SHOWN]:
+        reason = with_reason(failure.message, failure.stderr_tail)
+        lines.append(f"failed: {failure.path}: {failure.failure}: {reason}")
+    if len(failures) > SHOWN:
+        lines.append(f"failed: {len(failures)} in all, see {result.out / 'failures.csv'}")
+    return lines

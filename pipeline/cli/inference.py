@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.console import show, show_json
 from pipeline.cli.options import PARTLY_FAILED, JsonOption, WorkersOption, command
 
+if TYPE_CHECKING:
+    from pipeline.inference.provenance import Provenance
+    from pipeline.inference.scan_result import ScanRun
+    from pipeline.inference.verdict import FaceVerdict, Judged, Prediction, Verdict
+
 commands = typer.Typer()
+
+TOP = 10
+"""Videos, and reasons of failures, that `scan` prints."""
 
 
 @command(commands, panel="Verdicts")
@@ -27,18 +36,90 @@ def predict(
 
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
-    from pipeline.inference.predict import predict_videos
+    from pipeline.extraction.inputs import refuse_without_decoder
+    from pipeline.inference.predict import list_videos, predict_command, predict_videos
+    from pipeline.inference.verdict_files import PageFiles
 
-    if predict_videos(bundle, videos, as_json=json_, workers=workers, report=report):
+    listed = list_videos(videos)
+    pages = None if report is None else PageFiles(report, several=len(listed) > 1)
+    prediction = predict_videos(bundle, listed, workers=workers)
+    if not json_:
+        show(*provenance_lines(prediction.provenance, f"bundle {bundle}"))
+    verdicts = []
+    for judged in prediction.judged:
+        verdict = judged.verdict
+        verdicts.append(verdict)
+        lines = verdict_lines(verdict)
+        if report is not None and pages is not None:
+            if judged.path is None:
+                lines.append("  no page: there is no verdict to show")
+            else:
+                again = predict_command(bundle, judged.path, report)
+                text = verdict_page(prediction, judged, again)
+                page = pages.write(verdict.video, verdict.sha256, text)
+                lines.append(f"  page: {page}")
+        if not json_:
+            show(*lines)
+    if json_:
+        # As declared, so that the warning stands before the verdict.
+        show_json(sorted(verdicts, key=lambda one: one.video), sort_keys=False)
+    refuse_without_decoder([(one.failure, one.message) for one in verdicts])
+    if any(one.verdict is None for one in verdicts):
         raise typer.Exit(PARTLY_FAILED)
+
+
+def verdict_page(prediction: Prediction, judged: Judged, again: str) -> str:
+    """The page of a video; `again` is the command that writes it."""
+    from pipeline.inference.evidence import file_facts, heat_maps
+    from pipeline.reporting.verdict_page import render_verdict
+
+    return render_verdict(
+        prediction.bundle,
+        judged,
+        heats=heat_maps(prediction.bundle, judged),
+        file_facts=file_facts(judged),
+        provenance=prediction.provenance,
+        command=again,
+    )
+
+
+def provenance_lines(provenance: Provenance, name: str) -> list[str]:
+    """What the bundle was trained on, after the warning where there is one."""
+    warning = [] if provenance.warning is None else [provenance.warning.upper()]
+    return [*warning, f"{name}: {provenance.line}"]
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """One line for the video, one for each further face, and the note on its picture."""
+    if verdict.verdict is None:
+        return [f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"]
+    lines = [
+        f"{verdict.video}: {verdict.verdict}  P(fake) {verdict.probability_fake:.3f}"
+        f"{interval(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {verdict.frames_used} "
+        f"frames, face seen in {verdict.faces_found}"
+    ]
+    lines += [
+        f"  face {one.face}, {one.start_seconds:.1f} to {one.end_seconds:.1f} s: {one.verdict}  "
+        f"P(fake) {one.probability_fake:.3f}{interval(one)}, {one.frames_used} frames"
+        for one in verdict.faces[1:]
+    ]
+    return lines + ([f"  {verdict.picture_note}"] if verdict.picture_note else [])
+
+
+def interval(face: FaceVerdict) -> str:
+    """The interval in brackets; empty for few frames."""
+    if face.probability_low is None or face.probability_high is None:
+        return ""
+    return f" ({face.probability_low:.2f} to {face.probability_high:.2f})"
 
 
 @command(commands, panel="Verdicts")
 def scan(
     bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of videos, however many and deep.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of videos, searched at any depth.")],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder to write; a scan goes on in it.")
+        Path,
+        typer.Option("-o", "--out", help="Folder to write; an interrupted scan resumes in it."),
     ],
     store: Annotated[
         Path, typer.Option(help="Where finished features are kept for every later run.")
@@ -49,14 +130,45 @@ def scan(
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Score a folder of thousands of videos, ranked; a scan that was ended goes on.
+    """Score and rank a folder of thousands of videos; an interrupted scan resumes.
 
     Example: unmask scan bundle archive -o scan
     """
     from pipeline.inference.scan import scan_folder
+    from pipeline.reporting.scan_page import render_scan
 
-    failed = scan_folder(
-        bundle, folder, out, store=store, retry=retry, as_json=json_, workers=workers
+    result = scan_folder(
+        bundle, folder, out, store=store, retry=retry, workers=workers, render=render_scan
     )
-    if failed:
+    if json_:
+        show_json(result.to_json(), sort_keys=False)
+    else:
+        show(*scan_lines(result))
+    result.check_failures()
+    if result.scan.failures:
         raise typer.Exit(PARTLY_FAILED)
+
+
+def scan_lines(result: ScanRun) -> list[str]:
+    """The counts, the highest scores, why videos failed, and where all rows are."""
+    from data.video.picture import resized_note
+
+    scan, out = result.scan, result.out
+    counts, reasons = scan.summary, scan.reasons
+    failed = ", ".join(f"{name} {count}" for name, count in counts["failed"].items())
+    lines = [
+        *provenance_lines(scan.provenance, "bundle"),
+        f"{out}: {counts['videos']} videos, {counts['FAKE']} FAKE, {counts['UNSURE']} UNSURE, "
+        f"{counts['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
+        f"{result.known} known from an earlier run, {result.embedded} embedded now",
+    ]
+    if scan.resized:
+        lines.append(resized_note(scan.resized))
+    lines += [
+        f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"
+        for one in scan.scored[:TOP]
+    ]
+    lines += [f"failed: {reason.words}" for reason in reasons[:TOP]]
+    if len(reasons) > TOP:
+        lines.append(f"failed: {len(reasons)} reasons in all, see {out / 'failures.csv'}")
+    return [*lines, f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}"]

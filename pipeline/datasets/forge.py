@@ -11,7 +11,7 @@ from data.errors import InputError, TooManyFailuresError
 from data.self_blending.dataset import ForgeSummary, forge
 from features.store.feature_set import write_failures
 from pipeline.config import Params
-from pipeline.extraction.jobs import DIGESTS, failure_row, refuse_without_decoder
+from pipeline.extraction.inputs import DIGESTS, failure_row, refuse_without_decoder
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 

@@ -12,7 +12,7 @@ from data.io.output_paths import check_output
 from data.io.progress import log
 from features.store.feature_set import write_failures
 from pipeline.config import Params
-from pipeline.extraction.jobs import DIGESTS, failure_row
+from pipeline.extraction.inputs import DIGESTS, failure_row
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 

@@ -41,8 +41,9 @@ from pipeline.evaluation.corruption_results import (
     CorruptionResults,
 )
 from pipeline.evaluation.scoring import are_rendered, check_split, describe_bootstrap, measure
-from pipeline.extraction.extract import run_extraction, what_to_extract
-from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.extraction.feature_spec import make_feature_spec
+from pipeline.extraction.inputs import DIGESTS, make_jobs
+from pipeline.extraction.local import extract_locally
 from pipeline.leakage import refuse_seen, training_leaks
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
@@ -98,7 +99,7 @@ def measure_robustness(
     rows = Manifest.read(manifest, root=root)
     videos = rows.split(split)
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
-    wanted = what_to_extract(params, None, bundle, memory=store.parent / "backbones.json")
+    wanted = make_feature_spec(params, None, bundle, cache=store.parent / "backbones.json")
     named = [(video.path, rows.resolve(video), video) for video in videos]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
     failed = [(ORIGINAL.name, failure) for failure in failures]
@@ -130,7 +131,7 @@ def measure_robustness(
                 make_folder(keep)
         for line in format_outdated(count_outdated(jobs, feature_store), wanted.recipe):
             log.warning(line)
-        summary = run_extraction(
+        summary = extract_locally(
             [*jobs, *corrupted], wanted, feature_store, params, workers or cores(), read=read
         )
         for failure in summary.failures:
@@ -143,8 +144,9 @@ def measure_robustness(
         shards = {s.path: s for key, s in feature_store.shards.items() if key in keys}
         with replace_folder(out, marker=ROBUSTNESS) as new:
             publish(
-                new / "features", shards.values(), wanted.recipe, dim=wanted.identity.dim,
-                failures=summary.failures, provenance=wanted.identity.provenance, sha256s=sha256s,
+                new / "features", shards.values(), wanted.recipe, dim=wanted.fingerprint.dim,
+                failures=summary.failures, provenance=wanted.fingerprint.provenance,
+                sha256s=sha256s,
             )  # fmt: skip
             stored = Features(new / "features")
             results = CorruptionResults(

@@ -1,68 +1,71 @@
-"""`unmask extract`: what is to be embedded, the engine that does it, the folder that comes out.
-
-TensorFlow is imported inside the functions that need it.
-"""
+"""`unmask extract`: embeds videos that the store lacks, and publishes a folder of features."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from time import monotonic
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
-from data.errors import (
-    ConfigError,
-    MismatchError,
-    TooManyFailuresError,
-    plain,
-)
-from data.faces.crops import Frames, read_frames
-from data.faces.tracker import FaceFinder
-from data.faces.tracks import FaceTrack
+from data.errors import ConfigError, TooManyFailuresError
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
-from data.pixels_version import PIXELS_VERSION
-from data.video.failures import with_reason
-from data.video.frames import FrameRecipe
-from data.video.picture import resized_note
-from features.extraction.batches import Encoder
-from features.extraction.engine import Read, extract
+from data.io.progress import log
 from features.extraction.job import Job
 from features.extraction.outdated import count_outdated, format_outdated
-from features.extraction.summary import ExtractSummary, where_time_went
+from features.extraction.summary import ExtractSummary
 from features.store.adopt import adopt_feature_set
 from features.store.feature_set import publish
-from features.store.key import Recipe, sequence_key
+from features.store.key import sequence_key
 from features.store.layout import INDEX
 from features.store.store import FeatureStore
-from features.store.views import Views
-from models.backbones.fingerprint import (
-    BackboneFingerprint,
-    LazyEncoder,
-    cache_fingerprint,
-    copy_backbone,
-    find_fingerprint,
-)
-from models.finetuning.views import augment, make_views
 from pipeline.config import Params
-from pipeline.extraction.crops import KeptCrops
-from pipeline.extraction.jobs import DIGESTS, make_jobs, named_videos, refuse_without_decoder
+from pipeline.extraction.feature_spec import FeatureSpec, make_feature_spec
+from pipeline.extraction.inputs import DIGESTS, make_jobs, named_videos, refuse_without_decoder
+from pipeline.extraction.local import extract_locally
+from pipeline.extraction.ray import extract_on_ray
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
 
-if TYPE_CHECKING:
-    from models.backbones.registry import Backbone
 
-CARRIED = "backbone"
-"""Folder of weights inside a folder of features."""
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What `unmask extract` did.
+
+    Attributes:
+        out: the folder of features.
+        videos: how many were to be embedded.
+        size_bytes: of the folder's shards.
+        summary: what was embedded, reused, failed, and where the time went.
+        workers: threads that read, of all machines together.
+        max_failures: share of the videos that may fail.
+        next_command: what to type next.
+    """
+
+    out: Path
+    videos: int
+    size_bytes: int
+    summary: ExtractSummary
+    workers: int
+    max_failures: float
+    next_command: str
+
+    def check_failures(self) -> None:
+        """Refuses a run of which too many videos failed, or all.
+
+        Raises:
+            ToolError: a decoder is missing that all of them need.
+            TooManyFailuresError: otherwise; the others stay published.
+        """
+        failures = self.summary.failures
+        if len(failures) == self.videos:
+            refuse_without_decoder([(one.failure, one.message) for one in failures])
+        if len(failures) > self.max_failures * self.videos or len(failures) == self.videos:
+            raise TooManyFailuresError(
+                f"{len(failures)} of {self.videos} videos failed, more than --max-failures "
+                f"{self.max_failures:g} allows; see {self.out / 'failures.csv'}; the rest is kept "
+                f"in {self.out}"
+            )
 
 
 def extract_features(
@@ -78,8 +81,14 @@ def extract_features(
     workers: int | None,
     engine: str = "local",
     address: str | None = None,
-) -> None:
-    """`unmask extract`: embeds what the store does not hold and publishes it."""
+) -> Extraction:
+    """Embeds what the store does not hold and publishes it; the arguments are the command's.
+
+    Raises:
+        ConfigError: options that do not belong together.
+        InputError: there is no video.
+        OutputError: `out` or the store cannot be written.
+    """
     check_engine(engine, address, workers)
     if backbone is not None and bundle is not None:
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
@@ -87,60 +96,35 @@ def extract_features(
     check_out_folder(store)
     named = named_videos(source, root)
     digests = DigestCache(store.parent / DIGESTS.name)
-    wanted = what_to_extract(params, backbone, bundle, memory=store.parent / "backbones.json")
-    jobs, failures = make_jobs(named, digests, views=wanted.views.count)
-    recipe = wanted.recipe
+    spec = make_feature_spec(params, backbone, bundle, cache=store.parent / "backbones.json")
+    jobs, failures = make_jobs(named, digests, views=spec.views.count)
     workers = workers or cores()
-    with FeatureStore(store, recipe, versions=versions()) as opened:
+    with FeatureStore(store, spec.recipe, versions=versions()) as opened:
         adopted = adopt_feature_set(out, opened)  # a fresh clone has features, and no store
         if adopted:
-            kinds = "videos" if wanted.views.count == 1 else "videos and views"
-            print(plain(f"{out}: {adopted} {kinds} adopted into {store}"))
-        for line in format_outdated(count_outdated(jobs, opened, out), recipe):
-            print(line)
+            kinds = "videos" if spec.views.count == 1 else "videos and views"
+            log.info(f"{out}: {adopted} {kinds} adopted into {store}")
+        for line in format_outdated(count_outdated(jobs, opened, out), spec.recipe):
+            log.info(line)
         if engine == "ray":
-            from pipeline.extraction.ray import extract_on_ray
-
-            summary, workers = extract_on_ray(jobs, wanted, opened, params, address)
+            summary, workers = extract_on_ray(jobs, spec, opened, params, address)
         else:
-            summary = run_extraction(jobs, wanted, opened, params, workers, crops=store)
+            summary = extract_locally(jobs, spec, opened, params, workers, crops=store)
         summary.failures += failures
-        # A video that failed now is not shown, even where an earlier run embedded it.
-        failed_now = {failure.path for failure in summary.failures}
-        sha256s = [
-            wanted.views.sha256(job.sha256, view)
-            for job in jobs
-            if job.name not in failed_now
-            for view in job.views
-        ]
-        keys = {sequence_key(sha256, recipe) for sha256 in sha256s}
-        shards = {key: shard for key, shard in opened.shards.items() if key in keys}
-        publish(
-            out,
-            {shard.path: shard for shard in shards.values()}.values(),
-            recipe,
-            dim=wanted.identity.dim,
-            failures=summary.failures,
-            provenance=wanted.identity.provenance,
-            sha256s=sha256s,
-            attach=carry(wanted),
-            views=wanted.views,
-        )
-    tell_extraction(summary, out, workers)
-    print(f"next: {after_extraction(source, out, bundle)}")
-    allowed = params.extract.max_failures if max_failures is None else max_failures
-    failed = len(summary.failures)
-    if failed == len(named):
-        refuse_without_decoder([(one.failure, one.message) for one in summary.failures])
-    if failed > allowed * len(named) or failed == len(named):
-        raise TooManyFailuresError(
-            f"{failed} of {len(named)} videos failed, more than --max-failures {allowed:g} allows; "
-            f"see {out / 'failures.csv'}; the rest is kept in {out}"
-        )
+        publish_features(out, jobs, spec, opened, summary)
+    return Extraction(
+        out=out,
+        videos=len(named),
+        size_bytes=sum(path.stat().st_size for path in out.glob("*.h5")),
+        summary=summary,
+        workers=workers,
+        max_failures=params.extract.max_failures if max_failures is None else max_failures,
+        next_command=after_extraction(source, out, bundle),
+    )
 
 
 def check_engine(engine: str, address: str | None, workers: int | None) -> None:
-    """Refuses options that would be read by nobody.
+    """Refuses options that nothing would read.
 
     Raises:
         ConfigError: an unknown engine, or an option of the other one.
@@ -153,215 +137,34 @@ def check_engine(engine: str, address: str | None, workers: int | None) -> None:
         raise ConfigError("--workers is for --engine local; a Ray worker takes its node's cores")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to be extracted: frames, recipe, and the backbone, which may never be needed.
-
-    Attributes:
-        frames: which frames, which crop.
-        recipe: of the features.
-        identity: the backbone's.
-        load: loads the backbone; takes seconds.
-        views: of each training video.
-    """
-
-    frames: FrameRecipe
-    recipe: Recipe
-    identity: BackboneFingerprint
-    load: Callable[[], Backbone]
-    views: Views = field(default_factory=Views)
-
-
-def what_to_extract(
-    params: Params, backbone: str | None, bundle: Path | None, *, memory: Path
-) -> Wanted:
-    """Frames, recipe and backbone: a bundle's, or those of the parameters."""
-    if bundle is not None:
-        from models.bundle import Bundle
-
-        opened = Bundle.load(bundle)
-        warn(opened.pixels_note)
-        network = opened.load_backbone()
-        frames, recipe = bundle_recipe(opened.recipe)
-        identity = network.fingerprint(opened.backbone)
-        return Wanted(frames=frames, recipe=recipe, identity=identity, load=lambda: network)
-    frames, name = params.frames, backbone or params.backbone.name
-    known = find_fingerprint(name, size=frames.size, seed=params.seed, cache=memory)
-    load: Callable[[], Backbone] = partial(load_named, name, params)
-    if known is None:
-        network = load()
-        known = network.fingerprint(name)
-        cache_fingerprint(known, name, size=frames.size, seed=params.seed, cache=memory)
-        load = lambda: network  # noqa: E731
-    recipe = Recipe(
-        frames=frames.to_json(),
-        face_detector=FaceFinder().digest if frames.crop == "face" else None,
-        backbone=known.name,
-        backbone_digest=known.digest,
-        dtype=params.extract.dtype,
-        precision="mixed" if params.extract.mixed_precision else "float32",
-        pixels_version=PIXELS_VERSION,
-    )
-    views = make_views(frames.views)
-    return Wanted(frames=frames, recipe=recipe, identity=known, load=load, views=views)
-
-
-def load_named(name: str, params: Params) -> Backbone:
-    """The backbone of a name or path."""
-    from models.backbones.registry import load_backbone
-
-    return load_backbone(name, size=params.frames.size, seed=params.seed)
-
-
-def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
-    """The frames that a bundle asks for, and the recipe of what this unmask makes of them.
-
-    The pixels have this unmask's version, whatever the bundle was trained on:
-    `Bundle.pixels_note` tells where the two differ.
-
-    Raises:
-        MismatchError: this unmask finds faces in another way.
-        StoreError: its recipe is damaged, or of another version.
-    """
-    recipe = Recipe.from_json(facts)
-    if recipe.face_detector not in (None, FaceFinder().digest):
-        raise MismatchError(
-            f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
-            f"this unmask has {FaceFinder().digest[:12]}; train the bundle anew"
-        )
-    frames = FrameRecipe.from_json(recipe.frames)
-    return frames, replace(recipe, frames=frames.to_json(), pixels_version=PIXELS_VERSION)
-
-
-def warn(note: str) -> None:
-    """A line on stderr, where there is something to say: stdout may be JSON."""
-    if note:
-        print(plain(f"warning: {note}"), file=sys.stderr)
-
-
-def run_extraction(
+def publish_features(
+    out: Path,
     jobs: Sequence[Job],
-    wanted: Wanted,
+    spec: FeatureSpec,
     store: FeatureStore,
-    params: Params,
-    workers: int,
-    *,
-    read: Callable[..., Frames] = read_frames,
-    crops: Path | None = None,
-) -> ExtractSummary:
-    """Runs stage one's engine; the backbone is loaded when the first frames are there.
-
-    `read` is called as `data.faces.crops.read_frames` is, for what the store `crops` has no crops
-    of.
-    """
-    settings = params.extract
-
-    def load() -> Encoder:
-        from models.backbones.encoder import make_encoder
-
-        return make_encoder(
-            wanted.load(),
-            batch_size=settings.batch_size,
-            runtime=settings.runtime,
-            mixed_precision=wanted.recipe.precision == "mixed",
-        )
-
-    faces = TimedFaces(FaceFinder()) if wanted.frames.crop == "face" else None
-    decode: Read = partial(read, recipe=wanted.frames, faces=faces)
-    kept = None
-    if crops is not None:
-        kept = KeptCrops(crops, wanted.frames, wanted.recipe.face_detector)
-        decode = kept.before(decode, jobs)
-    summary = extract(
-        jobs,
-        read=decode,
-        encoder=LazyEncoder(wanted.identity, batch_size=settings.batch_size, load=load),
-        store=store,
-        workers=workers,
-        views=wanted.views,
-        augment=augment,
+    summary: ExtractSummary,
+) -> None:
+    """Publishes the features of the jobs; of one that failed now, no earlier ones either."""
+    failed = {failure.path for failure in summary.failures}
+    sha256s = [
+        spec.views.sha256(job.sha256, view)
+        for job in jobs
+        if job.name not in failed
+        for view in job.views
+    ]
+    keys = {sequence_key(sha256, spec.recipe) for sha256 in sha256s}
+    shards = {shard.path: shard for key, shard in store.shards.items() if key in keys}
+    publish(
+        out,
+        shards.values(),
+        spec.recipe,
+        dim=spec.fingerprint.dim,
+        failures=summary.failures,
+        provenance=spec.fingerprint.provenance,
+        sha256s=sha256s,
+        attach=spec.attach,
+        views=spec.views,
     )
-    if faces is not None:
-        summary.phases.faces = faces.seconds
-    if kept is not None:
-        summary.kept_crops = kept.taken
-    return summary
-
-
-class TimedFaces:
-    """A face finder that adds up how long it takes, from many threads.
-
-    Attributes:
-        seconds: spent following faces, all threads together.
-    """
-
-    def __init__(self, finder: FaceFinder) -> None:
-        self.seconds = 0.0
-        self._finder = finder
-        self._lock = Lock()
-
-    def follow(
-        self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
-    ) -> FaceTrack:
-        """As `FaceFinder.follow`."""
-        clock = monotonic()
-        try:
-            return self._finder.follow(frames, timestamps_seconds)
-        finally:
-            self._add(monotonic() - clock)
-
-    def _add(self, seconds: float) -> None:
-        with self._lock:
-            self.seconds += seconds
-
-
-def carry(wanted: Wanted) -> Callable[[Path], None] | None:
-    """Writes weights that no other machine can get into the features' folder; None for public ones.
-
-    So a folder of features is all that `train` needs for a bundle that can predict.
-    """
-    if wanted.identity.is_public:
-        return None
-    return lambda new: write_weights(wanted, new / CARRIED)
-
-
-def write_weights(wanted: Wanted, folder: Path) -> None:
-    """Writes the backbone to a new folder; of one that came from a folder, nothing is loaded."""
-    if wanted.identity.folder is not None:
-        copy_backbone(wanted.identity.folder, folder)
-        return
-    from models.backbones.registry import save_backbone
-
-    save_backbone(wanted.load(), folder)
-
-
-def tell_extraction(summary: ExtractSummary, out: Path, workers: int) -> None:
-    """What a run of `extract` did, and where its time went."""
-    failed = ", ".join(f"{name} {count}" for name, count in summary.failed_by_class.items())
-    size = sum(path.stat().st_size for path in out.glob("*.h5"))
-    print(
-        f"{out}: {summary.done} videos done, {summary.reused} reused, "
-        f"{len(summary.failures)} failed{f' ({failed})' if failed else ''}, {size / 1e6:.1f} MB"
-        + (f"; {summary.augmented} augmented views made" if summary.augmented else "")
-        + (f"; {summary.kept_crops} from kept crops" if summary.kept_crops else "")
-    )
-    if summary.frames:
-        wall = max(summary.wall_seconds, 1e-9)
-        spent = where_time_went(summary, workers)
-        print(
-            f"{summary.frames / wall:.1f} frames/s, {summary.video_seconds / wall:.1f} x real time;"
-            f" decoding {spent['decode_seconds']:.1f} s and faces {spent['faces_seconds']:.1f} s "
-            f"in {workers} threads, backbone "
-            f"{spent['backbone_seconds']:.1f} s, writing {spent['write_seconds']:.1f} s; "
-            f"{spent['binding']} binds"
-        )
-    if summary.resized:
-        print(plain(resized_note(summary.resized)))
-    for failure in summary.failures[:10]:
-        reason = with_reason(failure.message, failure.stderr_tail)
-        print(plain(f"failed: {failure.path}: {failure.failure}: {reason}"))
-    if len(summary.failures) > 10:
-        print(plain(f"failed: {len(summary.failures)} in all, see {out / 'failures.csv'}"))
 
 
 def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""`unmask extract --engine ray`: what the driver sends, and what a worker makes of it."""
+"""`unmask extract --engine ray`: what the driver sends, and how a worker is set up."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from data.errors import ToolError
 from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
+from data.io.progress import log
 from data.pixels_version import PIXELS_VERSION
 from data.video.frames import FrameRecipe
 from features.cluster.engine import RayEngine
@@ -23,7 +24,8 @@ from features.store.store import FeatureStore
 from features.store.views import Views
 from models.finetuning.views import augment, make_views
 from pipeline.config import ExtractConfig, Params
-from pipeline.extraction.extract import TimedFaces, Wanted, write_weights
+from pipeline.extraction.feature_spec import FeatureSpec
+from pipeline.extraction.local import TimedFaces
 from pipeline.machine import versions
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 def extract_on_ray(
     jobs: Sequence[Job],
-    wanted: Wanted,
+    spec: FeatureSpec,
     store: FeatureStore,
     params: Params,
     address: str | None,
@@ -41,14 +43,14 @@ def extract_on_ray(
 
     Args:
         jobs: the videos; workers must have them under the same absolute path.
-        wanted: frames, recipe and backbone.
+        spec: the features to make.
         store: open for writing.
         params: of the extraction.
         address: of the cluster; None takes the environment's RAY_ADDRESS, else a Ray that this
             machine starts for itself.
 
     Returns:
-        What was done, and with how many threads in all.
+        What was done, and how many threads did it on all machines together.
     """
     engine = RayEngine(
         address or os.environ.get("RAY_ADDRESS") or "local",
@@ -56,42 +58,40 @@ def extract_on_ray(
         versions=versions(),
         equip=partial(
             equip,
-            frames=wanted.frames,
-            recipe=wanted.recipe,
+            frames=spec.frames,
+            recipe=spec.recipe,
             settings=params.extract,
-            views=wanted.views,
+            views=spec.views,
         ),
-        files=partial(weights_files, wanted),
-        views=wanted.views,
+        files=partial(read_weights, spec),
+        views=spec.views,
     )
-    summary = keep_all(jobs, engine=engine, store=store, views=wanted.views)
+    summary = keep_all(jobs, engine=engine, store=store, views=spec.views)
     report = engine.report
     if report.workers:
         again = f", {report.lost} lost, {report.repeated} units again" if report.repeated else ""
-        print(
+        log.info(
             f"ray: {report.workers} workers on {len(report.nodes)} nodes{again}; "
             f"{' and '.join(sorted(report.runtimes))}"
         )
     if len(report.runtimes) > 1:
-        print("warning: workers of several runtimes, whose features differ by rounding; --runtime")
+        log.warning(
+            "the workers have several runtimes, whose features differ by rounding; "
+            "choose one with --runtime"
+        )
     return summary, report.threads
 
 
-def weights_files(wanted: Wanted) -> dict[str, bytes]:
-    """The backbone's folder, file by file, to be sent: no worker need fetch or find any."""
+def read_weights(spec: FeatureSpec) -> dict[str, bytes]:
+    """File name -> content of the backbone's folder, sent so that no worker needs a copy."""
     with tempfile.TemporaryDirectory(prefix="unmask-weights-") as scratch:
         folder = Path(scratch) / "backbone"
-        write_weights(wanted, folder)
+        spec.write_weights(folder)
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 class Equipped:
-    """A worker's equipment; see `features.cluster.work_units.Equipment`.
-
-    Args:
-        encoder: the backbone.
-        frames: which frames, which crop.
-    """
+    """A worker's equipment; see `features.cluster.work_units.Equipment`."""
 
     def __init__(self, encoder: Encoder, frames: FrameRecipe) -> None:
         self.encoder = encoder
@@ -122,18 +122,16 @@ def equip(
     settings: ExtractConfig,
     views: Views,
 ) -> Equipped:
-    """Makes a worker ready.
+    """Sets a worker up.
 
     Args:
-        files: of the backbone's folder.
+        files: of the backbone's folder, name -> content.
         threads: that the worker may use.
-        frames: which frames, which crop.
-        recipe: of the features: their face finder, and the backbone's arithmetic.
-        settings: batch size and runtime.
-        views: that the features ask for.
+        frames, recipe, settings, views: of the driver.
 
     Raises:
-        ToolError: this machine finds faces or makes views in another way, or lacks a program.
+        ToolError: this machine has another face detector, pixels version or augmentation, or lacks
+            a program.
         StoreError: the weights are not those that were sent.
     """
     from models.backbones.encoder import make_encoder

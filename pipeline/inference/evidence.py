@@ -11,7 +11,7 @@ from pipeline.inference.verdict import Judged
 
 
 def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
-    """Number of a face -> what moved its score; takes some seconds for each."""
+    """Number of a face -> its heat map; takes some seconds for each."""
     assert judged.encoder is not None  # noqa: S101 - a video with a verdict was embedded
     return {
         one.verdict.face: heat_map(bundle.head, judged.encoder, one.frames.pixels, one.features)

@@ -1,14 +1,13 @@
-"""`unmask predict`: a verdict for each video, by the frames, backbone and head of the training.
+"""`unmask predict`: a verdict on each video, by the frames, backbone and head of the training.
 
 Every lasting face is scored. The verdict is that of the largest one, as the bundle was trained;
-what the others get stands beside it.
+those of the others stand beside it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,119 +15,89 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
-from data.errors import plain
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
 from data.video.failures import with_reason
+from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
 from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos
+from features.extraction.job import Embedded
 from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
 from models.explanation.score_interval import INTERVAL_LEVEL, weigh
-from pipeline.extraction.extract import bundle_recipe, warn
-from pipeline.extraction.jobs import make_jobs, named_videos, no_source, refuse_without_decoder
-from pipeline.inference.evidence import file_facts, heat_maps
-from pipeline.inference.provenance import provenance_of
-from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
-from pipeline.inference.verdict_files import PageFiles
-from pipeline.leakage import training_leaks
+from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.inputs import make_jobs, named_videos, no_source
+from pipeline.inference.provenance import provenance_of, warn_about
+from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Prediction, Verdict
 from pipeline.machine import cores
-from pipeline.reporting.verdict_page import render_verdict
 from pipeline.shell_commands import command_line
 
 
-def predict_videos(
-    bundle: Path,
-    videos: Sequence[Path],
-    *,
-    as_json: bool,
-    workers: int | None,
-    report: Path | None = None,
-) -> int:
-    """Prints a verdict for each video, and writes their pages; returns how many gave none.
+def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Name and file of each video: a file is named by its path, as is one in a folder.
 
     Args:
-        bundle: that `train` wrote.
-        videos: files, or folders of them.
-        as_json: print JSON.
-        workers: threads that read.
-        report: a page (`.html`) for one video, or a folder for a page each.
+        paths: files, or folders of them.
 
     Raises:
-        InputError: a path is missing.
-        ConfigError: one page is asked for, and there are several videos.
-        OutputError: a page cannot be written.
-        ToolError: there is no decoder for any of the videos; their lines are printed.
+        InputError: a path is missing, or a folder holds no video.
     """
-    missing = [path for path in videos if not (path.is_dir() or path.is_file())]
+    missing = [path for path in paths if not (path.is_dir() or path.is_file())]
     if missing:
         raise no_source(missing[0], "videos or folders of videos")
-    names = named(videos)
-    pages = None if report is None else PageFiles(report, several=len(names) > 1)
-    opened = Bundle.load(bundle)
-    for mark in training_leaks(opened):
-        warn(f"this bundle: {mark}")
-    warn(opened.pixels_note)
-    provenance = provenance_of(opened, bundle)
-    verdicts, written = [], {}
-    for judged in judge(opened, names, workers or cores()):
-        found = replace(judged.verdict, warning=provenance.warning, training=provenance.line)
-        verdicts.append(found)
-        if pages is not None and judged.faces:
-            text = render_verdict(
-                opened,
-                judged,
-                heats=heat_maps(opened, judged),
-                file_facts=file_facts(judged),
-                provenance=provenance,
-                command=command(bundle, judged.path, report),
-            )
-            written[found.video] = pages.write(found.video, found.sha256, text)
-    verdicts.sort(key=lambda one: one.video)
-    if as_json:
-        print(json.dumps([asdict(one) for one in verdicts], indent=2))
-    else:
-        lines = [f"bundle {bundle}: {provenance.line}"]
-        if provenance.warning is not None:
-            lines.insert(0, provenance.warning.upper())
-        for one in verdicts:
-            lines += told(one)
-            if one.video in written:
-                lines.append(f"  page: {written[one.video]}")
-            elif pages is not None:
-                lines.append("  no page: there is no verdict to show")
-        print("\n".join(plain(line) for line in lines))
-    refuse_without_decoder([(one.failure, one.message) for one in verdicts])
-    return sum(one.verdict is None for one in verdicts)
-
-
-def named(videos: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Name and file of each video: a file goes by its path, one of a folder by its path in it."""
     return [
         (str(source / name) if source.is_dir() else str(source), path)
-        for source in videos
+        for source in paths
         for name, path, _ in named_videos(source, None)
     ]
 
 
-def command(bundle: Path, video: Path | None, report: Path | None) -> str:
+def predict_videos(
+    folder: Path, videos: Sequence[tuple[str, Path]], *, workers: int | None
+) -> Prediction:
+    """Loads a bundle; the videos are judged as the result's verdicts are taken.
+
+    Args:
+        folder: of the bundle that `train` wrote.
+        videos: as `list_videos` returns them.
+        workers: threads that read; None takes the cores.
+    """
+    bundle = Bundle.load(folder)
+    warn_about(bundle)
+    provenance = provenance_of(bundle, folder)
+
+    def judged() -> Iterator[Judged]:
+        for one in judge(bundle, videos, workers or cores()):
+            verdict = replace(one.verdict, warning=provenance.warning, training=provenance.line)
+            yield replace(one, verdict=verdict)
+
+    return Prediction(bundle=bundle, provenance=provenance, judged=judged())
+
+
+def predict_command(bundle: Path, video: Path, report: Path) -> str:
     """What to type for the same page."""
-    words: list[str | Path] = ["unmask", "predict", bundle]
-    words += [] if video is None else [video]
-    return command_line(*words, *(() if report is None else ("--report", report)))
+    return command_line("unmask", "predict", bundle, video, "--report", report)
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
-    """Reads, embeds and scores videos, by name and file; a bad one gives its reason."""
+    """Reads, embeds and scores videos, in the order in which they are finished.
+
+    Args:
+        bundle: that judges.
+        videos: name and file of each.
+        workers: threads that read.
+
+    Yields:
+        One result for each video; for one that failed, the reason.
+    """
     frames, recipe = bundle_recipe(bundle.recipe)
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
-    threshold = bundle.head.threshold
     for failure in failures:
-        yield no_verdict(failure, None, threshold)
+        yield no_verdict(failure, None, bundle.head.threshold)
     encoder = open_encoder(bundle)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
@@ -137,45 +106,50 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
         encoder=encoder,
         workers=workers,
     ):
-        job = result.job
         if result.failure is not None:
-            yield no_verdict(result.failure, job.sha256, threshold)
-            continue
-        assert isinstance(result.frames, FacesFrames)  # noqa: S101
-        assert result.features is not None  # noqa: S101
-        ends = np.cumsum([len(one.pixels) for one in result.frames.faces])[:-1]
-        parts = np.split(result.features.astype(recipe.dtype), ends)
-        clip = frames.clip_length if frames.policy == "clip" else None
-        faces = tuple(
-            judge_face(bundle, number, one, features, clip_length=clip)
-            for number, (one, features) in enumerate(
-                zip(result.frames.faces, parts, strict=True), start=1
-            )
-        )
-        main, first = faces[0].verdict, result.frames.faces[0]
-        yield Judged(
-            verdict=Verdict(
-                video=job.name,
-                verdict=main.verdict,
-                probability_fake=main.probability_fake,
-                threshold=threshold,
-                frames_used=main.frames_used,
-                faces_found=main.faces_found,
-                sha256=job.sha256,
-                faces=tuple(one.verdict for one in faces),
-                pixels_note=bundle.pixels_note or None,
-                picture_note=size_note(first.shown, first.timestamps_seconds) or None,
-            ),
-            path=job.path,
-            frames=result.frames,
-            faces=faces,
-            encoder=encoder,
-        )
+            yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
+        else:
+            yield judge_video(bundle, result, frames, recipe.dtype, encoder)
 
 
 def open_encoder(bundle: Bundle) -> Encoder:
     """The bundle's backbone, ready to run."""
     return make_encoder(bundle.load_backbone())
+
+
+def judge_video(
+    bundle: Bundle, result: Embedded, recipe: FrameRecipe, dtype: str, encoder: Encoder
+) -> Judged:
+    """Scores every face of an embedded video."""
+    assert isinstance(result.frames, FacesFrames)  # noqa: S101
+    assert result.features is not None  # noqa: S101
+    job, tracks = result.job, result.frames.faces
+    ends = np.cumsum([len(one.pixels) for one in tracks])[:-1]
+    parts = np.split(result.features.astype(dtype), ends)
+    clip_length = recipe.clip_length if recipe.policy == "clip" else None
+    faces = tuple(
+        judge_face(bundle, number, one, features, clip_length=clip_length)
+        for number, (one, features) in enumerate(zip(tracks, parts, strict=True), start=1)
+    )
+    main = faces[0].verdict
+    return Judged(
+        verdict=Verdict(
+            video=job.name,
+            verdict=main.verdict,
+            probability_fake=main.probability_fake,
+            threshold=bundle.head.threshold,
+            frames_used=main.frames_used,
+            faces_found=main.faces_found,
+            sha256=job.sha256,
+            faces=tuple(one.verdict for one in faces),
+            pixels_note=bundle.pixels_note or None,
+            picture_note=size_note(tracks[0].shown, tracks[0].timestamps_seconds) or None,
+        ),
+        path=job.path,
+        frames=result.frames,
+        faces=faces,
+        encoder=encoder,
+    )
 
 
 def judge_face(
@@ -186,7 +160,7 @@ def judge_face(
     *,
     clip_length: int | None,
 ) -> JudgedFace:
-    """Scores one face: (T, D) features as the store would round them."""
+    """Scores one face: (T, D) features, rounded as the store rounds them."""
     times = frames.timestamps_seconds
     evidence = weigh(bundle.head, features, times, clip_length=clip_length)
     score = evidence.probability_fake
@@ -210,7 +184,7 @@ def judge_face(
 
 
 def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged:
-    """A video that failed is not scored."""
+    """The result of a video that failed: its reason."""
     verdict = Verdict(
         video=failure.path,
         verdict=None,
@@ -223,27 +197,3 @@ def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged
         message=with_reason(failure.message, failure.stderr_tail),
     )
     return Judged(verdict=verdict)
-
-
-def told(verdict: Verdict) -> list[str]:
-    """A verdict as one line, one more for each further face, and what is to be known of it."""
-    if verdict.verdict is None:
-        return [f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"]
-    lines = [
-        f"{verdict.video}: {verdict.verdict}  P(fake) {verdict.probability_fake:.3f}"
-        f"{spread(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {verdict.frames_used} "
-        f"frames, face seen in {verdict.faces_found}"
-    ]
-    lines += [
-        f"  face {one.face}, {one.start_seconds:.1f} to {one.end_seconds:.1f} s: {one.verdict}  "
-        f"P(fake) {one.probability_fake:.3f}{spread(one)}, {one.frames_used} frames"
-        for one in verdict.faces[1:]
-    ]
-    return lines + ([f"  {verdict.picture_note}"] if verdict.picture_note else [])
-
-
-def spread(face: FaceVerdict) -> str:
-    """The interval in brackets, where there is one."""
-    if face.probability_low is None or face.probability_high is None:
-        return ""
-    return f" ({face.probability_low:.2f} to {face.probability_high:.2f})"

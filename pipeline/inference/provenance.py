@@ -1,6 +1,6 @@
-"""What a verdict learnt from, in one line, and the warning where it learnt from nobody real.
+"""What a bundle was trained on, in one line, and the warnings that stand before its verdicts.
 
-The facts are the bundle's (`models.training_summary`), those of its backbone, and the last
+The facts come from the bundle (`models.training_summary`), from its backbone, and from the last
 evaluation on held-out people (`pipeline.evaluation.held_out`). Terminal, JSON and pages show the
 same words.
 """
@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.io.progress import log
 from models.backbones.fingerprint import PUBLIC
 from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.training_summary import FILMED, RENDERED, TrainingSummary
 from pipeline.evaluation.held_out import HeldOutResult, read_result
+from pipeline.leakage import training_leaks
 
-NAMED = 6
-"""Forgery methods that the line names; of more it says how many there are."""
-LONGEST = 40
-"""Characters of a method's name."""
+MOST_METHODS = 6
+"""Forgery methods that the line names; the number of further ones follows."""
+MOST_CHARACTERS = 40
+"""Of a method's name."""
 EARLIER = "a bundle of an earlier version"
 HEADLINE = "Trained on rendered people alone"
 WARNING = (
@@ -32,11 +34,11 @@ WARNING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What stands behind every verdict of a bundle.
+    """What a bundle was trained on.
 
     Attributes:
         line: people, forgeries, backbone, test result; one line, plain text.
-        rendered_alone: whether head and backbone have seen rendered people alone.
+        rendered_alone: whether head and backbone were trained on rendered people alone.
     """
 
     line: str
@@ -44,16 +46,16 @@ class Provenance:
 
     @property
     def warning(self) -> str | None:
-        """What must stand before the verdict; None where nothing must."""
+        """Shown before the verdict where all training people were rendered; else None."""
         return f"{HEADLINE}. {WARNING}" if self.rendered_alone else None
 
 
 def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
-    """Gathers it.
+    """Collects the facts of a bundle.
 
     Args:
         bundle: as it was loaded.
-        folder: where it was loaded from, beside which its test result lies; None knows of none.
+        folder: where it was loaded from; its test result is beside it. None: no test result.
     """
     tuned = tunings(bundle)
     parts = [head_words(bundle), backbone_words(bundle, tuned)]
@@ -67,17 +69,25 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
     )
 
 
-def tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:
-    """What each fine-tuning of the backbone learnt from, oldest first; None where nothing tells.
+def warn_about(bundle: Bundle) -> None:
+    """Logs what a user of this bundle must know before its verdicts."""
+    for mark in training_leaks(bundle):
+        log.warning(f"this bundle: {mark}")
+    if bundle.pixels_note:
+        log.warning(bundle.pixels_note)
 
-    Of a backbone that saw no other file than the head, the head's own summary tells.
+
+def tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:
+    """The training summary of each fine-tuning of the backbone, oldest first; None where unknown.
+
+    If the backbone was tuned on no other file than the head, the head's summary stands for it.
     """
     trained_on = bundle.provenance.get("trained_on", {})
     if not trained_on:
         return []
-    told = bundle.provenance.get("training") or [None]
+    recorded = bundle.provenance.get("training") or [None]
     runs: list[dict[str, TrainingSummary] | None] = []
-    for run in told:
+    for run in recorded:
         try:
             runs.append({name: TrainingSummary.from_json(one) for name, one in run.items()})
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -110,7 +120,7 @@ def head_words(bundle: Bundle) -> str:
 
 
 def backbone_words(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None]) -> str:
-    """Whose faces the backbone has seen before."""
+    """Whose faces the backbone was trained on."""
     name = bundle.recipe.get("backbone")
     trained_on = bundle.provenance.get("trained_on", {})
     if not trained_on:
@@ -128,7 +138,7 @@ def backbone_words(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None
 
 
 def result_words(result: HeldOutResult | None) -> str:
-    """What it reached on people that it never saw."""
+    """The AUC on held-out people."""
     if result is None:
         return "test result: none, not evaluated on held-out people"
     auc, tested = result.auc, result.tested_on
@@ -147,17 +157,17 @@ def people(summary: TrainingSummary) -> str:
         if kind in words:
             return count(summary.groups, f"{words[kind]} person", f"{words[kind]} people")
         return f"{count(summary.groups, 'person', 'people')} (real or rendered: not recorded)"
-    told = [f"{number} {words.get(kind, 'not recorded')}" for kind, number in kinds.items()]
-    return f"{count(summary.groups, 'person', 'people')} ({', '.join(told)})"
+    parts = [f"{number} {words.get(kind, 'not recorded')}" for kind, number in kinds.items()]
+    return f"{count(summary.groups, 'person', 'people')} ({', '.join(parts)})"
 
 
 def forgeries(summary: TrainingSummary) -> str:
     """The methods with how many videos each, the most frequent first."""
     ranked = sorted(summary.methods.items(), key=lambda one: (-one[1], one[0]))
-    told = [f"{name[:LONGEST]} {number}" for name, number in ranked[:NAMED]]
-    if len(ranked) > NAMED:
-        told.append(f"and {len(ranked) - NAMED} more")
-    return ", ".join(told) or "none"
+    named = [f"{name[:MOST_CHARACTERS]} {number}" for name, number in ranked[:MOST_METHODS]]
+    if len(ranked) > MOST_METHODS:
+        named.append(f"and {len(ranked) - MOST_METHODS} more")
+    return ", ".join(named) or "none"
 
 
 def count(number: int, word: str, several: str | None = None) -> str:

@@ -1,53 +1,46 @@
-"""`unmask scan`: a folder of thousands of videos scored, ranked, and gone on with after an end.
+"""`unmask scan`: a folder of thousands of videos scored and ranked; an interrupted scan resumes.
 
-Chunk by chunk: digest, embed what the store does not hold, score, note in the journal. The store
-keeps a finished video at once and the journal a finished chunk, so that nothing is embedded twice;
-memory holds one chunk and about two kilobytes for each video. Shards are cut by size and digests
-are added to their file, so that what is written grows as the videos do.
+Chunk by chunk: digest, embed what the store lacks, score, write to the journal. The store keeps
+each finished video at once and the journal each finished chunk, so nothing is embedded twice.
+Memory holds one chunk and about two kilobytes for each video.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from tqdm import tqdm
-
-from data.errors import InputError, plain
-from data.io.atomic_files import write_text
+from data.errors import InputError
+from data.io.atomic_files import as_csv, write_text
 from data.io.output_paths import check_out_folder
+from data.io.progress import log, progress
 from data.pixels_version import PIXELS_VERSION
-from data.video.picture import resized_note
 from features.store.feature_set import SEEN_IN_VALIDATION, Failure, write_failures
 from features.store.layout import STORE
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
-from pipeline.extraction.extract import warn
-from pipeline.extraction.jobs import named_videos, refuse_without_decoder
-from pipeline.inference.provenance import Provenance, provenance_of
-from pipeline.inference.scan_chunk import Scorer, Video
+from pipeline.extraction.inputs import named_videos
+from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
-from pipeline.inference.scan_result import Scan, Scored
+from pipeline.inference.scan_result import Scan, ScanRun, Scored
+from pipeline.inference.scan_scorer import Scorer, Video
 from pipeline.leakage import training_leaks
 from pipeline.machine import cores
-from pipeline.reporting.scan_page import render_scan
 from pipeline.shell_commands import command_line
 
+Render = Callable[[Bundle, Scan], str]
+"""Makes the page of a scan."""
+
 CHUNK = 256
-"""Videos from one line in the journal's time to the next: what memory holds, what a kill repeats
-in scoring, never in embedding."""
+"""Videos from one write to the journal to the next: memory holds so many, and a kill repeats the
+scoring of at most so many, never their embedding."""
 SHOW_SECONDS = 60.0
 """How often a running scan writes its page."""
 SHOW_GROWTH = 1.05
-"""By how much more must be finished before it writes its tables, too, whose length is that of the
-scan: each minute, those of a day and 100,000 videos would be ten gigabytes."""
-TOP = 10
-"""Videos that are printed."""
+"""By which factor the finished videos must grow before the tables are written again: they are as
+long as the scan, and each minute those of a day and 100,000 videos would be ten gigabytes."""
 
 
 def scan_folder(
@@ -57,25 +50,17 @@ def scan_folder(
     *,
     store: Path,
     retry: bool,
-    as_json: bool,
     workers: int | None,
-) -> int:
-    """Scores every video below a folder; returns how many gave no verdict.
+    render: Render,
+) -> ScanRun:
+    """Scores every video below a folder, and writes the scan's folder.
 
-    Args:
-        bundle: that `train` wrote.
-        folder: of videos, however many and deep.
-        out: folder of the scan: `scores.csv`, `failures.csv`, `scan.html`, `scan.json`.
-        store: where features are kept.
-        retry: look again at videos that failed in an earlier run.
-        as_json: print the summary as JSON.
-        workers: threads that read.
+    The arguments are the command's; `render` makes the page, each minute and at the end.
 
     Raises:
         InputError: no folder, or no video in it.
         OutputError: `out` holds something else, or cannot be written.
         LockedError: another process writes to `out` or to the store.
-        ToolError: there is no decoder for any of the videos; all is written.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
@@ -86,32 +71,33 @@ def scan_folder(
         for name, path, _ in named_videos(folder, None)
     ]
     opened = Bundle.load(bundle)
-    for mark in training_leaks(opened):
-        warn(f"this bundle: {mark}")
-    warn(opened.pixels_note)
-    what = {
+    warn_about(opened)
+    identity = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     kept = () if store == STORE else ("--store", store)
-    collected = partial(
-        collect,
-        command=command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept),
-        provenance=provenance_of(opened, bundle),
-    )
-    with Journal(out, what) as journal:
-        see = partial(collected, opened, videos, journal, what)
+    command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept)
+    provenance = provenance_of(opened, bundle)
+    with Journal(out, identity) as journal:
+
+        def snapshot() -> Scan:
+            rows = [row for one in videos if (row := row_of(one, journal)) is not None]
+            return rank(opened, rows, len(videos), identity["folder"], command, provenance)
+
         todo = [one for one in videos if not is_done(one, journal, retry)]
         older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
         if older:
-            warn(
+            log.warning(
                 f"{older} of these videos were read with another pixels version; they are read anew"
             )
         shown, tabled = time.monotonic(), 0
-        size = sum(one.stamp[0] for one in todo if one.stamp) / 1e6
-        shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]"
-        quiet = True if not todo else None
-        bar = tqdm(total=size, desc="scan", disable=quiet, bar_format=shape)
+        bar = progress(
+            desc="scan",
+            total=sum(one.stamp[0] for one in todo if one.stamp) / 1e6,
+            show=bool(todo),
+            bar_format="{l_bar}{bar}| {n:.0f}/{total:.0f} MB [{elapsed}<{remaining}{postfix}]",
+        )
         with Scorer(opened, store, workers or cores()) as scorer, bar:
             rows = (journal.rows.get(one.name) for one in videos)
             scorer.begin(row.sha256 for row in rows if row and row.sha256 and not row.failure)
@@ -119,21 +105,19 @@ def scan_folder(
                 journal.add(scorer.chunk(todo[start : start + CHUNK], bar))
                 bar.set_postfix_str(f"{min(start + CHUNK, len(todo))} of {len(todo)} videos")
                 if time.monotonic() - shown > SHOW_SECONDS:
-                    scan = see()
+                    scan = snapshot()
                     finished = len(scan.scored) + len(scan.failures)
                     if finished >= tabled * SHOW_GROWTH:
                         write_tables(out, scan)
                         tabled = finished
-                    write_page(opened, out, scan, what)
+                    write_page(opened, out, scan, identity, render)
                     shown = time.monotonic()
             scorer.finish()
-        scan = see()
+        scan = snapshot()
         write_tables(out, scan)
-        write_page(opened, out, scan, what)
-    tell(scan, out, known=len(videos) - len(todo), embedded=scorer.embedded, as_json=as_json)
-    if len(scan.failures) == len(videos):
-        refuse_without_decoder([(row.failure, row.message) for row in scan.failures])
-    return len(scan.failures)
+        write_page(opened, out, scan, identity, render)
+    known = len(videos) - len(todo)
+    return ScanRun(scan=scan, out=out, known=known, embedded=scorer.embedded)
 
 
 def is_done(video: Video, journal: Journal, retry: bool) -> bool:
@@ -143,27 +127,25 @@ def is_done(video: Video, journal: Journal, retry: bool) -> bool:
 
 
 def row_of(video: Video, journal: Journal) -> Row | None:
-    """What is known of this very file; of one that is gone, or leads nowhere, too."""
+    """The journal's row of this very file, or of a file that is still missing."""
     row = journal.rows.get(video.name)
     return None if row is None or row.stamp != video.stamp or is_outdated(row) else row
 
 
 def is_outdated(row: Row | None) -> bool:
-    """Whether another pixels version read this video: its score may not be what it is now."""
+    """Whether another pixels version read this video, so that its score may differ now."""
     return row is not None and row.pixels_version != PIXELS_VERSION
 
 
-def collect(
+def rank(
     bundle: Bundle,
-    videos: Sequence[Video],
-    journal: Journal,
-    what: dict[str, str],
-    *,
+    rows: Sequence[Row],
+    videos: int,
+    folder: str,
     command: str,
     provenance: Provenance,
 ) -> Scan:
-    """All that is finished so far, ranked."""
-    rows = [row for one in videos if (row := row_of(one, journal)) is not None]
+    """Gives each scored row its verdict and ranks them."""
     head = bundle.head
     scored = [
         Scored(row=row, verdict=head.calibration.verdict(row.probability_fake, head.threshold))
@@ -172,8 +154,8 @@ def collect(
     ]
     scored.sort(key=lambda one: (-float(one.row.probability_fake or 0), one.row.path))
     return Scan(
-        folder=what["folder"],
-        videos=len(videos),
+        folder=folder,
+        videos=videos,
         scored=scored,
         failures=sorted((row for row in rows if row.failure is not None), key=lambda one: one.path),
         command=command,
@@ -182,69 +164,30 @@ def collect(
 
 
 def write_tables(out: Path, scan: Scan) -> None:
-    """Writes what has a row for each video."""
-    write_text(out / "scores.csv", as_csv(scan.scored))
-    write_failures(
-        out / "failures.csv",
-        [
-            Failure(
-                path=row.path, failure=str(row.failure), message=str(row.message), stderr_tail=""
-            )
-            for row in scan.failures
-        ],
-    )
-
-
-def write_page(bundle: Bundle, out: Path, scan: Scan, what: dict[str, str]) -> None:
-    """Writes what has the same length for any number of videos: page and record."""
-    write_text(out / "scan.html", render_scan(bundle, scan))
-    marks = training_leaks(bundle)
-    facts = {**what, **scan.summary, "threshold": bundle.head.threshold}
-    facts |= {"pixels_note": bundle.pixels_note} if bundle.pixels_note else {}
-    write_record(out, facts | ({SEEN_IN_VALIDATION: "; ".join(marks)} if marks else {}))
-
-
-def as_csv(scored: Sequence[Scored]) -> str:
-    """The ranked table; file names that are no UTF-8 are shown escaped."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["rank", "path", "verdict", "probability_fake", "frames_used", "faces_found",
-         "size_bytes", "sha256"]
+    """Writes the files with a row for each video."""
+    header = ("rank", "path", "verdict", "probability_fake", "frames_used", "faces_found",
+              "size_bytes", "sha256")  # fmt: skip
+    rows = (
+        (rank, one.row.path, one.verdict, f"{one.row.probability_fake:.9g}", one.row.frames_used,
+         one.row.faces_found, one.row.stamp[0] if one.row.stamp else "", one.row.sha256)
+        for rank, one in enumerate(scan.scored, start=1)
     )  # fmt: skip
-    for rank, one in enumerate(scored, start=1):
-        row = one.row
-        size = row.stamp[0] if row.stamp else ""
-        writer.writerow(
-            [rank, row.path, one.verdict, f"{row.probability_fake:.9g}", row.frames_used,
-             row.faces_found, size, row.sha256]
-        )  # fmt: skip
-    return text.getvalue().encode("utf-8", "backslashreplace").decode()
-
-
-def tell(scan: Scan, out: Path, *, known: int, embedded: int, as_json: bool) -> None:
-    """What came out, the highest scores, and where the rest is."""
-    summary = scan.summary
-    learnt = scan.provenance
-    if as_json:
-        files = {name: str(out / name) for name in ("scores.csv", "failures.csv", "scan.html")}
-        print(json.dumps({**summary, "embedded": embedded, "files": files}, indent=2))
-        return
-    if learnt.warning is not None:
-        print(learnt.warning.upper())
-    print(plain(f"bundle: {learnt.line}"))
-    failed = ", ".join(f"{name} {count}" for name, count in summary["failed"].items())
-    print(
-        f"{out}: {summary['videos']} videos, {summary['FAKE']} FAKE, {summary['UNSURE']} UNSURE, "
-        f"{summary['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
-        f"{known} known from an earlier run, {embedded} embedded now"
+    write_text(out / "scores.csv", as_csv(header, rows))
+    failures = (
+        Failure(path=row.path, failure=str(row.failure), message=str(row.message), stderr_tail="")
+        for row in scan.failures
     )
-    if scan.resized:
-        print(plain(resized_note(scan.resized)))
-    for one in scan.scored[:TOP]:
-        print(plain(f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"))
-    for reason in scan.reasons[:TOP]:
-        print(plain(f"failed: {reason.words}"))
-    if len(scan.reasons) > TOP:
-        print(plain(f"failed: {len(scan.reasons)} reasons in all, see {out / 'failures.csv'}"))
-    print(plain(f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}"))
+    write_failures(out / "failures.csv", failures)
+
+
+def write_page(
+    bundle: Bundle, out: Path, scan: Scan, identity: dict[str, str], render: Render
+) -> None:
+    """Writes the files whose size does not depend on the number of videos: page and record."""
+    write_text(out / "scan.html", render(bundle, scan))
+    facts: dict[str, Any] = {**identity, **scan.summary, "threshold": bundle.head.threshold}
+    if bundle.pixels_note:
+        facts["pixels_note"] = bundle.pixels_note
+    if marks := training_leaks(bundle):
+        facts[SEEN_IN_VALIDATION] = "; ".join(marks)
+    write_record(out, facts)

@@ -1,7 +1,7 @@
-"""A scan's memory: one line for each finished video, so that a scan that was ended goes on.
+"""The journal of a scan: one line for each finished video, so that an interrupted scan resumes.
 
-A video counts as finished while its path, size and time of change are the same. Lines are added
-and synced, never changed; a line that a crash cut short is dropped and its video looked at again.
+A video counts as finished while its path, size and time of change are the same. Lines are appended
+and synced, never changed; a line that a crash cut short is dropped and its video scored again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILES = (RECORD, JOURNAL, "scores.csv", "failures.csv", "scan.html")
 FORMAT = "unmask-scan"
 VERSION = 1
 LEFTOVER = re.compile(r"\.(scan\.json|scores\.csv|failures\.csv|scan\.html)\.[0-9a-f]{8}")
-"""What a kill leaves of a file that was to be replaced whole."""
+"""Temporary file that a kill left of an atomic write."""
 
 Stamp = tuple[int, int]  # size in bytes, time of change in ns
 
@@ -48,8 +48,8 @@ class Row:
         faces_found: frames in which the detector saw the face.
         failure: class of the failure, or None.
         message: of the failure, or None.
-        pixels_version: that it was read with; a line that says nothing is of version 1.
-        resized: whether its picture changes its size; told where the scan itself read it.
+        pixels_version: that it was read with; a line without one is of version 1.
+        resized: whether its picture changes its size; known only if this scan read the video.
     """
 
     path: str
@@ -81,7 +81,7 @@ class Journal:
 
     Args:
         out: the folder; new, empty, or of an earlier run of the same scan.
-        what: what makes it the same scan: digest of the bundle, the scanned folder.
+        identity: of the scan: digest of the bundle, the scanned folder.
 
     Attributes:
         rows: of all finished videos, by path.
@@ -93,10 +93,10 @@ class Journal:
         StoreError: its record is damaged, foreign or of a later version.
     """
 
-    def __init__(self, out: Path, what: dict[str, str]) -> None:
+    def __init__(self, out: Path, identity: dict[str, str]) -> None:
         self._path = out / JOURNAL
         self.rows: dict[str, Row] = {}
-        self._prepare(out, what)
+        self._prepare(out, identity)
         try:
             with writing(out):
                 self._lock = hold_lock(out)
@@ -124,19 +124,19 @@ class Journal:
         self._file.close()
         self._lock.close()
 
-    def _prepare(self, out: Path, what: dict[str, str]) -> None:
-        """Makes the folder, or checks that an older one is of the same scan."""
+    def _prepare(self, out: Path, identity: dict[str, str]) -> None:
+        """Makes the folder, or checks that an existing one is of the same scan."""
         check_scan_folder(out)
         if (out / RECORD).exists():
             facts = read_json(out / RECORD, FORMAT, VERSION)
-            for key, value in what.items():
+            for key, value in identity.items():
                 if facts.get(key) != value:
                     raise OutputError(
                         f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
                         "choose another folder to write to"
                     )
             return
-        write_record(out, what)
+        write_record(out, identity)
 
     def _read(self) -> int:
         """Reads the whole lines; returns their length in bytes."""
@@ -154,7 +154,7 @@ class Journal:
         return whole
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Keeps finished videos: after this returns, no crash loses them.
+        """Appends finished videos; when it returns, they are safe on the disk.
 
         Raises:
             OutputError: it cannot be written.
@@ -169,7 +169,7 @@ class Journal:
 
 
 def leftovers(out: Path) -> list[Path]:
-    """Half-written files of a scan that was killed; of a running one, too: hold its lock."""
+    """Temporary files of a killed scan; also those of a running one, so hold the lock."""
     return [path for path in out.iterdir() if LEFTOVER.fullmatch(path.name)]
 
 
@@ -177,7 +177,7 @@ def check_scan_folder(out: Path) -> None:
     """Refuses early a folder that cannot be written, or that holds anything but a scan.
 
     Raises:
-        OutputError: as it says.
+        OutputError: as above.
     """
     check_out_folder(out)
     for name in FILES:
@@ -190,7 +190,7 @@ def check_scan_folder(out: Path) -> None:
 
 
 def write_record(out: Path, facts: dict[str, Any]) -> None:
-    """Writes scan.json, whole or not at all.
+    """Writes scan.json atomically.
 
     Raises:
         OutputError: it cannot be written.
@@ -199,7 +199,7 @@ def write_record(out: Path, facts: dict[str, Any]) -> None:
 
 
 def _row(line: bytes) -> Row | None:
-    """A line as a row; None if it is not whole."""
+    """Parses a line; None if it is cut short or damaged."""
     if not line.endswith(b"\n"):
         return None
     try:

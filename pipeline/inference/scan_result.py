@@ -1,4 +1,4 @@
-"""What `unmask scan` found so far, for the terminal, for JSON and for the page."""
+"""The results of `unmask scan`, for the terminal, JSON and the page."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pipeline.extraction.inputs import refuse_without_decoder
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 
@@ -22,10 +24,10 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Why videos failed.
+    """Videos that failed for the same reason, whatever the numbers in the message.
 
     Attributes:
-        count: of videos that failed so; of numbers in the message, any.
+        count: how many.
         failure: class of the failure.
         message: of the first of them.
         path: of the first of them.
@@ -38,7 +40,7 @@ class Reason:
 
     @property
     def words(self) -> str:
-        """One line: of one video as such, of several with one for an example."""
+        """One line; of several videos, the first is the example."""
         if self.count == 1:
             return f"{self.path}: {self.failure}: {self.message}"
         return f"{self.count} x {self.failure}: {self.message}; {self.path} for one"
@@ -46,7 +48,7 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """What a scan found so far.
+    """All videos that a scan has finished so far, ranked.
 
     Attributes:
         folder: that was scanned.
@@ -98,3 +100,34 @@ class Scan:
             "resized": len(self.resized),
             "finished": len(self.scored) + len(self.failures) == self.videos,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanRun:
+    """A finished run of `unmask scan`.
+
+    Attributes:
+        scan: all videos of the folder.
+        out: folder of the scan.
+        known: videos that an earlier run had finished.
+        embedded: videos embedded now.
+    """
+
+    scan: Scan
+    out: Path
+    known: int
+    embedded: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary, how many were embedded now, and the files of all rows."""
+        files = {name: self.out / name for name in ("scores.csv", "failures.csv", "scan.html")}
+        return {**self.scan.summary, "embedded": self.embedded, "files": files}
+
+    def check_failures(self) -> None:
+        """Refuses a scan in which every video failed for want of a decoder.
+
+        Raises:
+            ToolError: as above.
+        """
+        if len(self.scan.failures) == self.scan.videos:
+            refuse_without_decoder([(row.failure, row.message) for row in self.scan.failures])

@@ -1,7 +1,8 @@
-"""What `unmask predict` says of a video, and what that stands on: for terminal, JSON and page."""
+"""The results of `unmask predict`: a video's verdict, and the evidence for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames
 from features.extraction.batches import Encoder
+from models.bundle import Bundle
 from models.explanation.score_interval import Evidence
+from pipeline.inference.provenance import Provenance
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceVerdict:
-    """What the bundle says of one face of a video.
+    """The bundle's verdict on one face of a video.
 
     Attributes:
         face: 1 for the largest lasting one, whose verdict is the video's.
@@ -52,13 +55,13 @@ class FaceVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the bundle says of one video.
+    """The bundle's verdict on one video; `--json` prints these.
 
     Attributes:
         video: as given.
-        warning: what must stand before the verdict: the bundle has seen rendered people alone;
-            None where nothing must.
-        training: what the bundle learnt from and how it did on held-out people, one line.
+        warning: shown before the verdict where the bundle was trained on rendered people alone;
+            None for others.
+        training: what the bundle was trained on, and its test result; one line.
         verdict: "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no
             features.
         probability_fake: calibrated P(fake), or None.
@@ -69,8 +72,9 @@ class Verdict:
         failure: class of the failure, or None.
         message: of the failure, with what ffmpeg said of it; or None.
         faces: of every lasting face, the video's own first; none after a failure.
-        pixels_note: where the bundle was trained on another pixels version than this unmask reads.
-        picture_note: where the video's picture changes its size.
+        pixels_note: says that the bundle was trained on another pixels version than this unmask
+            reads; or None.
+        picture_note: says that the video's picture changes its size; or None.
     """
 
     video: str
@@ -91,7 +95,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedFace:
-    """One face with all that its verdict stands on.
+    """A face's verdict and the evidence for it.
 
     Attributes:
         verdict: of this face.
@@ -108,7 +112,7 @@ class JudgedFace:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One video with all that its verdict stands on.
+    """A video's verdict and the evidence for it.
 
     Attributes:
         verdict: of the video.
@@ -123,3 +127,18 @@ class Judged:
     frames: FacesFrames | None = None
     faces: tuple[JudgedFace, ...] = ()
     encoder: Encoder | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Verdicts on videos, judged one after the other while `judged` is iterated over.
+
+    Attributes:
+        bundle: that judges.
+        provenance: what the bundle was trained on.
+        judged: yields one result for each video as it is finished; a failed one has its reason.
+    """
+
+    bundle: Bundle
+    provenance: Provenance
+    judged: Iterator[Judged]

@@ -1,4 +1,4 @@
-"""Where the pages of `unmask predict --report` go: one file, or a folder with a page a video."""
+"""Files of `unmask predict --report`: one page, or a folder with a page for each video."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from data.errors import ConfigError, OutputError
 from data.io.atomic_files import write_text
 from data.io.output_paths import check_out_folder, check_output
 
-LONGEST = 80
-"""Characters of a video's name that its page's name keeps: the end, which tells most."""
+MOST_CHARACTERS = 80
+"""Of a video's name in its page's name: the last ones, which differ most."""
 
 
 class PageFiles:
     """Names and writes pages.
 
     Args:
-        target: a page, where it ends with `.html`, else a folder.
+        target: a page if it ends with `.html`, else a folder.
         several: whether there is more than one video.
 
     Raises:
@@ -40,14 +40,14 @@ class PageFiles:
             check_out_folder(target)
 
     def write(self, video: str, sha256: str | None, text: str) -> Path:
-        """Writes one page, whole or not at all; an older one is replaced.
+        """Writes one page atomically; an older one is replaced.
 
-        A stranger's file name becomes letters, digits, dots and dashes; the digest keeps two
-        videos apart.
+        In its name, the video's becomes letters, digits, dots and dashes; part of the digest keeps
+        two videos apart.
         """
         path = self._target
         if not self._single:
-            plain = re.sub(r"[^A-Za-z0-9.-]+", "_", video)[-LONGEST:].lstrip("._-")
+            plain = re.sub(r"[^A-Za-z0-9.-]+", "_", video)[-MOST_CHARACTERS:].lstrip("._-")
             path /= f"{plain}-{(sha256 or '')[:8]}.html"
         write_text(path, text)
         return path

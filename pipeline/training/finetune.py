@@ -12,8 +12,8 @@ from data.io.output_paths import check_out_folder
 from models.backbones.fingerprint import RECORD
 from models.training_summary import TrainingSummary
 from pipeline.config import Params
-from pipeline.extraction.crops import stored_crops
-from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.extraction.crop_cache import cached_crops
+from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.leakage import record_seen, refuse_seen_validation
 from pipeline.machine import cores, versions
 from pipeline.shell_commands import command_line
@@ -88,7 +88,7 @@ def finetune_backbone(
     workers = workers or cores()
     named = [(video.path, opened.resolve(video), video) for video in (*train, *val)]
     jobs, failures = make_jobs(named, DigestCache(store.parent / DIGESTS.name))
-    with stored_crops(
+    with cached_crops(
         jobs, failures, params.frames, store=store, versions=versions(), workers=workers
     ) as read:
         result = finetune(

@@ -18,7 +18,7 @@ from models.backbones.fingerprint import BUNDLE_RECORD
 from models.configs import HeadKind
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
-from pipeline.extraction.extract import CARRIED
+from pipeline.extraction.feature_spec import CARRIED
 from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
 

@@ -240,12 +240,12 @@ def any_step(kill: Kill) -> None:
 def run(request: dict[str, Any], source: Path, videos: Path) -> None:
     """Runs a scan in this process, which ends with it."""
     import pipeline.inference.scan
-    import pipeline.inference.scan_chunk
+    import pipeline.inference.scan_scorer
     from pipeline.cli.app import app
 
     os.chdir(request["cwd"])
     log = Path(request["log"])
-    chunk = pipeline.inference.scan_chunk
+    chunk = pipeline.inference.scan_scorer
     pipeline.inference.scan.CHUNK = request.get("chunk", CHUNK)
     pipeline.inference.scan.SHOW_SECONDS = -1.0  # tables and page after each chunk
     pipeline.inference.scan.Bundle.load = lambda folder: bundle()  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ from pipeline.config import load_params
 from pipeline.evaluation.model_card import report_commands
 from pipeline.evaluation.robustness import robustness_command
 from pipeline.extraction.extract import after_extraction
-from pipeline.inference.predict import command as predict_command
+from pipeline.inference.predict import predict_command
 from pipeline.reporting.page import environment
 from pipeline.shell_commands import command_line
 from pipeline.training.train import training_command
@@ -192,7 +192,7 @@ def printed(text: str) -> list[str]:
 
 def test_commands_that_runs_print_and_pages_show(world, run, loaded, tmp_path, monkeypatch):
     """Through the commands themselves, everything below a folder with a hostile name."""
-    monkeypatch.setattr("pipeline.inference.predict.heat_maps", lambda *_: {})  # they take seconds
+    monkeypatch.setattr("pipeline.inference.evidence.heat_maps", lambda *_: {})  # they take seconds
     here = tmp_path / HOSTILE
     here.mkdir()
     for one in ("demo", "bundle", "features", "manifest.csv"):

@@ -18,7 +18,7 @@ from data.video.ffmpeg import Tools, decoders, ffmpeg_for, find_tools
 from data.video.ffmpeg_binaries import release
 from data.video.frames import FrameRecipe
 from data.video.probe import _moving, probe
-from pipeline.extraction.jobs import refuse_without_decoder
+from pipeline.extraction.inputs import refuse_without_decoder
 from tests.data.conftest import make
 from tests.requirements import missing
 

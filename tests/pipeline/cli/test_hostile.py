@@ -23,7 +23,7 @@ from features.extraction.engine import extract
 from features.store.feature_set import Features, publish
 from features.store.store import FeatureStore
 from features.store.verify import verify
-from pipeline.extraction.jobs import make_jobs
+from pipeline.extraction.inputs import make_jobs
 from tests.data.hostile import WHOLE, make_seeds, write_hostile
 from tests.features.conftest import make_recipe
 from tests.requirements import missing

@@ -28,7 +28,7 @@ from features.store.store import FeatureStore
 from pipeline.config import load_params
 from pipeline.datasets.index import index_videos
 from pipeline.evaluation.audit import audit
-from pipeline.extraction.jobs import make_jobs, named_videos
+from pipeline.extraction.inputs import make_jobs, named_videos
 from pipeline.reporting.audit_page import render_audit
 from tests.features.conftest import make_recipe
 from tests.pipeline.cli.test_hostile import Projection

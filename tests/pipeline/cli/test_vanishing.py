@@ -15,8 +15,8 @@ import pytest
 from data.datasets.digests import DigestCache
 from data.datasets.layouts import listing
 from data.errors import InputError
-from pipeline.extraction import jobs
-from pipeline.extraction.jobs import make_jobs, named_videos
+from pipeline.extraction import inputs
+from pipeline.extraction.inputs import make_jobs, named_videos
 from tests.pipeline.conftest import SMALL
 from tests.requirements import missing
 
@@ -33,14 +33,14 @@ def videos(world, tmp_path: Path) -> Path:
 
 def vanish_after_digest(patch: pytest.MonkeyPatch, gone: Path) -> None:
     """A file that is there while it is digested, and removed before anything else."""
-    real = jobs.digest_all
+    real = inputs.digest_all
 
     def digest_all(*arguments):
         found = real(*arguments)
         gone.unlink(missing_ok=True)
         return found
 
-    patch.setattr(jobs, "digest_all", digest_all)
+    patch.setattr(inputs, "digest_all", digest_all)
 
 
 def test_a_file_that_vanished_after_its_digest_is_a_row(world, run, videos, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from dataclasses import replace
@@ -19,14 +20,14 @@ from features.store.views import Views
 from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
-from pipeline.extraction import extract as extraction
-from pipeline.extraction.crops import recipe_of_crops
+from pipeline.extraction import feature_spec
+from pipeline.extraction.crop_cache import crop_recipe
 from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
 
 OTHERS = (
-    "pipeline.extraction.extract", "pipeline.extraction.crops", "pipeline.training.train",
-    "pipeline.inference.scan",
+    "pipeline.extraction.feature_spec", "pipeline.extraction.crop_cache",
+    "pipeline.training.train", "pipeline.inference.scan",
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
 """Where the version is looked up."""
@@ -36,16 +37,16 @@ def test_every_recipe_that_is_made_tells_this_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Else new pixels would stand under old keys."""
-    assert recipe_of_crops(FrameRecipe(), None).pixels_version == PIXELS_VERSION
+    assert crop_recipe(FrameRecipe(), None).pixels_version == PIXELS_VERSION
     known = BackboneFingerprint(name="resnet50-thin", digest="ab" * 32, dim=4)
-    monkeypatch.setattr(extraction, "find_fingerprint", lambda *_, **__: known)
-    wanted = extraction.what_to_extract(Params(), None, None, memory=tmp_path / "none")
-    assert wanted.recipe.pixels_version == PIXELS_VERSION
-    old = replace(wanted.recipe, pixels_version=1).to_json()
+    monkeypatch.setattr(feature_spec, "find_fingerprint", lambda *_, **__: known)
+    spec = feature_spec.make_feature_spec(Params(), None, None, cache=tmp_path / "none")
+    assert spec.recipe.pixels_version == PIXELS_VERSION
+    old = replace(spec.recipe, pixels_version=1).to_json()
     old["frames"] = old["frames"] | {"faces": "original"}
     assert "pixels_version" not in old
-    frames, recipe = extraction.bundle_recipe(old)
-    assert (frames, recipe) == (FrameRecipe(), wanted.recipe)
+    frames, recipe = feature_spec.bundle_recipe(old)
+    assert (frames, recipe) == (FrameRecipe(), spec.recipe)
 
 
 def test_a_worker_that_reads_pixels_in_another_way_is_refused() -> None:
@@ -137,9 +138,8 @@ def test_an_old_bundle_is_evaluated_on_what_predict_sees(world, old_bundle, run,
     told = run("evaluate", old_bundle, world.features, "--manifest", world.manifest,
                "-o", tmp_path / "report", "--set", "evaluate.rounds=50")  # fmt: skip
     assert f"these features are of version {PIXELS_VERSION}" in told.stderr
-    assert (
-        f"{PIXELS_VERSION}; the bundle&#x27;s: 1" in (tmp_path / "report/report.html").read_text()
-    )
+    page = html.unescape((tmp_path / "report" / "report.html").read_text("utf-8"))
+    assert f"{PIXELS_VERSION}; the bundle's: 1" in page
     old, new = (
         json.loads((folder / "metrics.json").read_text())["lstm"]["auc"]
         for folder in (tmp_path / "report", world.report)
@@ -157,10 +157,10 @@ def test_a_raised_version_makes_features_anew_and_trains_and_reads_the_old(
         monkeypatch.setattr(f"{module}.PIXELS_VERSION", PIXELS_VERSION + 1)
     extract = ("extract", world.manifest, "--root", world.demo, "--store", store, *SMALL)
     videos = len(world.manifest.read_text().splitlines()) - 1
-    first = run(*extract, "-o", tmp_path / "features").stdout
+    first = run(*extract, "-o", tmp_path / "features").output
     assert f"{videos} of these videos have features of an earlier pixels version" in first
     assert f"{videos} videos done, 0 reused" in first
-    again = run(*extract, "-o", tmp_path / "features").stdout
+    again = run(*extract, "-o", tmp_path / "features").output
     assert "earlier pixels version" not in again
     assert f"0 videos done, {videos} reused" in again
     assert len(list(store.iterdir())) == 2

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 import pipeline.inference.scan
-import pipeline.inference.scan_chunk
+import pipeline.inference.scan_scorer
 from data.errors import LockedError, OutputError
 from data.faces.crops import read_frames
 from data.io.interrupts import INTERRUPTED
 from features.extraction.summary import ExtractSummary
 from features.store.feature_set import Features
 from features.store.lock import hold_lock
+from pipeline.cli.extraction import extraction_lines
 from pipeline.cli.options import PARTLY_FAILED
-from pipeline.extraction.extract import tell_extraction
+from pipeline.extraction.extract import Extraction
 from pipeline.inference.scan_journal import JOURNAL, Journal, Row
 from tests.data.conftest import resized
 from tests.pipeline.reporting.test_report import Page
@@ -85,7 +86,7 @@ def test_a_scan_that_was_ended_goes_on_and_reads_nothing_twice(
         return read_frames(path, **more)
 
     monkeypatch.setattr("pipeline.inference.scan.CHUNK", 2)
-    monkeypatch.setattr(pipeline.inference.scan_chunk, "read_frames", counting)
+    monkeypatch.setattr(pipeline.inference.scan_scorer, "read_frames", counting)
     scan = tmp_path / "scan"
     arguments = ("scan", world.bundle, some, "-o", scan, "--store", tmp_path / "s", "--workers", 1)
     assert "kept" in run(*arguments, code=INTERRUPTED).stderr
@@ -125,11 +126,15 @@ def test_a_scan_counts_the_videos_that_change_their_size(world, run, some, tmp_p
         assert "1 video changes its picture's size (resized.mkv)" in shown
 
 
-def test_extract_counts_the_videos_that_change_their_size(tmp_path, capsys):
-    tell_extraction(ExtractSummary(done=3, resized=["b.mp4", "a.mp4"]), tmp_path, 1)
-    assert "2 videos change their picture's size (a.mp4 for one)" in capsys.readouterr().out
-    tell_extraction(ExtractSummary(done=3), tmp_path, 1)
-    assert "size (" not in capsys.readouterr().out
+def test_extract_counts_the_videos_that_change_their_size(tmp_path):
+    def lines(**counts):
+        made = Extraction(out=tmp_path, videos=3, size_bytes=0, workers=1, max_failures=0,
+                          summary=ExtractSummary(done=3, **counts), next_command="")  # fmt: skip
+        return "\n".join(extraction_lines(made))
+
+    told = lines(resized=["b.mp4", "a.mp4"])
+    assert "2 videos change their picture's size (a.mp4 for one)" in told
+    assert "size (" not in lines()
 
 
 def test_a_running_scan_writes_its_tables_as_they_grow_and_its_page_each_time(

@@ -125,7 +125,7 @@ def test_every_stage_left_what_it_says(project):
 
 
 def test_what_fine_tuning_read_is_not_decoded_again(project):
-    assert re.search(r"[1-9]\d* from kept crops", project.told)
+    assert re.search(r"[1-9]\d* from cached crops", project.told)
 
 
 def test_the_store_and_the_features_are_one_file_on_disk(project):

@@ -43,7 +43,7 @@ EXCEPT = {
     },
     "train": {
         "pipeline.config": CONFIG,
-        "pipeline.extraction.extract": "the name of a folder, CARRIED",
+        "pipeline.extraction.feature_spec": "the name of a folder, CARRIED",
     },
 }
 """Stage -> modules that it reaches and that are no deps of it, each with the reason."""
@@ -248,7 +248,7 @@ def test_imports_are_followed_through_functions_of_this_stage_alone() -> None:
     assert {
         "models.finetuning.forging",
         "data.self_blending.clip.forge_clip",
-        "pipeline.extraction.crops",
+        "pipeline.extraction.crop_cache",
     } <= reach("finetune")
     assert {
         "models.backbones.encoder",

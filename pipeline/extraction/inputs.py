@@ -1,4 +1,4 @@
-"""From what a user names to jobs: which videos, each the one that was indexed."""
+"""The videos that a command is given: found, digested, checked against the manifest."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video
 
 
 def no_source(path: Path, wanted: str) -> InputError:
-    """Why a path that a user named can be no video.
+    """The error for a path that is neither a file nor a folder.
 
     Args:
-        path: neither a file nor a folder.
+        path: as the user typed it.
         wanted: what to give instead.
     """
     if path.exists():
@@ -57,48 +57,49 @@ def make_jobs(
     *,
     views: int = 1,
 ) -> tuple[list[Job], list[Failure]]:
-    """Digests each file; one that is gone, or not the one that was indexed, is a failure.
+    """Digests each file; one that is gone, or changed since it was indexed, is a failure.
 
     Args:
-        named: as `named_videos` gives them.
+        named: as `named_videos` returns them.
         digests: of files that were digested before.
-        views: of each video that the manifest has in the training split; others have one.
+        views: of each video of the training split; others have one.
     """
     jobs, failures = [], []
     found = digest_all(named, digests)
     for (name, path, video), sha256 in zip(named, found, strict=True):
-        if isinstance(sha256, OSError):
-            failures.append(failure_row(name, unreadable(sha256)))
-            continue
-        if video is not None and video.sha256 != sha256:
-            problem = VideoError("unreadable", "the file changed since it was indexed; index again")
-            failures.append(failure_row(name, problem))
-            continue
         try:
-            seconds = video.duration_seconds if video else path.stat().st_size / 250_000
-        except OSError as error:  # it was there when it was digested, and is gone
-            failures.append(failure_row(name, unreadable(error)))
-            continue
-        learnt = video is not None and video.split == "train"
-        jobs.append(
-            Job(
-                path=path,
-                name=name,
-                sha256=sha256,
-                duration_seconds=max(seconds, 0.1),
-                views=tuple(range(views if learnt else 1)),
-            )
-        )
+            jobs.append(_make_job(name, path, video, sha256, views))
+        except VideoError as error:
+            failures.append(failure_row(name, error))
     digests.save()
     return jobs, failures
+
+
+def _make_job(name: str, path: Path, video: Video | None, sha256: str | OSError, views: int) -> Job:
+    """One video's job; its duration without a manifest is guessed from the size of the file."""
+    if isinstance(sha256, OSError):
+        raise unreadable(sha256)
+    if video is not None and video.sha256 != sha256:
+        raise VideoError("unreadable", "the file changed since it was indexed; index again")
+    try:
+        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+    except OSError as error:  # it was there when it was digested, and is gone
+        raise unreadable(error) from error
+    return Job(
+        path=path,
+        name=name,
+        sha256=sha256,
+        duration_seconds=max(seconds, 0.1),
+        views=tuple(range(views if video is not None and video.split == "train" else 1)),
+    )
 
 
 def digest_all(
     named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
 ) -> list[str | OSError]:
-    """Digests of files, several at once; an error where one cannot be read.
+    """Digests files in parallel; an error stands for a file that cannot be read.
 
-    In runs of files: to hand 100,000 known ones to threads one by one would take seconds.
+    A thread takes many files at a time: handing over 100,000 known ones singly takes seconds.
     """
 
     def digest(path: Path) -> str | OSError:
@@ -118,7 +119,7 @@ def digest_all(
 
 
 def unreadable(error: OSError) -> VideoError:
-    """What the system says against reading a video."""
+    """The failure of a video that the system cannot read."""
     return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
 
@@ -130,13 +131,13 @@ def failure_row(path: str, error: VideoError) -> Failure:
 
 
 def refuse_without_decoder(failures: Sequence[tuple[str | None, str | None]]) -> None:
-    """Tells a run that lacks a decoder for every single video from one of bad videos.
+    """Refuses a run in which every video failed for want of a decoder.
 
     Args:
-        failures: class and message of each video, None where it has no failure.
+        failures: class and message of each video's failure, or None.
 
     Raises:
-        ToolError: each of them wants a decoder that is missing.
+        ToolError: as above; the message is the first video's.
     """
     if failures and all(kind == "no_decoder" for kind, _ in failures):
         raise ToolError(f"none of the videos can be decoded: {failures[0][1]}")

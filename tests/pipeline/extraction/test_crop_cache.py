@@ -1,4 +1,4 @@
-"""Crops in the store: the same pixels as from the file, decoded once."""
+"""Cached crops: the same pixels as from the file, decoded once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from data.video.frames import FrameRecipe
 from features.extraction.job import Job
 from features.store.feature_set import Failure
 from features.store.verify import verify
-from pipeline.extraction.crops import KeptCrops, stored_crops
-from pipeline.extraction.jobs import make_jobs
+from pipeline.extraction.crop_cache import CropCache, cached_crops
+from pipeline.extraction.inputs import make_jobs
 from tests.data.hostile import make_seeds
 
 FRAMES = FrameRecipe(count=4, size=32, crop="full", minimum_frames=2)
@@ -65,7 +65,7 @@ def test_a_file_that_changed_gives_no_crops(manifest: Manifest, tmp_path: Path) 
     jobs, failures = jobs_of(manifest, [video])
     given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 1}
     with (
-        stored_crops(jobs, failures, FRAMES, **given) as crops,
+        cached_crops(jobs, failures, FRAMES, **given) as crops,
         pytest.raises(VideoError, match="changed since it was indexed"),
     ):
         crops(video)
@@ -77,7 +77,7 @@ def test_crops_are_those_of_the_file_and_read_once(
     given = {"store": tmp_path / "store", "versions": {"test": "1"}, "workers": 2}
     *good, bad = manifest.videos
     jobs, failures = jobs_of(manifest, manifest.videos)
-    with stored_crops(jobs, failures, FRAMES, **given) as crops:
+    with cached_crops(jobs, failures, FRAMES, **given) as crops:
         for video in good:
             wanted = read_frames(manifest.resolve(video), FRAMES)
             found = crops(video)
@@ -91,18 +91,18 @@ def test_crops_are_those_of_the_file_and_read_once(
     def never(path: Path, **_: object) -> None:
         raise AssertionError(f"{path} must not be read again")
 
-    monkeypatch.setattr("pipeline.extraction.crops.read_frames", never)
-    with stored_crops(*jobs_of(manifest, good), FRAMES, **given) as crops:
+    monkeypatch.setattr("pipeline.extraction.crop_cache.read_frames", never)
+    with cached_crops(*jobs_of(manifest, good), FRAMES, **given) as crops:
         assert crops(good[0]).pixels.shape == (4, 32, 32, 3)
 
 
-def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
+def test_cached_crops_stand_for_the_file_until_a_byte_is_wrong(
     manifest: Manifest, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     *good, _ = manifest.videos
     jobs, failures = jobs_of(manifest, good)
-    with stored_crops(jobs, failures, FRAMES, store=store, versions={"test": "1"}, workers=2):
+    with cached_crops(jobs, failures, FRAMES, store=store, versions={"test": "1"}, workers=2):
         pass
     read: list[Path] = []
 
@@ -110,23 +110,23 @@ def test_kept_crops_stand_for_the_file_until_a_byte_is_wrong(
         read.append(path)
         return read_frames(path, FRAMES)
 
-    kept = KeptCrops(store, FRAMES, None)
-    reads = kept.before(reading, jobs)
+    cache = CropCache(store, FRAMES, None)
+    reads = cache.before(reading, jobs)
     for job in jobs:
         np.testing.assert_array_equal(reads(job.path).pixels, read_frames(job.path, FRAMES).pixels)
-    assert (read, kept.taken) == ([], len(jobs))
-    other = KeptCrops(store, FRAMES.replace(size=40), None).before(reading, jobs)
+    assert (read, cache.hits) == ([], len(jobs))
+    other = CropCache(store, FRAMES.replace(size=40), None).before(reading, jobs)
     other(jobs[0].path)
     assert read == [jobs[0].path], "other crops are not these"
 
     (shard,) = (store / next(p.name for p in store.iterdir()) / "shards").iterdir()
     content = bytearray(shard.read_bytes())
-    at = content.find(kept.get(jobs[0].sha256).pixels.tobytes())
+    at = content.find(cache.get(jobs[0].sha256).pixels.tobytes())
     content[at + 100] ^= 1
     shard.unlink()
     shard.write_bytes(content)
-    damaged = KeptCrops(store, FRAMES, None)
+    damaged = CropCache(store, FRAMES, None)
     assert damaged.get(jobs[0].sha256) is None
     assert damaged.get(jobs[1].sha256) is not None
     shard.write_bytes(b"no shard")
-    assert KeptCrops(store, FRAMES, None).get(jobs[1].sha256) is None
+    assert CropCache(store, FRAMES, None).get(jobs[1].sha256) is None

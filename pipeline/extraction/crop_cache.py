@@ -1,8 +1,8 @@
-"""Face crops in the feature store, without loss: a video is decoded once for all fine-tunings.
+"""Face crops cached in the feature store, lossless, so that fine-tuning decodes each video once.
 
-A recipe of their own, whose backbone is the identity and whose rows are the pixels. Like features
-they survive a kill, video by video; `unmask store gc` removes them, since no folder publishes them.
-Extraction takes them where they are: with the fine-tuned backbone, no training video is decoded.
+They have a recipe of their own: its backbone is the identity, its features are the pixels. A kill
+loses no finished video, as with features. No feature set lists them, so `unmask store gc` removes
+them. Extraction reads them, too: with the fine-tuned backbone no training video is decoded again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from data.datasets.manifest import Video
 from data.errors import FailureClass, InputError, StoreError, VideoError
 from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
+from data.io.progress import log
 from data.pixels_version import PIXELS_VERSION
 from data.video.frames import FrameRecipe
 from features.extraction.engine import Read, extract
@@ -35,13 +36,7 @@ from features.store.store import FeatureStore
 
 
 class Pixels:
-    """The identity as an encoder: (B, S, S, 3) uint8 -> (B, S * S * 3) uint8.
-
-    Attributes:
-        digest: in a backbone's place.
-        dim: length of a row.
-        batch_size: frames of every call.
-    """
+    """The identity as an `Encoder`: (B, S, S, 3) uint8 -> (B, S * S * 3) uint8."""
 
     def __init__(self, size: int) -> None:
         self.digest = hashlib.sha256(b"unmask: pixels of crops").hexdigest()
@@ -53,7 +48,7 @@ class Pixels:
 
 
 @contextmanager
-def stored_crops(
+def cached_crops(
     jobs: Sequence[Job],
     failures: Sequence[Failure],
     frames: FrameRecipe,
@@ -62,19 +57,10 @@ def stored_crops(
     versions: dict[str, str],
     workers: int,
 ) -> Iterator[Callable[[Video], Frames]]:
-    """Reads the videos that the store lacks, and gives a function from a video to its crops.
+    """Reads the videos whose crops are not in the store; yields a function from video to crops.
 
-    Args:
-        jobs: the videos whose crops are wanted, digested.
-        failures: of those that could not be digested.
-        frames: which frames, which crop.
-        store: of features and crops.
-        versions: for the shards' headers.
-        workers: threads that read.
-
-    Yields:
-        Function that gives the frames, whose arrays are read-only and mapped; it raises VideoError
-        for a video that could not be read.
+    The function returns read-only mapped arrays; it raises VideoError for a video that could not
+    be read, or that is among `failures`: those that could not be digested.
 
     Raises:
         LockedError: another process reads crops into the same store.
@@ -82,10 +68,10 @@ def stored_crops(
     """
     faces = FaceFinder() if frames.crop == "face" else None
     encoder = Pixels(frames.size)
-    recipe = recipe_of_crops(frames, faces.digest if faces is not None else None)
+    recipe = crop_recipe(frames, faces.digest if faces is not None else None)
     with FeatureStore(store, recipe, versions=versions) as opened:
         for line in format_outdated(count_outdated(jobs, opened), recipe, "crops"):
-            print(line)
+            log.info(line)
         summary = extract(
             jobs,
             read=partial(read_frames, recipe=frames, faces=faces),
@@ -104,8 +90,8 @@ def stored_crops(
         yield crops
 
 
-def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
-    """The recipe under which crops of these frames are kept."""
+def crop_recipe(frames: FrameRecipe, face_detector: str | None) -> Recipe:
+    """The recipe of the crops of these frames."""
     return Recipe(
         frames=frames.to_json(),
         face_detector=face_detector,
@@ -117,7 +103,7 @@ def recipe_of_crops(frames: FrameRecipe, face_detector: str | None) -> Recipe:
 
 
 def as_frames(stored: StoredSequence, size: int) -> Frames:
-    """Crops as they were read; arrays stay as they are."""
+    """Stored crops as frames; nothing is copied."""
     return Frames(
         pixels=cast(NDArray[np.uint8], stored.features).reshape(-1, size, size, 3),
         timestamps_seconds=stored.timestamps_seconds,
@@ -126,34 +112,29 @@ def as_frames(stored: StoredSequence, size: int) -> Frames:
     )
 
 
-class KeptCrops:
-    """The crops that a store holds of some frames, for reading alone.
-
-    Args:
-        store: of features and crops; there need be none.
-        frames: which frames, which crop.
-        face_detector: digest of the finder, or None.
+class CropCache:
+    """The crops of some frames that a store holds, read-only; there need be no such store.
 
     Attributes:
-        taken: how many videos were not decoded for it; `before` counts them.
+        hits: how many videos `before` took from here instead of decoding them.
     """
 
     def __init__(self, store: Path, frames: FrameRecipe, face_detector: str | None) -> None:
-        self.taken = 0
+        self.hits = 0
         self._lock = Lock()
         self._size = frames.size
-        self._recipe = recipe_of_crops(frames, face_detector)
+        self._recipe = crop_recipe(frames, face_detector)
         self._shards: dict[str, Shard] = {}
         for path in sealed_in(store / self._recipe.digest[:16]):
             try:
                 shard = Shard(path)
-            except (InputError, StoreError, OSError):  # `store verify` tells; the video is decoded
+            except (InputError, StoreError, OSError):  # `store verify` reports it; decode instead
                 continue
             if shard.recipe.digest == self._recipe.digest:
                 self._shards |= dict.fromkeys(shard.keys, shard)
 
     def get(self, sha256: str) -> Frames | None:
-        """The crops of a video; None if they are not here, whole."""
+        """The crops of a video; None if they are not here, or damaged."""
         key = sequence_key(sha256, self._recipe)
         shard = self._shards.get(key)
         if shard is None:
@@ -167,15 +148,15 @@ class KeptCrops:
             return None
 
     def before(self, read: Read, jobs: Sequence[Job]) -> Read:
-        """Reads these jobs' files, but takes their crops where they are kept."""
+        """Returns a `Read` for these jobs that calls `read` only for videos without crops here."""
         digests = {job.path: job.sha256 for job in jobs}
 
-        def read_or_take(path: Path) -> Frames:
-            kept = self.get(digests[path])
-            if kept is None:
+        def read_cached(path: Path) -> Frames:
+            crops = self.get(digests[path])
+            if crops is None:
                 return read(path)
             with self._lock:
-                self.taken += 1
-            return kept
+                self.hits += 1
+            return crops
 
-        return read_or_take
+        return read_cached

@@ -1,13 +1,12 @@
-"""One chunk of a scan: digest, embed what the store does not hold, score.
+"""Scores one chunk of a scan after the other: digest, embed what the store lacks, score.
 
-The store stays open from the first chunk to the last, and all of them are one run of it: shards are
-cut by size, wherever chunks end. The backbone is loaded when a video first needs it, so that a scan
-of known videos never does.
+The store stays open for all chunks, which are one run of it: shards are cut by size, wherever
+chunks end. The backbone is loaded when a video first needs it, so never for known videos alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,22 +22,22 @@ from data.video.failures import with_reason
 from features.extraction.batches import Encoder
 from features.extraction.engine import extract_part
 from features.extraction.job import Job
-from features.store.key import Recipe, sequence_key
+from features.store.key import sequence_key
 from features.store.store import FeatureStore
 from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from pipeline.extraction.extract import bundle_recipe
-from pipeline.extraction.jobs import DIGESTS, make_jobs
+from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
 from pipeline.machine import versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Video:
-    """A file of the folder: its name there, and what tells whether it changed.
+    """A file of the folder: its name there, its size and time of change.
 
-    There is one for each file of a scan, so it holds no path, which takes 400 bytes.
+    There is one for each file of a scan, so it holds no path, which would take 400 bytes.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Video:
 
 
 class Scorer:
-    """Scores one chunk after the other. A context manager that holds the store.
+    """Scores chunks of videos. A context manager that holds the store open.
 
     Args:
         bundle: whose head and recipe.
@@ -60,7 +59,7 @@ class Scorer:
         workers: threads that read.
 
     Attributes:
-        embedded: videos that went through the backbone.
+        embedded: videos embedded so far.
 
     Raises:
         LockedError: another process writes to the store.
@@ -76,9 +75,13 @@ class Scorer:
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
-        self._encoder: Encoder = LazyEncoder(
-            identity_of_bundle(bundle, self._recipe), batch_size=32, load=self._load
+        fingerprint = BackboneFingerprint(
+            name=recipe.backbone,
+            digest=recipe.backbone_digest,
+            dim=bundle.dim,
+            provenance=bundle.provenance,
         )
+        self._encoder = LazyEncoder(fingerprint, batch_size=32, load=self._load)
         self._opened = FeatureStore(store, self._recipe, versions=versions())
 
     def __enter__(self) -> Scorer:
@@ -93,10 +96,10 @@ class Scorer:
         return make_encoder(self._bundle.load_backbone())
 
     def begin(self, known: Iterable[str]) -> None:
-        """Starts the store's run with what earlier runs of this scan staged and did not seal.
+        """Starts the store's run with the videos that earlier runs staged and did not seal.
 
         Args:
-            known: sha256 of the videos that they scored, in order.
+            known: sha256 of the videos that earlier runs scored, in order.
 
         Raises:
             OutputError: the store cannot be written.
@@ -105,13 +108,30 @@ class Scorer:
         self._opened.begin(key for key in keys if self._opened.has(key))
 
     def chunk(self, videos: Sequence[Video], bar: Any) -> list[Row]:
-        """Embeds what is missing and scores all; a row for each video, in order."""
+        """Embeds the videos that the store lacks and scores all.
+
+        Args:
+            videos: of the chunk.
+            bar: a progress bar in megabytes.
+
+        Returns:
+            A row for each video, in order.
+        """
         stamps = {one.name: one.stamp for one in videos}
         jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
-        told = Told(self._read, bar)
+        begun, lock = bar.n, Lock()
+
+        def read(path: Path) -> Frames:
+            try:
+                return self._read(path)
+            finally:
+                stamp = stamp_of(path)  # it may be gone by now
+                with lock:
+                    bar.update(stamp[0] / 1e6 if stamp else 0)
+
         summary = extract_part(
             jobs,
-            read=told.read,
+            read=read,
             encoder=self._encoder,
             store=self._opened,
             workers=self._workers,
@@ -131,11 +151,12 @@ class Scorer:
                 failure=one.failure,
                 message=with_reason(one.message, one.stderr_tail),
             )
-        told.rest(videos)
+        bar.n = begun + sum(one.stamp[0] for one in videos if one.stamp) / 1e6
+        bar.refresh()  # known videos, copies and failures were not read
         return [rows[one.name] for one in videos]
 
     def finish(self) -> None:
-        """Seals what no shard has yet, after the last chunk.
+        """Seals the rest of the staged videos, after the last chunk.
 
         Raises:
             OutputError: the store cannot be written.
@@ -166,48 +187,3 @@ class Scorer:
             )
             for job, one, value in zip(jobs, stored, scores, strict=True)
         }
-
-
-class Told:
-    """Reads videos and tells the bar, from many threads.
-
-    Args:
-        read: turns a file into frames.
-        bar: counts megabytes.
-    """
-
-    def __init__(self, read: Callable[[Path], Frames], bar: Any) -> None:
-        self._read = read
-        self._bar = bar
-        self._lock = Lock()
-        self._told: set[Path] = set()
-
-    def read(self, path: Path) -> Frames:
-        """As the function that it was made with."""
-        try:
-            return self._read(path)
-        finally:
-            stamp = stamp_of(path)  # it may be gone by now
-            self._tell(path, stamp[0] if stamp else 0)
-
-    def rest(self, videos: Sequence[Video]) -> None:
-        """Those that nobody had to read: known ones, copies, failures."""
-        for one in videos:
-            if one.path not in self._told:
-                self._tell(one.path, one.stamp[0] if one.stamp else 0)
-
-    def _tell(self, path: Path, size_bytes: int) -> None:
-        with self._lock:
-            self._told.add(path)
-            self._bar.update(size_bytes / 1e6)
-
-
-def identity_of_bundle(bundle: Bundle, recipe: Recipe) -> BackboneFingerprint:
-    """What is known of the bundle's backbone before it is loaded."""
-    return BackboneFingerprint(
-        name=recipe.backbone,
-        digest=recipe.backbone_digest,
-        dim=bundle.dim,
-        provenance=bundle.provenance,
-        folder=bundle.backbone if isinstance(bundle.backbone, Path) else None,
-    )
