@@ -75,7 +75,7 @@ def measure_robustness(
         out: folder of results.
         root: folder of the videos; the manifest's own by default.
         split: to evaluate on.
-        rungs: names of corruptions, as `choose_rungs` takes them.
+        rungs: names of corruptions, as `choose_corruptions` takes them.
         store: the feature store.
         keep: where to keep the copies; None deletes them.
         allow_seen: evaluate on people seen in training, too.
