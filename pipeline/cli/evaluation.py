@@ -144,7 +144,7 @@ def robustness(
         out,
         root=root,
         split=split,
-        rungs=rungs or (),
+        corruptions=rungs or (),
         store=store,
         keep=keep,
         allow_seen=allow_seen,

@@ -59,7 +59,7 @@ def measure_robustness(
     *,
     root: Path | None,
     split: str,
-    rungs: Sequence[str],
+    corruptions: Sequence[str],
     store: Path,
     keep: Path | None,
     allow_seen: bool,
@@ -75,7 +75,7 @@ def measure_robustness(
         out: folder of results.
         root: folder of the videos; the manifest's own by default.
         split: to evaluate on.
-        rungs: names of corruptions, as `choose_corruptions` takes them.
+        corruptions: names, as `choose_corruptions` takes them.
         store: the feature store.
         keep: where to keep the copies; None deletes them.
         allow_seen: evaluate on people seen in training, too.
@@ -90,7 +90,7 @@ def measure_robustness(
         OutputError: the folder, or a copy, cannot be written.
     """
     check_split(split)
-    corruptions = choose_corruptions(rungs)
+    chosen = choose_corruptions(corruptions)
     check_replaceable(out, marker=ROBUSTNESS)
     check_out_folder(store)
     if keep is not None:
@@ -108,7 +108,7 @@ def measure_robustness(
     with place as folder, FeatureStore(store, wanted.recipe, versions=versions()) as feature_store:
         copies: dict[tuple[str, str], CorruptedCopy] = {}
         corrupted = []
-        for corruption in corruptions:
+        for corruption in chosen:
             for job in jobs:
                 video = by_path[job.name]
                 copy = copy_of(
@@ -150,7 +150,7 @@ def measure_robustness(
             )  # fmt: skip
             stored = Features(new / "features")
             results = CorruptionResults(
-                steps=measure_corruptions(opened, stored, videos, corruptions, copies, params),
+                steps=measure_corruptions(opened, stored, videos, chosen, copies, params),
                 split=split,
                 kind=opened.head.config.kind,
                 failures=failed,
@@ -161,7 +161,7 @@ def measure_robustness(
                 reused=summary.reused,
                 facts={
                     "command": robustness_command(
-                        bundle, manifest, root=root, split=split, rungs=rungs, store=store,
+                        bundle, manifest, root=root, split=split, rungs=corruptions, store=store,
                         allow_seen=allow_seen, params=params,
                     ),
                     "ffmpeg": versions()["ffmpeg"],
