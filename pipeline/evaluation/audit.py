@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,40 +30,13 @@ from data.video.reasons import reason_of
 from models.evaluation.baselines import METADATA, metadata
 from models.evaluation.bootstrap import group_weights, weighted_auc
 from models.evaluation.evaluate import level_percent, percentiles
+from pipeline.evaluation.audit_result import Audit
 from pipeline.reporting.audit_page import render_audit
 
 LEVEL = 0.95
 """Of the intervals."""
 GIVEAWAY = 0.6
 """Metadata that reach this AUC, with an interval above 0.5, are warned of."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Audit:
-    """All findings, plain.
-
-    Attributes:
-        videos: of the manifest.
-        groups: likewise.
-        balance: rows of split, method, videos, groups.
-        straddling: rows of what ("person", "original", "file", "near-duplicate"), name, splits and
-            two of the paths.
-        lookalikes: near-duplicates in different groups, rows of path, path, share of bits.
-        unhashed: number of videos that could not be read for that.
-        metadata: rows of what, auc, low, high; empty where folds cannot be made.
-        level: of these intervals.
-        warnings: lines for people.
-    """
-
-    videos: int
-    groups: int
-    balance: list[dict[str, Any]]
-    straddling: list[dict[str, Any]]
-    lookalikes: list[dict[str, Any]]
-    unhashed: int
-    metadata: list[dict[str, Any]]
-    level: float
-    warnings: list[str]
 
 
 def audit_manifest(

@@ -178,6 +178,19 @@ def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
+def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    """What judges videos, for the cards of verdicts and scans."""
+    head = bundle.head
+    return {
+        "head": f"{head.config.kind}, {head.config.units} units",
+        "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
+        "threshold": f"{head.threshold:.6f}",
+        **calibrated(head),
+        **{f"head, {name}": how_many(part) for name, part in bundle.trained_on.items()},
+        **warned(bundle),
+    }
+
+
 def calibrated(head: BundledHead) -> dict[str, Any]:
     """How scores become verdicts."""
     told = head.calibration

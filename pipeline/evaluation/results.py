@@ -83,6 +83,19 @@ class ModelResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What a band of UNSURE scores leaves: shares of all videos, and of those outside of it.
+
+    Attributes:
+        unsure: share of the videos that get no verdict.
+        right: share of the others that are judged rightly.
+    """
+
+    unsure: float
+    right: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Control:
     """A plainer model on the same videos and draws.
 
@@ -164,6 +177,18 @@ class Report:
             facts[MARK] = "; ".join(self.marks)
         facts["failed_videos"] = len(self.failures)
         return facts
+
+    @property
+    def decided(self) -> Decided | None:
+        """Of the first model; None where it has no band, or where no video lies outside of it."""
+        name, result = next(iter(self.models.items()))
+        scores = np.asarray([row.scores[name] for row in self.predictions])
+        truth = np.asarray([row.label for row in self.predictions]) == 1
+        sure = ~result.calibration.unsure(scores)
+        if result.calibration.unsure_low is None or not sure.any():
+            return None
+        right = (scores >= result.evaluation.threshold)[sure] == truth[sure]
+        return Decided(unsure=float(np.mean(~sure)), right=float(np.mean(right)))
 
     @property
     def summary(self) -> dict[str, float]:

@@ -32,9 +32,10 @@ from pipeline.extraction.jobs import named_videos, refuse_without_decoder
 from pipeline.inference.provenance import Provenance, provenance_of
 from pipeline.inference.scan_chunk import Scorer, Video
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
+from pipeline.inference.scan_result import Scan, Scored
 from pipeline.leakage import MARK, marks_of
 from pipeline.machine import cores
-from pipeline.reporting.scan_page import Scan, Scored, render_scan
+from pipeline.reporting.scan_page import render_scan
 from pipeline.shell_commands import command_line
 
 CHUNK = 256

@@ -1,230 +1,163 @@
-"""Plotly figures as plain data: what the page draws and lets people point at."""
+"""The charts of a report, as plain data: results in, what `templates/charts.jinja` draws out.
+
+Charts of a single page stand in that page's module.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 
 from data.datasets.manifest import LABEL_NAMES
 from models.evaluation.metrics import bin_of
-from pipeline.evaluation.results import NAMES, Report
+from pipeline.evaluation.error_analysis import Mistake
+from pipeline.evaluation.results import NAMES, ModelResult, Report
+from pipeline.reporting.charts import (
+    FAKE,
+    REAL,
+    Bar,
+    Level,
+    Plot,
+    Point,
+    Series,
+    fitted_axis,
+    unit_axis,
+)
 
-COLOURS = {"lstm": "#0072b2", "mean": "#e69f00"}
-LABEL_COLOURS = ("#009e73", "#d55e00")
-"""Okabe and Ito (2008): told apart with every common kind of colour blindness."""
-BLUES = [[0, "#eaf2f8"], [1, "#0072b2"]]
-"""Opaque, so that plotly picks a text colour that can be read on light and dark pages alike."""
+COLOURS = {"lstm": "blue", "mean": "orange"}
+"""Of a report's models."""
+LABEL_COLOURS = (REAL, FAKE)
 BINS = 20
-
-Figure = dict[str, Any]
-
-
-def figures(report: Report) -> dict[str, Figure]:
-    """All figures of a report, by the id of their place in the page."""
-    first = next(iter(report.models))
-    found = {
-        "roc": roc(report),
-        "scores": scores(report, first),
-        "reliability": reliability(report),
-    }
-    for name in report.models:
-        found[f"confusion-{name}"] = confusion(report, name)
-    for name, result in report.models.items():
-        if result.history:
-            found[f"curve-{name}"] = curve(report, name)
-    return found
+"""Of the histogram of scores."""
 
 
-def layout(x: str, y: str, **more: Any) -> dict[str, Any]:
-    """What all figures share; the page sets the colours of text and grid for light and dark."""
-    return {
-        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
-        "height": 380,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "xaxis": {"title": {"text": x}, "zeroline": False} | more.pop("xaxis", {}),
-        "yaxis": {"title": {"text": y}, "zeroline": False} | more.pop("yaxis", {}),
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    } | more
-
-
-def roc(report: Report) -> Figure:
+def roc(report: Report) -> Plot:
     """ROC curves of all models, with chance."""
-    traces: list[dict[str, Any]] = [
-        {
-            "x": [0, 1],
-            "y": [0, 1],
-            "mode": "lines",
-            "name": "chance",
-            "line": {"dash": "dot", "color": "#888"},
-            "hoverinfo": "skip",
-        }
-    ]
+    series = [diagonal("chance")]
     for name, result in report.models.items():
-        false_positive, true_positive, thresholds = result.evaluation.roc
-        traces.append(
-            {
-                "x": false_positive,
-                "y": true_positive,
-                "customdata": thresholds,
-                "mode": "lines",
-                "name": f"{NAMES.get(name, name)}, "
-                f"AUC {result.evaluation.metrics['auc'].value:.3f}",
-                "line": {"color": COLOURS.get(name, "#555"), "width": 2.5},
-                "hovertemplate": "%{x:.1%} of reals accused<br>%{y:.1%} of fakes caught"
-                "<br>threshold %{customdata:.3f}<extra></extra>",
-            }
-        )
-    unit = {"range": [-0.01, 1.01], "tickformat": ".0%"}
-    return {
-        "data": traces,
-        "layout": layout("reals called fake", "fakes caught", xaxis=dict(unit), yaxis=dict(unit)),
-    }
+        word, auc = NAMES.get(name, name), result.evaluation.metrics["auc"].value
+        points = [
+            Point(x=x, y=y, cells=(word, f"{at:.3f}", f"{x:.1%}", f"{y:.1%}"))
+            for x, y, at in zip(*result.evaluation.roc, strict=True)
+        ]
+        colour = COLOURS.get(name, "grey")
+        series.append(Series(name=f"{word}, AUC {auc:.3f}", colour=colour, points=points, radius=0))
+    return Plot(
+        words="ROC curves: the share of fakes caught against the share of reals called fake",
+        x=unit_axis("reals called fake", form=".0%"),
+        y=unit_axis("fakes caught", form=".0%"),
+        series=series,
+        head=("model", "threshold", "reals called fake", "fakes caught"),
+    )
 
 
-def scores(report: Report, name: str) -> Figure:
+def diagonal(name: str) -> Series:
+    """A dotted line from corner to corner."""
+    ends = (Point(x=0), Point(x=1, y=1))
+    return Series(name=name, colour="grey", points=ends, line="dotted", radius=-1)
+
+
+def scores(report: Report, name: str) -> Plot:
     """Histogram of P(fake) by label, with the threshold."""
-    threshold = report.models[name].evaluation.threshold
-    edges = np.linspace(0, 1, BINS + 1)
-    traces = []
+    bars, most, half = [], 1, 0.45 / BINS
     for label, word in enumerate(LABEL_NAMES):
         values = [row.scores[name] for row in report.predictions if row.label == label]
-        counts, _ = np.histogram(values, edges)
-        traces.append(
-            {
-                "type": "bar",
-                "x": ((edges[1:] + edges[:-1]) / 2).tolist(),
-                "y": counts.tolist(),
-                "width": 1 / BINS * 0.92,
-                "name": word,
-                "opacity": 0.75,
-                "marker": {"color": LABEL_COLOURS[label]},
-                "hovertemplate": f"%{{y}} {word} videos near %{{x:.2f}}<extra></extra>",
-            }
-        )
-    line = {
-        "type": "line",
-        "x0": threshold,
-        "x1": threshold,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "line": {"dash": "dash", "color": "#888"},
-    }
-    note = {"x": threshold, "y": 1, "yref": "paper", "text": "threshold", "showarrow": False}
-    return {
-        "data": traces,
-        "layout": layout(
-            "P(fake)",
-            "videos",
-            xaxis={"range": [0, 1]},
-            barmode="overlay",
-            shapes=[line],
-            annotations=[note | {"xanchor": "left", "yanchor": "top"}],
-        ),
-    }
+        counts, edges = np.histogram(values, BINS, (0, 1))
+        most = max(most, int(counts.max()))
+        for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
+            middle, cells = (low + high) / 2, (f"{low:.2f} to {high:.2f}", word, str(count))
+            if count:
+                bars.append(
+                    Bar(
+                        left=middle - half * (1 - label),
+                        right=middle + half * label,
+                        height=int(count),
+                        cells=cells,
+                        colour=LABEL_COLOURS[label],
+                    )
+                )
+    threshold = report.models[name].evaluation.threshold
+    return Plot(
+        words="how many real and fake videos got which score",
+        x=unit_axis("P(fake)"),
+        y=fitted_axis("videos", [0, most * 1.08]),
+        bars=bars,
+        bar_names=list(zip(LABEL_NAMES, LABEL_COLOURS, strict=True)),
+        levels=[Level(value=threshold, name="threshold", vertical=True)],
+        head=("P(fake)", "class", "videos"),
+    )
 
 
-def reliability(report: Report) -> Figure:
+def reliability(report: Report) -> Plot:
     """Share of fakes against P(fake), in the bins of the calibration error."""
     labels = np.asarray([row.label for row in report.predictions])
-    traces: list[dict[str, Any]] = [
-        {
-            "x": [0, 1],
-            "y": [0, 1],
-            "mode": "lines",
-            "name": "calibrated",
-            "line": {"dash": "dot", "color": "#888"},
-            "hoverinfo": "skip",
-        }
-    ]
+    series = [diagonal("calibrated")]
     for name in report.models:
         values = np.asarray([row.scores[name] for row in report.predictions])
-        place = bin_of(values)
-        held = np.unique(place)
-        traces.append(
-            {
-                "x": [float(values[place == one].mean()) for one in held],
-                "y": [float(labels[place == one].mean()) for one in held],
-                "customdata": [int((place == one).sum()) for one in held],
-                "mode": "lines+markers",
-                "name": NAMES.get(name, name),
-                "line": {"color": COLOURS.get(name, "#555"), "width": 2.5},
-                "hovertemplate": "said %{x:.0%}, %{y:.0%} are fakes"
-                "<br>%{customdata} videos<extra></extra>",
-            }
-        )
-    unit = {"range": [-0.02, 1.02], "tickformat": ".0%"}
-    return {
-        "data": traces,
-        "layout": layout("P(fake)", "share of fakes", xaxis=dict(unit), yaxis=dict(unit)),
-    }
-
-
-def confusion(report: Report, name: str) -> Figure:
-    """Confusion matrix with counts and shares of the row."""
-    table = np.asarray(report.models[name].evaluation.confusion)
-    share = table / table.sum(1, keepdims=True)
-    text = [[f"{table[i, j]}<br>{share[i, j]:.0%}" for j in range(2)] for i in range(2)]
-    trace = {
-        "type": "heatmap",
-        "z": share.tolist(),
-        "x": ["called real", "called fake"],
-        "y": ["real", "fake"],
-        "text": text,
-        "texttemplate": "%{text}",
-        "zmin": 0,
-        "zmax": 1,
-        "colorscale": BLUES,
-        "showscale": False,
-        "hovertemplate": "%{y} %{x}: %{text}<extra></extra>",
-    }
-    axes = {"xaxis": {"showgrid": False}, "yaxis": {"autorange": "reversed", "showgrid": False}}
-    tight = {"l": 56, "r": 16, "t": 12, "b": 48}
-    return {"data": [trace], "layout": layout("", "", **axes, height=240, margin=tight)}
-
-
-def curve(report: Report, name: str) -> Figure:
-    """Loss and AUC by epoch, with the epoch that was restored."""
-    result = report.models[name]
-    epochs = [row["epoch"] for row in result.history]
-    lines = (
-        ("loss", "training loss", "#999999", "y"),
-        ("val_loss", "validation loss", "#555555", "y"),
-        ("auc", "training AUC", "#9fc9e3", "y2"),
-        ("val_auc", "validation AUC", "#0072b2", "y2"),
+        place, points, word = bin_of(values), [], NAMES.get(name, name)
+        for one in np.unique(place):
+            held = place == one
+            said, share = float(values[held].mean()), float(labels[held].mean())
+            cells = (word, f"{said:.1%}", f"{share:.1%}", str(held.sum()))
+            points.append(Point(x=said, y=share, cells=cells))
+        series.append(Series(name=word, colour=COLOURS.get(name, "grey"), points=points))
+    return Plot(
+        words="share of fakes against the mean score, in ten bins of the score",
+        x=unit_axis("P(fake)", form=".0%"),
+        y=unit_axis("share of fakes", form=".0%"),
+        series=series,
+        head=("model", "mean P(fake)", "share of fakes", "videos"),
     )
-    traces = [
-        {
-            "x": epochs,
-            "y": [row[key] for row in result.history],
-            "mode": "lines",
-            "name": word,
-            "yaxis": axis,
-            "line": {"color": colour},
-        }
-        for key, word, colour, axis in lines
-        if key in result.history[0]
+
+
+def learning_curve(result: ModelResult, what: str) -> Plot:
+    """Loss or AUC ("auc") by epoch, of training and validation, with the epoch that was kept."""
+    word = {"loss": "loss", "auc": "AUC"}[what]
+    series = []
+    for key, part, colour in ((what, "training", "sky"), (f"val_{what}", "validation", "blue")):
+        points = [
+            Point(x=row["epoch"], y=row[key], cells=(part, f"{row['epoch']:g}", f"{row[key]:.4f}"))
+            for row in result.history
+            if key in row
+        ]
+        if points:
+            name = f"{part} {word}"
+            series.append(Series(name=name, colour=colour, points=points, width=2, radius=0))
+    return Plot(
+        words=f"{word} of training and validation by epoch",
+        x=fitted_axis("epoch", [row["epoch"] for row in result.history]),
+        y=fitted_axis(word, [point.y for one in series for point in one.points], room=0.06),
+        series=series,
+        levels=[Level(value=result.best_epoch, name="epoch kept", vertical=True)],
+        height=220,
+        head=("of", "epoch", word),
+    )
+
+
+def score_over_time(one: Mistake, threshold: float, frame_threshold: float) -> Plot:
+    """P(fake) of a video's frames, each alone and all so far; a NaN has no line."""
+    alone = [
+        Point(x=at, y=score, cells=("this frame alone", f"{at:.2f}", f"{score:.3f}"))
+        for at, score in zip(one.timestamps_seconds, one.frame_scores, strict=True)
     ]
-    best = {
-        "type": "line",
-        "x0": result.best_epoch,
-        "x1": result.best_epoch,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "line": {"dash": "dash", "color": "#888"},
-    }
-    second = {"overlaying": "y", "side": "right", "title": {"text": "AUC"}, "showgrid": False}
-    return {
-        "data": traces,
-        "layout": layout(
-            "epoch",
-            "loss",
-            yaxis2=second,
-            shapes=[best],
-            margin={"l": 56, "r": 56, "t": 12, "b": 48},
-        ),
-    }
+    so_far = [
+        Point(x=at, y=score, cells=("all frames so far", f"{at:.2f}", f"{score:.3f}"))
+        for at, score in one.so_far
+    ]
+    levels = [Level(value=threshold, name="threshold")]
+    if not math.isnan(frame_threshold):
+        name = "that of single frames"
+        levels.append(Level(value=frame_threshold, name=name, colour="orange", line="dotted"))
+    return Plot(
+        words="P(fake) over time, of each frame alone and of all frames so far",
+        x=fitted_axis("seconds", one.timestamps_seconds, room=0.02),
+        y=unit_axis("P(fake)"),
+        series=[
+            Series(name="each frame alone", colour="orange", points=alone, line="", radius=3.5),
+            Series(name="all frames so far", colour="blue", points=so_far, width=2, radius=3),
+        ],
+        levels=levels,
+        height=200,
+        head=("of", "seconds", "P(fake)"),
+    )

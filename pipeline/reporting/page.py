@@ -1,78 +1,85 @@
-"""What all pages share: the look, the frame around a body, pictures and figures inside the file.
+"""How a page is made: a Jinja2 template that escapes whatever it is given, and pictures inside it.
 
-The look and the script that draws figures stand in the report's template, once.
+A page is one file without scripts that fetches nothing; its policy (CSP, in `templates/base.jinja`)
+holds a browser to that.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import math
+from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from string import Template
+from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.reporting.figures import Figure
-from pipeline.reporting.markup import escape, inline_json
+from data.video.reasons import with_reason
+from models.evaluation.evaluate import Estimate, level_percent
+from pipeline.evaluation.results import NAMES
+from pipeline.reporting.charts import VERDICTS, shade
 
-DRAWING = "<script>\nconst figures"
-"""How the template's own script begins."""
+
+def render(template: str, **values: Any) -> str:
+    """A page as text; what UTF-8 cannot hold is shown escaped.
+
+    Args:
+        template: name of a file in `templates`.
+        values: what it is about; a name that the template needs and lacks is an error.
+    """
+    text = environment().get_template(template).render(values)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @cache
-def template() -> str:
-    """The report's template."""
-    return (
-        files("pipeline.reporting").joinpath("templates", "report.html.template").read_text("utf-8")
+def environment() -> Environment:
+    """The templates' environment, with the filters that they share."""
+    made = Environment(
+        loader=PackageLoader("pipeline.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    made.filters |= {
+        "followed_by": lambda text, end: f"{text}{end}",
+        "level": level_percent,
+        "model_name": lambda name: NAMES.get(name, name),
+        "percent": percent,
+        "picture": picture,
+        "sentence": sentence,
+        "shade": shade,
+    }
+    made.tests["nan"] = math.isnan
+    made.globals |= {"verdict_colours": VERDICTS, "with_reason": with_reason}
+    return made
 
 
-def style(name: str) -> str:
-    """The CSS that a kind of page has beside the common look; a file of this package."""
-    return files("pipeline.reporting").joinpath("templates", name).read_text("utf-8")
+def percent(estimate: Estimate) -> str:
+    """A share with its interval."""
+    return f"{estimate.value:.1%} ({estimate.low:.0%} to {estimate.high:.0%})"
 
 
-def document(
-    title: str, body: str, *, extra_style: str = "", figures: dict[str, Figure] | None = None
-) -> str:
-    """A whole page in the house's look.
-
-    Args:
-        title: plain text.
-        body: HTML; whatever it took from files or people is escaped already.
-        extra_style: more CSS, for this page alone.
-        figures: Plotly figures by the id of their place; without them no script is in the page.
-    """
-    look = template().partition("<style>")[2].partition("</style>")[0]
-    scripts = ""
-    if figures:
-        from plotly.offline import get_plotlyjs
-
-        _, start, rest = template().partition(DRAWING)
-        drawing = Template(start + rest.partition("</script>")[0]).substitute(
-            figures=inline_json(figures)
-        )
-        scripts = f"<script>{get_plotlyjs()}</script>\n{drawing}</script>\n"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{look}{extra_style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n{scripts}</body>\n</html>\n"
-    )
+def sentence(text: str) -> str:
+    """A phrase as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def picture(pixels: NDArray[np.uint8], words: str, *, width: int | None = None) -> str:
-    """A picture (H, W, 3) inside the page, as JPEG, with words for those who cannot see it.
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A JPEG inside the page: its `data:` URL and its size in pixels."""
 
-    Args:
-        pixels: uint8 RGB.
-        words: plain text.
-        width: scale it down to this many pixels.
-    """
+    url: str
+    width: int
+    height: int
+
+
+def picture(pixels: NDArray[np.uint8], width: int | None = None) -> Picture:
+    """A picture (H, W, 3) uint8 RGB for a page, scaled down to `width` pixels where it is wider."""
     image = Image.fromarray(pixels)
     if width is not None and width < image.width:
         size = (width, round(image.height * width / image.width))
@@ -80,20 +87,4 @@ def picture(pixels: NDArray[np.uint8], words: str, *, width: int | None = None) 
     held = io.BytesIO()
     image.save(held, "JPEG", quality=88)
     data = base64.b64encode(held.getvalue()).decode("ascii")
-    return (
-        f'<img src="data:image/jpeg;base64,{data}" width="{image.width}" '
-        f'height="{image.height}" alt="{escape(words)}">'
-    )
-
-
-def render(title: str, body: str, figures: dict[str, Figure]) -> str:
-    """A page that shows its title; `body` and `figures` as in `document`."""
-    return document(title, f"<h1>{escape(title)}</h1>\n{body}", figures=figures)
-
-
-def place(name: str, caption: str) -> str:
-    """Where a figure is drawn, with its caption."""
-    return (
-        f"<figure><figcaption>{escape(caption)}</figcaption>"
-        f'<div class="plot" id="{escape(name)}"></div></figure>'
-    )
+    return Picture(url=f"data:image/jpeg;base64,{data}", width=image.width, height=image.height)

@@ -39,7 +39,9 @@ def load_page(path: Path, width: int = DESK) -> tuple[str, list[str]]:
     """Opens a file in a frame of this width.
 
     Returns:
-        The document after its scripts ran, as HTML, and what the console complained of.
+        The document as the browser has it, as HTML, and what the console complained of. Of its root
+        element `data-over` is by how many pixels it is wider than the frame, and `data-broken` how
+        many of its pictures cannot be shown.
     """
     dom, told = _chromium(path, width, "--dump-dom")
     found = re.search(r'<pre id="dom"[^>]*>(.*?)</pre>', dom, re.DOTALL)
@@ -52,13 +54,15 @@ def load_page(path: Path, width: int = DESK) -> tuple[str, list[str]]:
 
 
 def marks(dom: str) -> dict[str, int]:
-    """Plot by its id -> how many lines, points, bars and heat maps stand in it."""
+    """Chart by its id -> how many points, bars, lines and fields stand in it."""
     counts = {}
-    for part in dom.split('<div class="plot js-plotly-plot"')[1:]:
-        name = re.match(r'[^>]*id="([^"]+)"', part)
+    for part in re.split(r"<(?=(?:figure|ul)\b[^>]*\bid=)", dom)[1:]:
+        name = re.search(r'id="([^"]+)"', part)
         assert name
-        drawn = re.findall(r'class="(?:js-line|point|point plotly-customdata|hm)"', part)
-        counts[name.group(1)] = len(drawn)
+        whole = re.split(r"</(?:figure|ul)>", part)[0]
+        counts[name.group(1)] = len(
+            re.findall(r'<(?:circle class="mark|rect class="bar|polyline|td class="cell)', whole)
+        )
     return counts
 
 
@@ -89,9 +93,12 @@ def _chromium(path: Path, width: int, *flags: str, height: int = 4000) -> tuple[
             '<!doctype html><meta charset="utf-8"><style>body{margin:0}iframe{border:0;'
             f"display:block;width:{width}px;height:{height}px}}</style>"
             f'<iframe src="{path.resolve().as_uri()}"></iframe><pre id="dom" hidden></pre>'
-            "<script>addEventListener('load',()=>setTimeout(()=>{document.getElementById('dom')"
-            ".textContent=document.querySelector('iframe').contentDocument.documentElement"
-            ".outerHTML},6000))</script>",
+            "<script>addEventListener('load',()=>setTimeout(()=>{"
+            "const inner=document.querySelector('iframe').contentDocument,"
+            "root=inner.documentElement;"
+            "root.dataset.over=root.scrollWidth-root.clientWidth;"
+            "root.dataset.broken=[...inner.images].filter(i=>!i.naturalWidth).length;"
+            "document.getElementById('dom').textContent=root.outerHTML},500))</script>",
             "utf-8",
         )
         return _run(outer, *flags, "--allow-file-access-from-files")

@@ -26,7 +26,7 @@ from pipeline.evaluation.model_card import again as report_again
 from pipeline.evaluation.robustness import again as robustness_again
 from pipeline.extraction.extract import after_extraction
 from pipeline.inference.predict import command as predict_command
-from pipeline.reporting.markup import escape
+from pipeline.reporting.page import environment
 from pipeline.shell_commands import command_line
 from pipeline.training.train import training_command
 from tests.pipeline.conftest import SMALL
@@ -90,7 +90,8 @@ def test_a_line_can_be_shown_anywhere(name):
     assert line.isprintable()
     line.encode("utf-8")
     assert plain(line) == line  # what a terminal shows
-    assert html.unescape(escape(line)) == line
+    shown = environment().from_string("{{ line }}").render(line=line)  # as on every page
+    assert html.unescape(shown) == line
 
 
 @pytest.mark.usefixtures("bash")
@@ -191,9 +192,7 @@ def printed(text: str) -> list[str]:
 
 def test_commands_that_runs_print_and_pages_show(world, run, loaded, tmp_path, monkeypatch):
     """Through the commands themselves, everything below a folder with a hostile name."""
-    monkeypatch.setattr(
-        "pipeline.reporting.verdict_page.face_part", lambda *_: []
-    )  # its heat takes seconds
+    monkeypatch.setattr("pipeline.inference.predict.heat_maps", lambda *_: {})  # they take seconds
     here = tmp_path / HOSTILE
     here.mkdir()
     for one in ("demo", "bundle", "features", "manifest.csv"):

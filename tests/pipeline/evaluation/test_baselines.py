@@ -25,7 +25,7 @@ from pipeline.evaluation.baselines import (
 )
 from pipeline.evaluation.error_analysis import Mistake
 from pipeline.evaluation.results import ModelResult, Report
-from pipeline.reporting.error_analysis_page import mistake_figures
+from pipeline.reporting.figures import score_over_time
 from pipeline.reporting.report import render_page
 
 EVEN = CalibrationConfig(method="none")
@@ -147,12 +147,9 @@ def test_single_frames_of_a_mistake_have_a_line_of_their_own() -> None:
         with_control_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
     ):
         head, _ = measured(bundle, videos(80, 1))
-        result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
-        report = Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
-                        dataset=(), failures=(), missing=(), cards={}, mistakes=(one,))  # fmt: skip
-        (figure,) = mistake_figures(report).values()
+        chart = score_over_time(one, head.threshold, head.frame_threshold)
         own = bundle.head.control_thresholds
-        levels = [shape["y0"] for shape in figure["layout"]["shapes"]]
+        levels = [level.value for level in chart.levels]
         assert levels == [0.5, *([own[FRAMES]] if own else [])]
 
 

@@ -112,7 +112,7 @@ def test_the_ladder_tells_its_level():
     assert ladder.to_json()["confidence"] == 0.9
     ladder_page = Page(render_robustness(ladder)).shown
     assert "90% interval" in ladder_page
-    assert "95" not in ladder_page.partition("AUC on each rung")[0]
+    assert "95" not in ladder_page.partition("AUC by degradation")[0]
 
 
 def test_reports_of_other_videos_get_a_line_each():

@@ -22,7 +22,8 @@ from pipeline.cli.options import PARTLY_FAILED
 from pipeline.evaluation.held_out import HeldOutResult, read_result, result_path
 from pipeline.inference.provenance import HEADLINE, provenance_of, result_words
 from pipeline.inference.scan_journal import Row
-from pipeline.reporting.scan_page import Scan, render_scan
+from pipeline.inference.scan_result import Scan
+from pipeline.reporting.scan_page import render_scan
 from pipeline.reporting.verdict_page import render_verdict
 from tests.pipeline.reporting.test_report import Page
 
@@ -164,9 +165,9 @@ def test_strangers_names_of_methods_stay_on_one_line_and_harm_no_page(judged_pag
     found = provenance_of(bundle_of(hostile + many))
     assert "and 15 more" in found.line
     page = Page(judged_page(found))
-    assert page.tags.count("script") == 2  # plotly's and ours
+    assert "script" not in page.tags
     scan = Scan(folder="x", videos=0, scored=(), failures=(), command="unmask", provenance=found)
-    shown = render_scan(Bundle.load(judged_page.bundle), scan)
+    shown = render_scan(Bundle.load(judged_page.path), scan)
     assert "script" not in Page(shown).tags
 
 
@@ -180,14 +181,12 @@ def judged_page(world, loaded):
     (judged,) = judge(bundle, [(str(path), path)], 1)
 
     class Render:
-        bundle = world.bundle
+        path = world.bundle
 
         def __call__(self, provenance):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("pipeline.reporting.verdict_page.face_part", lambda *_: [])
-                return render_verdict(
-                    Bundle.load(world.bundle), judged, command="unmask", provenance=provenance
-                )
+            return render_verdict(
+                bundle, judged, heats={}, file_facts={}, provenance=provenance, command="unmask"
+            )
 
     return Render()
 

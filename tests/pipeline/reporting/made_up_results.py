@@ -1,0 +1,256 @@
+"""Made-up results of every kind that has a page, each name in them the same hostile one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from data.faces.multi_face import FacesFrames, Still
+from data.video.corruptions import LADDER
+from data.video.frames import Frames
+from features.sequences.dataset import Sequences
+from features.store.feature_set import Failure
+from models.evaluation.calibration import Calibration
+from models.evaluation.evaluate import Estimate
+from models.explanation.occlusion import CELLS, HeatMap, Part
+from models.explanation.score_interval import Evidence, Window
+from pipeline.evaluation.audit_result import Audit
+from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step
+from pipeline.evaluation.error_analysis import Mistake, as_url
+from pipeline.evaluation.matrix_cells import Cell, Matrix
+from pipeline.evaluation.results import Control, Report
+from pipeline.inference.provenance import Provenance
+from pipeline.inference.scan_journal import Row
+from pipeline.inference.scan_result import Scan, Scored
+from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
+from pipeline.reporting.audit_page import render_audit
+from pipeline.reporting.matrix_page import render_matrix
+from pipeline.reporting.report import render_page
+from pipeline.reporting.robustness_page import render_robustness
+from pipeline.reporting.scan_page import render_scan
+from pipeline.reporting.sweep_page import render_sweep
+from pipeline.reporting.verdict_page import render_verdict
+from pipeline.search.ranking import Setting
+from tests.pipeline.reporting.test_report import made_up
+
+HOSTILE = """'"><script>alert("x")</script><img src=x onerror='y'>{{ 7 * 7 }}&amp;\udcff.mp4"""
+FRAMES = 8
+PROVENANCE = Provenance(line=HOSTILE, rendered_alone=True)
+
+
+def report() -> Report:
+    """Two models, all controls, a mistake, failures."""
+    plain = made_up()
+    weaker = plain.models["mean"].evaluation
+    first = plain.models["lstm"]
+    first = replace(
+        first,
+        evaluation=replace(first.evaluation, frames=weaker.metrics, frame_threshold=0.4),
+        calibration=Calibration(unsure_low=0.45, unsure_high=0.55),
+        stop_reason=HOSTILE,
+    )
+    mistake = Mistake(
+        row=0, timestamps_seconds=(0.0, 0.5), frame_scores=(0.4, 0.6),
+        so_far=((0.0, 0.4), (0.5, 0.7)), shown_seconds=(0.0, 0.5), reason="",
+        strip=as_url(np.full((2, 112, 112, 3), 90, np.uint8)),
+    )  # fmt: skip
+    return replace(
+        plain,
+        title=HOSTILE,
+        models={"lstm": first, "mean": plain.models["mean"]},
+        predictions=[replace(one, path=HOSTILE, group=HOSTILE) for one in plain.predictions],
+        controls=[Control(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
+        mistakes=[mistake, replace(mistake, row=99)],
+        split=HOSTILE,
+        dataset=(HOSTILE,),
+        failures=({"path": HOSTILE, "class": HOSTILE, "message": HOSTILE, "stderr": HOSTILE},),
+        missing=(HOSTILE,),
+        cards={HOSTILE: {HOSTILE: HOSTILE}},
+        seen=HOSTILE,
+        marks=(HOSTILE,),
+    )
+
+
+def estimate(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.05, high=value + 0.05)
+
+
+def ladder() -> Ladder:
+    """Every degradation, the last one without an evaluation."""
+    found = made_up().models["lstm"].evaluation
+    steps = [Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0)]
+    steps += [Step(rung=one, evaluation=found, drop=estimate(0.1), failed=1) for one in LADDER[:-1]]
+    steps.append(Step(rung=LADDER[-1], evaluation=None, drop=None, failed=3))
+    failure = Failure(path=HOSTILE, failure=HOSTILE, message=HOSTILE, stderr_tail=HOSTILE)
+    return Ladder(
+        steps=steps, split=HOSTILE, kind=HOSTILE, failures=[(HOSTILE, failure)], seen=HOSTILE,
+        rendered=True, facts={HOSTILE: HOSTILE}, marks=(HOSTILE,),
+    )  # fmt: skip
+
+
+def matrix() -> Matrix:
+    """Two bundles on two data sets."""
+    found = made_up().models["lstm"].evaluation
+    nothing = Sequences(
+        features=np.zeros((0, 0, 0)), mask=np.zeros((0, 0), bool), labels=np.zeros(0, np.int8),
+        groups=(), methods=(), paths=(), sha256s=(),
+    )  # fmt: skip
+    names = (HOSTILE, "plain")
+    cells = {
+        (bundle, name): Cell(
+            bundle=bundle, dataset=name, evaluation=found, baseline=estimate(0.8),
+            own=bundle == name, seen=HOSTILE, marks=(HOSTILE,), failed=(HOSTILE,),
+            sequences=nothing, scores=(),
+        )
+        for bundle in names
+        for name in names
+    }  # fmt: skip
+    return Matrix(
+        bundles=names, datasets=names, cells=cells, split=HOSTILE, rendered=True,
+        facts={HOSTILE: HOSTILE},
+    )  # fmt: skip
+
+
+def ranking() -> list[Setting]:
+    """Two settings, the second of which diverged."""
+    good = Setting(
+        values={HOSTILE: HOSTILE}, aucs=(0.8, 0.9), mean=0.85, spread=0.07, loss=0.4, failed=0,
+        seconds=1.5,
+    )  # fmt: skip
+    return [good, replace(good, aucs=(), mean=0.0, spread=0.0, loss=None, failed=2)]
+
+
+def audit() -> Audit:
+    """Something of everything that an audit finds."""
+    return Audit(
+        videos=2,
+        groups=1,
+        balance=[{"split": HOSTILE, "label": "fake", "method": HOSTILE, "videos": 2, "groups": 1}],
+        straddling=[
+            {"what": HOSTILE, "name": HOSTILE, "splits": [HOSTILE, "b"], "a": HOSTILE, "b": HOSTILE}
+        ],
+        lookalikes=[{"a": HOSTILE, "b": HOSTILE, "differs": 0.04}],
+        unhashed=0,
+        metadata=[{"what": HOSTILE, "auc": 0.7, "low": 0.6, "high": 0.8}],
+        level=0.95,
+        warnings=[HOSTILE],
+    )
+
+
+def bundle() -> Any:
+    """What pages read of a bundle."""
+    calibration = Calibration(unsure_low=0.45, unsure_high=0.55, rule=HOSTILE)
+    head = SimpleNamespace(
+        threshold=0.5, calibration=calibration, config=SimpleNamespace(kind=HOSTILE, units=16)
+    )
+    return SimpleNamespace(
+        head=head,
+        recipe={"backbone": HOSTILE, "backbone_digest": HOSTILE, "frames": {"count": HOSTILE}},
+        versions={"unmask": HOSTILE},
+        trained_on={"train": {"sha256s": ["0" * 64], "groups": [HOSTILE]}},
+        provenance={},
+        pixels_note=HOSTILE,
+        seen_in_validation=HOSTILE,
+    )
+
+
+def scan() -> Scan:
+    """A scored video and two that failed alike."""
+    scored = Row(path=HOSTILE, stamp=(1, 2), probability_fake=0.7, frames_used=8, faces_found=8,
+                 resized=True)  # fmt: skip
+    failed = Row(path=HOSTILE, stamp=(1, 2), failure=HOSTILE, message=HOSTILE)
+    return Scan(
+        folder=HOSTILE, videos=4, scored=[Scored(row=scored, verdict="FAKE")],
+        failures=[failed, failed], command=HOSTILE, provenance=PROVENANCE,
+    )  # fmt: skip
+
+
+def judged(faces: int = 1) -> Judged:
+    """A video of 8 frames in full HD, each crop 224 pixels wide and with a camera's noise."""
+    draw = np.random.default_rng(0)
+
+    def pixels(*shape: int) -> np.ndarray:
+        height, width = shape[-3:-1]
+        light = np.add.outer(np.linspace(0, 90, height), np.linspace(40, 130, width))
+        return np.clip(light[..., None] + draw.normal(0, 4, shape), 0, 255).astype(np.uint8)
+
+    times = np.arange(FRAMES) / 2
+    frames = {
+        "timestamps_seconds": times,
+        "boxes": np.tile(np.float32([400, 200, 900, 700]), (FRAMES, 1)),
+        "face_found": np.arange(FRAMES) > 5,
+    }
+    crops = Frames(pixels=pixels(FRAMES, 224, 224, 3), **frames)
+    windows = tuple(
+        Window(start_seconds=at, end_seconds=at + 1.5, probability_fake=0.3 + at / 5)
+        for at in times[:5]
+    )
+    evidence = Evidence(
+        probability_fake=0.6, low=0.4, high=0.8, agreement=0.9, windows=windows
+    )  # fmt: skip
+    one = FaceVerdict(
+        face=1, verdict="FAKE", probability_fake=0.6, probability_low=0.4, probability_high=0.8,
+        interval_level=0.95, agreement=0.9, frames_used=FRAMES, faces_found=2, start_seconds=0.0,
+        end_seconds=3.5, jumps=1, box=(400.0, 200.0, 900.0, 700.0),
+    )  # fmt: skip
+    found = [replace(one, face=number) for number in range(1, faces + 1)]
+    return Judged(
+        verdict=Verdict(
+            video=HOSTILE, verdict="FAKE", probability_fake=0.6, threshold=0.5, frames_used=FRAMES,
+            faces_found=2, sha256="0" * 64, faces=tuple(found), pixels_note=HOSTILE,
+            picture_note=HOSTILE,
+        ),
+        path=Path(HOSTILE),
+        frames=FacesFrames(
+            pixels=crops.pixels,
+            **frames,
+            faces=(crops,),
+            still=Still(pixels=pixels(540, 960, 3), scale=0.5, timestamp_seconds=1.0),
+        ),
+        faces=tuple(
+            JudgedFace(verdict=one, evidence=evidence, frames=crops, features=np.zeros((FRAMES, 4)))
+            for one in found
+        ),
+    )  # fmt: skip
+
+
+def heat() -> HeatMap:
+    """A map whose upper left speaks for fake and lower right for real."""
+    slope = np.add.outer(np.linspace(1, 0, CELLS), np.linspace(0, -1, CELLS))
+    return HeatMap(
+        whole=slope,
+        frames=np.tile(slope / 5, (FRAMES, 1, 1)),
+        frame_numbers=np.arange(FRAMES),
+        probability_fake=0.6,
+        hottest=Part(top=0, left=0, effect=1.0, probability_fake=0.3),
+        coldest=Part(top=5, left=5, effect=-1.0, probability_fake=0.8),
+    )
+
+
+def verdict_page(faces: int = 1) -> str:
+    """The page of that video, with the heat of every face."""
+    one = judged(faces)
+    return render_verdict(
+        bundle(),
+        one,
+        heats={face.verdict.face: heat() for face in one.faces},
+        file_facts={HOSTILE: HOSTILE},
+        provenance=PROVENANCE,
+        command=HOSTILE,
+    )
+
+
+PAGES = {
+    "report": lambda: render_page(report()),
+    "robustness": lambda: render_robustness(ladder()),
+    "matrix": lambda: render_matrix(matrix()),
+    "sweep": lambda: render_sweep(HOSTILE, ranking(), 2, HOSTILE, HOSTILE),
+    "audit": lambda: render_audit(audit(), HOSTILE),
+    "scan": lambda: render_scan(bundle(), scan()),
+    "verdict": verdict_page,
+}
+"""Name -> what renders it."""
