@@ -66,12 +66,12 @@ def test_what_falls_behind_is_pruned_and_trained_by_a_sweep_without_pruning(
     cached, run, tmp_path, trainer
 ):
     out = tmp_path / "s"
-    told = run(*command_of(cached, out, *UNITS, "--prune")).output
+    output = run(*command_of(cached, out, *UNITS, "--prune")).output
     rows = {row["head.units"]: row for row in rows_of(out / "ranking.csv")}
     pruned = {units for units, row in rows.items() if row["pruned"] == "1"}
     assert pruned <= {"8", "9", "64", "65", "66", "67"}
     assert pruned
-    assert told.count("1 pruned") == len(pruned)
+    assert output.count("1 pruned") == len(pruned)
     assert [row["head.units"] for row in rows_of(out / "ranking.csv")][-len(pruned):] == [
         units for units in rows if units in pruned
     ]  # fmt: skip
@@ -79,8 +79,13 @@ def test_what_falls_behind_is_pruned_and_trained_by_a_sweep_without_pruning(
     assert {(row["seed"], row["error"]) for row in kept} == {("0", "pruned after epoch 6")}
     assert len(list((out / "runs").iterdir())) == 16 - 2 * len(pruned)
     assert "0 trained now" in run(*command_of(cached, out, *UNITS, "--prune")).output
-    told = run(*command_of(cached, out, *UNITS)).output
-    assert f"16 runs, {2 * len(pruned)} trained now" in told
+    for kept_run in (out / "runs").iterdir():
+        kept_run.write_text("damaged")
+    more = run(*command_of(cached, out, *UNITS, "--prune")).output
+    assert f"{16 - 2 * len(pruned)} trained now" in more
+    assert more.count("1 pruned") == len(pruned)
+    output = run(*command_of(cached, out, *UNITS)).output
+    assert f"16 runs, {2 * len(pruned)} trained now" in output
     assert "pruned" not in (out / "ranking.csv").read_text()
 
 
@@ -144,15 +149,15 @@ def test_half_a_line_of_a_killed_sweep_is_dropped(cached, run, tmp_path, trainer
     assert result.stderr == ""
     assert "6 runs, 0 trained now" in result.stdout
     lines = path.read_text().splitlines()
-    assert [json.loads(line)["op_code"] for line in lines][-2:] == [0, 6]  # opened, told
+    assert [json.loads(line)["op_code"] for line in lines][-2:] == [0, 6]  # opened, output
 
 
 def test_one_sweep_at_a_time(cached, run, tmp_path, trainer):
     (tmp_path / "s").mkdir()
     with FileLock(tmp_path / "s" / "lock"):
         (tmp_path / "s" / "sweep.json").write_text('{"format": "unmask-sweep", "version": 1}')
-        told = one_line(run(*command_of(cached, tmp_path / "s", *UNITS), code=11))
-    assert "another sweep is writing" in told
+        output = one_line(run(*command_of(cached, tmp_path / "s", *UNITS), code=11))
+    assert "another sweep is writing" in output
     assert not trainer.keys
 
 

@@ -38,7 +38,7 @@ def test_what_was_finished_is_never_trained_again(cached, run, tmp_path, trainer
 
 def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
     out = tmp_path / "sweep"
-    told = run(*command_of(cached, out, *GRID)).output
+    output = run(*command_of(cached, out, *GRID)).output
     rows = rows_of(out / "results.csv")
     assert [(row["head.units"], row["train.learning_rate"], row["seed"]) for row in rows] == [
         (units, rate, seed)
@@ -50,13 +50,13 @@ def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
     assert {rate for _, rate in settings[4:]} == {"0.9"}  # diverged: last
     assert float(ranking[0]["val_auc_mean"]) == pytest.approx(0.633 - 5e-6)
     assert float(ranking[0]["val_auc_sd"]) == pytest.approx(0.01 / 2**0.5)
-    assert re.search(r"1\. +head.units 128, train.learning_rate 5.0e-06", told)
-    assert "0.633 +- 0.007" in told
-    assert told.count("2 diverged") == 2
+    assert re.search(r"1\. +head.units 128, train.learning_rate 5.0e-06", output)
+    assert "0.633 +- 0.007" in output
+    assert output.count("2 diverged") == 2
     best = load_params(out / "best.yaml")
     assert (best.head.units, best.train.learning_rate) == (128, 5e-6)
     assert yaml.safe_load((out / "best.yaml").read_text()).keys() == {"head", "train"}
-    typed = re.search(r"^next: unmask train (.+) -o bundle$", told, flags=re.MULTILINE).group(1)
+    typed = re.search(r"^next: unmask train (.+) -o bundle$", output, flags=re.MULTILINE).group(1)
     assert load_params(None, typed.split()[4::2]) == load_params(out / "best.yaml")
     facts = json.loads(run(*command_of(cached, out, *GRID), "--json").output)
     assert facts["ranking"][0]["values"] == {"head.units": 128, "train.learning_rate": 5e-6}
@@ -124,8 +124,8 @@ def test_a_grid_that_does_not_fit_is_refused(cached, grid, message):
 
 def test_values_are_written_as_they_are_typed(cached):
     plan = plan_of(cached, ["train.class_weight=balanced,none,{real: 1.0, fake: 2.0}"])
-    told = [as_text(one.values["train.class_weight"]) for one in plan.grid().values()]
-    assert told == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
+    output = [as_text(one.values["train.class_weight"]) for one in plan.grid().values()]
+    assert output == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
 
 
 def test_hopeless_data_and_foreign_folders_are_refused_before_anything_is_trained(
