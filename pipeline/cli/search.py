@@ -85,10 +85,7 @@ def sweep(
         workers=workers,
         allow_seen=allow_seen,
     )
-    page = render_sweep(
-        out.name, result.ranking, result.seeds, result.next, result.seen_in_validation
-    )
-    write_text(out / PAGE, page)
+    write_text(out / PAGE, render_sweep(result))
     if json_:
         show_json(result)
     else:

@@ -29,8 +29,8 @@ class Setting:
         spread: their standard deviation, of the sample; 0 with one seed.
         loss: mean validation loss of the same epochs; None where there are none.
         failed: seeds whose training diverged.
-        pruned: seeds whose training was pruned; the setting's other seeds were not trained then.
         seconds: mean time of a run.
+        pruned: seeds whose training was pruned; the setting's other seeds were not trained then.
     """
 
     values: dict[str, Any]
@@ -39,8 +39,8 @@ class Setting:
     spread: float
     loss: float | None
     failed: int
-    pruned: int
     seconds: float
+    pruned: int = 0
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Which run comes next: asks the study for settings while processes are free, and tells it results.
+"""Which run comes next: asks the study for settings while processes are free, and keeps results.
 
 Results are kept by the keys of runs: what an earlier sweep of the folder has finished, whatever it
 varied, is taken from there.
@@ -69,8 +69,8 @@ class Schedule:
         while True:
             while len(running) < workers and (following := self._next()):
                 asked, run = following
-                first = self._prune and run == asked.candidate.runs[0]
-                running[train(run, self._study.reporter(asked) if first else None)] = following
+                decides = self._prune and not asked.finished and run == asked.candidate.runs[0]
+                running[train(run, self._study.reporter(asked) if decides else None)] = following
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -107,7 +107,7 @@ class Schedule:
                 self.done[run.key] = found
 
     def _advance(self, asked: Asked) -> None:
-        """Queues the runs that a setting lacks; tells its result where none is lacking."""
+        """Queues the runs that a setting lacks; without any, the study gets its result."""
         runs = asked.candidate.runs
         missing = [run for run in runs if run.key not in self.done]
         first = self.done.get(runs[0].key)

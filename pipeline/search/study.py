@@ -8,12 +8,11 @@ tells; the processes that train report epochs there, where runs are pruned.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import optuna
@@ -29,9 +28,6 @@ from data.io.progress import log
 from data.io.reading import BAD_FACTS
 from pipeline.search.plan import Candidate, Choices, Plan
 from pipeline.search.results import RunResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RESULT = "pruned"
 """Key of a pruned trial's result among its user attributes."""
@@ -52,7 +48,7 @@ class Asked:
     Attributes:
         number: of the trial, from 0.
         candidate: the setting and its runs.
-        finished: whether its result has been told.
+        finished: whether the study has its result.
         pruned: what its first run reached before it was pruned; None where it was not.
     """
 
@@ -68,14 +64,21 @@ class Study:
     Args:
         journal: the file; made where it is missing. One that is damaged is begun anew.
         plan: the search space.
-        sampler: "grid" or "tpe".
+        grid: every combination of it, as `Plan.grid` gives them; None lets TPE draw.
         prune: whether runs report their epochs.
     """
 
-    def __init__(self, journal: Path, plan: Plan, *, sampler: str, prune: bool) -> None:
-        self.journal, self.name = journal, plan.name(sampler, prune=prune)
-        self._plan = plan
-        self._grid = plan.grid() if sampler == "grid" else None
+    def __init__(
+        self,
+        journal: Path,
+        plan: Plan,
+        *,
+        grid: Mapping[tuple[str, ...], Candidate] | None,
+        prune: bool,
+    ) -> None:
+        self.journal = journal
+        self.name = plan.name("tpe" if grid is None else "grid", prune=prune)
+        self._plan, self._grid = plan, grid
         _end_torn_line(journal)
         try:
             self._study = self._open()
@@ -145,7 +148,7 @@ class Study:
         return TPESampler(seed=int(seed))
 
     def _read(self) -> list[Asked]:
-        """The trials of earlier commands; those that were under way are gone on with."""
+        """The trials of earlier commands, those that were interrupted as unfinished ones."""
         found = []
         for one in self._study.get_trials(deepcopy=False):
             if not all(isinstance(value, float) for value in one.intermediate_values.values()):

@@ -115,20 +115,20 @@ def sweep(
         features=features,
         videos=videos,
     )
-    combinations = list(plan.grid().values()) if sampler == "grid" else []
+    combinations = plan.grid() if sampler == "grid" else None
     begin(out)
     from pipeline.search.schedule import Schedule
     from pipeline.search.study import Study
 
     with locked(out):
-        study = Study(out / STUDY, plan, sampler=sampler, prune=prune)
+        study = Study(out / STUDY, plan, grid=combinations, prune=prune)
         schedule = Schedule(
             out,
             study,
-            settings=len(combinations) or trials or TRIALS,
+            settings=len(combinations) if combinations else trials or TRIALS,
             seeds=seeds,
             prune=prune,
-            expected=combinations,
+            expected=(combinations or {}).values(),
         )
         count = min(workers or workers_for(schedule.missing, cores()), max(1, schedule.missing))
         threads = max(1, cores() // count)
@@ -142,7 +142,7 @@ def sweep(
                     bar.update()
         finally:
             names = [axis.key for axis in plan.axes]
-            tried = combinations or schedule.candidates
+            tried = list(combinations.values()) if combinations else schedule.candidates
             write_text(out / "results.csv", results_csv(names, tried, schedule.done))
         ranking = rank(tried, schedule.done)
         write_text(out / "ranking.csv", ranking_csv(ranking, prune=prune))

@@ -43,18 +43,18 @@ def manifest(run: Callable[..., Result], reals: Path, tmp_path: Path) -> Manifes
 
 
 def test_forge_then_index(run: Callable[..., Result], reals: Path, tmp_path: Path) -> None:
-    told = run("forge", reals, tmp_path / "out", *SHORT).output
-    assert "2 real copies, 2 self-made forgeries" in told
-    assert "next: unmask index" in told
+    output = run("forge", reals, tmp_path / "out", *SHORT).output
+    assert "2 real copies, 2 self-made forgeries" in output
+    assert "next: unmask index" in output
     assert (tmp_path / "out" / "failures.csv").read_text().startswith("path,class")
-    told = run("forge", reals, tmp_path / "out", *SHORT).output
-    assert "0 videos made now" in told
+    output = run("forge", reals, tmp_path / "out", *SHORT).output
+    assert "0 videos made now" in output
     run("index", tmp_path / "out", "-o", tmp_path / "m.csv")
     assert "real/person_000.mp4" in (tmp_path / "m.csv").read_text().splitlines()[1]
     # The manifest can be forged again: only its real videos are.
-    told = run("forge", tmp_path / "m.csv", tmp_path / "again", "--root", tmp_path / "out",
+    output = run("forge", tmp_path / "m.csv", tmp_path / "again", "--root", tmp_path / "out",
                *SHORT).output  # fmt: skip
-    assert "passed over: 2 fakes" in told
+    assert "passed over: 2 fakes" in output
 
 
 def test_too_many_failures_keep_the_rest(

@@ -35,6 +35,7 @@ from pipeline.reporting.scan_page import render_scan
 from pipeline.reporting.sweep_page import render_sweep
 from pipeline.reporting.verdict_page import render_verdict
 from pipeline.search.ranking import Setting
+from pipeline.search.sweep import SweepResult
 from tests.pipeline.reporting.test_report import made_up
 
 HOSTILE = """'"><script>alert("x")</script><img src=x onerror='y'>{{ 7 * 7 }}&amp;\udcff.mp4"""
@@ -118,13 +119,29 @@ def matrix() -> Matrix:
     )  # fmt: skip
 
 
-def ranking() -> list[Setting]:
-    """Two settings, the second of which diverged."""
+def sweep() -> SweepResult:
+    """Settings of which one diverged and one was pruned, with every chart of a search."""
     good = Setting(
-        values={HOSTILE: HOSTILE}, aucs=(0.8, 0.9), mean=0.85, spread=0.07, loss=0.4, failed=0,
-        seconds=1.5,
+        values={HOSTILE: HOSTILE, "train.learning_rate": 1e-2}, aucs=(0.8, 0.9), mean=0.85,
+        spread=0.07, loss=0.4, failed=0, seconds=1.5,
     )  # fmt: skip
-    return [good, replace(good, aucs=(), mean=0.0, spread=0.0, loss=None, failed=2)]
+    bad = replace(good, aucs=(), mean=0.0, spread=0.0, loss=None, failed=2)
+    lower = [
+        replace(good, values={HOSTILE: HOSTILE, "train.learning_rate": 10.0**-power}, mean=0.7)
+        for power in (3, 4, 5)
+    ]
+    return SweepResult(
+        out=Path(HOSTILE.replace("/", "")),
+        runs=8,
+        trained_now=8,
+        workers=1,
+        seeds=2,
+        ranking=(good, *lower, replace(bad, failed=0, pruned=1), bad),
+        history=(0.7, None, 0.7, 0.85, 0.7, 0.0),
+        importances={HOSTILE: 0.25, "train.learning_rate": 0.75},
+        next=HOSTILE,
+        seen_in_validation=HOSTILE,
+    )
 
 
 def audit() -> Audit:
@@ -251,7 +268,7 @@ PAGES = {
     "report": lambda: render_page(report()),
     "robustness": lambda: render_robustness(corruption_results()),
     "matrix": lambda: render_matrix(matrix()),
-    "sweep": lambda: render_sweep(HOSTILE, ranking(), 2, HOSTILE, HOSTILE),
+    "sweep": lambda: render_sweep(sweep()),
     "audit": lambda: render_audit(audit(), HOSTILE),
     "scan": lambda: render_scan(bundle(), scan()),
     "verdict": verdict_page,

@@ -2,114 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
-from data.datasets.manifest import Manifest, Video
+from data.datasets.manifest import Manifest
 from data.errors import ConfigError, DatasetError
-from features.store.feature_set import publish
-from features.store.key import sequence_key
-from features.store.shard import StoredSequence
-from features.store.store import FeatureStore
 from pipeline.config import load_params
 from pipeline.search import runs as sweep_runs
-from pipeline.search.plan import Plan, as_text, make_plan
-from pipeline.search.results import RunResult
-from tests.features.conftest import digest_of, make_recipe
+from pipeline.search.plan import as_text
 from tests.pipeline.browser import marks
 from tests.pipeline.cli.test_cli import one_line
-
-
-@dataclass(frozen=True)
-class Cached:
-    """Features of made-up videos, and their manifest."""
-
-    features: Path
-    manifest: Path
-    videos: tuple[Video, ...]
-
-
-@pytest.fixture(scope="module")
-def cached(tmp_path_factory) -> Cached:
-    folder, recipe = tmp_path_factory.mktemp("cached"), make_recipe()
-    draw = np.random.default_rng(0)
-    videos = []
-    with FeatureStore(folder / "store", recipe, versions={}) as store:
-        names = [f"v{number:02}" for number in range(40)]
-        store.begin([sequence_key(digest_of(name), recipe) for name in names])
-        for number, name in enumerate(names):
-            label = number % 2
-            videos.append(
-                Video(
-                    path=f"{name}.mp4", label=label, group=name, method="real",
-                    split="train" if number < 24 else "val" if number < 34 else "test",
-                    sha256=digest_of(name), size_bytes=1, codec="h264", width=1, height=1,
-                    fps=25.0, duration_seconds=1.0, bit_rate=1,
-                )
-            )  # fmt: skip
-            features = draw.standard_normal((4, 8)) + 0.5 * label
-            store.stage(
-                StoredSequence(
-                    sha256=digest_of(name), key=sequence_key(digest_of(name), recipe), path=name,
-                    features=features.astype(np.float16),
-                    timestamps_seconds=np.arange(4.0), boxes=np.zeros((4, 4), np.float32),
-                    face_found=np.ones(4, bool),
-                )
-            )  # fmt: skip
-        store.finish()
-        shards = {shard.path: shard for shard in store.shards.values()}.values()
-        publish(folder / "features", shards, recipe, dim=8, failures=[], provenance={})
-    Manifest(root=folder, videos=tuple(videos)).write(folder / "manifest.csv")
-    return Cached(folder / "features", folder / "manifest.csv", tuple(videos))
-
-
-def plan_of(cached: Cached, grid: list[str], **changes: object) -> Plan:
-    facts = {"sampler": "grid", "trials": None, "seeds": 1, "params": None, "overrides": [],
-             "features": cached.features, "videos": []}  # fmt: skip
-    return make_plan(grid, **facts | changes)
-
-
-class Trainer:
-    """Stands in for training: counts, and gives figures that depend on the parameters alone."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self.stop_after = 1000
-
-    def __call__(self, run, data, prune=None) -> RunResult:
-        assert [len(part) for part in data] == [24, 10]  # never the test split
-        if len(self.keys) == self.stop_after:
-            raise KeyboardInterrupt
-        self.keys.append(run.key)
-        if run.train.learning_rate > 0.5:
-            return RunResult(error="the loss is nan in epoch 1", seconds=1.0)
-        auc = 0.5 + run.head.units / 1000 - run.train.learning_rate + run.seed / 100
-        return RunResult(val_auc=auc, val_loss=1 - auc, best_epoch=3, epochs=9, seconds=2.0)
-
-
-@pytest.fixture
-def trainer(monkeypatch) -> Trainer:
-    made = Trainer()
-    monkeypatch.setattr(sweep_runs, "do_run", made)
-    return made
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def command_of(cached: Cached, out: Path, *more: object) -> tuple[object, ...]:
-    return ("sweep", cached.features, "--manifest", cached.manifest, "-o", out,
-            "--seeds", 2, "--workers", 1, *more)  # fmt: skip
-
+from tests.pipeline.search.conftest import command_of, plan_of, rows_of
 
 GRID = ("--grid", "head.units=64,128", "--grid", "train.learning_rate=1e-2,5e-6,0.9")
 
@@ -132,7 +38,7 @@ def test_what_was_finished_is_never_trained_again(cached, run, tmp_path, trainer
 
 def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
     out = tmp_path / "sweep"
-    told = run(*command_of(cached, out, *GRID)).output
+    output = run(*command_of(cached, out, *GRID)).output
     rows = rows_of(out / "results.csv")
     assert [(row["head.units"], row["train.learning_rate"], row["seed"]) for row in rows] == [
         (units, rate, seed)
@@ -144,13 +50,13 @@ def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
     assert {rate for _, rate in settings[4:]} == {"0.9"}  # diverged: last
     assert float(ranking[0]["val_auc_mean"]) == pytest.approx(0.633 - 5e-6)
     assert float(ranking[0]["val_auc_sd"]) == pytest.approx(0.01 / 2**0.5)
-    assert re.search(r"1\. +head.units 128, train.learning_rate 5.0e-06", told)
-    assert "0.633 +- 0.007" in told
-    assert told.count("2 diverged") == 2
+    assert re.search(r"1\. +head.units 128, train.learning_rate 5.0e-06", output)
+    assert "0.633 +- 0.007" in output
+    assert output.count("2 diverged") == 2
     best = load_params(out / "best.yaml")
     assert (best.head.units, best.train.learning_rate) == (128, 5e-6)
     assert yaml.safe_load((out / "best.yaml").read_text()).keys() == {"head", "train"}
-    typed = re.search(r"^next: unmask train (.+) -o bundle$", told, flags=re.MULTILINE).group(1)
+    typed = re.search(r"^next: unmask train (.+) -o bundle$", output, flags=re.MULTILINE).group(1)
     assert load_params(None, typed.split()[4::2]) == load_params(out / "best.yaml")
     facts = json.loads(run(*command_of(cached, out, *GRID), "--json").output)
     assert facts["ranking"][0]["values"] == {"head.units": 128, "train.learning_rate": 5e-6}
@@ -218,8 +124,8 @@ def test_a_grid_that_does_not_fit_is_refused(cached, grid, message):
 
 def test_values_are_written_as_they_are_typed(cached):
     plan = plan_of(cached, ["train.class_weight=balanced,none,{real: 1.0, fake: 2.0}"])
-    told = [as_text(one.values["train.class_weight"]) for one in plan.grid().values()]
-    assert told == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
+    output = [as_text(one.values["train.class_weight"]) for one in plan.grid().values()]
+    assert output == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
 
 
 def test_hopeless_data_and_foreign_folders_are_refused_before_anything_is_trained(
