@@ -1,6 +1,6 @@
-"""Opens eyes and mouth on a painted portrait: what changes in a face from frame to frame.
+"""Draws expressions on a painted portrait: open eyes and mouth, frame by frame.
 
-Only small windows of the picture are touched, so one frame costs about a millisecond.
+Only small windows of the picture change, so one frame costs about a millisecond.
 """
 
 from __future__ import annotations
