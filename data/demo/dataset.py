@@ -36,21 +36,13 @@ PRESET = "veryfast"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSummary:
-    """What `write_demo` left in the folder.
+    """What `write_demo` left in the folder."""
 
-    Attributes:
-        folder: where.
-        videos: number of videos, half of them real.
-        rendered: how many of them this call rendered; 0 if all were there.
-        size_bytes: of all videos together.
-        methods: number of fakes by forgery.
-    """
-
-    folder: Path
-    videos: int
-    rendered: int
-    size_bytes: int
-    methods: dict[str, int]
+    folder: Path  # where
+    videos: int  # number of videos, half of them real
+    rendered: int  # how many of them this call rendered; 0 if all were there
+    size_bytes: int  # of all videos together
+    methods: dict[str, int]  # number of fakes by forgery
 
 
 def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary:

@@ -26,21 +26,13 @@ CENTRE = (136.0, 140.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Portrait:
-    """A painted face.
+    """A painted face."""
 
-    Attributes:
-        picture: (3, SIZE, SIZE) float32, display values 0..255, eyes and mouth closed.
-        alpha: (SIZE, SIZE) float32 0..1, where there is head or hair.
-        relief: (SIZE, SIZE) float32, how far the surface comes forward, in face units.
-        light: the light that it was painted under.
-        person: who it is.
-    """
-
-    picture: Picture
-    alpha: Plane
-    relief: Plane
-    light: Light
-    person: Person
+    picture: Picture  # (3, SIZE, SIZE) float32, display values 0..255, eyes and mouth closed
+    alpha: Plane  # (SIZE, SIZE) float32 0..1, where there is head or hair
+    relief: Plane  # (SIZE, SIZE) float32, how far the surface comes forward, in face units
+    light: Light  # the light that it was painted under
+    person: Person  # who it is
 
 
 def face_grid() -> tuple[Plane, Plane]:

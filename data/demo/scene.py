@@ -36,21 +36,13 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A camera, the same for both takes of a person.
+    """A camera, the same for both takes of a person."""
 
-    Attributes:
-        noise: standard deviation of the sensor's noise, display values.
-        blur: weight of each neighbour in the lens's blur, 0 (sharp) to 0.33.
-        gain: white balance.
-        flicker: relative change of exposure from frame to frame.
-        shake: pixels of hand motion.
-    """
-
-    noise: float
-    blur: float
-    gain: Colour
-    flicker: float
-    shake: float
+    noise: float  # standard deviation of the sensor's noise, display values
+    blur: float  # weight of each neighbour in the lens's blur, 0 (sharp) to 0.33
+    gain: Colour  # white balance
+    flicker: float  # relative change of exposure from frame to frame
+    shake: float  # pixels of hand motion
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:

@@ -44,19 +44,12 @@ DFD_REAL = re.compile(r"(\d{1,6})__(.+)")
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What a file's name says.
+    """What a file's name says."""
 
-    Attributes:
-        target: id of the person seen, as the data set writes it.
-        source: id of the other person; "" for a real video.
-        groups: the group of each, unique among data sets.
-        original: name of the original without suffix; "" for a real video.
-    """
-
-    target: str
-    source: str
-    groups: tuple[str, ...]
-    original: str
+    target: str  # id of the person seen, as the data set writes it
+    source: str  # id of the other person; "" for a real video
+    groups: tuple[str, ...]  # the group of each, unique among data sets
+    original: str  # name of the original without suffix; "" for a real video
 
 
 UNKNOWN = People(target="", source="", groups=("",), original="")
