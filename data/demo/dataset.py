@@ -24,8 +24,6 @@ from data.io.system_errors import writing
 from data.io.tables import to_csv
 from data.video.ffmpeg import encode
 
-__all__ = ["DemoConfig", "DemoSummary", "write_demo"]
-
 VERSION = 4
 """Version of the renderer; it changes whenever the same settings would give other pixels."""
 RECORD = "demo.json"
