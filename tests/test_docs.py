@@ -104,7 +104,7 @@ def test_wrong_commands_are_found() -> None:
             parse(words)
     assert len(list(found("unmask"))) > 60
     pages = {page for page, _, _ in found("unmask")}
-    assert pages >= {"README.md", "scale.md", "recipe.yaml", "app.py"}
+    assert pages >= {"README.md", "scale.md", "recipe.yaml", "training.py"}
 
 
 def test_no_command_writes_to_a_folder_of_the_checkout() -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from data.errors import plain
 from models.bundle import Bundle
-from pipeline.cli.app import PARTLY_FAILED, app
+from pipeline.cli.app import app
+from pipeline.cli.options import PARTLY_FAILED
 from pipeline.config import load_params
 from pipeline.evaluation.model_card import again as report_again
 from pipeline.evaluation.robustness import again as robustness_again

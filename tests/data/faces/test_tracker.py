@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ToolError, VideoError
+from data.faces import detector as face_detector
 from data.faces.detector import NEAR, FaceDetector, join_overlapping, overlap
 from data.faces.tracker import FaceFinder, crop_faces, expected, link, smooth, square
-from data.faces.tracker import detector as face_detector
 from data.video.frames import FrameRecipe, read_frames, read_pixels, whole_picture
 from data.video.probe import probe
 

@@ -16,8 +16,10 @@ import pytest
 from typer.main import get_command
 
 from data import errors
+from data.io.interrupts import INTERRUPTED
 from models.evaluation.calibration import Calibration
-from pipeline.cli.app import INTERRUPTED, PARTLY_FAILED, app
+from pipeline.cli.app import app
+from pipeline.cli.options import PARTLY_FAILED
 from tests import footage
 from tests.pipeline.conftest import SMALL
 

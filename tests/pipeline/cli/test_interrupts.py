@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 STARTED = "installed\n"
 COMMAND = f"""
 import sys
-from data import interrupts
+from data.io import interrupts
 interrupts.install()
 sys.stdout.write({STARTED!r})
 sys.stdout.flush()
@@ -134,7 +134,7 @@ def test_a_second_ctrl_c_waits_for_nothing_and_says_no_more(
 
 def ended(code: str) -> tuple[int, list[str]]:
     """Runs code with Ctrl-C taken over; its exit code and lines."""
-    begin = "import os, signal, sys, time\nfrom data import interrupts\ninterrupts.install()\n"
+    begin = "import os, signal, sys, time\nfrom data.io import interrupts\ninterrupts.install()\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )

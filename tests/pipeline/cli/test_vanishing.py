@@ -15,7 +15,7 @@ import pytest
 from data.datasets.digests import DigestCache
 from data.datasets.layouts import listing
 from data.errors import InputError
-from pipeline.extraction.extract import jobs
+from pipeline.extraction import jobs
 from pipeline.extraction.jobs import make_jobs, named_videos
 from tests.pipeline.conftest import SMALL
 from tests.requirements import missing

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
+from data.io.interrupts import INTERRUPTED
 from features.store.feature_set import verify
 from features.store.key import sequence_key
 from features.store.shard import Shard
-from pipeline.cli.app import INTERRUPTED, PARTLY_FAILED
+from pipeline.cli.options import PARTLY_FAILED
 from pipeline.inference.scan_journal import JOURNAL
 from tests.pipeline.killed_scan import RECIPE
 

@@ -19,8 +19,8 @@ from features.store.views import Views
 from models.backbones.fingerprint import Identity
 from models.bundle import Bundle
 from pipeline.config import ExtractConfig, Params
+from pipeline.extraction import extract as extraction
 from pipeline.extraction.crops import recipe_of_crops
-from pipeline.extraction.extract import extract as extraction
 from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
 

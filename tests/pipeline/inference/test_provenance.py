@@ -18,7 +18,7 @@ from data.errors import StoreError
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate
 from models.training_summary import TrainingSummary
-from pipeline.cli.app import PARTLY_FAILED
+from pipeline.cli.options import PARTLY_FAILED
 from pipeline.evaluation.held_out import HeldOutResult, read_result, result_path
 from pipeline.inference.provenance import HEADLINE, provenance_of, result_words
 from pipeline.inference.scan_journal import Row

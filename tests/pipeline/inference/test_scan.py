@@ -13,11 +13,12 @@ import pytest
 import pipeline.inference.scan
 import pipeline.inference.scan_chunk
 from data.errors import LockedError, OutputError
+from data.io.interrupts import INTERRUPTED
 from data.video.frames import read_frames
 from features.extraction.summary import ExtractSummary
 from features.store.feature_set import Features
 from features.store.lock import hold_lock
-from pipeline.cli.app import INTERRUPTED, PARTLY_FAILED
+from pipeline.cli.options import PARTLY_FAILED
 from pipeline.extraction.extract import tell_extraction
 from pipeline.inference.scan_journal import JOURNAL, Journal, Row
 from tests.data.conftest import resized

@@ -14,7 +14,7 @@ import pytest
 
 from models.bundle import Bundle
 from models.explanation.occlusion import HeatMap, heat_map, hide
-from pipeline.cli.app import PARTLY_FAILED
+from pipeline.cli.options import PARTLY_FAILED
 from pipeline.inference.predict import FaceVerdict, Judged, judge
 from pipeline.inference.verdict_files import PageFiles
 from pipeline.reporting.verdict_page import render_verdict, warnings

@@ -1,7 +1,7 @@
 """dvc.yaml names the code that each stage runs: its deps against the import graph.
 
 DVC does not follow imports, so a module that a stage runs and that is no dep leaves stale results
-behind. A stage's command leads to a function of `pipeline/cli/app.py`, from there to one of
+behind. A stage's command leads to a function of `pipeline/cli`, from there to one of
 `pipeline/training/stages.py`, where functions are told apart, and from there along the imports of
 whole modules, those inside functions too.
 """
@@ -21,11 +21,12 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("pipeline", "models", "features", "data")
-SHARED = ("pipeline.cli.app", "pipeline.training.stages")
+COMMANDS = tuple(f"pipeline.cli.{path.stem}" for path in (ROOT / "pipeline/cli").glob("*.py"))
+SHARED = (*COMMANDS, "pipeline.training.stages")
 """Modules with one function for each command: a stage reaches what its own function uses."""
 
 EVERYWHERE = {
-    "pipeline.cli.app": "parses; what it passes on stands in the stage's own command",
+    **dict.fromkeys(COMMANDS, "parses; what it passes on stands in the stage's own command"),
     "pipeline.shell_commands": "the words of the next command, for people",
     "data.errors": "the words and exit codes of failures, nothing that a stage leaves",
 }
@@ -169,7 +170,8 @@ def use_case(stage: str) -> tuple[set[str], set[str]]:
     """Modules that the stage's functions of `pipeline` use at first hand, and sections."""
     left_out = EVERYWHERE.keys() | EXCEPT.get(stage, {}).keys()
     modules, sections, done = set(), set(), set()
-    todo = [f"pipeline.cli.app:{command(stage)}"]
+    todo = [f"{one}:{command(stage)}" for one in COMMANDS if command(stage) in definitions(one)]
+    assert len(todo) == 1, f"{command(stage)} is a command of {todo}"
     while todo:
         one = todo.pop()
         module, _, name = one.partition(":")

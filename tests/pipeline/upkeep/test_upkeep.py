@@ -13,7 +13,7 @@ import pytest
 from features.store.preamble import read_preamble
 from features.store.shard import Shard
 from features.store.store import FeatureStore
-from pipeline.upkeep.upkeep import upkeep
+from pipeline.upkeep import upkeep
 from tests.features.conftest import make_recipe, make_sequence
 from tests.features.stores import NAMES, damage, fill_store, publish_to, sealed
 from tests.pipeline.conftest import Run

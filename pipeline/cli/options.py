@@ -1,0 +1,92 @@
+"""Options that several commands share, and how a command is added to the command line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from pipeline.cli import console
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
+
+F = TypeVar("F", bound=Callable[..., None])
+
+PARTLY_FAILED = 12
+"""Exit code of `predict` and `scan` where some video gave no verdict."""
+
+ParamsOption = Annotated[
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="A params.yaml; without it, the defaults."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated."),
+]
+ManifestOption = Annotated[
+    Path, typer.Option("--manifest", metavar="FILE", help="The manifest that `index` wrote.")
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", help="Folder of the videos, where it is not the manifest's own."),
+]
+StoreOption = Annotated[
+    Path, typer.Option(help="Where finished features and crops are kept for every later run.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Parallel decoders; default: the cores.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AllowSeenOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-seen",
+        help="Go on where validation people trained the backbone; marks the result.",
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress and no notes; warnings stay.")
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show more details.")]
+
+
+def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]:
+    """Adds a function to a group of commands, with `--quiet` and `--verbose` as further options.
+
+    Args:
+        group: of the commands.
+        panel: heading in `unmask --help` under which it stands.
+    """
+
+    def add(function: F) -> F:
+        @functools.wraps(function)
+        def run(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
+            console.set_verbosity(quiet=quiet, verbose=verbose)
+            function(**arguments)
+
+        own = inspect.signature(function, eval_str=True)
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for name, kind in (("quiet", QuietOption), ("verbose", VerboseOption))
+        ]
+        signature = own.replace(parameters=[*own.parameters.values(), *more])
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {
+            one.name: one.annotation for one in signature.parameters.values()
+        } | {"return": None}
+        group.command(rich_help_panel=panel)(run)
+        return function
+
+    return add
+
+
+def load_params(params: Path | None, overrides: list[str] | None) -> Params:
+    """Reads the parameters of a command: the file, then each `--set`."""
+    from pipeline import config
+
+    return config.load_params(params, overrides or [])
