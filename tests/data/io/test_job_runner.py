@@ -20,9 +20,7 @@ def test_each_job_gives_its_key_and_result(workers: int) -> None:
 
 def test_a_process_that_was_ended_is_one_line_with_the_remedy() -> None:
     with (
-        pytest.raises(
-            ToolError, match=r"^a process that counted was ended .* run the same command"
-        ),
+        pytest.raises(ToolError, match=r"^a process that counted was ended .* run the same"),
         job_runner(2, what="counted") as run,
     ):
         list(run(os._exit, {"a": (1,)}))
