@@ -39,28 +39,18 @@ class BadVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexResult:
-    """What `index` found.
+    """What `index` found."""
 
-    Attributes:
-        manifest: all readable videos.
-        layout: the layout that was read.
-        source: where the labels come from, in words: "labels.csv", "folder names".
-        failures: labelled files that are no readable video.
-        not_videos: number of other files.
-        unlabelled: videos without a label.
-        warnings: what will keep these videos from training, people on both sides of a split, and
-            names that may be one person's.
-        missing: what a partial download lacks, in one line; "" for nothing.
-    """
-
-    manifest: Manifest
-    layout: str
-    source: str
-    failures: tuple[BadVideo, ...]
-    not_videos: int
-    unlabelled: tuple[str, ...]
+    manifest: Manifest  # all readable videos
+    layout: str  # the layout that was read
+    source: str  # where the labels come from, in words: "labels.csv", "folder names"
+    failures: tuple[BadVideo, ...]  # labelled files that are no readable video
+    not_videos: int  # number of other files
+    unlabelled: tuple[str, ...]  # videos without a label
+    # What will keep these videos from training, people on both sides of a split, and names that may
+    # be one person's.
     warnings: tuple[str, ...]
-    missing: str = ""
+    missing: str = ""  # what a partial download lacks, in one line; "" for nothing
 
 
 def index(

@@ -24,47 +24,27 @@ LABEL_NAMES = ("real", "fake")
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One row.
+    """One row."""
 
-    Attributes:
-        path: relative to the root, POSIX.
-        label: 1 = fake, 0 = real; real and fake in the file.
-        group: videos of one group share a person or a source.
-        method: how a fake was made; "real" for a real one.
-        split: train, val or test.
-        sha256: of the file, hex.
-        size_bytes: of the file.
-        codec: as ffprobe names it.
-        width: in pixels as shown.
-        height: likewise.
-        fps: average frames per second.
-        duration_seconds: as declared.
-        bit_rate: of the whole file, bits per second.
-        target: the person who is seen, as the data set writes it; "" if unknown.
-        source: whose face or expression a fake took over; "" if unknown.
-        original: path of the real video that a fake was made from, whether it is there or not.
-        compression: "raw", "c23" ... where the data set comes in several.
-        origin: "rendered" by code, "filmed" by a camera, or "" if unknown.
-    """
-
-    path: str
-    label: int
-    group: str
-    method: str
-    split: str
-    sha256: str
-    size_bytes: int
-    codec: str
-    width: int
-    height: int
-    fps: float
-    duration_seconds: float
-    bit_rate: int
-    target: str = ""
-    source: str = ""
+    path: str  # relative to the root, POSIX
+    label: int  # 1 = fake, 0 = real; real and fake in the file
+    group: str  # videos of one group share a person or a source
+    method: str  # how a fake was made; "real" for a real one
+    split: str  # train, val or test
+    sha256: str  # of the file, hex
+    size_bytes: int  # of the file
+    codec: str  # as ffprobe names it
+    width: int  # in pixels as shown
+    height: int  # likewise
+    fps: float  # average frames per second
+    duration_seconds: float  # as declared
+    bit_rate: int  # of the whole file, bits per second
+    target: str = ""  # the person who is seen, as the data set writes it; "" if unknown
+    source: str = ""  # whose face or expression a fake took over; "" if unknown
+    # Path of the real video that a fake was made from, whether it is there or not.
     original: str = ""
-    compression: str = ""
-    origin: str = ""
+    compression: str = ""  # "raw", "c23" ... where the data set comes in several
+    origin: str = ""  # "rendered" by code, "filmed" by a camera, or "" if unknown
 
 
 PUBLISHED = ("target", "source", "original", "compression")

@@ -1,4 +1,4 @@
-"""The embedded demo data set: people, scenes and forgeries rendered by code. Nobody real in it."""
+"""The embedded demo data set: people, scenes and forgeries rendered by code."""
 
 from data.demo.dataset import DemoSummary, write_demo
 from data.demo.take import DemoConfig

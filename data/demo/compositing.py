@@ -1,4 +1,4 @@
-"""Puts head, shoulders, background and camera together into the frames of one take."""
+"""Composites head, shoulders and background into the frames of a take, as the camera sees them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from numpy.typing import NDArray
 
 from data.demo.motion import Performance
 from data.demo.portrait import CENTRE, SIZE, UNIT, Portrait
-from data.demo.scene import (
-    Backdrop,
-    Camera,
-    Sensor,
-    Shot,
-    paint_background,
-    paint_body,
-)
+from data.demo.scene import Backdrop, Camera, Sensor, Shot, paint_background, paint_body
 from data.demo.texture import Picture, Plane, enlarge
 
 STEP = 8
@@ -49,7 +42,6 @@ def render(
     clothes, cover = paint_body(rng, portrait.person, portrait.light, shot)
     body = Backdrop(np.concatenate([clothes * cover, cover[None]]), shot)
     sensor = Sensor(rng, camera, shot)
-    turn = _Turn(portrait, shot)
     length = len(performance.yaw)
     steps = rng.standard_normal((length, 2)) * camera.shake / np.sqrt(length)
     hand = np.cumsum(steps, axis=0)  # the camera drifts in the hand
@@ -63,7 +55,7 @@ def render(
         )
         first = int(np.argmax(shoulders[3].any(axis=1)))
         _lay(frame[:, first:], shoulders[:3, first:], shoulders[3, first:])
-        turn.lay(frame, picture_at(index), performance, index, (x, y))
+        _lay_head(frame, picture_at(index), portrait, performance, index, shot=shot, hand=(x, y))
         yield sensor.record(frame)
 
 
@@ -73,60 +65,57 @@ def _lay(frame: Picture, layer: Picture, alpha: Plane) -> None:
     frame += layer
 
 
-class _Turn:
-    """Moves the painted head into the frame, nearer parts further than farther ones."""
+def _lay_head(
+    frame: Picture,
+    picture: Picture,
+    portrait: Portrait,
+    performance: Performance,
+    index: int,
+    *,
+    shot: Shot,
+    hand: tuple[float, float],
+) -> None:
+    """Lays the turned head over the frame in place: nearer parts move further than farther ones."""
+    yaw, pitch, roll = (
+        float(angle[index]) for angle in (performance.yaw, performance.pitch, performance.roll)
+    )
+    size = shot.unit * float(performance.scale[index])
+    middle = (
+        shot.centre[0] + hand[0] + size * float(performance.right[index]),
+        shot.centre[1] + hand[1] + size * float(performance.down[index]),
+    )
+    reach = size * 1.75
+    left, right = (int(np.clip(middle[0] + way, 0, shot.width)) for way in (-reach, reach))
+    top, bottom = (int(np.clip(middle[1] + way, 0, shot.height)) for way in (-reach, reach))
+    rows, columns = -(-(bottom - top) // STEP), -(-(right - left) // STEP)
+    if rows < 1 or columns < 1:
+        return  # the head has left the frame
+    # Points on a coarse grid whose cell centres match those of `enlarge`.
+    x = (np.arange(columns) + 0.5) * STEP - 0.5 + left - middle[0]
+    y = (np.arange(rows) + 0.5) * STEP - 0.5 + top - middle[1]
+    x, y = np.meshgrid(x / size, y / size - 1.3)  # it rolls about the neck, not the nose
+    u = x * np.cos(roll) + y * np.sin(roll)
+    v = y * np.cos(roll) - x * np.sin(roll) + 1.3
+    depth = _depth(portrait, u, v)
+    # Back from the turned head to the painted one; the surface is nearly level at this scale,
+    # so one step of the fixed point is enough.
+    u = (u - depth * np.sin(yaw)) / np.cos(yaw)
+    v = (v - depth * np.sin(pitch)) / np.cos(pitch)
+    across = enlarge((u * UNIT + CENTRE[0]).astype(np.float32), rows * STEP, columns * STEP)
+    along = enlarge((v * UNIT + CENTRE[1]).astype(np.float32), rows * STEP, columns * STEP)
+    height, width = bottom - top, right - left
+    packed = _pack(picture, portrait.alpha)
+    head = _sample(packed, along[:height, :width], across[:height, :width])
+    _lay(frame[:, top:bottom, left:right], head[:3], head[3] * np.float32(1 / 255))
 
-    def __init__(self, portrait: Portrait, shot: Shot) -> None:
-        self._portrait, self._shot = portrait, shot
 
-    def lay(
-        self,
-        frame: Picture,
-        picture: Picture,
-        performance: Performance,
-        index: int,
-        hand: tuple[float, float],
-    ) -> None:
-        """Lays the head over the frame in place."""
-        shot = self._shot
-        yaw, pitch, roll = (
-            float(angle[index]) for angle in (performance.yaw, performance.pitch, performance.roll)
-        )
-        size = shot.unit * float(performance.scale[index])
-        middle = (
-            shot.centre[0] + hand[0] + size * float(performance.right[index]),
-            shot.centre[1] + hand[1] + size * float(performance.down[index]),
-        )
-        reach = size * 1.75
-        left, right = (int(np.clip(middle[0] + way, 0, shot.width)) for way in (-reach, reach))
-        top, bottom = (int(np.clip(middle[1] + way, 0, shot.height)) for way in (-reach, reach))
-        rows, columns = -(-(bottom - top) // STEP), -(-(right - left) // STEP)
-        if rows < 1 or columns < 1:
-            return  # the head has left the frame
-        # Points on a coarse grid whose cell centres match those of `enlarge`.
-        x = (np.arange(columns) + 0.5) * STEP - 0.5 + left - middle[0]
-        y = (np.arange(rows) + 0.5) * STEP - 0.5 + top - middle[1]
-        x, y = np.meshgrid(x / size, y / size - 1.3)  # it rolls about the neck, not the nose
-        u = x * np.cos(roll) + y * np.sin(roll)
-        v = y * np.cos(roll) - x * np.sin(roll) + 1.3
-        depth = self._depth(u, v)
-        # Back from the turned head to the painted one; the surface is nearly level at this scale,
-        # so one step of the fixed point is enough.
-        u = (u - depth * np.sin(yaw)) / np.cos(yaw)
-        v = (v - depth * np.sin(pitch)) / np.cos(pitch)
-        across = enlarge((u * UNIT + CENTRE[0]).astype(np.float32), rows * STEP, columns * STEP)
-        along = enlarge((v * UNIT + CENTRE[1]).astype(np.float32), rows * STEP, columns * STEP)
-        height, width = bottom - top, right - left
-        head = _sample(
-            _pack(picture, self._portrait.alpha), along[:height, :width], across[:height, :width]
-        )
-        _lay(frame[:, top:bottom, left:right], head[:3], head[3] * np.float32(1 / 255))
-
-    def _depth(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Height of the relief at points of the face, (rows, columns)."""
-        column = np.clip(u * UNIT + CENTRE[0], 0, SIZE - 1).astype(np.intp)
-        row = np.clip(v * UNIT + CENTRE[1], 0, SIZE - 1).astype(np.intp)
-        return self._portrait.relief[row, column].astype(np.float64)
+def _depth(
+    portrait: Portrait, u: NDArray[np.float64], v: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Height of the relief at points of the face, (rows, columns)."""
+    column = np.clip(u * UNIT + CENTRE[0], 0, SIZE - 1).astype(np.intp)
+    row = np.clip(v * UNIT + CENTRE[1], 0, SIZE - 1).astype(np.intp)
+    return portrait.relief[row, column].astype(np.float64)
 
 
 def _pack(picture: Picture, alpha: Plane) -> NDArray[np.uint32]:
@@ -142,10 +131,10 @@ def _pack(picture: Picture, alpha: Plane) -> NDArray[np.uint32]:
 
 
 def _sample(packed: NDArray[np.uint32], y: Plane, x: Plane) -> NDArray[np.float32]:
-    """Reads packed pixels at fractional rows and columns, bilinear, nothing outside.
+    """Reads packed pixels at fractional rows and columns, bilinear.
 
-    Two of the four bytes are weighed at a time inside one integer, which makes this four times
-    cheaper than reading the four layers as floats: it is the dearest step of a frame.
+    Two of the four bytes are weighted at a time inside one integer, four times faster than reading
+    the four layers as floats: this is the slowest step of a frame.
 
     Returns:
         (4, H, W) float32 0..255: red, green, blue, alpha.

@@ -24,8 +24,6 @@ from data.io.system_errors import writing
 from data.io.tables import to_csv
 from data.video.encoding import encode
 
-__all__ = ["DemoConfig", "DemoSummary", "write_demo"]
-
 VERSION = 4
 """Version of the renderer; it changes whenever the same settings would give other pixels."""
 RECORD = "demo.json"
@@ -36,21 +34,13 @@ PRESET = "veryfast"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSummary:
-    """What `write_demo` left in the folder.
+    """What `write_demo` left in the folder."""
 
-    Attributes:
-        folder: where.
-        videos: number of videos, half of them real.
-        rendered: how many of them this call rendered; 0 if all were there.
-        size_bytes: of all videos together.
-        methods: number of fakes by forgery.
-    """
-
-    folder: Path
-    videos: int
-    rendered: int
-    size_bytes: int
-    methods: dict[str, int]
+    folder: Path  # where
+    videos: int  # number of videos, half of them real
+    rendered: int  # how many of them this call rendered; 0 if all were there
+    size_bytes: int  # of all videos together
+    methods: dict[str, int]  # number of fakes by forgery
 
 
 def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary:

@@ -1,6 +1,6 @@
-"""Opens eyes and mouth on a painted portrait: what changes in a face from frame to frame.
+"""Draws expressions on a painted portrait: open eyes and mouth, frame by frame.
 
-Only small windows of the picture are touched, so one frame costs about a millisecond.
+Only small windows of the picture change, so one frame costs about a millisecond.
 """
 
 from __future__ import annotations
@@ -15,21 +15,13 @@ from data.demo.texture import Picture, Plane, bump, clouds, colour, mix, ramp, t
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
-    """What the face does in one frame.
+    """What the face does in one frame."""
 
-    Attributes:
-        eyes_open: 0 closed to 1 wide open, both eyes.
-        gaze: where the eyes look, right and down, about -1 to 1.
-        mouth_open: 0 closed to 1 as wide as speech gets.
-        mouth_wide: -1 pursed to 1 spread.
-        brow_raise: 0 to 1.
-    """
-
-    eyes_open: float
-    gaze: tuple[float, float]
-    mouth_open: float
-    mouth_wide: float
-    brow_raise: float
+    eyes_open: float  # 0 closed to 1 wide open, both eyes
+    gaze: tuple[float, float]  # where the eyes look, right and down, about -1 to 1
+    mouth_open: float  # 0 closed to 1 as wide as speech gets
+    mouth_wide: float  # -1 pursed to 1 spread
+    brow_raise: float  # 0 to 1
 
 
 class Face:

@@ -1,8 +1,8 @@
-"""Rendered forgeries: the faces of the demo's fakes, with the signs that the field knows.
+"""Rendered forgeries: the faces of the demo's fakes, with the artefacts of real deepfakes.
 
 Every method leaves, at a drawn strength, some of: a blending boundary, a colour mismatch, a
 resolution mismatch, the fine grid of upsampling layers (Odena et al., 2016), jitter from frame to
-frame, and wrong blinking (Rossler et al., 2019; Li et al., 2018). All of them happen on the painted
+frame, and wrong blinking (Rossler et al., 2019; Li et al., 2018). They are applied to the painted
 face, before head motion, camera and encoder, which are the same for both labels.
 """
 
@@ -30,44 +30,31 @@ the inner face through a bottleneck of low resolution; eyes: an eye region that 
 GRID_PIXELS = 4
 """Period of the grid that the forged region carries, as two upsampling layers leave it."""
 RIM = 3
-"""Pixels around the forged region, as far as jitter can move it."""
+"""Pixels around the forged region: the most that jitter moves it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forgery:
-    """How one forgery was made. Offsets are display values, lengths pixels of the painted face.
-
-    Attributes:
-        method: see METHODS.
-        strength: 0..1, drives the signs below.
-        coarseness: factor by which the forged region was shrunk and enlarged again.
-        colour: offset of the forged region.
-        grid: amplitude of the upsampling grid.
-        contrast: factor on the forged region about its mean.
-        softness: width of the blending border.
-        jitter: standard deviation of the region's motion from frame to frame.
-        flicker: standard deviation of its brightness from frame to frame.
-        blinks_per_minute: of the forged eyes.
-    """
+    """How one forgery is made. Colours are display values, lengths pixels of the painted face."""
 
     method: Method
-    strength: float
-    coarseness: float
-    colour: Colour
-    grid: float
-    contrast: float
-    softness: float
-    jitter: float
-    flicker: float
+    strength: float  # 0 to 1, drives the artefacts below
+    coarseness: float  # factor by which the forged region is shrunk and enlarged again
+    colour: Colour  # offset of the forged region
+    grid: float  # amplitude of the upsampling grid
+    contrast: float  # factor on the forged region about its mean
+    softness: float  # width of the blending border
+    jitter: float  # standard deviation of the region's motion from frame to frame
+    flicker: float  # standard deviation of its brightness from frame to frame
     blinks_per_minute: float
 
 
 def draw_forgery(rng: np.random.Generator, method: Method) -> Forgery:
-    """Draws the signs of one forgery, from hard to see to plain."""
+    """Draws the artefacts of one forgery, from hard to see to plain."""
     strength = float(rng.uniform(0.7, 1.0))
-    # The smaller the region and the plainer its skin, the fewer pixels show a sign. Signs start
-    # higher there, and a mouth's grid is plainer, or these methods could not be learned from a few
-    # dozen people.
+    # The smaller the region and the plainer its skin, the fewer pixels show an artefact. There they
+    # are stronger, and so is a mouth's grid; otherwise these methods could not be learned from a
+    # few dozen people.
     local = method in ("reenactment", "eyes")
     least_coarse, least_mismatch = {"reenactment": (2.4, 11), "eyes": (1.6, 5)}.get(
         method, (1.15, 2)
@@ -102,10 +89,10 @@ def forge(
 
     Args:
         rng: source of jitter and motion.
-        forgery: its signs.
+        forgery: its artefacts.
         host: the face that is forged.
         donor: whose inner face a swap shows.
-        performance: what the host does; the forged region follows it, but for its faults.
+        performance: of the host; the forged region follows it, apart from its artefacts.
         fps: frames per second.
     """
     frames = len(performance.yaw)
@@ -175,7 +162,7 @@ def _coarsen(picture: Picture, small: tuple[int, int], by: NDArray[np.float64]) 
 
 
 def _cut(mask: Plane) -> tuple[Plane, tuple[slice, slice]]:
-    """Cuts a mask to its support and a rim, and returns where that lies."""
+    """The part of a mask above 0 with a rim, and its rows and columns."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     window = (
         slice(max(0, int(rows[0]) - RIM), int(rows[-1]) + RIM + 1),
@@ -207,7 +194,7 @@ def _blinks(
     performance: Performance,
     times: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Blinks of the forged face: its own at a wrong rate; a reenacted mouth leaves them alone."""
+    """How far the forged eyes are open: at a wrong rate of blinks, except in a reenactment."""
     if forgery.method == "reenactment":
         return performance.eyes_open
     wide = float(performance.eyes_open.max())

@@ -1,6 +1,6 @@
-"""What a person does on camera: head motion, blinks, glances and speech as series over time.
+"""Head motion, blinks, glances and speech of a take, as series over time.
 
-Kept apart from painting so that a forgery can take one series (say, the blinks) from elsewhere.
+Separate from painting, so that a forgery can replace one series, such as the blinks.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Performance:
     brow_raise: Series
 
     def expression(self, frame: int) -> Expression:
-        """Returns what the face does in one frame."""
+        """The expression in one frame."""
         return Expression(
             eyes_open=float(self.eyes_open[frame]),
             gaze=(float(self.gaze_right[frame]), float(self.gaze_down[frame])),

@@ -1,6 +1,5 @@
-"""Who is on the picture: the numbers that make one rendered person differ from the next.
+"""The parameters of one rendered person, and their random draw.
 
-Drawing a person apart from painting one lets a forgery borrow single traits of somebody else.
 Lengths are in face units: 1 is half the width of an average face, the origin lies on the bridge
 of the nose, u points to the right of the picture and v down.
 """
@@ -17,7 +16,7 @@ from data.demo.texture import Colour, colour, from_srgb
 
 Hair = Literal["short", "long", "bob", "receding", "bald", "bun"]
 
-# Display colours. Skin from light to dark; the person lies somewhere between two neighbours.
+# Display colours. Skin from light to dark; a person's is between two neighbours.
 _SKINS = (
     (243, 210, 188),
     (233, 190, 162),
@@ -45,7 +44,7 @@ class Person:
     """One rendered identity. Colours are linear light; lengths in face units."""
 
     seed: int  # of the skin's and hair's grain
-    outline: NDArray[np.float32]  # (8,) radii at the angles of demo_portrait, from chin to crown
+    outline: NDArray[np.float32]  # (8,) radii, from chin to crown: see `outline_distance`
     skin: Colour
     hair: Colour
     iris: Colour
@@ -89,7 +88,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     lighter, darker = from_srgb(*_SKINS[int(tone)]), from_srgb(*_SKINS[int(tone) + 1])
     skin = lighter + (darker - lighter) * np.float32(tone % 1)
     skin = skin * colour(around(1, 0.03), 1, around(1, 0.04))
-    # Dark skin goes with dark hair and eyes here only because the opposite looks like a fault.
+    # Dark skin goes with dark hair and eyes, since the opposite looks like a rendering error.
     dark = tone > 3.2
     hair = from_srgb(*_HAIRS[int(rng.integers(3 if dark else len(_HAIRS)))])
     iris = from_srgb(*_IRISES[int(rng.integers(2 if dark else len(_IRISES)))])

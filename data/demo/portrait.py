@@ -1,8 +1,7 @@
-"""Paints a person's face once, lit from one side, as a picture that can then be moved.
+"""Paints a person's face once, front on, lit from one side, with closed eyes and mouth.
 
-The picture is painted front on, with closed eyes and mouth; `expression` opens them and
-`compositing` turns the head. Skin is lit by a relief (a dome with nose, brows, lips and pores), so
-shading, gloss and pores agree with each other as they do on a photograph.
+`expression` opens them and `compositing` turns the head. Shading, gloss and pores come from one
+relief (a dome with nose, brows, lips and pores), so that they agree with each other.
 """
 
 from __future__ import annotations
@@ -20,28 +19,20 @@ from data.demo.texture import Picture, Plane, bump, clouds, colour, mix, pair, r
 SIZE = 272
 """Side of the picture in pixels."""
 UNIT = 74.0
-"""Pixels to one face unit: about the scale at which the face is shown, so little is resampled."""
+"""Pixels of one face unit: about the scale at which the face is shown, so little is resampled."""
 CENTRE = (136.0, 140.0)
 """The origin of face coordinates, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Portrait:
-    """A painted face.
+    """A painted face."""
 
-    Attributes:
-        picture: (3, SIZE, SIZE) float32, display values 0..255, eyes and mouth closed.
-        alpha: (SIZE, SIZE) float32 0..1, where there is head or hair.
-        relief: (SIZE, SIZE) float32, how far the surface comes forward, in face units.
-        light: the light that it was painted under.
-        person: who it is.
-    """
-
-    picture: Picture
-    alpha: Plane
-    relief: Plane
-    light: Light
-    person: Person
+    picture: Picture  # (3, SIZE, SIZE) float32, display values 0..255, eyes and mouth closed
+    alpha: Plane  # (SIZE, SIZE) float32 0..1, where there is head or hair
+    relief: Plane  # (SIZE, SIZE) float32, how far the surface comes forward, in face units
+    light: Light  # the light that it was painted under
+    person: Person  # who it is
 
 
 def face_grid() -> tuple[Plane, Plane]:
@@ -69,7 +60,7 @@ def paint_portrait(person: Person, light: Light) -> Portrait:
     """Paints `person` under `light`."""
     rng = np.random.default_rng(person.seed)
     u, v = face_grid()
-    # Nobody is quite even: features lean a little to one side.
+    # No face is symmetric: features lean a little to one side.
     leaning = u + person.asymmetry * (1 + v)
     distance = outline_distance(person, u, v)
     relief = _relief(person, leaning, v, distance)

@@ -1,4 +1,4 @@
-"""Everything around the head: a room out of focus, neck and shoulders, and the camera."""
+"""The surroundings of the head: a room out of focus, neck and shoulders, and the camera."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data.demo.person import Person
 from data.demo.texture import Colour, Picture, Plane, clouds, colour, enlarge, mix, ramp, to_srgb
 
 MARGIN = 24
-"""Pixels that background and shoulders reach beyond the frame, for the motion of the camera."""
+"""Pixels of background and shoulders beyond the frame, for the motion of the camera."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Shot:
 
     @property
     def unit(self) -> float:
-        """Pixels to one face unit when the head rests: face and hair fill most of the height."""
+        """Pixels of one face unit when the head rests: face and hair fill most of the height."""
         return self.height * 0.272
 
     @property
@@ -36,21 +36,13 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """How the camera sees: the same one for both takes of a person.
+    """A camera, the same for both takes of a person."""
 
-    Attributes:
-        noise: standard deviation of the sensor's noise, display values.
-        blur: weight of each neighbour in the lens's blur, 0 (sharp) to 0.33.
-        gain: white balance.
-        flicker: relative change of exposure from frame to frame.
-        shake: pixels of hand motion.
-    """
-
-    noise: float
-    blur: float
-    gain: Colour
-    flicker: float
-    shake: float
+    noise: float  # standard deviation of the sensor's noise, display values
+    blur: float  # weight of each neighbour in the lens's blur, 0 (sharp) to 0.33
+    gain: Colour  # white balance
+    flicker: float  # relative change of exposure from frame to frame
+    shake: float  # pixels of hand motion
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
@@ -140,7 +132,7 @@ class Backdrop:
         )
         phase = (row % 4, column % 4)
         if phase not in self._phases:
-            # Only sixteen of them exist; each is made when it is first needed.
+            # There are sixteen; each is made when it is first needed.
             fy, fx = np.float32(phase[0] / 4), np.float32(phase[1] / 4)
             down = self._layer[:, :-1] * (1 - fy) + self._layer[:, 1:] * fy
             across = down[:, :, :-1] * (1 - fx) + down[:, :, 1:] * fx
@@ -150,7 +142,7 @@ class Backdrop:
 
 
 class Sensor:
-    """Turns clean frames into what the camera records."""
+    """Adds the camera's blur, exposure and noise to clean frames."""
 
     def __init__(self, rng: np.random.Generator, camera: Camera, shot: Shot) -> None:
         self._rng, self._camera, self._shot = rng, camera, shot

@@ -1,7 +1,4 @@
-"""Plans the takes of the demo data set and renders one: settings in, frames out.
-
-Apart from writing them, so that a take can be rendered and looked at without any file.
-"""
+"""Plans the takes of the demo data set and renders one: settings in, frames out, no files."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ def even(pixels: int) -> int:
 
 
 DONORS = 12
-"""People among whom a swap looks for a donor of similar skin."""
+"""Random people of whom a swap takes the one with the most similar skin."""
 
 
 class DemoConfig(Settings):
@@ -62,10 +59,10 @@ class DemoConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Take:
-    """One video: whose, and by which forgery (None: real)."""
+    """One video of a person, real or by a method of forgery."""
 
     person: int
-    method: Method | None
+    method: Method | None  # None for a real one
 
     @property
     def group(self) -> str:
@@ -82,7 +79,7 @@ class Take:
 
 
 def plan(config: DemoConfig) -> list[Take]:
-    """Lists every video, reals first; forgeries are dealt out evenly, in a drawn order.
+    """Lists every video, reals first; each method is as frequent as the others, in random order.
 
     A plan of more people begins with that of fewer, so that a data set can grow.
     """
@@ -101,9 +98,9 @@ def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
     Yields:
         frames, (height, width, 3) uint8 RGB; at least 2.
     """
-    # Both takes of a person are as long as each other and come from the same camera, whose noise
-    # decides the bit rate: within any set of people the labels then share one distribution of
-    # sizes. All else is drawn anew for each take.
+    # Both takes of a person have the same length and the same camera, whose noise decides the bit
+    # rate: within any set of people both labels then have the same distribution of sizes. All else
+    # is drawn for each take.
     shared = np.random.default_rng((config.seed, 1, take.person))
     person = draw_person(shared)
     camera = draw_camera(shared)
@@ -132,6 +129,6 @@ def render_take(take: Take, config: DemoConfig) -> Iterator[NDArray[np.uint8]]:
 
 
 def _donor(rng: np.random.Generator, host: Person) -> Person:
-    """Draws the person whose skin is nearest to the host's: nobody swaps very unlike faces."""
+    """A random person of similar skin: real swaps are of similar faces, too."""
     candidates = [draw_person(rng) for _ in range(DONORS)]
     return min(candidates, key=lambda other: float(np.abs(np.log(other.skin / host.skin)).sum()))

@@ -1,8 +1,8 @@
-"""Noise and soft shapes: the few strokes that every layer of the demo's portraits is painted with.
+"""Noise, soft shapes and colours, of which every layer of the demo's portraits is painted.
 
-Everything is drawn on small float32 grids with soft edges, so nothing has to be supersampled.
-Pictures are planar, (3, H, W), and colours (3, 1, 1), so that planes, pictures and colours multiply
-as they stand; numpy is several times faster at that than with channels last.
+All edges are soft, so nothing has to be supersampled. Pictures are planar, (3, H, W), and colours
+(3, 1, 1), so that planes, pictures and colours broadcast; NumPy is several times faster at that
+than with channels last.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of
-from data.datasets.layouts.metadata import find, folders_of, inside, read_lines
+from data.datasets.layouts.metadata import find_file, folders_of, inside, read_lines
 from data.errors import DatasetError, InputError
 
 FOLDERS = {"celebreal": REAL, "youtubereal": REAL, "celebsynthesis": FAKE}
@@ -52,8 +52,7 @@ def read(root: Path) -> Listing:
                 listing.entries[place] = replace(entry, original=real.path)
             else:
                 absent.add(_key(entry.original))
-    table = find(root, TEST_LIST)
-    if table is not None and table.is_file():
+    if table := find_file(root, TEST_LIST):
         listed = read_test_list(table)
         listing.official = True
         listing.source += f" and {TEST_LIST}"

@@ -72,11 +72,10 @@ def read_splits(root: Path) -> dict[str, str]:
         InputError: a line is invalid.
         DatasetError: a fake is in two lists.
     """
-    folder = find(root, "lists")
-    folder = find(folder, "splits") if folder else None
+    folder = find(find(root, "lists"), "splits")
     splits: dict[str, str] = {}
     for split in SPLITS:
-        path = find(folder, f"{split}.txt") if folder else None
+        path = find(folder, f"{split}.txt")
         for place, text in read_lines(path) if path else ():
             stem = _stem(inside(text, place))
             if splits.setdefault(stem, split) != split:

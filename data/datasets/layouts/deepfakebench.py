@@ -44,21 +44,14 @@ SKIPPED = {"frames", "videos"}
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One video of a JSON.
+    """One video of a JSON."""
 
-    Attributes:
-        name: as the JSON calls it.
-        label: its label's name, such as "FF-DF".
-        where: folder of its frames, its parts in lower case; () where no frame is listed.
-        compression: "c23" ...; "" if unknown.
-        sets: those that contain it.
-    """
-
-    name: str
-    label: str
+    name: str  # as the JSON calls it
+    label: str  # its label's name, such as "FF-DF"
+    # Folder of its frames, its parts in lower case; () where no frame is listed.
     where: tuple[str, ...]
-    compression: str
-    sets: set[str] = field(default_factory=set)
+    compression: str  # "c23" ...; "" if unknown
+    sets: set[str] = field(default_factory=set)  # those that contain it
 
 
 def detect(root: Path) -> bool:

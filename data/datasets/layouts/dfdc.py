@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, Entry, Listing
 from data.datasets.layouts.metadata import (
-    find,
+    find_file,
     folders_of,
     inside,
     label_in,
@@ -40,7 +40,7 @@ def detect(root: Path) -> bool:
     A labels.csv of another kind in the root is the user's own, for what is below it.
     """
     own = root / "labels.csv"
-    if not root.is_dir() or (own.is_file() and _columns(own) != COLUMNS):
+    if not root.is_dir() or (own.is_file() and columns_of(own, COLUMNS) != COLUMNS):
         return False
     return next(_parts(root), None) is not None
 
@@ -105,14 +105,10 @@ def _parts(root: Path) -> Iterator[Path]:
     level = [root]
     for _ in range(3):
         for folder in level:
-            table, records = find(folder, "labels.csv"), find(folder, "metadata.json")
-            if table and table.is_file() and _columns(table) == COLUMNS:
+            table, records = find_file(folder, "labels.csv"), find_file(folder, "metadata.json")
+            if table and columns_of(table, COLUMNS) == COLUMNS:
                 yield table
-            elif (
-                records
-                and records.is_file()
-                and (PART.fullmatch(folder.name) or RECORD.search(read_head(records)))
-            ):
+            elif records and (PART.fullmatch(folder.name) or RECORD.search(read_head(records))):
                 yield records
         level = [below for folder in level for below in folders_of(folder)]
 
@@ -125,16 +121,7 @@ def _json(path: Path) -> Iterator[Entry]:
         # Tables turned into JSON write an absent original as NaN.
         has_original = label == FAKE and isinstance(original, str) and bool(original.strip())
         beside = inside(original, f"{place}, original") if has_original else ""
-        yield Entry(
-            path=file,
-            label=-1 if label is None else label,
-            group=_group(file),
-            kin=(_group(beside),) if beside else (),
-            method="DFDC" if label == FAKE else "real",
-            split=split_in(record.get("split"), place),
-            original=beside,
-            collection="dfdc",
-        )
+        yield _entry(file, label, split_in(record.get("split"), place), original=beside)
 
 
 def _csv(path: Path) -> Iterator[Entry]:
@@ -143,20 +130,20 @@ def _csv(path: Path) -> Iterator[Entry]:
     split = "val" if "val" in folder else "train" if "train" in folder else "test"
     for row in Table(path, COLUMNS[:1]):
         file = inside(path_in(row.cells["filename"].strip(), path.parent), row.place)
-        label = label_in(row.cells.get("label"), row.place)
-        yield Entry(
-            path=file,
-            label=-1 if label is None else label,
-            group=_group(file),
-            method="DFDC" if label == FAKE else "real",
-            split=split,
-            collection="dfdc",
-        )
+        yield _entry(file, label_in(row.cells.get("label"), row.place), split)
 
 
-def _columns(path: Path) -> list[str]:
-    """The names in a table's first line."""
-    return columns_of(path, COLUMNS)
+def _entry(file: str, label: int | None, split: str, *, original: str = "") -> Entry:
+    return Entry(
+        path=file,
+        label=-1 if label is None else label,
+        group=_group(file),
+        kin=(_group(original),) if original else (),
+        method="DFDC" if label == FAKE else "real",
+        split=split,
+        original=original,
+        collection="dfdc",
+    )
 
 
 def _key(path: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from data.datasets.layouts.listing import FAKE, Entry, Listing
 from data.datasets.layouts.metadata import (
     find,
+    find_file,
     folders_of,
     label_in,
     normalise_splits,
@@ -31,8 +32,8 @@ RECORD = re.compile(r'"[^"]+\.\w+"\s*:\s*\{')
 
 def detect(root: Path) -> bool:
     """Whether dataset.json is there, and lists videos or is beside the data set's folders."""
-    path = find(root, INDEX) if root.is_dir() else None
-    if path is None or not path.is_file():
+    path = find_file(root, INDEX)
+    if path is None:
         return False
     names = {folder.name.casefold() for folder in folders_of(root)}
     if REALS in names or any(name.startswith("method_") for name in names):

@@ -18,7 +18,7 @@ from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry, Listing, label_of, walk
-from data.datasets.layouts.metadata import find, folders_of, kind, read_json
+from data.datasets.layouts.metadata import find, find_file, folders_of, kind, read_json
 from data.errors import DatasetError, InputError
 from data.io.reading import shown
 
@@ -44,19 +44,12 @@ DFD_REAL = re.compile(r"(\d{1,6})__(.+)")
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What a file's name says.
+    """What a file's name says."""
 
-    Attributes:
-        target: id of the person seen, as the data set writes it.
-        source: id of the other person; "" for a real video.
-        groups: the group of each, unique among data sets.
-        original: name of the original without suffix; "" for a real video.
-    """
-
-    target: str
-    source: str
-    groups: tuple[str, ...]
-    original: str
+    target: str  # id of the person seen, as the data set writes it
+    source: str  # id of the other person; "" for a real video
+    groups: tuple[str, ...]  # the group of each, unique among data sets
+    original: str  # name of the original without suffix; "" for a real video
 
 
 UNKNOWN = People(target="", source="", groups=("",), original="")
@@ -132,17 +125,14 @@ def read_splits(root: Path) -> dict[str, str]:
     """
     splits: dict[str, str] = {}
     for split in SPLITS:
-        for folder in (root, find(root, "splits")):
-            path = find(folder, f"{split}.json") if folder else None
-            if path is None or not path.is_file():
-                continue
-            for number in _ids(path):
-                if splits.setdefault(number, split) != split:
-                    raise DatasetError(
-                        f"{path}: the id {number} is in {splits[number]} as well; "
-                        "download the official split files again"
-                    )
-            break
+        name = f"{split}.json"
+        path = find_file(root, name) or find_file(find(root, "splits"), name)
+        for number in _ids(path) if path else ():
+            if splits.setdefault(number, split) != split:
+                raise DatasetError(
+                    f"{path}: the id {number} is in {splits[number]} as well; "
+                    "download the official split files again"
+                )
     return splits
 
 

@@ -63,76 +63,48 @@ def is_container(folder: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One labelled file, not yet read.
+    """One labelled file, not yet read."""
 
-    Attributes:
-        path: relative to the root, POSIX.
-        label: 1 = fake, 0 = real.
-        group: "" if the data set gives none.
-        method: how a fake was made; "real" for a real one.
-        split: "train", "val", "test"; NOT_TEST where the data set lists the test videos only; ""
-            if it gives none.
-        kin: further groups that this video joins to its own: of the source, of the original.
-        target: the person who is seen, as the data set writes it; "" if unknown.
-        source: whose face or expression a fake took over; "" if unknown.
-        original: path of the real video that a fake was made from, whether it is there or not.
-        compression: "raw", "c23" ... where the data set comes in several.
-        collection: the part of the data set that a real video and its fakes share.
-        origin: as in `data.datasets.manifest.Video`.
-    """
-
-    path: str
-    label: int
-    group: str = ""
-    method: str = ""
+    path: str  # relative to the root, POSIX
+    label: int  # 1 = fake, 0 = real
+    group: str = ""  # "" if the data set gives none
+    method: str = ""  # how a fake was made; "real" for a real one
+    # "train", "val", "test"; NOT_TEST where the data set lists the test videos only; "" if it gives
+    # none.
     split: str = ""
+    # Further groups that this video joins to its own: of the source, of the original.
     kin: tuple[str, ...] = ()
-    target: str = ""
-    source: str = ""
+    target: str = ""  # the person who is seen, as the data set writes it; "" if unknown
+    source: str = ""  # whose face or expression a fake took over; "" if unknown
+    # Path of the real video that a fake was made from, whether it is there or not.
     original: str = ""
-    compression: str = ""
-    collection: str = ""
-    origin: str = ""
+    compression: str = ""  # "raw", "c23" ... where the data set comes in several
+    collection: str = ""  # the part of the data set that a real video and its fakes share
+    origin: str = ""  # as in `data.datasets.manifest.Video`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """Videos that belong to the data set and are not there.
+    """Videos that belong to the data set and are not there."""
 
-    Attributes:
-        count: how many.
-        what: which, for the user: "Deepfakes c23 videos".
-        method: where they are all of one.
-        compression: likewise.
-    """
-
-    count: int
-    what: str
-    method: str = ""
-    compression: str = ""
+    count: int  # how many
+    what: str  # which, for the user: "Deepfakes c23 videos"
+    method: str = ""  # where they are all of one
+    compression: str = ""  # likewise
 
 
 @dataclass(kw_only=True)
 class Listing:
-    """All labelled videos of a data set.
+    """All labelled videos of a data set."""
 
-    Attributes:
-        root: what their paths are relative to.
-        source: where the labels come from, in words for the user.
-        entries: sorted by path.
-        not_videos: number of files that no video suffix marks.
-        unlabelled: paths of videos without a label.
-        missing: what a partial download lacks.
-        official: the splits are published with the data set; they stand, even where a person is
-            on two sides, with a warning. In a user's own table that is an error.
-    """
-
-    root: Path
-    source: str
-    entries: list[Entry] = field(default_factory=list)
-    not_videos: int = 0
-    unlabelled: list[str] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
+    root: Path  # what their paths are relative to
+    source: str  # where the labels come from, in words for the user
+    entries: list[Entry] = field(default_factory=list)  # sorted by path
+    not_videos: int = 0  # number of files that no video suffix marks
+    unlabelled: list[str] = field(default_factory=list)  # paths of videos without a label
+    missing: list[Missing] = field(default_factory=list)  # what a partial download lacks
+    # The splits are published with the data set; they are kept even where a person is on two sides,
+    # with a warning. In a user's own table that is an error.
     official: bool = False
 
     def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:

@@ -183,10 +183,16 @@ def kind(value: object) -> str:
     return "nothing" if value is None else names.get(type(value), "a number")
 
 
-def find(folder: Path, name: str) -> Path | None:
+def find_file(folder: Path | None, name: str) -> Path | None:
+    """As `find`, but a file."""
+    path = find(folder, name)
+    return path if path and path.is_file() else None
+
+
+def find(folder: Path | None, name: str) -> Path | None:
     """The file or folder of that name in a folder, in any case; an exact match first."""
-    if (folder / name).exists():
-        return folder / name
+    if folder is None or (folder / name).exists():
+        return folder and folder / name
     wanted = name.casefold()
     try:
         found = sorted(one for one in os.listdir(folder) if one.casefold() == wanted)

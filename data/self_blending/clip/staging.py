@@ -44,15 +44,10 @@ STILL = tuple(place for place, point in enumerate(CONTROL) if point in RIGID or 
 
 @dataclass(frozen=True, kw_only=True)
 class Donor:
-    """Another person's clip.
+    """Another person's clip."""
 
-    Attributes:
-        frames: (S, H, W, 3) uint8 RGB.
-        landmarks: (S, 468, 2) float32, in pixels of its frames.
-    """
-
-    frames: NDArray[np.uint8]
-    landmarks: NDArray[np.float32]
+    frames: NDArray[np.uint8]  # (S, H, W, 3) uint8 RGB
+    landmarks: NDArray[np.float32]  # (S, 468, 2) float32, in pixels of its frames
 
 
 class Staging:

@@ -41,33 +41,19 @@ OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manif
 
 @dataclass(frozen=True, kw_only=True)
 class ForgeSummary:
-    """What `forge` left in the folder.
+    """What `forge` left in the folder."""
 
-    Attributes:
-        folder: where.
-        pairs: forgeries in the folder, each with its real copy.
-        reals: real copies in the folder.
-        made: videos that this call made.
-        removed: videos of an earlier call that are no longer wanted.
-        frames: of the videos that this call made, copies and forgeries.
-        methods: number of forgeries by method.
-        fakes: fakes of the input that were passed over.
-        repeated: files of the input that were there twice.
-        failures: by name, what could not be forged.
-        sources: number of real videos of the input, failures included.
-    """
-
-    folder: Path
-    pairs: int
-    reals: int
-    made: int
-    removed: int
-    frames: int
-    methods: dict[str, int]
-    fakes: int
-    repeated: int
-    failures: list[tuple[str, VideoError]]
-    sources: int
+    folder: Path  # where
+    pairs: int  # forgeries in the folder, each with its real copy
+    reals: int  # real copies in the folder
+    made: int  # videos that this call made
+    removed: int  # videos of an earlier call that are no longer wanted
+    frames: int  # of the videos that this call made, copies and forgeries
+    methods: dict[str, int]  # number of forgeries by method
+    fakes: int  # fakes of the input that were passed over
+    repeated: int  # files of the input that were there twice
+    failures: list[tuple[str, VideoError]]  # by name, what could not be forged
+    sources: int  # number of real videos of the input, failures included
 
 
 def forge(

@@ -72,36 +72,22 @@ class ForgeConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Forgery:
-    """One forgery to make.
+    """One forgery to make."""
 
-    Attributes:
-        path: relative to the folder that is written, POSIX.
-        parameters: of the clip.
-        donor: name of the source whose face is shown; "" except for swaps.
-    """
-
-    path: str
-    parameters: ForgeryParameters
-    donor: str
+    path: str  # relative to the folder that is written, POSIX
+    parameters: ForgeryParameters  # of the clip
+    donor: str  # name of the source whose face is shown; "" except for swaps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A real video, its copy and its forgeries.
+    """A real video, its copy and its forgeries."""
 
-    Attributes:
-        source: the video.
-        path: of the copy, relative to the folder that is written, POSIX.
-        group: of the copy and the forgeries.
-        crf: of all of them.
-        forgeries: at least one.
-    """
-
-    source: Source
-    path: str
-    group: str
-    crf: int
-    forgeries: tuple[Forgery, ...]
+    source: Source  # the video
+    path: str  # of the copy, relative to the folder that is written, POSIX
+    group: str  # of the copy and the forgeries
+    crf: int  # of all of them
+    forgeries: tuple[Forgery, ...]  # at least one
 
 
 def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeConfig) -> list[Item]:

@@ -22,40 +22,24 @@ from data.io.tables import columns_of, to_text
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A real video.
+    """A real video."""
 
-    Attributes:
-        name: its path, relative to the input, POSIX.
-        path: of the file.
-        sha256: of the file.
-        group: videos of one group share a person or a source.
-        split: train, val, test, or "" where none is given.
-        origin: as in `data.datasets.manifest.Video`.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    group: str
-    split: str
-    origin: str = ""
+    name: str  # its path, relative to the input, POSIX
+    path: Path  # of the file
+    sha256: str  # of the file
+    group: str  # videos of one group share a person or a source
+    split: str  # train, val, test, or "" where none is given
+    origin: str = ""  # as in `data.datasets.manifest.Video`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """All real videos of an input.
+    """All real videos of an input."""
 
-    Attributes:
-        videos: sorted by name, each file's bytes once.
-        failures: by name, what could not be read.
-        fakes: number of fakes passed over.
-        repeated: number of files passed over whose bytes were there already.
-    """
-
-    videos: list[Source]
-    failures: list[tuple[str, VideoError]]
-    fakes: int
-    repeated: int
+    videos: list[Source]  # sorted by name, each file's bytes once
+    failures: list[tuple[str, VideoError]]  # by name, what could not be read
+    fakes: int  # number of fakes passed over
+    repeated: int  # number of files passed over whose bytes were there already
 
 
 def find_sources(

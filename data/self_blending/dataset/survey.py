@@ -47,40 +47,25 @@ STEPS = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the plan needs of a clip.
+    """What the plan needs of a clip."""
 
-    Attributes:
-        fps: frames per second of the copies.
-        frames: T.
-        width: of the copies in pixels, even.
-        height: of the copies in pixels, even.
-        face_size: median height of the face in pixels.
-        skin: mean colour of the face, (3,) of 255.
-        poses: the face's normalised points at MOMENTS frames, one row (2 K,) for each.
-    """
-
-    fps: float
-    frames: int
-    width: int
-    height: int
-    face_size: float
-    skin: tuple[float, ...]
+    fps: float  # frames per second of the copies
+    frames: int  # T
+    width: int  # of the copies in pixels, even
+    height: int  # of the copies in pixels, even
+    face_size: float  # median height of the face in pixels
+    skin: tuple[float, ...]  # mean colour of the face, (3,) of 255
+    # The face's normalised points at MOMENTS frames, one row (2 K,) for each.
     poses: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """The facts and the face of one clip.
+    """The facts and the face of one clip."""
 
-    Attributes:
-        facts: for the plan.
-        points: (T, 468, 2) float32, in pixels of the copies.
-        times: (T,) float64 seconds.
-    """
-
-    facts: Facts
-    points: NDArray[np.float32]
-    times: NDArray[np.float64]
+    facts: Facts  # for the plan
+    points: NDArray[np.float32]  # (T, 468, 2) float32, in pixels of the copies
+    times: NDArray[np.float64]  # (T,) float64 seconds
 
 
 def survey_key(sha256: str, *, seconds: float, max_side: int) -> str:

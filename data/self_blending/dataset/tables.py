@@ -31,27 +31,14 @@ def write_tables(out: Path, plan: Sequence[Item]) -> None:
             common["origin"] = item.source.origin
         labels.append({"path": item.path, "label": "real", "method": "real"} | common)
         for one in item.forgeries:
+            made_from = {"path": one.path, "original": item.path}
             method = f"forged-{one.parameters.method}"
+            source = people.get(one.donor, item.source.group)
             labels.append(
-                {
-                    "path": one.path,
-                    "label": "fake",
-                    "method": method,
-                    "source": people.get(one.donor, item.source.group),
-                    "original": item.path,
-                }
-                | common
+                made_from | {"label": "fake", "method": method, "source": source} | common
             )
-            forgeries.append(
-                {
-                    "path": one.path,
-                    "original": item.path,
-                    "video": item.source.name,
-                    "donor": one.donor,
-                    "crf": str(item.crf),
-                }
-                | one.parameters.to_row()
-            )
+            made_by = {"video": item.source.name, "donor": one.donor, "crf": str(item.crf)}
+            forgeries.append(made_from | made_by | one.parameters.to_row())
     columns = ["path", "label", "group", "method", "split", "target", "source", "original"]
     if any("origin" in row for row in labels):
         columns.append("origin")

@@ -36,25 +36,15 @@ not antialias."""
 
 @dataclass(frozen=True, kw_only=True)
 class ForgeWork:
-    """The work of one process.
+    """The work of one process."""
 
-    Attributes:
-        out: the folder that is written.
-        item: the video and its forgeries.
-        keys: path -> key of each video to make.
-        surveys: name -> file of the survey, of the source and the donors.
-        files: name -> video, of the donors.
-        seconds: longest clip.
-        max_side: larger frames are scaled down to it.
-    """
-
-    out: Path
-    item: Item
-    keys: dict[str, str]
-    surveys: dict[str, Path]
-    files: dict[str, Path]
-    seconds: float
-    max_side: int
+    out: Path  # the folder that is written
+    item: Item  # the video and its forgeries
+    keys: dict[str, str]  # path -> key of each video to make
+    surveys: dict[str, Path]  # name -> file of the survey, of the source and the donors
+    files: dict[str, Path]  # name -> video, of the donors
+    seconds: float  # longest clip
+    max_side: int  # larger frames are scaled down to it
 
 
 def or_error(function: Callable[..., T], *arguments: Any) -> T | VideoError:

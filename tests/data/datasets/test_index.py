@@ -313,9 +313,15 @@ def test_an_interruption_ends_soon_and_keeps_what_is_known(
             run(root, digests=DigestCache(tmp_path / "digests"))
     gate.set()
     assert len(started) < 150
-    before = len(started)
+    again = []  # apart from `started`: a thread of the first run may end only now
+
+    def counted(path: Path) -> VideoInfo:
+        again.append(path)
+        return real(path)
+
+    monkeypatch.setattr(data.datasets.digests, "probe", counted)
     run(root, digests=DigestCache(tmp_path / "digests"))
-    assert len(started) - before <= 200 - 10
+    assert len(again) <= 200 - 10
 
 
 def test_names_that_differ_by_a_number_are_told_and_grouped_on_demand(
