@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
-from data.io.reading import BAD_FACTS
 from features.store import layout
 from features.store.feature_set import read_index
 from features.store.layout import SHARDS, STAGING
@@ -112,12 +111,9 @@ def references_of(folders: Iterable[Path]) -> References:
     names: set[str] = set()
     keys: set[str] = set()
     for folder in folders:
-        facts = read_index(folder)
-        try:
-            recipes.add(str(facts["recipe_digest"]))
-            names |= {str(entry["file"]) for entry in facts["shards"]}
-        except BAD_FACTS as error:
-            raise StoreError(f"{folder} has a damaged index; extract again") from error
+        index = read_index(folder)
+        recipes.add(index.recipe.digest)
+        names.update(index.shards)
         for path in folder.glob("*.h5"):
             names.add(path.name)
             with contextlib.suppress(StoreError):  # damaged: its name still counts
