@@ -203,7 +203,7 @@ def _rescue(examined: _Examined, folder: Path) -> Path | None:
         shard.recipe,
         shard.versions,
         frame_counts=[len(shard.sequence(number).features) for number in intact],
-        leftover=shard.keys[intact[0]],
+        first_key=shard.keys[intact[0]],
     )
 
 
