@@ -23,26 +23,18 @@ from features.store.preamble import LaterVersionError
 from features.store.shard import Shard
 
 Reason = Literal["unused", "doubled", "leftover"]
+"""Used by no feature set; with each video intact in another shard; a killed writer's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GarbageFile:
-    """A file that can be removed.
-
-    Attributes:
-        path: the file.
-        reason: "unused": no feature set uses it; "doubled": each of its videos is intact in
-            another shard of the store; "leftover": a temporary file of a killed writer.
-        size_bytes: of the file; it is freed only if the file has no other link.
-        videos: in it; 0 where that cannot be read.
-        staged: whether it is a finished video that waits for its run to go on.
-    """
+    """A file that can be removed; `reason` is one of `Reason`."""
 
     path: Path
     reason: Reason
-    size_bytes: int
-    videos: int
-    staged: bool = False
+    size_bytes: int  # it is freed only if the file has no other link
+    videos: int  # 0 where that cannot be read
+    staged: bool = False  # a finished video that waits for its run to go on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,12 +33,7 @@ Action = Literal["rescued", "removed", "left"]
 
 @dataclass(frozen=True, kw_only=True)
 class LostVideo:
-    """A video whose features are lost: `extract` embeds it again.
-
-    Attributes:
-        path: of the video when it was extracted.
-        sha256: of the video file, or what stands for it in the store, hex.
-    """
+    """A video whose features are lost, under the names that its shard has: `extract` embeds it."""
 
     path: str
     sha256: str
