@@ -40,7 +40,7 @@ class Checkpoint:
         history: a row per epoch, the frozen phase first.
         state: of `FinetuneNet.get_state`.
         best: epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
-            (`models.heads.training.BestSoFar.candidates`).
+            (`models.heads.early_stopping.EarlyStopping.candidates`).
     """
 
     history: list[dict[str, float]]

@@ -37,8 +37,8 @@ from models.finetuning.checkpoint import (
 from models.finetuning.clips import Clips, V, cached_clips
 from models.finetuning.forging import Forger, with_forged_copies
 from models.finetuning.network import FinetuneNet
+from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
-from models.heads.training import BestSoFar
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def finetune(
         )
         epochs = _Epochs(net, learn, check, forger, config, seed)
         history, stopping = _run(epochs, kept, key, progress=shown)
-        net.set_weights(stopping.weights)
+        net.set_weights(stopping.best.weights)
     base = replace(backbone, model=None)
     model = net.backbone.model
     model.trainable = False
@@ -157,7 +157,7 @@ def finetune(
         "config": config.model_dump(),
         "seed": seed,
         "history": history,
-        "best_epoch": stopping.epoch,
+        "best_epoch": stopping.best.epoch,
         "stop_reason": stopping.reason(len(history) - 1),
     }
     save_backbone(tuned, out, base=base, finetuning=details)
@@ -165,7 +165,7 @@ def finetune(
     return Finetuned(
         backbone=tuned,
         history=tuple(history),
-        best_epoch=stopping.epoch,
+        best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history) - 1),
         failures=learn.failures + check.failures,
     )
@@ -197,10 +197,10 @@ class _Epochs:
 
 def _run(
     epochs: _Epochs, kept: Path, key: str, *, progress: bool
-) -> tuple[list[dict[str, float]], BestSoFar]:
+) -> tuple[list[dict[str, float]], EarlyStopping]:
     """Both phases, from the last epoch that a run with this key has finished."""
     net, config = epochs.net, epochs.config
-    stopping = BestSoFar(patience=config.patience)
+    stopping = EarlyStopping(patience=config.patience)
     before = load_checkpoint(kept, key)
     earlier = before.history if before is not None else []
     if before is not None:
@@ -216,7 +216,7 @@ def _run(
             # Of the epochs that are known the weights of the candidates are; those of the others
             # are asked for on the way, and dropped before the last of them.
             weights = partial(before.best.get, epoch, []) if known and before else net.get_weights
-            done = stopping.done(epoch, row["val_auc"], row["val_loss"], weights)
+            done = stopping.update(epoch, row["val_auc"], row["val_loss"], weights)
             if not known:
                 best = {one.epoch: one.weights for one in stopping.candidates}
                 now = Checkpoint(history=history, state=net.get_state(), best=best)

@@ -24,8 +24,9 @@ from models.finetuning.batches import clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.geometric_augmentation import transform_clips
-from models.heads.training import best_of, check_loss, video_weights
-from models.prefetch import ahead
+from models.heads.early_stopping import best_of
+from models.heads.training import check_loss, video_weights
+from models.prefetch import prefetch
 from models.tf_runtime import keras, tf
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class FinetuneNet:
         """Embeddings of augmented frames, (M, D), and of which clip each is, (M,)."""
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
-            for batch in ahead(clip_batches(learn, config, draw, forger)):
+            for batch in prefetch(clip_batches(learn, config, draw, forger)):
                 rows.append(
                     self._augmented(tf.constant(batch.clips), tf.constant(batch.transforms)).numpy()
                 )
@@ -178,7 +179,7 @@ class FinetuneNet:
         losses, labels, logits = [], [], []
         steps = steps_per_epoch(learn, config.pairs_per_batch)
         (dropping,) = draw.spawn(1)  # `draw` itself is in use where batches are made
-        for step, batch in enumerate(ahead(clip_batches(learn, config, draw, forger))):
+        for step, batch in enumerate(prefetch(clip_batches(learn, config, draw, forger))):
             self._set_rates(config, (epoch - 1) + step / steps)
             loss, clip_logits = self._step(
                 tf.constant(batch.clips),

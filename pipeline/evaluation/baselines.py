@@ -34,7 +34,7 @@ Measure = Callable[[NDArray[np.float64], float | None], Evaluation]
 """Scores (N,) and threshold to an evaluation, always on the same videos and draws."""
 
 FRAMES, ONE_FRAME, SHUFFLED = "frames", "one frame", "shuffled frames"
-"""What a head may be shown; the keys of `BundledHead.control_thresholds`."""
+"""What a head may be shown; the keys of `BundledHead.ablation_thresholds`."""
 
 
 def score_frames(
@@ -68,7 +68,7 @@ def score_shuffled(bundle: Bundle, sequences: Sequences, *, seed: int) -> NDArra
     return np.concatenate(parts)
 
 
-def with_control_thresholds(
+def with_ablation_thresholds(
     bundle: Bundle, val: Sequences, config: CalibrationConfig, *, seed: int
 ) -> Bundle:
     """The bundle, its heads with a threshold for each control, by the rule of the head's own.
@@ -95,8 +95,8 @@ def with_control_thresholds(
     baseline = bundle.baseline
     if baseline is not None:
         only = of_frames(score_frames(bundle, val, baseline=True))
-        baseline = replace(baseline, control_thresholds=only)
-    return replace(bundle, head=replace(bundle.head, control_thresholds=found), baseline=baseline)
+        baseline = replace(baseline, ablation_thresholds=only)
+    return replace(bundle, head=replace(bundle.head, ablation_thresholds=found), baseline=baseline)
 
 
 def run_controls(
@@ -120,15 +120,15 @@ def run_controls(
         head: what the bundle's head reaches.
         seed: of the shuffle.
     """
-    thresholds = bundle.head.control_thresholds
+    thresholds = bundle.head.ablation_thresholds
     majority = float(np.mean(sequences.labels) >= 0.5)
     found = {"majority class": measure(np.full(len(sequences), majority), 0.5)}
-    if "metadata" in bundle.controls:
-        linear = bundle.controls["metadata"]
+    if "metadata" in bundle.linear_baselines:
+        linear = bundle.linear_baselines["metadata"]
         facts = metadata(videos, linear.codecs)
         found["metadata only"] = measure(linear.score(facts), linear.threshold)
-    if "logistic" in bundle.controls:
-        linear = bundle.controls["logistic"]
+    if "logistic" in bundle.linear_baselines:
+        linear = bundle.linear_baselines["logistic"]
         means = pooled(sequences.features, sequences.mask)
         found["logistic regression"] = measure(linear.score(means), linear.threshold)
     kind = bundle.head.config.kind.upper()

@@ -238,7 +238,7 @@ def make_report(
                 head.threshold,
                 kinds=kinds,
                 frame_scores=frames[name],
-                frame_threshold=head.control_thresholds.get(FRAMES),
+                frame_threshold=head.ablation_thresholds.get(FRAMES),
             ),
             calibration=head.calibration,
             history=head.history,

@@ -228,7 +228,7 @@ def train_bundle(
     from models.evaluation.calibration import calibrate
     from models.heads.log import TrainingLog
     from models.heads.training import score, train_head
-    from pipeline.evaluation.baselines import with_control_thresholds
+    from pipeline.evaluation.baselines import with_ablation_thresholds
 
     if train.views is not None:
         print(f"{opened.views.count} views of each training video, one drawn in each epoch")
@@ -259,7 +259,7 @@ def train_bundle(
         trained_on={name: who(part) for name, part in (("train", train), ("val", val))},
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
-        controls=fit_controls(train, val, videos),
+        linear_baselines=fit_controls(train, val, videos),
         command=training_command(features, manifest, params, allow_seen=bool(seen)),
         seen_in_validation=seen,
         training={
@@ -267,7 +267,7 @@ def train_bundle(
             for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
         },
     )
-    with_control_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     for path in (*train.missing, *val.missing)[:10]:
         print(plain(f"left out, no features: {path}"))
     of = ("--manifest", manifest, "-o", "report")

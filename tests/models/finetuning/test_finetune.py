@@ -23,7 +23,7 @@ from models.finetuning.finetune import FinetuneConfig, Finetuned, _run, finetune
 from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
 from models.finetuning.network import FinetuneNet, cut, drop, share_of_rate, smooth
 from models.finetuning.photometric_augmentation import Distortion, distort, draw_distortion
-from models.prefetch import ahead
+from models.prefetch import prefetch
 
 SIZE = 32
 QUICK = FinetuneConfig(
@@ -363,8 +363,8 @@ def test_a_killed_run_restores_the_epoch_that_a_whole_one_does(dies: int, tmp_pa
     at[0] = -1
     history, stopping = _run(epochs(mortal=False), kept, "key", progress=False)
     assert [row["val_auc"] for row in history] == [auc for auc, _ in measured]
-    assert stopping.epoch == 1
-    np.testing.assert_array_equal(stopping.weights, [[1]])
+    assert stopping.best.epoch == 1
+    np.testing.assert_array_equal(stopping.best.weights, [[1]])
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
@@ -424,7 +424,7 @@ def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
     clips.pixels[:] = np.random.default_rng(0).integers(0, 256, clips.pixels.shape)
     config = QUICK.replace(pairs_per_batch=1)
     plain = list(clip_batches(clips, config, np.random.default_rng(1)))
-    early = list(ahead(clip_batches(clips, config, np.random.default_rng(1))))
+    early = list(prefetch(clip_batches(clips, config, np.random.default_rng(1))))
     assert len(plain) == len(early) == 3
     for one, other in zip(plain, early, strict=True):
         np.testing.assert_array_equal(one.clips, other.clips)
@@ -435,7 +435,7 @@ def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(ahead(broken()))
+        list(prefetch(broken()))
 
 
 def test_smoothing_moves_labels_together() -> None:
