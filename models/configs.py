@@ -5,7 +5,7 @@ Apart from the code that uses them, so that reading parameters does not load Ten
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -27,16 +27,25 @@ LearningRate = Annotated[float, Field(gt=0, lt=1)]
 Cost = Annotated[float, Field(gt=0)]
 
 
-def _both_classes(weight: dict[str, float] | str | None) -> dict[str, float] | str | None:
-    if isinstance(weight, dict) and set(weight) != set(CLASSES):
+def _known_weights(weight: Any) -> Any:
+    if weight == "none":
+        return None
+    if isinstance(weight, dict) and set(weight) == set(CLASSES):
+        return weight
+    if weight not in (None, "balanced"):
         raise ValueError("must be {real: …, fake: …}, balanced or none")
     return weight
 
 
+def _known_blocks(unfreeze: int | str) -> int | str:
+    if isinstance(unfreeze, int) and not 1 <= unfreeze <= BLOCKS:
+        raise ValueError(f"must be from 1 to {BLOCKS} or all")
+    return unfreeze
+
+
 ClassWeight = Annotated[
     dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None,
-    BeforeValidator(lambda weight: None if weight == "none" else weight),
-    AfterValidator(_both_classes),
+    BeforeValidator(_known_weights),
 ]
 """Weight of each class in the loss; "balanced" weighs by frequency, None weighs all alike."""
 
@@ -130,7 +139,7 @@ class FinetuneConfig(Settings):
 
     section: ClassVar[str] = "finetune"
 
-    unfreeze: Annotated[int, Field(ge=1, le=BLOCKS)] | Literal["all"] = 9
+    unfreeze: Annotated[int | Literal["all"], AfterValidator(_known_blocks)] = 9
     epochs: Count = 10
     frames_per_video: Count = 8
     frames_per_clip: Count = 4

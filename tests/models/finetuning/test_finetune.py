@@ -285,13 +285,13 @@ def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"unfreeze": 17}, "finetune.unfreeze must be 1 to 16 or all, got 17"),
+        ({"unfreeze": 17}, "finetune.unfreeze must be from 1 to 16 or all, got 17"),
         ({"unfreeze": "most"}, "or all, got 'most'"),
         ({"learning_rate": 2.0}, "finetune.learning_rate must be above 0"),
         ({"schedule": "steps"}, "finetune.schedule must be cosine or constant"),
         ({"pairs_per_batch": 0}, "finetune.pairs_per_batch must be at least 1, got 0"),
-        ({"jpeg_quality": 96}, "finetune.jpeg_quality must be 0 to 95, got 96"),
-        ({"forge": 1.5}, "finetune.forge must be 0 to 1, got 1.5"),
+        ({"jpeg_quality": 96}, "finetune.jpeg_quality must be from 0 to 95, got 96"),
+        ({"forge": 1.5}, "finetune.forge must be from 0 to 1, got 1.5"),
         ({"zoom": 1.0}, "finetune.zoom must be at least 0 and below 1, got 1.0"),
     ],
 )

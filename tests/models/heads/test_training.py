@@ -207,8 +207,8 @@ def test_nan_stops_with_advice() -> None:
         ({"epochs": 0}, "train.epochs must be at least 1, got 0"),
         ({"learning_rate": 0}, "train.learning_rate must be above 0"),
         ({"class_weight": {"real": 1}}, "train.class_weight must be"),
-        ({"class_weight": {"real": 1, "fake": -1}}, "above 0 for both classes"),
-        ({"class_weight": "even"}, "balanced or null, got 'even'"),
+        ({"class_weight": {"real": 1, "fake": -1}}, "class_weight.fake must be above 0"),
+        ({"class_weight": "even"}, "balanced or none, got 'even'"),
     ],
 )
 def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> None:
