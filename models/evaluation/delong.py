@@ -1,7 +1,7 @@
 """DeLong's test: do two models' areas under the ROC curve differ, on the same videos?
 
-DeLong, DeLong and Clarke-Pearson (1988), by the mid-ranks of Sun and Xu (2014). It takes videos for
-independent; where a person has several, the bootstrap by groups beside it is the one to trust.
+DeLong, DeLong and Clarke-Pearson (1988), by the mid-ranks of Sun and Xu (2014). It assumes
+independent videos; where a person has several, prefer the bootstrap by groups.
 """
 
 from __future__ import annotations

@@ -236,7 +236,8 @@ def _slice(
     *,
     confidence: float,
 ) -> Slice:
-    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left.
+    """Metrics of the videos of `keep`, (N,) bool, on the draws of all; draws without any are
+    skipped.
 
     `called`, (N,) bool, are those called fake; None leaves the recalls out.
     """

@@ -27,7 +27,7 @@ from features.extraction.engine import embed_videos
 from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
-from models.explanation.score_interval import INTERVAL_LEVEL, Evidence, weigh
+from models.explanation.score_interval import INTERVAL_LEVEL, ScoreInterval, score_interval
 from pipeline.extraction.extract import bundle_recipe, warn
 from pipeline.extraction.jobs import make_jobs, named_videos, no_source, refuse_without_decoder
 from pipeline.inference.provenance import provenance_of
@@ -124,7 +124,7 @@ class JudgedFace:
     """
 
     verdict: FaceVerdict
-    evidence: Evidence
+    evidence: ScoreInterval
     frames: Frames
     features: NDArray[np.floating]
 
@@ -292,7 +292,7 @@ def judge_face(
 ) -> JudgedFace:
     """Scores one face: (T, D) features as the store would round them."""
     times = frames.timestamps_seconds
-    evidence = weigh(bundle.head, features, times, clip_length=clip_length)
+    evidence = score_interval(bundle.head, features, times, clip_length=clip_length)
     score = evidence.probability_fake
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.faces.multi_face import Still
 from models.evaluation.calibration import Calibration
-from models.explanation.score_interval import Evidence
+from models.explanation.score_interval import ScoreInterval
 from pipeline.reporting.figures import LABEL_COLOURS, Figure, layout
 from pipeline.reporting.markup import escape
 from pipeline.reporting.page import picture
@@ -22,7 +22,7 @@ STRONGEST = 0.75
 """How much of a picture the strongest heat covers."""
 
 
-def scale(evidence: Evidence, threshold: float, calibration: Calibration, verdict: str) -> str:
+def scale(evidence: ScoreInterval, threshold: float, calibration: Calibration, verdict: str) -> str:
     """Score, interval, threshold and band on a line from 0 to 1."""
     pieces = []
     if calibration.unsure_low is not None and calibration.unsure_high is not None:
@@ -51,7 +51,7 @@ def span(low: float, high: float) -> str:
     return f"left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"
 
 
-def timeline(evidence: Evidence, threshold: float, calibration: Calibration) -> Figure:
+def timeline(evidence: ScoreInterval, threshold: float, calibration: Calibration) -> Figure:
     """The score of each window over time, with the video's score, the threshold and the band."""
     windows = evidence.windows
     middle = [(one.start_seconds + one.end_seconds) / 2 for one in windows]
