@@ -45,28 +45,18 @@ VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundledHead:
-    """One trained head.
+class BundledHead(Trained):
+    """A trained head with its calibration and thresholds.
 
     Attributes:
-        model: {"features", "mask"} -> P(fake).
-        config: its shape.
         threshold: at or above it a video is called fake; chosen on validation, on the
             calibrated scale.
-        history: one row per epoch, as in `models.heads.training.Trained`.
-        best_epoch: the epoch whose weights it has.
-        stop_reason: why training ended.
         calibration: makes the score a probability and a verdict.
         ablation_thresholds: of the same head given part of its input, each chosen on validation:
             "frames", "one frame", "shuffled frames". Older bundles have none.
     """
 
-    model: Any
-    config: HeadConfig
     threshold: float
-    history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
     calibration: Calibration = field(default_factory=Calibration)
     ablation_thresholds: dict[str, float] = field(default_factory=dict)
 
@@ -75,15 +65,7 @@ class BundledHead:
         cls, trained: Trained, *, threshold: float, calibration: Calibration | None = None
     ) -> BundledHead:
         """A head as `train_head` gave it, with its threshold."""
-        return cls(
-            model=trained.model,
-            config=trained.config,
-            threshold=threshold,
-            history=trained.history,
-            best_epoch=trained.best_epoch,
-            stop_reason=trained.stop_reason,
-            calibration=calibration or Calibration(),
-        )
+        return cls(**vars(trained), threshold=threshold, calibration=calibration or Calibration())
 
 
 @dataclass(frozen=True, kw_only=True)

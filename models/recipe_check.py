@@ -14,7 +14,7 @@ from data.video.frames import RETIRED
 from features.store.key import pixels_version_of
 
 IGNORED = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
-"""A backbone may have been renamed, its digest identifies it; the pixels version is compared below."""
+"""A backbone is identified by its digest; the pixels version has rules of its own."""
 
 
 def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +24,8 @@ from data.io.system_errors import reason, write_remedy
 from data.video.reasons import reason_of
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import Video
     from data.video.frames import Frames
-
-
-class Labelled(Protocol):
-    """The fields of `data.datasets.manifest.Video` that fine-tuning reads."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-V = TypeVar("V", bound=Labelled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +56,8 @@ class Clips:
 
 @contextmanager
 def cached_clips(
-    videos: Sequence[V],
-    read: Callable[[V], Frames],
+    videos: Sequence[Video],
+    read: Callable[[Video], Frames],
     *,
     frames: int,
     size: int,

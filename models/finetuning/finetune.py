@@ -32,7 +32,7 @@ from models.finetuning.checkpoint import (
     run_key,
     save_checkpoint,
 )
-from models.finetuning.clips import Clips, V, cached_clips
+from models.finetuning.clips import Clips, cached_clips
 from models.finetuning.forging import Forger, with_forged_copies
 from models.finetuning.network import FinetuneNet
 from models.heads.early_stopping import EarlyStopping
@@ -40,6 +40,7 @@ from models.heads.split_checks import check_splits
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import Video
     from data.video.frames import Frames
 
 
@@ -64,10 +65,10 @@ class Finetuned:
 
 
 def finetune(
-    train: Sequence[V],
-    val: Sequence[V],
+    train: Sequence[Video],
+    val: Sequence[Video],
     *,
-    read: Callable[[V], Frames],
+    read: Callable[[Video], Frames],
     backbone: Backbone,
     config: FinetuneConfig,
     out: Path,
@@ -75,7 +76,7 @@ def finetune(
     marks: Mapping[str, Any] | None = None,
     workers: int = 2,
     show: bool = True,
-    summarize: Callable[[Sequence[V]], dict[str, Any]] | None = None,
+    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -238,8 +239,8 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
 
 def _training(
     base: Backbone,
-    parts: dict[str, tuple[Sequence[V], Clips]],
-    summarize: Callable[[Sequence[V]], dict[str, Any]] | None,
+    parts: dict[str, tuple[Sequence[Video], Clips]],
+    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None,
 ) -> list[dict[str, Any] | None]:
     """Summaries of the videos of each fine-tuning, oldest first; None where there is none.
 

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data.errors import StoreError
 from data.io.atomic_files import as_csv, write_plain
 from data.io.atomic_folders import write_json
 from data.io.reading import file_sha256, unreadable
+from models.heads.training import Trained
 from models.tf_runtime import keras
 
 COLUMNS = ("epoch", "loss", "auc", "val_loss", "val_auc")
-
-
-class TrainedHead(Protocol):
-    """The part of `models.bundle.BundledHead` that `write_history` reads."""
-
-    @property
-    def history(self) -> Sequence[dict[str, float]]: ...
-    @property
-    def best_epoch(self) -> int: ...
 
 
 def save_model(model: Any, path: Path) -> str:
@@ -72,7 +64,7 @@ def load_model(path: Path, sha256: str) -> Any:
         ) from error
 
 
-def write_history(folder: Path, heads: Mapping[str, TrainedHead]) -> None:
+def write_history(folder: Path, heads: Mapping[str, Trained]) -> None:
     """Writes history.csv, each epoch of the first head, and validation.json, every head's best.
 
     Args:
