@@ -145,11 +145,11 @@ def is_given(path: Path | None, overrides: Sequence[str], key: str) -> bool:
     return _holds(tree, key)
 
 
-def as_options(params: Params, names: Sequence[str]) -> list[str]:
+def as_options(given: Params, names: Sequence[str]) -> list[str]:
     """`--set` options, quoted for a shell, that give what these parameters have beside defaults."""
     defaults = Params().model_dump()
     options = []
-    for name, value in params.model_dump(include=set(names)).items():
+    for name, value in given.model_dump(include=set(names)).items():
         section = value if isinstance(value, dict) else {"": value}
         usual = defaults[name] if isinstance(value, dict) else {"": defaults[name]}
         for key, one in section.items():
