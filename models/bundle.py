@@ -4,7 +4,7 @@
     baseline.keras   the mean-pool baseline trained on the same features, where there is one
     bundle.json      recipe, backbone, thresholds, versions, what it was trained on
     history.csv      each epoch of the head's training, to plot
-    validation.json  what each head's best epoch reached on the validation split, to choose by
+    validation.json  validation metrics of each head's best epoch, to choose by
     backbone/        the weights, unless the backbone is public: fine-tuned or your own
 
 On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
@@ -46,18 +46,14 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class BundledHead(Trained):
-    """A trained head with its calibration and thresholds.
+    """A trained head with its calibration and thresholds."""
 
-    Attributes:
-        threshold: at or above it a video is called fake; chosen on validation, on the
-            calibrated scale.
-        calibration: makes the score a probability and a verdict.
-        ablation_thresholds: of the same head given part of its input, each chosen on validation:
-            "frames", "one frame", "shuffled frames". Older bundles have none.
-    """
-
+    # at or above it a video is called fake; chosen on validation, on the calibrated scale
     threshold: float
+    # makes the score a probability and a verdict
     calibration: Calibration = field(default_factory=Calibration)
+    # of the same head given part of its input, each chosen on validation: "frames", "one frame",
+    # "shuffled frames". Older bundles have none
     ablation_thresholds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -70,36 +66,28 @@ class BundledHead(Trained):
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A head, its baseline, and what ties them to features.
+    """A head, its baseline, and the recipe of the features that they read."""
 
-    Attributes:
-        head: the head that gives verdicts.
-        baseline: the mean-pool baseline, to compare with; or None.
-        recipe: plain JSON of the features' recipe; holds "backbone" and "backbone_digest".
-        dim: D, length of one embedding.
-        trained_on: {"train": {"sha256s": […], "groups": […]}, "val": {…}}, for the leak guard.
-        provenance: of the features: what a fine-tuned backbone saw. Empty for a public one.
-        backbone: where the weights are: a public name, or a folder that `save_backbone` wrote.
-        versions: of unmask and of what it stands on, when it was trained; filled by `save`.
-        linear_baselines: "metadata" and "logistic", fitted on the same videos; none in older
-            bundles.
-        command: that trained it, whole; "" where it is unknown.
-        seen_in_validation: which validation people the backbone was trained on, in words, where
-            that was allowed (`train --allow-seen`); "" where it was on none.
-        training: counts of the videos of each split; none in older bundles.
-    """
-
-    head: BundledHead
-    baseline: BundledHead | None
+    head: BundledHead  # the head that gives verdicts
+    baseline: BundledHead | None  # the mean-pool baseline, to compare with; or None
+    # plain JSON of the features' recipe; holds "backbone" and "backbone_digest"
     recipe: dict[str, Any]
-    dim: int
+    dim: int  # D, length of one embedding
+    # {"train": {"sha256s": […], "groups": […]}, "val": {…}}, for the leak guard
     trained_on: dict[str, Any]
+    # of the backbone: what it was fine-tuned on. Empty for a public one
     provenance: dict[str, Any]
+    # where the weights are: a public name, or a folder that `save_backbone` wrote
     backbone: str | Path
+    # of unmask and its dependencies, when it was trained; filled by `save`
     versions: dict[str, str] | None = None
+    # "metadata" and "logistic", fitted on the same videos; none in older bundles
     linear_baselines: dict[str, Linear] = field(default_factory=dict)
-    command: str = ""
+    command: str = ""  # that trained it, whole; "" where it is unknown
+    # which validation people the backbone was trained on, in words, where that was allowed (`train
+    # --allow-seen`); "" where it was on none
     seen_in_validation: str = ""
+    # counts of the videos of each split; none in older bundles
     training: dict[str, TrainingSummary] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:

@@ -20,23 +20,14 @@ FILMED, RENDERED, UNKNOWN = ORIGINS = ("filmed", "rendered", "unknown")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSummary:
-    """Videos of one split.
+    """Videos of one split."""
 
-    Attributes:
-        videos: how many.
-        groups: of people, as the manifest has them.
-        reals: real videos.
-        fakes: forgeries.
-        methods: number of forgeries by method.
-        origins: number of groups by origin: "filmed", "rendered", "unknown".
-    """
-
-    videos: int
-    groups: int
-    reals: int
-    fakes: int
-    methods: dict[str, int]
-    origins: dict[str, int]
+    videos: int  # how many
+    groups: int  # of people, as the manifest has them
+    reals: int  # real videos
+    fakes: int  # forgeries
+    methods: dict[str, int]  # number of forgeries by method
+    origins: dict[str, int]  # number of groups by origin: "filmed", "rendered", "unknown"
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> TrainingSummary:

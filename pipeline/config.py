@@ -33,62 +33,45 @@ RETIRED = {"frames.faces": "every video is cropped at its own face; remove the l
 
 
 class BackboneConfig(Settings):
-    """Which backbone to start from.
-
-    Attributes:
-        name: resnet50-imagenet, resnet50-thin, resnet50-random, or a path.
-    """
+    """Which backbone to start from."""
 
     section: ClassVar[str] = "backbone"
 
-    name: str = "resnet50-thin"
+    name: str = "resnet50-thin"  # resnet50-imagenet, resnet50-thin, resnet50-random, or a path
 
 
 class ExtractConfig(Settings):
-    """How features are extracted; only dtype and mixed_precision change them.
-
-    Attributes:
-        dtype: of the stored features.
-        batch_size: frames of one call of the backbone.
-        runtime: of the backbone; TensorFlow and OpenVINO differ by rounding alone.
-        mixed_precision: of TensorFlow on a GPU.
-        max_failures: share of videos that may fail before the command does.
-    """
+    """How features are extracted; only dtype and mixed_precision change them."""
 
     section: ClassVar[str] = "extract"
 
-    dtype: Literal["float16", "float32"] = "float16"
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    dtype: Literal["float16", "float32"] = "float16"  # of the stored features
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
+    # of the backbone; TensorFlow and OpenVINO differ by rounding alone
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
-    mixed_precision: bool = False
+    mixed_precision: bool = False  # of TensorFlow on a GPU
+    # share of videos that may fail before the command does
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 class EvaluateConfig(Settings):
-    """How a bundle is measured.
-
-    Attributes:
-        rounds: bootstrap samples behind each interval.
-        confidence: level of each interval.
-    """
+    """How a bundle is measured."""
 
     section: ClassVar[str] = "evaluate"
 
+    # bootstrap samples behind each interval
     rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval
 
 
 class Params(Settings):
-    """All parameters.
+    """All parameters."""
 
-    Attributes:
-        videos: folder of the videos, for dvc.yaml; the commands take theirs as an argument.
-        seed: of everything that is drawn in training and evaluation.
-        reals: name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default.
-    """
-
+    # folder of the videos, for dvc.yaml; the commands take theirs as an argument
     videos: str = "artifacts/demo"
+    # of everything that is drawn in training and evaluation
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    # name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default
     reals: dict[str, str] = Field(default_factory=dict)
     demo: DemoConfig = Field(default_factory=DemoConfig)
     forge: ForgeConfig = Field(default_factory=ForgeConfig)

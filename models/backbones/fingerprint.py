@@ -42,21 +42,14 @@ CACHE_FORMAT = "unmask-backbone-memory"
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFingerprint:
-    """What is known of a backbone without its weights.
+    """What is known of a backbone without its weights."""
 
-    Attributes:
-        name: as in `models.backbones.registry.Backbone`.
-        digest: sha256 over architecture, preprocessing and weights, hex.
-        dim: D, length of one embedding.
-        provenance: what it was trained on; empty for a public one.
-        folder: that `save_backbone` wrote, where it comes from one.
-    """
-
-    name: str
-    digest: str
-    dim: int
+    name: str  # as in `models.backbones.registry.Backbone`
+    digest: str  # sha256 over architecture, preprocessing and weights, hex
+    dim: int  # D, length of one embedding
+    # what it was trained on; empty for a public one
     provenance: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    folder: Path | None = None  # that `save_backbone` wrote, where it comes from one
 
     @property
     def is_public(self) -> bool:

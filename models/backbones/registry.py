@@ -43,26 +43,17 @@ MEAN_BGR = (103.939, 116.779, 123.68)
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network from face crops to embeddings.
+    """A network from face crops to embeddings."""
 
-    Attributes:
-        name: one of NAMES, "…-finetuned", or a file's name.
-        architecture: "resnet50", "resnet50-thin" or "custom" (a `.keras` file).
-        model: (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out.
-        size: side of the input in pixels.
-        dim: D, length of one embedding.
-        digest: sha256 over architecture, preprocessing and weights, hex.
-        provenance: plain JSON; for a fine-tuned one, what it was trained on. Empty otherwise.
-        source: the `.keras` file of a custom one, which is copied, never rewritten.
-    """
-
-    name: str
-    architecture: str
-    model: Any
-    size: int
-    dim: int
-    digest: str
+    name: str  # one of NAMES, "…-finetuned", or a file's name
+    architecture: str  # "resnet50", "resnet50-thin" or "custom" (a `.keras` file)
+    model: Any  # (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out
+    size: int  # side of the input in pixels
+    dim: int  # D, length of one embedding
+    digest: str  # sha256 over architecture, preprocessing and weights, hex
+    # plain JSON; for a fine-tuned one, what it was trained on. Empty otherwise
     provenance: dict[str, Any] = field(default_factory=dict)
+    # the `.keras` file of a custom one, which is copied, never rewritten
     source: Path | None = None
 
     def fingerprint(self, name_or_path: str | Path) -> BackboneFingerprint:

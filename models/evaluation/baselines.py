@@ -32,23 +32,15 @@ METADATA = ("size", "bit rate", "duration", "resolution", "frame rate")
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """A logistic regression as plain numbers.
+    """A logistic regression as plain numbers."""
 
-    Attributes:
-        mean: (E,) subtracted.
-        scale: (E,) divided by.
-        weight: (E,).
-        bias: added.
-        threshold: of even odds on validation; of the best balanced accuracy where there are none.
-        codecs: of the metadata's columns; empty for other inputs.
-    """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weight: tuple[float, ...]
-    bias: float
+    mean: tuple[float, ...]  # (E,) subtracted
+    scale: tuple[float, ...]  # (E,) divided by
+    weight: tuple[float, ...]  # (E,)
+    bias: float  # added
+    # of even odds on validation; of the best balanced accuracy where there are none
     threshold: float
-    codecs: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()  # of the metadata's columns; empty for other inputs
 
     def score(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(fake), (N, E) -> (N,)."""

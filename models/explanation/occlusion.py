@@ -33,41 +33,26 @@ TOGETHER = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One hidden square.
+    """One hidden square."""
 
-    Attributes:
-        top: in cells.
-        left: in cells.
-        effect: how far hiding it lowers the log-odds of fake; negative where it raises them.
-        probability_fake: calibrated, with it hidden.
-    """
-
-    top: int
-    left: int
-    effect: float
-    probability_fake: float
+    top: int  # in cells
+    left: int  # in cells
+    effect: float  # how far hiding it lowers the log-odds of fake; negative where it raises them
+    probability_fake: float  # calibrated, with it hidden
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """The effect of each part of one face on its score.
+    """The effect of each part of one face on its score."""
 
-    Attributes:
-        whole: (CELLS, CELLS) float64, effect of hiding a cell in all frames, in log-odds of fake;
-            positive where the part raises P(fake).
-        frames: (T', CELLS, CELLS) float64, hidden in one frame alone.
-        frame_numbers: (T',) the frames of the sequence that were used.
-        probability_fake: calibrated, of these frames, nothing hidden.
-        hottest: the part whose hiding lowers the score most.
-        coldest: the one whose hiding lowers it least, or raises it most.
-    """
-
+    # (CELLS, CELLS) float64, effect of hiding a cell in all frames, in log-odds of fake; positive
+    # where the part raises P(fake)
     whole: NDArray[np.float64]
-    frames: NDArray[np.float64]
-    frame_numbers: NDArray[np.int64]
-    probability_fake: float
-    hottest: Part
-    coldest: Part
+    frames: NDArray[np.float64]  # (T', CELLS, CELLS) float64, hidden in one frame alone
+    frame_numbers: NDArray[np.int64]  # (T',) the frames of the sequence that were used
+    probability_fake: float  # calibrated, of these frames, nothing hidden
+    hottest: Part  # the part whose hiding lowers the score most
+    coldest: Part  # the one whose hiding lowers it least, or raises it most
 
 
 def heat_map(

@@ -37,38 +37,24 @@ WINDOW_FRAMES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Consecutive frames and their own score.
+    """Consecutive frames and their own score."""
 
-    Attributes:
-        start_seconds: of its first frame.
-        end_seconds: of its last frame.
-        probability_fake: calibrated, by the head on these frames alone.
-    """
-
-    start_seconds: float
-    end_seconds: float
-    probability_fake: float
+    start_seconds: float  # of its first frame
+    end_seconds: float  # of its last frame
+    probability_fake: float  # calibrated, by the head on these frames alone
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreInterval:
-    """One face's score and how it varies with its frames.
+    """One face's score and how it varies with its frames."""
 
-    Attributes:
-        probability_fake: calibrated, of all frames: the verdict's.
-        low: of the interval of INTERVAL_LEVEL over halves of the frames; None where there are too
-            few.
-        high: likewise.
-        agreement: share of the halves, centred as for the interval, that give the same verdict;
-            None likewise.
-        windows: scores over time.
-    """
-
-    probability_fake: float
+    probability_fake: float  # calibrated, of all frames: the verdict's
+    # of the interval of INTERVAL_LEVEL over halves of the frames; None where there are too few
     low: float | None
-    high: float | None
+    high: float | None  # likewise
+    # share of the halves, centred as for the interval, that give the same verdict; None likewise
     agreement: float | None
-    windows: tuple[Window, ...]
+    windows: tuple[Window, ...]  # scores over time
 
 
 def score_interval(

@@ -24,16 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipBatch:
-    """The input of one step.
+    """The input of one step."""
 
-    Attributes:
-        videos: (B,) indices of clips, real and fake in turn.
-        clips: (B, F, S, S, 3) uint8, after photometric augmentation.
-        transforms: (B, 8) float32, the geometric augmentation that the step applies.
-    """
-
-    videos: NDArray[np.int64]
-    clips: NDArray[np.uint8]
+    videos: NDArray[np.int64]  # (B,) indices of clips, real and fake in turn
+    clips: NDArray[np.uint8]  # (B, F, S, S, 3) uint8, after photometric augmentation
+    # (B, 8) float32, the geometric augmentation that the step applies
     transforms: NDArray[np.float32]
 
 

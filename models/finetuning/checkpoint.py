@@ -34,17 +34,12 @@ BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after an epoch.
+    """A run after an epoch."""
 
-    Attributes:
-        history: a row per epoch, the frozen phase first.
-        state: of `FinetuneNet.get_state`.
-        best: epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
-            (`models.heads.early_stopping.EarlyStopping.candidates`).
-    """
-
-    history: list[dict[str, float]]
-    state: list[NDArray[Any]]
+    history: list[dict[str, float]]  # a row per epoch, the frozen phase first
+    state: list[NDArray[Any]]  # of `FinetuneNet.get_state`
+    # epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
+    # (`models.heads.early_stopping.EarlyStopping.candidates`)
     best: dict[int, list[NDArray[Any]]]
 
 

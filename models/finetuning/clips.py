@@ -30,23 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """Face crops of videos that could be read.
+    """Face crops of videos that could be read."""
 
-    Attributes:
-        pixels: (N, F, S, S, 3) uint8 RGB, memory-mapped; rows past `counts` are zeros.
-        counts: (N,) frames that each video has, 1 to F.
-        labels: (N,) int8, 1 is fake.
-        groups: of each video.
-        sha256s: of each video.
-        failures: path and reason of each video that could not be read.
-    """
-
+    # (N, F, S, S, 3) uint8 RGB, memory-mapped; rows past `counts` are zeros
     pixels: NDArray[np.uint8]
-    counts: NDArray[np.int64]
-    labels: NDArray[np.int8]
-    groups: tuple[str, ...]
-    sha256s: tuple[str, ...]
-    failures: tuple[tuple[str, str], ...]
+    counts: NDArray[np.int64]  # (N,) frames that each video has, 1 to F
+    labels: NDArray[np.int8]  # (N,) int8, 1 is fake
+    groups: tuple[str, ...]  # of each video
+    sha256s: tuple[str, ...]  # of each video
+    failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
 
     def some(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
         """Draws one frame from each of `count` equal parts of a video; their indices."""

@@ -46,22 +46,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A fine-tuned backbone and how it got there.
+    """A fine-tuned backbone and how it got there."""
 
-    Attributes:
-        backbone: with the best epoch's weights, as written.
-        history: a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase;
-            loss and auc are those of the training steps, augmented and weighted.
-        best_epoch: the epoch whose weights it has; 0 means that fine-tuning did not help.
-        stop_reason: one line for the reader.
-        failures: path and reason of each video that could not be read.
-    """
-
-    backbone: Backbone
+    backbone: Backbone  # with the best epoch's weights, as written
+    # a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase; loss and
+    # auc are those of the training steps, augmented and weighted
     history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
-    failures: tuple[tuple[str, str], ...]
+    best_epoch: int  # the epoch whose weights it has; 0 means that fine-tuning did not help
+    stop_reason: str  # one line for the reader
+    failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
 
 
 def finetune(

@@ -25,19 +25,14 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True, kw_only=True)
 class Distortion:
-    """What happens to each frame of a clip, in this order.
+    """What happens to each frame of a clip, in this order."""
 
-    Attributes:
-        colours: 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them.
-        blur_pixels: standard deviation; 0 is none.
-        noise: standard deviation in grey levels; 0 is none. Its pattern is new in each frame.
-        jpeg_quality: 0 is none.
-    """
-
+    # 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them
     colours: tuple[float, ...] | None = None
-    blur_pixels: float = 0.0
+    blur_pixels: float = 0.0  # standard deviation; 0 is none
+    # standard deviation in grey levels; 0 is none. Its pattern is new in each frame
     noise: float = 0.0
-    jpeg_quality: int = 0
+    jpeg_quality: int = 0  # 0 is none
 
 
 def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distortion:

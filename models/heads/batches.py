@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 
 
 class HeadBatch(NamedTuple):
-    """What one step takes, and of which videos.
+    """What one step takes, and of which videos."""
 
-    Attributes:
-        rows: (B,) numbers of the videos.
-        inputs: features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors.
-    """
-
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64]  # (B,) numbers of the videos
+    # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors
     inputs: tuple[Any, Any, Any, Any]
 
 

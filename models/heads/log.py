@@ -46,7 +46,8 @@ class TrainingLog:
                     old.unlink()  # two runs in one folder would be drawn as one
             self._writer = tf.summary.create_file_writer(str(self._folder))
         if self._live:
-            log.info("%s\n%s", self._name, HEAD)
+            log.info(self._name)
+            log.info(HEAD)
         self._clock = time.monotonic()
         return self
 

@@ -29,22 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A trained head and how it got there.
+    """A trained head and how it got there."""
 
-    Attributes:
-        model: the head with the best epoch's weights.
-        config: its shape.
-        history: one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two
-            are those of the training steps themselves, with dropout and class weights.
-        best_epoch: the epoch whose weights the model has.
-        stop_reason: one line for the reader.
-    """
-
-    model: Any
-    config: HeadConfig
+    model: Any  # the head with the best epoch's weights
+    config: HeadConfig  # its shape
+    # one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two are those of
+    # the training steps themselves, with dropout and class weights
     history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
+    best_epoch: int  # the epoch whose weights the model has
+    stop_reason: str  # one line for the reader
 
 
 def train_head(
