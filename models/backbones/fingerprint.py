@@ -202,7 +202,7 @@ def _cache_key(name_or_path: str | Path, size: int, seed: int) -> str | None:
         weights = [seed]
     else:
         return None
-    modules = ("registry", "network_digest", "preprocessing", "open_nsfw")
+    modules = ("registry", "resnet50", "open_nsfw", "network_digest", "preprocessing")
     sources = [file_sha256(Path(__file__).with_name(f"{module}.py")) for module in modules]
     versions = [metadata.version(package) for package in ("keras", "numpy")]
     made_of = json.dumps([name, size, weights, sources, versions])
