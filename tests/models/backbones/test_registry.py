@@ -17,13 +17,8 @@ from models.backbones import open_nsfw as thin_module
 from models.backbones import registry as module
 from models.backbones import resnet50
 from models.backbones.network_digest import weights_digest
-from models.backbones.registry import (
-    Backbone,
-    build_resnet50,
-    load_backbone,
-    residual_blocks,
-    save_backbone,
-)
+from models.backbones.registry import Backbone, load_backbone, save_backbone
+from models.backbones.resnet50 import build_resnet50, residual_blocks
 from models.tf_runtime import keras
 
 THIN_DIGEST = "923947d9653c7f94a104b9a7840b512a69e4de5c8fc5df58f56d146a11d1eb55"
