@@ -303,7 +303,7 @@ def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> Non
 
 def test_a_custom_model_is_refused(thin: Backbone, tmp_path: Path) -> None:
     own = replace(thin, architecture="custom", name="own.keras")
-    with pytest.raises(ConfigError, match=r"own\.keras is a model of its own"):
+    with pytest.raises(ConfigError, match=r"own\.keras is a custom model"):
         finetune([], [], read=read, backbone=own, config=QUICK, out=tmp_path / "weights")
 
 
