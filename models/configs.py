@@ -1,4 +1,4 @@
-"""Settings of heads, training, fine-tuning and calibration.
+"""Settings of backbones, extraction, heads, training, fine-tuning, calibration and evaluation.
 
 Apart from the code that uses them, so that reading parameters does not load TensorFlow.
 """
@@ -53,6 +53,28 @@ ClassWeight = Annotated[
 def _class_weight() -> dict[str, float]:
     """The default of training and fine-tuning."""
     return {"real": 1.15, "fake": 1.05}
+
+
+class BackboneConfig(Settings):
+    """Which backbone to start from."""
+
+    section: ClassVar[str] = "backbone"
+
+    name: str = "resnet50-thin"  # resnet50-imagenet, resnet50-thin, resnet50-random, or a path
+
+
+class ExtractConfig(Settings):
+    """How features are extracted; only dtype and mixed_precision change them."""
+
+    section: ClassVar[str] = "extract"
+
+    dtype: Literal["float16", "float32"] = "float16"  # of the stored features
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
+    # of the backbone; TensorFlow and OpenVINO differ by rounding alone
+    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
+    mixed_precision: bool = False  # of TensorFlow on a GPU
+    # share of videos that may fail before the command does
+    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
 class HeadConfig(Settings):
@@ -148,3 +170,13 @@ class CalibrationConfig(Settings):
     miss_cost: Cost = 1.0  # of a fake called real
     # share of validation videos, those nearest the threshold, that get no verdict
     unsure: Share = 0.1
+
+
+class EvaluateConfig(Settings):
+    """How a bundle is measured."""
+
+    section: ClassVar[str] = "evaluate"
+
+    # bootstrap samples behind each interval
+    rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
@@ -23,45 +23,21 @@ from data.io.reading import BAD_FACTS, read_text, shown
 from data.io.settings import SettingError, Settings
 from data.self_blending.dataset import ForgeConfig
 from data.video.frames import FrameRecipe
-from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
+from models.configs import (
+    BackboneConfig,
+    CalibrationConfig,
+    EvaluateConfig,
+    ExtractConfig,
+    FinetuneConfig,
+    HeadConfig,
+    TrainConfig,
+)
 
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
 RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
 """Keys of earlier versions, and what to do where one is still used."""
-
-
-class BackboneConfig(Settings):
-    """Which backbone to start from."""
-
-    section: ClassVar[str] = "backbone"
-
-    name: str = "resnet50-thin"  # resnet50-imagenet, resnet50-thin, resnet50-random, or a path
-
-
-class ExtractConfig(Settings):
-    """How features are extracted; only dtype and mixed_precision change them."""
-
-    section: ClassVar[str] = "extract"
-
-    dtype: Literal["float16", "float32"] = "float16"  # of the stored features
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
-    # of the backbone; TensorFlow and OpenVINO differ by rounding alone
-    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
-    mixed_precision: bool = False  # of TensorFlow on a GPU
-    # share of videos that may fail before the command does
-    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
-
-
-class EvaluateConfig(Settings):
-    """How a bundle is measured."""
-
-    section: ClassVar[str] = "evaluate"
-
-    # bootstrap samples behind each interval
-    rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval
 
 
 class Params(Settings):

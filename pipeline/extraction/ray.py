@@ -20,8 +20,9 @@ from features.extraction.summary import ExtractSummary
 from features.store.key import Recipe
 from features.store.store import FeatureStore
 from features.store.views import Views
+from models.configs import ExtractConfig
 from models.finetuning.views import augment, make_views
-from pipeline.config import ExtractConfig, Params
+from pipeline.config import Params
 from pipeline.extraction.extract import TimedFaces, Wanted, write_weights
 from pipeline.machine import versions
 

@@ -18,7 +18,8 @@ from features.store.key import Recipe
 from features.store.views import Views
 from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
-from pipeline.config import ExtractConfig, Params
+from models.configs import ExtractConfig
+from pipeline.config import Params
 from pipeline.extraction.crops import recipe_of_crops
 from pipeline.extraction.extract import extract as extraction
 from pipeline.extraction.ray import equip
