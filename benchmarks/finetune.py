@@ -98,20 +98,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--forge", type=float, default=0.5)
     arguments = parser.parse_args()
-    config = FinetuneConfig()
+    config = FinetuneConfig(forge=arguments.forge)
     backbone = load_backbone(arguments.backbone)
     clips = crops(config.frames_per_video, backbone.size)
     net = FinetuneNet(backbone, config)
     forger = Forger(clips, workers=len(os.sched_getaffinity(0)))
     steps = len(clips.labels) // 2 // config.pairs_per_batch
     draw = np.random.default_rng(0)
-    forging = config.replace(forge=arguments.forge)
     seconds: dict[str, list[float]] = {"bare steps": [], "epoch": [], "epoch, forging": []}
     for turn in range(arguments.rounds + 1):
         spent = {"bare steps": bare_steps(net, clips, config, steps)}
-        for name, how, by in (("epoch", config, None), ("epoch, forging", forging, forger)):
+        for name, by in (("epoch", None), ("epoch, forging", forger)):
             begun = time.perf_counter()
-            net.train_epoch(clips, how, draw, 1, by)
+            net.train_epoch(clips, draw, 1, by)
             spent[name] = time.perf_counter() - begun
         for name, value in spent.items():
             if turn:  # the first one compiles

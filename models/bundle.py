@@ -4,18 +4,15 @@
     baseline.keras   the mean-pool baseline trained on the same features, where there is one
     bundle.json      recipe, backbone, thresholds, versions, what it was trained on
     history.csv      each epoch of the head's training, to plot
-    validation.json  what each head's best epoch reached on the validation split, to choose by
-    backbone/        the weights, where no wheel and no download has them: fine-tuned or your own
+    validation.json  validation metrics of each head's best epoch, to choose by
+    backbone/        the weights, unless the backbone is public: fine-tuned or your own
 
 On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
 """
 
 from __future__ import annotations
 
-import json
 import platform
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -28,16 +25,15 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.io.atomic_folders import read_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS
-from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, file_sha256
+from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC
 from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.configs import HeadConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
-from models.heads.history import write_history
+from models.heads.files import load_model, save_model, write_history
 from models.heads.training import Trained, score
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import check_record
-from models.tf_runtime import keras
 from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
@@ -45,82 +41,53 @@ if TYPE_CHECKING:
 
 FORMAT = "unmask-bundle"
 VERSION = 2
-"""2 has calibrations, on whose scale the thresholds are, and controls; 1 is still read."""
+"""2 has calibrations, on whose scale the thresholds are, and baselines; 1 is still read."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BundledHead:
-    """One trained head.
+class BundledHead(Trained):
+    """A trained head with its calibration and thresholds."""
 
-    Attributes:
-        model: {"features", "mask"} -> P(fake).
-        config: its shape.
-        threshold: at or above it a video is called fake; chosen on validation, on the
-            calibrated scale.
-        history: one row per epoch, as in `models.heads.training.Trained`.
-        best_epoch: the epoch whose weights it has.
-        stop_reason: why training ended.
-        calibration: makes the score a probability and a verdict.
-        control_thresholds: of the same head shown something else than whole videos, each chosen on
-            validation: "frames", "one frame", "shuffled frames". Older bundles have none.
-    """
-
-    model: Any
-    config: HeadConfig
+    # at or above it a video is called fake; chosen on validation, on the calibrated scale
     threshold: float
-    history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
+    # makes the score a probability and a verdict
     calibration: Calibration = field(default_factory=Calibration)
-    control_thresholds: dict[str, float] = field(default_factory=dict)
+    # of the same head given part of its input, each chosen on validation: "frames", "one frame",
+    # "shuffled frames". Older bundles have none
+    ablation_thresholds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, trained: Trained, *, threshold: float, calibration: Calibration | None = None
     ) -> BundledHead:
         """A head as `train_head` gave it, with its threshold."""
-        return cls(
-            model=trained.model,
-            config=trained.config,
-            threshold=threshold,
-            history=trained.history,
-            best_epoch=trained.best_epoch,
-            stop_reason=trained.stop_reason,
-            calibration=calibration or Calibration(),
-        )
+        return cls(**vars(trained), threshold=threshold, calibration=calibration or Calibration())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A head, its baseline, and what ties them to features.
+    """A head, its baseline, and the recipe of the features that they read."""
 
-    Attributes:
-        head: the head that gives verdicts.
-        baseline: the mean-pool baseline, to compare with; or None.
-        recipe: plain JSON of the features' recipe; holds "backbone" and "backbone_digest".
-        dim: D, length of one embedding.
-        trained_on: {"train": {"sha256s": […], "groups": […]}, "val": {…}}, for the leak guard.
-        provenance: of the features: what a fine-tuned backbone saw. Empty for a public one.
-        backbone: where the weights are: a public name, or a folder that `save_backbone` wrote.
-        versions: of unmask and of what it stands on, when it was trained; filled by `save`.
-        controls: "metadata" and "logistic", fitted on the same videos; none in older bundles.
-        command: that trained it, whole; "" where nobody said.
-        seen_in_validation: which validation people trained the backbone, in words, where that was
-            allowed (`train --allow-seen`); "" for a sound training.
-        training: what the head learnt from, by split; none in older bundles.
-    """
-
-    head: BundledHead
-    baseline: BundledHead | None
+    head: BundledHead  # the head that gives verdicts
+    baseline: BundledHead | None  # the mean-pool baseline, to compare with; or None
+    # plain JSON of the features' recipe; holds "backbone" and "backbone_digest"
     recipe: dict[str, Any]
-    dim: int
+    dim: int  # D, length of one embedding
+    # {"train": {"sha256s": […], "groups": […]}, "val": {…}}, for the leak guard
     trained_on: dict[str, Any]
+    # of the backbone: what it was fine-tuned on. Empty for a public one
     provenance: dict[str, Any]
+    # where the weights are: a public name, or a folder that `save_backbone` wrote
     backbone: str | Path
+    # of unmask and its dependencies, when it was trained; filled by `save`
     versions: dict[str, str] | None = None
-    controls: dict[str, Linear] = field(default_factory=dict)
-    command: str = ""
+    # "metadata" and "logistic", fitted on the same videos; none in older bundles
+    linear_baselines: dict[str, Linear] = field(default_factory=dict)
+    command: str = ""  # that trained it, whole; "" where it is unknown
+    # which validation people the backbone was trained on, in words, where that was allowed (`train
+    # --allow-seen`); "" where it was on none
     seen_in_validation: str = ""
+    # counts of the videos of each split; none in older bundles
     training: dict[str, TrainingSummary] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -130,12 +97,12 @@ class Bundle:
             MismatchError: `backbone` is not the one that made the features.
             OutputError: the folder cannot be written.
         """
-        carried = None
+        copied = None
         if str(self.backbone) not in PUBLIC:
-            carried = self.load_backbone()
+            copied = self.load_backbone()
             # An exported public backbone is the public one, and needs no copy.
-            if carried.name in PUBLIC and not carried.provenance:
-                carried = None
+            if copied.name in PUBLIC and not copied.provenance:
+                copied = None
         heads = {"head": self.head} | ({"baseline": self.baseline} if self.baseline else {})
         facts: dict[str, Any] = {
             "format": FORMAT,
@@ -145,12 +112,12 @@ class Bundle:
             "backbone": {
                 "name": self.recipe["backbone"],
                 "digest": self.recipe["backbone_digest"],
-                "folder": "backbone" if carried else None,
+                "folder": "backbone" if copied else None,
             },
             "trained_on": self.trained_on,
             "provenance": self.provenance,
             "versions": self.versions or _versions(),
-            "controls": {name: one.to_json() for name, one in self.controls.items()},
+            "controls": {name: one.to_json() for name, one in self.linear_baselines.items()},
             "command": self.command,
             "training": {name: one.to_json() for name, one in self.training.items()},
         }
@@ -158,19 +125,18 @@ class Bundle:
             facts["seen_in_validation"] = self.seen_in_validation
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
-                _save_model(head.model, new / f"{name}.keras")
                 facts[name] = {
-                    "sha256": file_sha256(new / f"{name}.keras"),
+                    "sha256": save_model(head.model, new / f"{name}.keras"),
                     "config": head.config.model_dump(),
                     "threshold": head.threshold,
                     "history": list(head.history),
                     "best_epoch": head.best_epoch,
                     "stop_reason": head.stop_reason,
                     "calibration": head.calibration.to_json(),
-                    "control_thresholds": head.control_thresholds,
+                    "control_thresholds": head.ablation_thresholds,
                 }
-            if carried:
-                save_backbone(carried, new / "backbone")
+            if copied:
+                save_backbone(copied, new / "backbone")
             write_json(new / BUNDLE_RECORD, facts)
             write_history(new, {head.config.kind: head for head in heads.values()})
 
@@ -186,18 +152,21 @@ class Bundle:
         check_record(facts, folder / BUNDLE_RECORD)
         try:
             public = facts["backbone"]["folder"] is None
+            heads = {
+                name: _load_head(folder, name, facts[name])
+                for name in ("head", "baseline")
+                if name in facts
+            }
             return cls(
-                head=_load_head(folder, "head", facts["head"]),
-                baseline=_load_head(folder, "baseline", facts["baseline"])
-                if "baseline" in facts
-                else None,
+                head=heads["head"],
+                baseline=heads.get("baseline"),
                 recipe=facts["recipe"],
                 dim=facts["dim"],
                 trained_on=facts["trained_on"],
                 provenance=facts["provenance"],
                 backbone=facts["backbone"]["name"] if public else folder / "backbone",
                 versions=facts["versions"],
-                controls={
+                linear_baselines={
                     name: Linear.from_json(one) for name, one in facts.get("controls", {}).items()
                 },
                 command=str(facts.get("command", "")),
@@ -213,7 +182,7 @@ class Bundle:
             ) from error
 
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
-        """Calibrated P(fake) of each video, (N,) float64; on one machine the same in any company.
+        """Calibrated P(fake) of each video, (N,) float64; see `models.heads.training.score`.
 
         Args:
             sequences: of the same recipe; `check_recipe` first.
@@ -235,21 +204,11 @@ class Bundle:
 
     @property
     def pixels_note(self) -> str:
-        """What must be said where this unmask reads pixels in another way than in training."""
+        """A warning where this unmask reads pixels in another way than in training, or ""."""
         return pixels_note(self.recipe)
 
     def check_recipe(self, recipe: Mapping[str, Any]) -> str:
-        """Refuses features that are not for this bundle; see `models.recipe_check`.
-
-        Args:
-            recipe: plain JSON of the features' recipe.
-
-        Returns:
-            What to say of their pixels' version; nothing where it is the bundle's.
-
-        Raises:
-            MismatchError: they are of another backbone, of other frames, or of earlier pixels.
-        """
+        """As `models.recipe_check.check_recipes`, with this bundle's recipe."""
         return check_recipes(self.recipe, recipe)
 
     def load_backbone(self) -> Backbone:
@@ -274,67 +233,24 @@ class Bundle:
 
 
 def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:
-    """One `.keras` file, its digest verified, with its entry of bundle.json."""
-    path = folder / f"{name}.keras"
-    if not path.is_file():
-        raise StoreError(f"the bundle lacks {path}; train it anew")
-    if file_sha256(path) != facts["sha256"]:
-        raise StoreError(f"{path} is damaged: its sha256 is not the one in bundle.json; train anew")
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises what its parts happen to raise
-        reason = " ".join(str(error).split())[:200]
-        raise StoreError(
-            f"this version of Keras cannot read {path} ({reason}); train the bundle anew"
-        ) from error
+    """One `.keras` file with its entry of bundle.json."""
+    calibration = facts.get("calibration")
     return BundledHead(
-        model=model,
+        model=load_model(folder / f"{name}.keras", facts["sha256"]),
         config=HeadConfig(**facts["config"]),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],
         stop_reason=facts["stop_reason"],
-        calibration=Calibration.from_json(facts["calibration"])
-        if "calibration" in facts
-        else Calibration(),
-        control_thresholds={
+        calibration=Calibration.from_json(calibration) if calibration else Calibration(),
+        ablation_thresholds={
             str(name): float(value) for name, value in facts.get("control_thresholds", {}).items()
         },
     )
 
 
-def _save_model(model: Any, path: Path) -> None:
-    """Saves a model so that the same weights give the same bytes.
-
-    Keras writes the time of day into a `.keras` file, and memory addresses as identities.
-    """
-    hasty = path.with_suffix(".hasty.keras")
-    model.save(hasty)
-    with zipfile.ZipFile(hasty) as source, zipfile.ZipFile(path, "w") as target:
-        for name in sorted(source.namelist()):
-            content = source.read(name)
-            if name == "metadata.json":
-                metadata = json.loads(content)
-                metadata.pop("date_saved", None)
-                content = json.dumps(metadata, sort_keys=True).encode()
-            elif name == "config.json":
-                content = _renumber(content.decode()).encode()
-            target.writestr(zipfile.ZipInfo(name), content)  # dated 1980
-    hasty.unlink()
-
-
-def _renumber(config: str) -> str:
-    """Numbers Keras's shared objects by their first mention: 1, 2, 3."""
-    numbers: dict[str, int] = {}
-    return re.sub(
-        r'(?<="shared_object_id": )\d+',
-        lambda match: str(numbers.setdefault(match.group(), len(numbers) + 1)),
-        config,
-    )
-
-
 def _versions() -> dict[str, str]:
-    """Versions of unmask and of what shapes its numbers."""
+    """Versions of unmask and of the packages that its numbers depend on."""
     versions = {"python": platform.python_version()}
     for package in ("unmask", "tensorflow", "keras", "numpy"):
         try:

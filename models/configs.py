@@ -1,11 +1,11 @@
-"""Settings of heads, training, fine-tuning and calibration.
+"""Settings of backbones, extraction, heads, training, fine-tuning, calibration and evaluation.
 
 Apart from the code that uses them, so that reading parameters does not load TensorFlow.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -27,16 +27,25 @@ LearningRate = Annotated[float, Field(gt=0, lt=1)]
 Cost = Annotated[float, Field(gt=0)]
 
 
-def _both_classes(weight: dict[str, float] | str | None) -> dict[str, float] | str | None:
-    if isinstance(weight, dict) and set(weight) != set(CLASSES):
+def _known_weights(weight: Any) -> Any:
+    if weight == "none":
+        return None
+    if isinstance(weight, dict) and set(weight) == set(CLASSES):
+        return weight
+    if weight not in (None, "balanced"):
         raise ValueError("must be {real: …, fake: …}, balanced or none")
     return weight
 
 
+def _known_blocks(unfreeze: int | str) -> int | str:
+    if isinstance(unfreeze, int) and not 1 <= unfreeze <= BLOCKS:
+        raise ValueError(f"must be from 1 to {BLOCKS} or all")
+    return unfreeze
+
+
 ClassWeight = Annotated[
     dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None,
-    BeforeValidator(lambda weight: None if weight == "none" else weight),
-    AfterValidator(_both_classes),
+    BeforeValidator(_known_weights),
 ]
 """Weight of each class in the loss; "balanced" weighs by frequency, None weighs all alike."""
 
@@ -46,134 +55,128 @@ def _class_weight() -> dict[str, float]:
     return {"real": 1.15, "fake": 1.05}
 
 
-class HeadConfig(Settings):
-    """The shape of a head.
+class BackboneConfig(Settings):
+    """Which backbone to start from."""
 
-    Attributes:
-        kind: "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs them,
-            "logistic" judges each by itself, "mean" is the baseline on their mean.
-        units: size of the state, or of the attention's hidden layer; mean and logistic have none.
-        dropout: share of the state that is dropped before the classifier.
-        input_dropout: share of the embedding's dimensions dropped for a whole clip. The default
-            is for some hundred training videos; thousands may want less.
-        input_scale: of the standardised embeddings before a layer with units. At 1 a thousand
-            dimensions saturate an LSTM's gates from the first step, and it memorises the training
-            people.
-    """
+    section: ClassVar[str] = "backbone"
+
+    name: str = "resnet50-thin"  # resnet50-imagenet, resnet50-thin, resnet50-random, or a path
+
+
+class ExtractConfig(Settings):
+    """How features are extracted; only dtype and mixed_precision change them."""
+
+    section: ClassVar[str] = "extract"
+
+    dtype: Literal["float16", "float32"] = "float16"  # of the stored features
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
+    # of the backbone; TensorFlow and OpenVINO differ by rounding alone
+    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
+    mixed_precision: bool = False  # of TensorFlow on a GPU
+    # share of videos that may fail before the command does
+    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class HeadConfig(Settings):
+    """The shape of a head."""
 
     section: ClassVar[str] = "head"
 
+    # "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs them, "logistic" judges
+    # each by itself, "mean" is the baseline on their mean
     kind: HeadKind = "lstm"
+    # size of the state, or of the attention's hidden layer; mean and logistic have none
     units: Annotated[int, Field(ge=1, le=8192)] = 128
-    dropout: Share = 0.6
+    dropout: Share = 0.6  # share of the state that is dropped before the classifier
+    # share of the embedding's dimensions dropped for a whole clip. The default is for some hundred
+    # training videos; thousands may want less
     input_dropout: Share = 0.8
+    # of the standardised embeddings before a layer with units. At 1 a thousand dimensions saturate
+    # an LSTM's gates from the first step, and it memorises the training people
     input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
 
 
 class TrainConfig(Settings):
-    """How a head is trained.
-
-    Attributes:
-        epochs: at most this many.
-        batch_size: videos per step.
-        learning_rate: of Adam.
-        weight_decay: decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam.
-        patience: epochs without a higher validation AUC before training stops.
-        class_weight: see `ClassWeight`.
-    """
+    """How a head is trained."""
 
     section: ClassVar[str] = "train"
 
-    epochs: Count = 100
-    batch_size: Count = 32
-    learning_rate: LearningRate = 1e-3
-    weight_decay: Share = 0.0
-    patience: Count = 10
-    class_weight: ClassWeight = Field(default_factory=_class_weight)
+    epochs: Count = 100  # at most this many
+    batch_size: Count = 32  # videos per step
+    learning_rate: LearningRate = 1e-3  # of Adam
+    weight_decay: Share = 0.0  # decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam
+    patience: Count = 10  # epochs without a higher validation AUC before training stops
+    class_weight: ClassWeight = Field(default_factory=_class_weight)  # see `ClassWeight`
 
 
 class FinetuneConfig(Settings):
-    """How the backbone is fine-tuned.
-
-    Attributes:
-        unfreeze: how many of the 16 residual blocks learn, counted from the last; or "all", which
-            includes the first convolution.
-        epochs: at most this many after the frozen phase; each shows every clip of the larger
-            class once, and as many of the other.
-        frames_per_video: crops kept for each video; validation looks at all of them.
-        frames_per_clip: crops of a clip in one step.
-        pairs_per_batch: pairs of a real and a fake clip in one step.
-        learning_rate: Adam's, for the backbone.
-        head_learning_rate: Adam's, for the dense layer.
-        schedule: "cosine": both rates rise over the first half epoch, while Adam's moments are
-            poor estimates, then fall to zero along a cosine (Loshchilov and Hutter, 2017);
-            "constant".
-        patience: epochs without a higher validation AUC before training stops.
-        class_weight: see `ClassWeight`; batches are balanced already, so "balanced" is None.
-        flip: mirror half of the clips.
-        rotate_degrees: turn a clip by up to this much either way.
-        zoom: enlarge or shrink a clip by up to this share.
-        brightness: of a pair of clips, changed by up to this share either way.
-        contrast: likewise.
-        saturation: likewise.
-        blur_pixels: largest standard deviation; half of the pairs are blurred.
-        noise: largest standard deviation in grey levels; half of the pairs get noise.
-        jpeg_quality: lowest quality of a JPEG round trip, which half of the pairs take; 0 is off.
-        forge: share of a batch's fakes that become new forgeries of their real partners
-            (docs/forge.md). With real videos alone every fake is one, if this is above 0.
-        mixed_precision: on a GPU, compute in float16 where it is accurate enough, with loss
-            scaling.
-        dropout: share of the embedding that is dropped before the dense layer while the backbone
-            learns, the same for all frames of a clip.
-        label_smoothing: the labels become smoothing / 2 and 1 - smoothing / 2.
-    """
+    """How the backbone is fine-tuned."""
 
     section: ClassVar[str] = "finetune"
 
-    unfreeze: Annotated[int, Field(ge=1, le=BLOCKS)] | Literal["all"] = 9
+    # how many of the 16 residual blocks learn, counted from the last; or "all", which includes the
+    # first convolution
+    unfreeze: Annotated[int | Literal["all"], AfterValidator(_known_blocks)] = 9
+    # at most this many after the frozen phase; each shows every clip of the larger class once, and
+    # as many of the other
     epochs: Count = 10
-    frames_per_video: Count = 8
-    frames_per_clip: Count = 4
-    pairs_per_batch: Count = 4
-    learning_rate: LearningRate = 4e-5
-    head_learning_rate: LearningRate = 1e-4
+    frames_per_video: Count = 8  # crops kept for each video; validation looks at all of them
+    frames_per_clip: Count = 4  # crops of a clip in one step
+    pairs_per_batch: Count = 4  # pairs of a real and a fake clip in one step
+    learning_rate: LearningRate = 4e-5  # Adam's, for the backbone
+    head_learning_rate: LearningRate = 1e-4  # Adam's, for the dense layer
+    # "cosine": both rates rise over the first half epoch, while Adam's moments are poor estimates,
+    # then fall to zero along a cosine (Loshchilov and Hutter, 2017); "constant"
     schedule: Literal["cosine", "constant"] = "cosine"
-    patience: Count = 10
+    patience: Count = 10  # epochs without a higher validation AUC before training stops
+    # see `ClassWeight`; batches are balanced already, so "balanced" is None
     class_weight: ClassWeight = Field(default_factory=_class_weight)
-    flip: bool = True
+    flip: bool = True  # mirror half of the clips
+    # turn a clip by up to this much either way
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 8.0
-    zoom: Share = 0.08
-    brightness: Share = 0.1
-    contrast: Share = 0.1
-    saturation: Share = 0.1
+    zoom: Share = 0.08  # enlarge or shrink a clip by up to this share
+    brightness: Share = 0.1  # of a pair of clips, changed by up to this share either way
+    contrast: Share = 0.1  # likewise
+    saturation: Share = 0.1  # likewise
+    # largest standard deviation; half of the pairs are blurred
     blur_pixels: Annotated[float, Field(ge=0, le=20)] = 0.8
+    # largest standard deviation in grey levels; half of the pairs get noise
     noise: Annotated[float, Field(ge=0, le=100)] = 3.0
+    # lowest quality of a JPEG round trip, which half of the pairs take; 0 is off
     jpeg_quality: Annotated[int, Field(ge=0, le=95)] = 60
+    # share of a batch's fakes that become new forgeries of their real partners (docs/forge.md).
+    # With real videos alone every fake is one, if this is above 0
     forge: Annotated[float, Field(ge=0, le=1)] = 0.5
-    label_smoothing: Share = 0.0
+    label_smoothing: Share = 0.0  # the labels become smoothing / 2 and 1 - smoothing / 2
+    # share of the embedding that is dropped before the dense layer while the backbone learns, the
+    # same for all frames of a clip
     dropout: Share = 0.0
+    # on a GPU, compute in float16 where it is accurate enough, with loss scaling
     mixed_precision: bool = False
 
 
 class CalibrationConfig(Settings):
-    """How scores become probabilities and verdicts; fitted on validation.
-
-    Attributes:
-        method: "temperature", "isotonic" (from some hundred validation videos on) or "none".
-        threshold: "platt" where Platt's sigmoid gives even odds, steady on tens of validation
-            videos; "balanced" for the best balanced accuracy, "fpr" for `target_fpr`, "cost" for
-            the least cost.
-        target_fpr: share of real validation videos that may be called fake.
-        false_alarm_cost: of a real video called fake.
-        miss_cost: of a fake called real.
-        unsure: share of validation videos, those nearest the threshold, that get no verdict.
-    """
+    """How scores become probabilities and verdicts; fitted on validation."""
 
     section: ClassVar[str] = "calibration"
 
+    # "temperature", "isotonic" (from some hundred validation videos on) or "none"
     method: Literal["temperature", "isotonic", "none"] = "temperature"
+    # "platt" where Platt's sigmoid gives even odds, steady on tens of validation videos; "balanced"
+    # for the best balanced accuracy, "fpr" for `target_fpr`, "cost" for the least cost
     threshold: Literal["platt", "balanced", "fpr", "cost"] = "platt"
-    target_fpr: Share = 0.05
-    false_alarm_cost: Cost = 1.0
-    miss_cost: Cost = 1.0
+    target_fpr: Share = 0.05  # share of real validation videos that may be called fake
+    false_alarm_cost: Cost = 1.0  # of a real video called fake
+    miss_cost: Cost = 1.0  # of a fake called real
+    # share of validation videos, those nearest the threshold, that get no verdict
     unsure: Share = 0.1
+
+
+class EvaluateConfig(Settings):
+    """How a bundle is measured."""
+
+    section: ClassVar[str] = "evaluate"
+
+    # bootstrap samples behind each interval
+    rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval

@@ -1,6 +1,6 @@
-"""Whether features are those that a bundle reads, and what must be said where pixels differ.
+"""Whether features fit a bundle: the same backbone, frames and pixels version.
 
-Two recipes are compared as plain JSON, as bundles and folders of features hold them.
+Recipes are compared as plain JSON, as bundles and feature sets have them.
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ from data.pixels_version import PIXELS_VERSION
 from data.video.frames import RETIRED
 from features.store.key import pixels_version_of
 
-PASSED_OVER = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
-"""A backbone may have been renamed, its digest says what it is; versions of pixels are compared by
-themselves."""
+IGNORED = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
+"""A backbone is identified by its digest; the pixels version has rules of its own."""
 
 
 def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str:
-    """Refuses features of another backbone or of other frames, naming both.
+    """Refuses features of another backbone, other frames or an earlier pixels version.
 
-    Features of a later pixels version are what `predict` makes now, so a bundle may be measured on
-    them; those of an earlier one are what it never sees again.
+    Features of a later pixels version are what `predict` makes now, so a bundle may be evaluated on
+    them; no new video has an earlier one.
 
     Args:
         bundle: recipe of the features that it was trained on.
         features: their recipe.
 
     Returns:
-        What to say of their pixels' version; nothing where it is the bundle's.
+        A warning about their pixels version; "" where it is the bundle's.
 
     Raises:
-        MismatchError: they are not for this bundle.
+        MismatchError: they are not for this bundle; what differs is named.
     """
     remedy = "extract the videos with `unmask extract --bundle BUNDLE`, or train a new bundle"
     if bundle["backbone_digest"] != features.get("backbone_digest"):
@@ -44,14 +43,14 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
     differ = sorted(
         key
         for key in mine.keys() | other.keys()
-        if mine.get(key) != other.get(key) and key not in PASSED_OVER
+        if mine.get(key) != other.get(key) and key not in IGNORED
     )
     if differ:
-        told = ", ".join(
+        difference = ", ".join(
             f"{key} (bundle {mine.get(key)}, features {other.get(key)})" for key in differ
         )
         raise MismatchError(
-            f"the bundle and the features come from different recipes: {told}; {remedy}"
+            f"the bundle and the features come from different recipes: {difference}; {remedy}"
         )
     trained, made = pixels_version_of(bundle), pixels_version_of(features)
     if made < trained:
@@ -69,7 +68,7 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
 
 
 def pixels_note(bundle: Mapping[str, Any]) -> str:
-    """What `predict` and its like must say where this unmask reads pixels in another way.
+    """The warning of `predict` and `scan` where this unmask has another pixels version, or "".
 
     Args:
         bundle: recipe of the features that it was trained on.

@@ -1,8 +1,7 @@
-"""What `bundle.json` holds, by type: checked before anything is built of it.
+"""The types of `bundle.json` and `backbone.json`, checked before anything is built of them.
 
-A record that was mended by hand, or cut off and completed by chance, is told with the place that
-does not fit, not by what fails minutes later. Versions 1 and 2; keys that a later unmask adds are
-left alone.
+So an error in an edited or damaged record names the key, and does not appear minutes later. Of
+bundles versions 1 and 2; keys that a later unmask adds are ignored.
 """
 
 from __future__ import annotations
@@ -102,10 +101,10 @@ _BACKBONE: TypeAdapter[Any] = TypeAdapter(_BackboneRecord)
 
 
 def check_record(facts: dict[str, Any], path: Path) -> None:
-    """Refuses a bundle.json whose values are not of the types that they must be.
+    """Refuses a bundle.json whose values have other types.
 
     Raises:
-        StoreError: the first that does not fit is named.
+        StoreError: the first of them is named.
     """
     _check(_RECORD, facts, path, "train the bundle anew")
 

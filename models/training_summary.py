@@ -1,7 +1,7 @@
-"""What a network learnt from, in counts: how many people, filmed or rendered, which forgeries.
+"""Counts of the videos that a network was trained on: people, filmed or rendered, and forgeries.
 
-It is taken from the manifest when a network is trained, and travels in the bundle and in the
-record of a fine-tuned backbone: a verdict names it. No TensorFlow.
+Made from the manifest when a network is trained, and kept in the bundle and in the record of a
+fine-tuned backbone; a verdict shows it. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,51 +14,41 @@ from typing import Any
 from data.datasets.manifest import Video
 
 RENDERED_METHOD = "rendered"
-"""How the names of methods begin that are no deepfakes but made by code, people and all."""
+"""Prefix of methods of videos that are rendered by code, not deepfakes of filmed people."""
 FILMED, RENDERED, UNKNOWN = ORIGINS = ("filmed", "rendered", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSummary:
-    """Videos of one split.
+    """Videos of one split."""
 
-    Attributes:
-        videos: how many.
-        groups: of people, as the manifest has them.
-        reals: real videos.
-        fakes: forgeries.
-        methods: number of forgeries by method.
-        origins: number of groups by origin: "filmed", "rendered", "unknown".
-    """
-
-    videos: int
-    groups: int
-    reals: int
-    fakes: int
-    methods: dict[str, int]
-    origins: dict[str, int]
+    videos: int  # how many
+    groups: int  # of people, as the manifest has them
+    reals: int  # real videos
+    fakes: int  # forgeries
+    methods: dict[str, int]  # number of forgeries by method
+    origins: dict[str, int]  # number of groups by origin: "filmed", "rendered", "unknown"
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> TrainingSummary:
         """Counts rows of a manifest.
 
-        A group is filmed where the manifest says so of one of its videos, else rendered where it
-        says that, or where a forgery of the group was rendered: so tells a demo's manifest of an
-        earlier version.
+        A group is filmed where one of its videos is by the manifest, else rendered where one is, or
+        where a forgery of it was rendered: demo manifests of earlier versions have only that.
         """
-        told: dict[str, set[str]] = defaultdict(set)
+        found: dict[str, set[str]] = defaultdict(set)
         labels: Counter[int] = Counter()
         methods: Counter[str] = Counter()
         for video in videos:
             rendered = video.label == 1 and video.method.startswith(RENDERED_METHOD)
-            told[video.group].add(video.origin or (RENDERED if rendered else UNKNOWN))
+            found[video.group].add(video.origin or (RENDERED if rendered else UNKNOWN))
             labels[video.label] += 1
             if video.label == 1:
                 methods[video.method] += 1
-        origins = Counter(next(one for one in ORIGINS if one in held) for held in told.values())
+        origins = Counter(next(one for one in ORIGINS if one in held) for held in found.values())
         return cls(
             videos=labels.total(),
-            groups=len(told),
+            groups=len(found),
             reals=labels[0],
             fakes=labels[1],
             methods=dict(sorted(methods.items())),

@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field
@@ -23,7 +23,15 @@ from data.io.reading import BAD_FACTS, read_text, shown
 from data.io.settings import SettingError, Settings
 from data.self_blending.dataset import ForgeConfig
 from data.video.frames import FrameRecipe
-from models.configs import CalibrationConfig, FinetuneConfig, HeadConfig, TrainConfig
+from models.configs import (
+    BackboneConfig,
+    CalibrationConfig,
+    EvaluateConfig,
+    ExtractConfig,
+    FinetuneConfig,
+    HeadConfig,
+    TrainConfig,
+)
 
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
@@ -32,63 +40,14 @@ RETIRED = {"frames.faces": "every video is cropped at its own face; remove the l
 """Keys of earlier versions, and what to do where one is still used."""
 
 
-class BackboneConfig(Settings):
-    """Which backbone to start from.
-
-    Attributes:
-        name: resnet50-imagenet, resnet50-thin, resnet50-random, or a path.
-    """
-
-    section: ClassVar[str] = "backbone"
-
-    name: str = "resnet50-thin"
-
-
-class ExtractConfig(Settings):
-    """How features are extracted; only dtype and mixed_precision change them.
-
-    Attributes:
-        dtype: of the stored features.
-        batch_size: frames of one call of the backbone.
-        runtime: of the backbone; TensorFlow and OpenVINO differ by rounding alone.
-        mixed_precision: of TensorFlow on a GPU.
-        max_failures: share of videos that may fail before the command does.
-    """
-
-    section: ClassVar[str] = "extract"
-
-    dtype: Literal["float16", "float32"] = "float16"
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
-    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
-    mixed_precision: bool = False
-    max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
-
-
-class EvaluateConfig(Settings):
-    """How a bundle is measured.
-
-    Attributes:
-        rounds: bootstrap samples behind each interval.
-        confidence: level of each interval.
-    """
-
-    section: ClassVar[str] = "evaluate"
-
-    rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-
-
 class Params(Settings):
-    """All parameters.
+    """All parameters."""
 
-    Attributes:
-        videos: folder of the videos, for dvc.yaml; the commands take theirs as an argument.
-        seed: of everything that is drawn in training and evaluation.
-        reals: name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default.
-    """
-
+    # folder of the videos, for dvc.yaml; the commands take theirs as an argument
     videos: str = "artifacts/demo"
+    # of everything that is drawn in training and evaluation
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    # name -> folder of real videos, for dvc.yaml's stages `forge@name`; none by default
     reals: dict[str, str] = Field(default_factory=dict)
     demo: DemoConfig = Field(default_factory=DemoConfig)
     forge: ForgeConfig = Field(default_factory=ForgeConfig)
@@ -145,11 +104,11 @@ def is_given(path: Path | None, overrides: Sequence[str], key: str) -> bool:
     return _holds(tree, key)
 
 
-def as_options(params: Params, names: Sequence[str]) -> list[str]:
+def as_options(given: Params, names: Sequence[str]) -> list[str]:
     """`--set` options, quoted for a shell, that give what these parameters have beside defaults."""
     defaults = Params().model_dump()
     options = []
-    for name, value in params.model_dump(include=set(names)).items():
+    for name, value in given.model_dump(include=set(names)).items():
         section = value if isinstance(value, dict) else {"": value}
         usual = defaults[name] if isinstance(value, dict) else {"": defaults[name]}
         for key, one in section.items():

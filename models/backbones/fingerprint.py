@@ -42,21 +42,14 @@ CACHE_FORMAT = "unmask-backbone-memory"
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFingerprint:
-    """What is known of a backbone without its weights.
+    """What is known of a backbone without its weights."""
 
-    Attributes:
-        name: as in `models.backbones.registry.Backbone`.
-        digest: sha256 over architecture, preprocessing and weights, hex.
-        dim: D, length of one embedding.
-        provenance: what it was trained on; empty for a public one.
-        folder: that `save_backbone` wrote, where it comes from one.
-    """
-
-    name: str
-    digest: str
-    dim: int
+    name: str  # as in `models.backbones.registry.Backbone`
+    digest: str  # sha256 over architecture, preprocessing and weights, hex
+    dim: int  # D, length of one embedding
+    # what it was trained on; empty for a public one
     provenance: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
+    folder: Path | None = None  # that `save_backbone` wrote, where it comes from one
 
     @property
     def is_public(self) -> bool:
@@ -209,7 +202,7 @@ def _cache_key(name_or_path: str | Path, size: int, seed: int) -> str | None:
         weights = [seed]
     else:
         return None
-    modules = ("registry", "network_digest", "preprocessing", "open_nsfw")
+    modules = ("registry", "resnet50", "open_nsfw", "network_digest", "preprocessing")
     sources = [file_sha256(Path(__file__).with_name(f"{module}.py")) for module in modules]
     versions = [metadata.version(package) for package in ("keras", "numpy")]
     made_of = json.dumps([name, size, weights, sources, versions])

@@ -1,7 +1,7 @@
 """The layer that turns 0-255 RGB into what Caffe-trained networks expect; part of the model.
 
-A backbone owns its preprocessing, so that nobody can apply it twice or forget it. What it does to
-pixels is a part of the backbone's digest, `models.backbones.network_digest`.
+A backbone contains its preprocessing, so that it cannot be applied twice or forgotten. Its effect
+on pixels is a part of the backbone's digest, `models.backbones.network_digest`.
 """
 
 from __future__ import annotations

@@ -6,18 +6,14 @@ Every backbone takes RGB from 0 to 255 and contains its preprocessing. What its 
 
 from __future__ import annotations
 
-import re
 import shutil
-import socket
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from data.errors import ConfigError, InputError, StoreError, ToolError
+from data.errors import ConfigError, InputError, StoreError
 from data.io.atomic_folders import read_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, check_readable
 from models.backbones.fingerprint import (
@@ -26,43 +22,30 @@ from models.backbones.fingerprint import (
     VERSION,
     BackboneFingerprint,
     file_sha256,
-    imagenet_path,
 )
 from models.backbones.network_digest import weights_digest
 from models.backbones.open_nsfw import build_thin, load_thin
-from models.backbones.preprocessing import CaffeInput
+from models.backbones.resnet50 import build_resnet50, load_imagenet, load_random
 from models.records import check_backbone
 from models.tf_runtime import keras
 
 NAMES = ("resnet50-imagenet", "resnet50-thin", "resnet50-random")
 """Backbones that need no path."""
 
-MEAN_BGR = (103.939, 116.779, 123.68)
-"""ImageNet's mean in `keras.applications.resnet50.preprocess_input` (mode "caffe")."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """A network from face crops to embeddings.
+    """A network from face crops to embeddings."""
 
-    Attributes:
-        name: one of NAMES, "…-finetuned", or a file's name.
-        architecture: "resnet50", "resnet50-thin" or "custom" (a `.keras` file).
-        model: (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out.
-        size: side of the input in pixels.
-        dim: D, length of one embedding.
-        digest: sha256 over architecture, preprocessing and weights, hex.
-        provenance: plain JSON; for a fine-tuned one, what it was trained on. Empty otherwise.
-        source: the `.keras` file of a custom one, which is copied, never rewritten.
-    """
-
-    name: str
-    architecture: str
-    model: Any
-    size: int
-    dim: int
-    digest: str
+    name: str  # one of NAMES, "…-finetuned", or a file's name
+    architecture: str  # "resnet50", "resnet50-thin" or "custom" (a `.keras` file)
+    model: Any  # (B, size, size, 3) RGB 0-255, uint8 or float in; (B, dim) float32 out
+    size: int  # side of the input in pixels
+    dim: int  # D, length of one embedding
+    digest: str  # sha256 over architecture, preprocessing and weights, hex
+    # plain JSON; for a fine-tuned one, what it was trained on. Empty otherwise
     provenance: dict[str, Any] = field(default_factory=dict)
+    # the `.keras` file of a custom one, which is copied, never rewritten
     source: Path | None = None
 
     def fingerprint(self, name_or_path: str | Path) -> BackboneFingerprint:
@@ -98,11 +81,9 @@ def load_backbone(name_or_path: str | Path, *, size: int = 224, seed: int = 0) -
     if name == "resnet50-thin":
         return _backbone(name, "resnet50-thin", load_thin(size), size)
     if name == "resnet50-imagenet":
-        return _backbone(name, "resnet50", _load_imagenet(size), size)
+        return _backbone(name, "resnet50", load_imagenet(size), size)
     if name == "resnet50-random":
-        model = build_resnet50(size)
-        _fill_random(model, seed)
-        return _backbone(name, "resnet50", model, size)
+        return _backbone(name, "resnet50", load_random(size, seed), size)
     path = Path(name_or_path)
     if path.is_dir():
         return _load_folder(path, size)
@@ -153,31 +134,6 @@ def save_backbone(
         write_json(new / RECORD, facts | {"file": path.name, "sha256": file_sha256(path)})
 
 
-def residual_blocks(model: Any) -> list[list[Any]]:
-    """The 16 residual blocks of a ResNet50, each a list of layers, first to last."""
-    blocks: dict[str, list[Any]] = {}
-    for layer in model.layers:
-        match = re.match(r"conv[2-5]_block\d+_", layer.name)
-        if match:
-            blocks.setdefault(match.group(), []).append(layer)
-    return [blocks[name] for name in sorted(blocks)]
-
-
-def build_resnet50(size: int, weights: str | None = None) -> Any:
-    """`keras.applications.ResNet50` with its preprocessing inside: (B, size, size, 3) -> (B, 2048).
-
-    Args:
-        size: side of the input in pixels.
-        weights: as in keras.applications; None leaves Keras's own random ones.
-    """
-    inputs = keras.Input((size, size, 3), name="frames")
-    prepared = CaffeInput(mean_bgr=MEAN_BGR, name="preprocess")(inputs)
-    plain = keras.applications.ResNet50(
-        include_top=False, pooling="avg", weights=weights, input_tensor=prepared
-    )
-    return keras.Model(inputs, plain.output, name="resnet50")
-
-
 BUILDERS: dict[str, Callable[[int], Any]] = {
     "resnet50": build_resnet50,
     "resnet50-thin": build_thin,
@@ -196,47 +152,6 @@ def _backbone(name: str, architecture: str, model: Any, size: int, **more: Any) 
         digest=weights_digest(architecture, model),
         **more,
     )
-
-
-def _load_imagenet(size: int) -> Any:
-    """ResNet50 with ImageNet weights, which Keras fetches once and keeps."""
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)  # Keras sets none, and would hang behind a silent firewall
-    try:
-        return build_resnet50(size, weights="imagenet")
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        wanted = imagenet_path()
-        raise ToolError(
-            f"cannot fetch the ImageNet weights ({' '.join(str(error).split())}); put the file "
-            f"{wanted.name} from "
-            "https://storage.googleapis.com/tensorflow/keras-applications/resnet/ into the folder "
-            f"{wanted.parent}, or give its path as the backbone, or take resnet50-thin, which "
-            "needs no download"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
-
-
-def _fill_random(model: Any, seed: int) -> None:
-    """Fills a ResNet50 with seeded weights whose embeddings stay of order one.
-
-    NumPy draws them, so that they outlive a change of Keras's initialisers. He normal (He et al.,
-    2015); the last normalisation of each block is damped, or the variance would double 16 times.
-    """
-    draw = np.random.default_rng(seed)
-    for weight in model.weights:
-        kind = weight.path.rsplit("/", 1)[-1]
-        shape = tuple(weight.shape)
-        if kind == "kernel":
-            value = draw.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))
-        elif kind == "gamma":
-            value = np.full(shape, 0.25 if weight.path.endswith("_3_bn/gamma") else 1.0)
-        elif kind == "moving_variance":
-            # Pixels vary by some 60 grey levels around the mean.
-            value = np.full(shape, 2 * 60.0**2 if weight.path.startswith("conv1") else 1.0)
-        else:
-            value = np.zeros(shape)
-        weight.assign(value.astype(np.float32))
 
 
 def _load_file(path: Path, size: int) -> Backbone:

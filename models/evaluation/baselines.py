@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from models.configs import CalibrationConfig
 from models.evaluation.thresholds import pick_threshold
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import Video
     from features.sequences.padded import Rows
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -29,44 +30,17 @@ METADATA = ("size", "bit rate", "duration", "resolution", "frame rate")
 """Names of the first columns of `metadata`."""
 
 
-class FileFacts(Protocol):
-    """What is read of `data.datasets.manifest.Video`."""
-
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def bit_rate(self) -> int: ...
-    @property
-    def duration_seconds(self) -> float: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def fps(self) -> float: ...
-    @property
-    def codec(self) -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """A logistic regression as plain numbers.
+    """A logistic regression as plain numbers."""
 
-    Attributes:
-        mean: (E,) subtracted.
-        scale: (E,) divided by.
-        weight: (E,).
-        bias: added.
-        threshold: of even odds on validation; of the best balanced accuracy where there are none.
-        codecs: of the metadata's columns; empty for other inputs.
-    """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weight: tuple[float, ...]
-    bias: float
+    mean: tuple[float, ...]  # (E,) subtracted
+    scale: tuple[float, ...]  # (E,) divided by
+    weight: tuple[float, ...]  # (E,)
+    bias: float  # added
+    # of even odds on validation; of the best balanced accuracy where there are none
     threshold: float
-    codecs: tuple[str, ...] = ()
+    codecs: tuple[str, ...] = ()  # of the metadata's columns; empty for other inputs
 
     def score(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(fake), (N, E) -> (N,)."""
@@ -135,7 +109,7 @@ def fit_linear(
     return replace(found, threshold=_round(np.array([threshold]))[0])
 
 
-def metadata(videos: Sequence[FileFacts], codecs: Sequence[str]) -> NDArray[np.float64]:
+def metadata(videos: Sequence[Video], codecs: Sequence[str]) -> NDArray[np.float64]:
     """Features of the file itself, not of its frames: (N, 5 + codecs) float64; logs of sizes."""
     return np.asarray(
         [

@@ -1,7 +1,7 @@
-"""The bootstrap by groups, for thousands of videos in seconds: draws as weights, metrics as sums.
+"""The bootstrap by groups, fast: draws are weights, metrics are weighted sums.
 
 A draw of groups with replacement is how often each video counts. Every metric is then a weighted
-sum over videos sorted once by score, all draws together in matrix form.
+sum over videos sorted once by score, for all draws in matrix form.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def group_weights(
     """
     names, member = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(seed)
-    chance = np.full(len(names), 1 / len(names))
-    counts = rng.multinomial(len(names), chance, size=rounds)  # (R, G)
+    equal = np.full(len(names), 1 / len(names))
+    counts = rng.multinomial(len(names), equal, size=rounds)  # (R, G)
     for _ in range(100):
         weights = counts[:, member]
         lacking = (weights[:, labels == 1].sum(1) == 0) | (weights[:, labels == 0].sum(1) == 0)
         if not lacking.any():
             return weights.astype(np.float64)
-        counts[lacking] = rng.multinomial(len(names), chance, size=int(lacking.sum()))
+        counts[lacking] = rng.multinomial(len(names), equal, size=int(lacking.sum()))
     counts[lacking] = 1
     return counts[:, member].astype(np.float64)
 

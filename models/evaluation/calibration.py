@@ -32,28 +32,19 @@ FLATTEST, STEEPEST = 0.05, 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How a head's raw score becomes P(fake) and a verdict; the default changes nothing.
+    """How a head's raw score becomes P(fake) and a verdict; the default changes nothing."""
 
-    Attributes:
-        method: "none", "temperature" or "isotonic".
-        temperature: P = sigmoid(logit(score) / temperature).
-        knots: (score, P) of the isotonic map, straight lines between them.
-        rule: how the threshold was chosen, in words; bundles of version 1 had the default only.
-        threshold_low: of the threshold's bootstrap interval of THRESHOLD_LEVEL; None where it is
-            not known.
-        threshold_high: likewise.
-        unsure_low: at or above this and below `unsure_high` there is no verdict.
-        unsure_high: None, like `unsure_low`, where each video gets a verdict.
-    """
-
-    method: str = "none"
-    temperature: float = 1.0
+    method: str = "none"  # "none", "temperature" or "isotonic"
+    temperature: float = 1.0  # P = sigmoid(logit(score) / temperature)
+    # (score, P) of the isotonic map, straight lines between them
     knots: tuple[tuple[float, float], ...] = ()
+    # how the threshold was chosen, in words; bundles of version 1 had the default only
     rule: str = "balanced accuracy"
+    # of the threshold's bootstrap interval of THRESHOLD_LEVEL; None where it is not known
     threshold_low: float | None = None
-    threshold_high: float | None = None
-    unsure_low: float | None = None
-    unsure_high: float | None = None
+    threshold_high: float | None = None  # likewise
+    unsure_low: float | None = None  # at or above this and below `unsure_high` there is no verdict
+    unsure_high: float | None = None  # None, like `unsure_low`, where each video gets a verdict
 
     def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw scores, any shape, to P(fake); NaN stays."""

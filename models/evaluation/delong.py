@@ -1,7 +1,7 @@
 """DeLong's test: do two models' areas under the ROC curve differ, on the same videos?
 
-DeLong, DeLong and Clarke-Pearson (1988), by the mid-ranks of Sun and Xu (2014). It takes videos for
-independent; where a person has several, the bootstrap by groups beside it is the one to trust.
+DeLong, DeLong and Clarke-Pearson (1988), by the mid-ranks of Sun and Xu (2014). It assumes
+independent videos; where a person has several, prefer the bootstrap by groups.
 """
 
 from __future__ import annotations
@@ -20,23 +20,14 @@ from models.evaluation.evaluate import check_classes
 
 @dataclass(frozen=True, kw_only=True)
 class DeLong:
-    """The result of one test.
+    """The result of one test."""
 
-    Attributes:
-        auc_a: of the first model.
-        auc_b: of the second.
-        difference: auc_a - auc_b.
-        low: of its interval.
-        high: likewise.
-        p: two-sided; 1 where the models rank alike.
-    """
-
-    auc_a: float
-    auc_b: float
-    difference: float
-    low: float
-    high: float
-    p: float
+    auc_a: float  # of the first model
+    auc_b: float  # of the second
+    difference: float  # auc_a - auc_b
+    low: float  # of its interval
+    high: float  # likewise
+    p: float  # two-sided; 1 where the models rank alike
 
 
 def delong(

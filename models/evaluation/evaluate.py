@@ -49,21 +49,13 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """A model's metrics on a part of the videos.
+    """A model's metrics on a part of the videos."""
 
-    Attributes:
-        reals: number of real videos.
-        fakes: number of fake videos.
-        auc: None where the part has one class only.
-        recall_fake: None where there is no fake, or no threshold.
-        recall_real: None where there is no real, or no threshold.
-    """
-
-    reals: int
-    fakes: int
-    auc: Estimate | None
-    recall_fake: Estimate | None
-    recall_real: Estimate | None
+    reals: int  # number of real videos
+    fakes: int  # number of fake videos
+    auc: Estimate | None  # None where the part has one class only
+    recall_fake: Estimate | None  # None where there is no fake, or no threshold
+    recall_real: Estimate | None  # None where there is no real, or no threshold
 
     def to_json(self) -> dict[str, Any]:
         """Flat numbers; what is None is left out."""
@@ -77,35 +69,26 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What one model is worth on one set of videos.
+    """A model's metrics on one set of videos, with bootstrap intervals."""
 
-    Attributes:
-        metrics: one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold.
-        methods: recall of fakes by method.
-        slices: kind ("method", "data set", "compression") -> name -> what holds for that part.
-        frames: the same metrics of single frames, each scored alone, at a threshold of their own;
-            empty where frames were not scored.
-        confusion: ((real as real, real as fake), (fake as real, fake as fake)).
-        threshold: at or above it a video was called fake; NaN where there is none.
-        frame_threshold: likewise of single frames.
-        videos: number of videos.
-        groups: number of groups.
-        confidence: of the intervals.
-        roc: false positive rate, true positive rate, threshold; three equal lists.
-        samples: metric -> bootstrap values (rounds,), to compare models drawn alike.
-    """
-
+    # one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold
     metrics: dict[str, Estimate]
-    methods: dict[str, Estimate]
+    methods: dict[str, Estimate]  # recall of fakes by method
+    # kind ("method", "data set", "compression") -> name -> metrics of that part
     slices: dict[str, dict[str, Slice]]
+    # the same metrics of single frames, each scored alone, at a threshold of their own; empty where
+    # frames were not scored
     frames: dict[str, Estimate]
+    # ((real as real, real as fake), (fake as real, fake as fake))
     confusion: tuple[tuple[int, int], tuple[int, int]]
-    threshold: float
-    frame_threshold: float
-    videos: int
-    groups: int
-    confidence: float
+    threshold: float  # at or above it a video was called fake; NaN where there is none
+    frame_threshold: float  # likewise of single frames
+    videos: int  # number of videos
+    groups: int  # number of groups
+    confidence: float  # of the intervals
+    # false positive rate, true positive rate, threshold; three equal lists
     roc: tuple[list[float], list[float], list[float]]
+    # metric -> bootstrap values (rounds,), to compare models on the same draws
     samples: Mapping[str, NDArray[np.float64]]
 
     def to_json(self) -> dict[str, Any]:
@@ -236,7 +219,8 @@ def _slice(
     *,
     confidence: float,
 ) -> Slice:
-    """Measures the videos of `keep`, (N,) bool, on the draws of all; draws without any are left.
+    """Metrics of the videos of `keep`, (N,) bool, on the draws of all; draws without any are
+    skipped.
 
     `called`, (N,) bool, are those called fake; None leaves the recalls out.
     """

@@ -1,9 +1,9 @@
-"""Which parts of the face moved the score: hide one, embed anew, score anew (Zeiler, Fergus 2014).
+"""Occlusion maps: how hiding a part of the face changes the score (Zeiler and Fergus, 2014).
 
-Occlusion asks the very question and needs no gradient, so it serves every backbone, runtime and
-head. A part is hidden by a blur with a soft edge: its colour stays, its detail goes, and no edge is
-made that no camera would make. One pass of the backbone gives two maps: of the whole video, the
-part hidden in all frames at once, and of each frame, hidden in that frame alone.
+Occlusion needs no gradient, so it works with every backbone, runtime and head. A part is hidden by
+a blur with a soft edge, which keeps its colour and makes no edge that a camera would not. One pass
+of the backbone gives two maps: of the whole video, the part hidden in all frames at once, and of
+each frame, hidden in that frame alone.
 """
 
 from __future__ import annotations
@@ -14,60 +14,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
+from data.io.progress import progress
 from features.extraction.batches import Batcher, Encoder
 from models.bundle import BundledHead
 from models.evaluation.calibration import bounded_logit
 from models.explanation.score_interval import score_sequences
 
 CELLS = 7
-"""Cells along one side of a map: as many as ResNet50 tells apart at its end."""
+"""Cells along one side of a map: as in ResNet50's last feature map."""
 PATCH_CELLS = 2
-"""Side of the part that is hidden at once, in cells."""
+"""Side of a hidden part in cells."""
 MOST_FRAMES = 16
-"""Frames in which parts are hidden; of a longer sequence as many, spread evenly."""
+"""Frames in which parts are hidden; a longer sequence is sampled evenly."""
 TOGETHER = 8
 """Parts whose single frames are scored at once: 8 of 16 frames fill the head's batch of 128."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One hidden square.
+    """One hidden square."""
 
-    Attributes:
-        top: in cells.
-        left: in cells.
-        effect: how far hiding it lowers the log-odds of fake; negative where it raises them.
-        probability_fake: calibrated, with it hidden.
-    """
-
-    top: int
-    left: int
-    effect: float
-    probability_fake: float
+    top: int  # in cells
+    left: int  # in cells
+    effect: float  # how far hiding it lowers the log-odds of fake; negative where it raises them
+    probability_fake: float  # calibrated, with it hidden
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """What moved the score of one face.
+    """The effect of each part of one face on its score."""
 
-    Attributes:
-        whole: (CELLS, CELLS) float64, effect of hiding a cell in all frames, in log-odds of fake;
-            positive where the picture speaks for fake.
-        frames: (T', CELLS, CELLS) float64, hidden in one frame alone.
-        frame_numbers: (T',) the frames of the sequence that were used.
-        probability_fake: calibrated, of these frames, nothing hidden.
-        hottest: the part whose hiding lowers the score most.
-        coldest: the one whose hiding lowers it least, or raises it most.
-    """
-
+    # (CELLS, CELLS) float64, effect of hiding a cell in all frames, in log-odds of fake; positive
+    # where the part raises P(fake)
     whole: NDArray[np.float64]
-    frames: NDArray[np.float64]
-    frame_numbers: NDArray[np.int64]
-    probability_fake: float
-    hottest: Part
-    coldest: Part
+    frames: NDArray[np.float64]  # (T', CELLS, CELLS) float64, hidden in one frame alone
+    frame_numbers: NDArray[np.int64]  # (T',) the frames of the sequence that were used
+    probability_fake: float  # calibrated, of these frames, nothing hidden
+    hottest: Part  # the part whose hiding lowers the score most
+    coldest: Part  # the one whose hiding lowers it least, or raises it most
 
 
 def heat_map(
@@ -76,7 +61,7 @@ def heat_map(
     pixels: NDArray[np.uint8],
     features: NDArray[np.floating[Any]],
     *,
-    progress: bool | None = None,
+    show: bool = True,
 ) -> HeatMap:
     """Hides every part in turn.
 
@@ -85,7 +70,7 @@ def heat_map(
         encoder: its backbone.
         pixels: (T, S, S, 3) uint8 RGB, one face's crops.
         features: (T, D) their embeddings, rounded as the store rounds them.
-        progress: show a bar; None shows it on a terminal.
+        show: a progress bar.
     """
     chosen = spread(len(pixels))
     pixels, features = pixels[chosen], features[chosen]
@@ -94,9 +79,10 @@ def heat_map(
         for top in range(CELLS - PATCH_CELLS + 1)
         for left in range(CELLS - PATCH_CELLS + 1)
     ]
-    hidden = _embed_hidden(encoder, pixels, places, features.dtype, progress)  # (P, T', D)
+    hidden = _embed_hidden(encoder, pixels, places, features.dtype, show)  # (P, T', D)
     count = len(chosen)
-    own = float(bounded_logit(_raw(head, features[None]))[0])
+    visible = _raw(head, features[None])
+    own = float(bounded_logit(visible)[0])
     raw = _raw(head, hidden)
     whole = own - bounded_logit(raw)  # (P,)
     single = np.zeros((len(places), count))
@@ -116,19 +102,19 @@ def heat_map(
         whole=on_cells(places, whole),
         frames=np.stack([on_cells(places, single[:, frame]) for frame in range(count)]),
         frame_numbers=chosen,
-        probability_fake=float(head.calibration.apply(_raw(head, features[None]))[0]),
+        probability_fake=float(head.calibration.apply(visible)[0]),
         hottest=max(parts, key=lambda part: part.effect),
         coldest=min(parts, key=lambda part: part.effect),
     )
 
 
 def spread(count: int) -> NDArray[np.int64]:
-    """At most MOST_FRAMES of so many frame numbers, evenly."""
+    """At most MOST_FRAMES of `count` frame numbers, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(np.int64))
 
 
 def hide(pixels: NDArray[np.uint8], top: int, left: int) -> NDArray[np.uint8]:
-    """Blurs one part of all frames away.
+    """Blurs one part of all frames.
 
     Args:
         pixels: (T, S, S, 3) uint8 RGB.
@@ -166,15 +152,13 @@ def _embed_hidden(
     pixels: NDArray[np.uint8],
     places: list[tuple[int, int]],
     dtype: np.dtype[Any],
-    progress: bool | None,
+    show: bool,
 ) -> NDArray[np.floating[Any]]:
     """Embeddings (P, T, D) of the frames with each part hidden."""
     batcher: Batcher[int] = Batcher(encoder)
     found: dict[int, NDArray[np.floating[Any]]] = {}
-    disable = None if progress is None else not progress
-    for number, (top, left) in enumerate(
-        tqdm(places, desc="heat map", unit="part", disable=disable, leave=False)
-    ):
+    bar = progress(places, desc="heat map", unit="part", show=show, leave=False)
+    for number, (top, left) in enumerate(bar):
         for tag, embeddings in batcher.add(number, hide(pixels, top, left)):
             found[tag] = embeddings.astype(dtype)
     for tag, embeddings in batcher.flush():

@@ -1,10 +1,10 @@
-"""What stands behind the score of one video: how it moves with the frames that are looked at.
+"""The interval of one video's score over the frames that are taken, and its scores over time.
 
 One head scores parts of one sequence: windows, for a timeline; random halves, for an interval. A
-half of a video's frames, drawn without replacement, scatters around the whole as much as the whole
-scatters around what all its frames would give (the half-sample of Shao and Wu, 1989), and unlike
-the bootstrap's draws it repeats no frame, so that a head that reads motion sees none that stands
-still. The interval tells which frames were looked at and nothing else: not how wrong the head is.
+half of a video's frames, drawn without replacement, varies around the whole as much as the whole
+varies around the score of all its frames (the half-sample of Shao and Wu, 1989), and unlike a
+bootstrap draw it repeats no frame, which a head that reads motion would see as a still. The
+interval covers the choice of frames alone, not the error of the head.
 """
 
 from __future__ import annotations
@@ -26,59 +26,45 @@ from models.evaluation.evaluate import percentiles
 from models.heads.training import score
 
 DRAWS = 200
-"""Halves of which an interval is made."""
+"""Halves that make an interval."""
 INTERVAL_LEVEL = 0.95
 """Of the interval around one video's score; `evaluate.confidence` is of a report's intervals."""
 LEAST_UNITS = 4
-"""With fewer pieces than this there are too few halves to speak of an interval."""
+"""With fewer pieces than this there are too few different halves for an interval."""
 WINDOW_FRAMES = 4
-"""The shortest window of a timeline: what an LSTM needs to see something move."""
+"""The shortest window of a timeline: what an LSTM needs to see motion."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Consecutive frames and their own score.
+    """Consecutive frames and their own score."""
 
-    Attributes:
-        start_seconds: of its first frame.
-        end_seconds: of its last frame.
-        probability_fake: calibrated, by the head on these frames alone.
-    """
-
-    start_seconds: float
-    end_seconds: float
-    probability_fake: float
+    start_seconds: float  # of its first frame
+    end_seconds: float  # of its last frame
+    probability_fake: float  # calibrated, by the head on these frames alone
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One face's score and how it moves with its frames.
+class ScoreInterval:
+    """One face's score and how it varies with its frames."""
 
-    Attributes:
-        probability_fake: calibrated, of all frames: the verdict's.
-        low: of the interval of INTERVAL_LEVEL over halves of the frames; None where there are too
-            few.
-        high: likewise.
-        agreement: share of the halves, laid around the score as for the interval, that give the
-            same verdict; None likewise.
-        windows: scores over time.
-    """
-
-    probability_fake: float
+    probability_fake: float  # calibrated, of all frames: the verdict's
+    # of the interval of INTERVAL_LEVEL over halves of the frames; None where there are too few
     low: float | None
-    high: float | None
+    high: float | None  # likewise
+    # share of the halves, centred as for the interval, that give the same verdict; None likewise
     agreement: float | None
-    windows: tuple[Window, ...]
+    windows: tuple[Window, ...]  # scores over time
 
 
-def weigh(
+def score_interval(
     head: BundledHead,
     features: NDArray[np.floating[Any]],
     timestamps_seconds: NDArray[np.float64],
     *,
     clip_length: int | None = None,
     seed: int = 0,
-) -> Evidence:
+) -> ScoreInterval:
     """Scores one face's sequence, its windows and its halves.
 
     Args:
@@ -88,25 +74,23 @@ def weigh(
         clip_length: frames of one run, where the recipe takes runs of consecutive frames.
         seed: of the draws.
     """
-    count = len(features)
+    count, apply = len(features), head.calibration.apply
     halves = half_samples(count, block=clip_length or 2, seed=seed)
     windows = list(window_frames(count, clip_length=clip_length))
     raw = score_parts(head, features, [np.arange(count), *windows, *halves])
-    own, at, drawn = raw[0], raw[1 : 1 + len(windows)], raw[1 + len(windows) :]
-    calibrated = head.calibration.apply(raw)
+    whole, of_halves = float(raw[0]), raw[1 + len(windows) :]
+    calibrated = apply(raw)
     probability = float(calibrated[0])
     low = high = agreement = None
-    if len(halves):
-        ends = head.calibration.apply(np.asarray(interval(float(own), drawn)))
-        low, high = float(ends[0]), float(ends[1])
+    if halves:
+        low, high = apply(np.asarray(interval(whole, of_halves))).tolist()
         verdict = head.calibration.verdict(probability, head.threshold)
-        same = [
-            head.calibration.verdict(float(one), head.threshold) == verdict
-            for one in head.calibration.apply(centred(float(own), drawn))
+        verdicts = [
+            head.calibration.verdict(one, head.threshold)
+            for one in apply(centred(whole, of_halves)).tolist()
         ]
-        agreement = float(np.mean(same))
-    scores = head.calibration.apply(at)
-    return Evidence(
+        agreement = verdicts.count(verdict) / len(verdicts)
+    return ScoreInterval(
         probability_fake=probability,
         low=low,
         high=high,
@@ -117,7 +101,7 @@ def weigh(
                 end_seconds=float(timestamps_seconds[frames[-1]]),
                 probability_fake=float(value),
             )
-            for frames, value in zip(windows, scores, strict=True)
+            for frames, value in zip(windows, calibrated[1:], strict=False)
         ),
     )
 
@@ -140,20 +124,17 @@ def score_sequences(
     head: BundledHead, features: NDArray[np.floating[Any]], mask: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Raw scores, (N,), of (N, T, D) features where (N, T) mask is true."""
-    count = len(features)
-    nothing = ("",) * count
-    return score(
-        head.model,
-        Sequences(
-            features=features,
-            mask=mask,
-            labels=np.zeros(count, np.int8),
-            groups=nothing,
-            methods=nothing,
-            paths=nothing,
-            sha256s=nothing,
-        ),
+    unknown = ("",) * len(features)
+    sequences = Sequences(
+        features=features,
+        mask=mask,
+        labels=np.zeros(len(features), np.int8),
+        groups=unknown,
+        methods=unknown,
+        paths=unknown,
+        sha256s=unknown,
     )
+    return score(head.model, sequences)
 
 
 def window_frames(
@@ -169,7 +150,7 @@ def window_frames(
 
 
 def half_samples(count: int, *, block: int, seed: int) -> list[NDArray[np.integer[Any]]]:
-    """Frame numbers of random halves, in order; neighbours that are alike stay together.
+    """Frame numbers of random halves, in order; similar neighbours stay together.
 
     Args:
         count: T, of the frames.
@@ -190,32 +171,31 @@ def half_samples(count: int, *, block: int, seed: int) -> list[NDArray[np.intege
         drawn: set[tuple[int, ...]] = set()
         while len(drawn) < DRAWS:
             some = draw.choice(len(pieces), half, replace=False)
-            drawn.add(tuple(sorted(int(one) for one in some)))
+            drawn.add(tuple(sorted(some.tolist())))
         chosen = sorted(drawn)
     return [np.concatenate([pieces[one] for one in some]) for some in chosen]
 
 
-def centred(own: float, halves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Raw scores of halves, (N,), laid around the raw score of the whole.
+def centred(whole: float, halves: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Raw scores of halves, (N,), moved so that their median is the raw score of the whole.
 
-    A half may be less telling than the whole, and an LSTM that sees half the steps scores lower:
-    that is no scatter. So their scatter around their own median is laid around the score, on the
-    scale of log-odds. Interval and agreement are both taken from what this returns.
+    On the scale of log-odds. A half may have systematically another score: an LSTM that sees half
+    the steps scores lower, which is no variation between halves.
     """
-    scattered = bounded_logit(halves)
-    moved = scattered - np.median(scattered)
-    # What does not move is the score itself: rounding must not carry it over a threshold.
-    return np.where(moved == 0, own, expit(bounded_logit(np.asarray(own)) + moved))
+    logits = bounded_logit(halves)
+    moved = logits - np.median(logits)
+    # Where nothing varies it is the score itself: rounding must not carry it over a threshold.
+    return np.where(moved == 0, whole, expit(bounded_logit(np.asarray(whole)) + moved))
 
 
-def interval(own: float, halves: NDArray[np.float64]) -> tuple[float, float]:
+def interval(whole: float, halves: NDArray[np.float64]) -> tuple[float, float]:
     """The interval of INTERVAL_LEVEL around a raw score, of its `centred` halves.
 
     Its ends are scores of halves, the outer of two where a percentile lies between them, so that
     at least this share of the halves lies inside, however few they are.
     """
-    around = centred(own, halves)
+    around = centred(whole, halves)
     below, above = percentiles(INTERVAL_LEVEL)
     low = np.percentile(around, below, method="lower")
     high = np.percentile(around, above, method="higher")
-    return min(float(low), own), max(float(high), own)  # log-odds are bounded, `own` may be 1
+    return min(float(low), whole), max(float(high), whole)  # logits are bounded, `whole` may be 1

@@ -1,7 +1,7 @@
-"""Batches of a fine-tuning epoch: drawn, forged and distorted while the step before them runs.
+"""Batches of a fine-tuning epoch: drawn, forged and augmented.
 
-One thread prepares one batch ahead. It takes a tenth of a step's time or less, most of it in Pillow
-and NumPy without Python's lock, so the step hardly ever waits.
+`models.prefetch` makes one batch ahead in a thread. It takes a tenth of a step's time or less, most
+of it in Pillow and NumPy without Python's lock, so the step hardly ever waits.
 """
 
 from __future__ import annotations
@@ -24,16 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipBatch:
-    """What one step takes.
+    """The input of one step."""
 
-    Attributes:
-        videos: (B,) indices of clips, real and fake in turn.
-        clips: (B, F, S, S, 3) uint8, distorted.
-        transforms: (B, 8) float32 of `models.finetuning.geometric_augmentation`, to be applied.
-    """
-
-    videos: NDArray[np.int64]
-    clips: NDArray[np.uint8]
+    videos: NDArray[np.int64]  # (B,) indices of clips, real and fake in turn
+    clips: NDArray[np.uint8]  # (B, F, S, S, 3) uint8, after photometric augmentation
+    # (B, 8) float32, the geometric augmentation that the step applies
     transforms: NDArray[np.float32]
 
 
@@ -43,12 +38,12 @@ def clip_batches(
     draw: np.random.Generator,
     forger: Forger | None = None,
 ) -> Iterator[ClipBatch]:
-    """The batches of one epoch, one after the other; `models.prefetch` makes them early.
+    """The batches of one epoch.
 
     Args:
         learn: training clips.
-        config: what is drawn.
-        draw: where all chance comes from.
+        config: sizes and strengths.
+        draw: source of all randomness.
         forger: replaces `config.forge` of the fakes by forgeries of their real partners.
     """
     size = learn.pixels.shape[2]
@@ -68,12 +63,5 @@ def clip_batches(
             distortion = draw_distortion(draw, config)
             for at in (row, row + 1):
                 clips[at] = distort(clips[at], distortion, draw)
-        transforms = draw_transforms(
-            draw,
-            len(videos),
-            size=size,
-            flip=config.flip,
-            rotate_degrees=config.rotate_degrees,
-            zoom=config.zoom,
-        )
+        transforms = draw_transforms(draw, len(videos), config, size=size)
         yield ClipBatch(videos=videos, clips=clips, transforms=transforms)

@@ -1,8 +1,8 @@
-"""Where a fine-tuning run stands after an epoch, so that a killed one goes on to the same result.
+"""The checkpoint of a fine-tuning run after an epoch: a killed run resumes to the same result.
 
-One file beside the folder that is written: what learns, both Adams' moments, the history and the
-weights of the epochs that may be the best. It is of use to the very same run only, so it carries a
-key of all that decides the result, and one with another key, or a damaged one, is passed over.
+One file beside the output folder: the weights that learn, both Adams' moments, the history and the
+weights of the epochs that may be the best. It has a key of all that decides the result; one with
+another key, or a damaged one, is ignored.
 """
 
 from __future__ import annotations
@@ -27,24 +27,19 @@ if TYPE_CHECKING:
     from models.finetuning.clips import Clips
 
 VERSION = 2
-"""2 holds every epoch that may be the best; raised where another one would be kept."""
+"""2 has every epoch that may be the best; to be raised when the choice of the best changes."""
 BAD_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError)
 """What `zipfile` raises over a damaged file; the last over a kind of compression unknown to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A run after an epoch.
+    """A run after an epoch."""
 
-    Attributes:
-        history: a row per epoch, the frozen phase first.
-        state: of `FinetuneNet.get_state`.
-        best: epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
-            (`models.heads.training.BestSoFar.candidates`).
-    """
-
-    history: list[dict[str, float]]
-    state: list[NDArray[Any]]
+    history: list[dict[str, float]]  # a row per epoch, the frozen phase first
+    state: list[NDArray[Any]]  # of `FinetuneNet.get_state`
+    # epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
+    # (`models.heads.early_stopping.EarlyStopping.candidates`)
     best: dict[int, list[NDArray[Any]]]
 
 
@@ -56,7 +51,7 @@ def checkpoint_path(out: Path) -> Path:
 def run_key(
     config: FinetuneConfig, *, seed: int, backbone: str, size: int, clips: tuple[Clips, Clips]
 ) -> str:
-    """A digest of all that a run's result depends on; `backbone` is its digest."""
+    """A digest of all that a run's result depends on; `backbone` is the backbone's digest."""
     facts = {
         "version": VERSION,
         "config": config.model_dump(),
@@ -64,14 +59,14 @@ def run_key(
         "backbone": backbone,
         "size": size,
         "clips": [[some.sha256s, some.groups, some.labels.tolist()] for some in clips],
-        # The same videos may have been cropped otherwise.
+        # The same videos may have been cropped in another way.
         "pixels": [_sampled(some.pixels) for some in clips],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _sampled(pixels: NDArray[np.uint8]) -> str:
-    """A digest of some bytes of every clip."""
+    """A digest of every 16th row and column of every frame."""
     few = np.ascontiguousarray(pixels[:, :, ::16, ::16])
     return hashlib.sha256(few.tobytes()).hexdigest()
 
@@ -89,14 +84,14 @@ def save_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
         for row, value in enumerate(weights)
     }
     facts = {"key": key, "history": checkpoint.history, "best": list(checkpoint.best)}
-    text = json.dumps(facts)
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     kept = ", the run goes on from its last epoch"
     with atomic_file(path, also=kept) as new, new.open("wb") as file:
-        np.savez(file, facts=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+        np.savez(file, facts=text, **arrays)  # type: ignore[arg-type]
 
 
 def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
-    """The checkpoint of this very run; None if there is none."""
+    """The checkpoint with this key; None if there is none that can be read."""
     try:
         # Opened here: of a damaged file, NumPy would leave its own handle open.
         with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
@@ -113,7 +108,7 @@ def load_checkpoint(path: Path, key: str) -> Checkpoint | None:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Removes it, and what a kill while writing left."""
+    """Removes it, and temporary files of a killed write."""
     for left in (path, *path.parent.glob(f".{escape(path.name)}.????????")):
         left.unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
-"""Face crops on disk for the time of a fine-tuning run: read once, then epochs never decode.
+"""Face crops of a fine-tuning run in a memory-mapped file: videos are decoded once, not per epoch.
 
-A plain memory-mapped array in a folder that is gone when the run ends.
+The file is in a temporary folder that is removed when the run ends.
 """
 
 from __future__ import annotations
@@ -13,85 +13,62 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from data.errors import OutputError, VideoError
+from data.io.progress import progress
+from data.io.system_errors import reason, write_remedy
 from data.video.failures import reason_of
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import Video
     from data.faces.crops import Frames
-from data.io.system_errors import reason, write_remedy
-
-
-class Labelled(Protocol):
-    """What fine-tuning reads of a video; `data.datasets.manifest.Video` has it."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-V = TypeVar("V", bound=Labelled)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """Face crops of videos that could be read.
+    """Face crops of videos that could be read."""
 
-    Attributes:
-        pixels: (N, F, S, S, 3) uint8 RGB, memory-mapped; rows past `counts` are zeros.
-        counts: (N,) frames that each video has, 1 to F.
-        labels: (N,) int8, 1 is fake.
-        groups: of each video.
-        sha256s: of each video.
-        failures: path and reason of each video that could not be read.
-    """
-
+    # (N, F, S, S, 3) uint8 RGB, memory-mapped; rows past `counts` are zeros
     pixels: NDArray[np.uint8]
-    counts: NDArray[np.int64]
-    labels: NDArray[np.int8]
-    groups: tuple[str, ...]
-    sha256s: tuple[str, ...]
-    failures: tuple[tuple[str, str], ...]
+    counts: NDArray[np.int64]  # (N,) frames that each video has, 1 to F
+    labels: NDArray[np.int8]  # (N,) int8, 1 is fake
+    groups: tuple[str, ...]  # of each video
+    sha256s: tuple[str, ...]  # of each video
+    failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
 
     def some(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
-        """Indices of `count` frames drawn one from each of as many equal parts of a video."""
+        """Draws one frame from each of `count` equal parts of a video; their indices."""
         edges = np.linspace(0, self.counts[video], count + 1)
         return np.floor(draw.uniform(edges[:-1], edges[1:])).astype(np.int64)
 
 
 @contextmanager
 def cached_clips(
-    videos: Sequence[V],
-    read: Callable[[V], Frames],
+    videos: Sequence[Video],
+    read: Callable[[Video], Frames],
     *,
     frames: int,
     size: int,
     beside: Path,
     workers: int,
-    progress: bool,
+    show: bool,
     name: str,
 ) -> Iterator[Clips]:
-    """Reads every video once and gives its crops for the length of the block.
+    """Reads every video once; the crops exist for the length of the block.
 
     Args:
-        videos: what to read; a video that raises VideoError is left out and listed.
+        videos: to read; a video that raises VideoError is left out and listed.
         read: gives a video's face crops; called from `workers` threads.
-        frames: F, at most this many a video, spread evenly over what `read` gave.
+        frames: F, at most this many a video, spread evenly over those that `read` gave.
         size: S, side of a crop in pixels.
-        beside: the scratch folder is made in this one, on the disk that takes the result.
+        beside: the folder, on the output's disk, in which the temporary one is made.
         workers: videos that are read at once.
-        progress: show a bar.
-        name: what the bar says.
+        show: a progress bar.
+        name: its label.
 
     Raises:
         OutputError: the disk has no room.
@@ -118,7 +95,7 @@ def cached_clips(
         pool = ThreadPoolExecutor(workers)
         try:
             done = pool.map(fill, range(len(videos)))
-            for _ in tqdm(done, name, len(videos), unit="video", disable=not progress):
+            for _ in progress(done, desc=name, total=len(videos), unit="video", show=show):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)
@@ -146,13 +123,13 @@ def balanced_batches(
 ) -> Iterator[NDArray[np.int64]]:
     """Batches of as many real as fake clips, from the same group where there are both.
 
-    A forgery beside its own source leaves the network nothing to tell them by but the forgery.
-    Every clip of the larger class comes once; those of the smaller one as often as needed.
+    A forgery and its source differ by the forgery alone. Every clip of the larger class comes once,
+    those of the smaller one as often as needed.
 
     Args:
         clips: labels and groups.
         pairs: pairs in one batch; the last may have fewer.
-        draw: where chance comes from.
+        draw: source of randomness.
 
     Yields:
         (2 * pairs,) indices of clips, real and fake in turn.
@@ -164,19 +141,19 @@ def balanced_batches(
         supply[clips.groups[video]].append(int(video))
     used: set[int] = set()
     couples: list[list[int]] = []
-    strangers: list[int] = []  # of the larger class, without a partner in their group
+    unpaired: list[int] = []  # of the larger class, without a partner in their group
     for video in order[clips.labels[order] == larger]:
         own = supply.get(clips.groups[video])
         if own:
             partner = own.pop(0)
-            own.append(partner)  # comes again after the others of its group
+            own.append(partner)  # again, after the others of its group
             used.add(partner)
             couples.append([int(video), partner])
         else:
-            strangers.append(int(video))
+            unpaired.append(int(video))
     smaller = [video for group in supply.values() for video in group]
     spare = [video for video in smaller if video not in used] or smaller
-    couples += [[video, spare[row % len(spare)]] for row, video in enumerate(strangers)]
+    couples += [[video, spare[row % len(spare)]] for row, video in enumerate(unpaired)]
     couples = [sorted(couple, key=lambda video: int(clips.labels[video])) for couple in couples]
     shuffled = draw.permutation(len(couples))
     for start in range(0, len(couples), pairs):
@@ -184,7 +161,7 @@ def balanced_batches(
 
 
 def reserve(path: Path) -> None:
-    """Takes the disk space now: a write to a full disk through a memory map kills the process."""
+    """Allocates the disk space: a write to a full disk through a memory map kills the process."""
     with path.open("r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

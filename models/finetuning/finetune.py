@@ -1,15 +1,13 @@
-"""Fine-tuning the backbone on face crops of the training split.
+"""Fine-tuning the backbone on face crops of the training split, in two phases.
 
-Two phases, as the literature and a prototype have it. First the frozen phase: a logistic regression
-on the frozen backbone's embeddings of frames, as they are and augmented, trained until it has
-converged; it becomes the dense layer. Only then the last residual blocks learn too, slowly: behind
-an untrained layer their first gradients would be noise, and unlearn what ImageNet taught. A run
-that was killed goes on from its last epoch to the same result.
+First the frozen phase: a logistic regression on the frozen backbone's embeddings of clean and
+augmented frames, trained to convergence, becomes the dense layer. Then the last residual blocks
+learn, too, slowly: behind an untrained layer their first gradients would be noise and destroy what
+was learnt on ImageNet. A killed run resumes after its last epoch, to the same result.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm import tqdm
 
 from data.errors import ConfigError
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_output
+from data.io.progress import progress
 from models.backbones.network_digest import weights_digest
 from models.backbones.registry import Backbone, save_backbone
 from models.configs import FinetuneConfig
@@ -34,50 +32,44 @@ from models.finetuning.checkpoint import (
     run_key,
     save_checkpoint,
 )
-from models.finetuning.clips import Clips, V, cached_clips
+from models.finetuning.clips import Clips, cached_clips
 from models.finetuning.forging import Forger, with_forged_copies
 from models.finetuning.network import FinetuneNet
+from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
-from models.heads.training import BestSoFar
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import Video
     from data.faces.crops import Frames
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finetuned:
-    """A fine-tuned backbone and how it got there.
+    """A fine-tuned backbone and how it got there."""
 
-    Attributes:
-        backbone: with the best epoch's weights, as written.
-        history: a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase;
-            loss and auc are those of the training steps, augmented and weighted.
-        best_epoch: the epoch whose weights it has; 0 means that fine-tuning did not help.
-        stop_reason: one line for the reader.
-        failures: path and reason of each video that could not be read.
-    """
-
-    backbone: Backbone
+    backbone: Backbone  # with the best epoch's weights, as written
+    # a row per epoch: epoch, loss, auc, val_loss, val_auc. Epoch 0 is the frozen phase; loss and
+    # auc are those of the training steps, augmented and weighted
     history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
-    failures: tuple[tuple[str, str], ...]
+    best_epoch: int  # the epoch whose weights it has; 0 means that fine-tuning did not help
+    stop_reason: str  # one line for the reader
+    failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
 
 
 def finetune(
-    train: Sequence[V],
-    val: Sequence[V],
+    train: Sequence[Video],
+    val: Sequence[Video],
     *,
-    read: Callable[[V], Frames],
+    read: Callable[[Video], Frames],
     backbone: Backbone,
     config: FinetuneConfig,
     out: Path,
     seed: int = 0,
     marks: Mapping[str, Any] | None = None,
     workers: int = 2,
-    progress: bool | None = None,
-    summarize: Callable[[Sequence[V]], dict[str, Any]] | None = None,
+    show: bool = True,
+    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -91,21 +83,20 @@ def finetune(
         seed: of order, frames and augmentation.
         marks: further facts for the provenance of the weights.
         workers: videos that are read at once.
-        progress: show bars; None shows them on a terminal.
-        summarize: sums up the videos of a split as plain JSON, which the backbone then carries.
+        show: progress bars.
+        summarize: sums up the videos of a split as plain JSON, for the provenance.
 
     Raises:
-        ConfigError: the backbone is a custom model, whose blocks nobody knows.
+        ConfigError: the backbone is a custom model, whose blocks are unknown.
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
         OutputError: the folder cannot be written.
     """
     if backbone.architecture == "custom":
         raise ConfigError(
-            f"{backbone.name} is a model of its own; fine-tuning needs a ResNet50 or resnet50-thin"
+            f"{backbone.name} is a custom model; fine-tuning needs a ResNet50 or resnet50-thin"
         )
     check_replaceable(out, marker="backbone.json")
     check_output(checkpoint_path(out))
-    shown = sys.stderr.isatty() if progress is None else progress
     cached = partial(
         cached_clips,
         read=read,
@@ -113,7 +104,7 @@ def finetune(
         size=backbone.size,
         beside=out.parent,
         workers=workers,
-        progress=shown,
+        show=show,
     )
     kept = checkpoint_path(out)
     with ExitStack() as stack:
@@ -138,8 +129,8 @@ def finetune(
             config, seed=seed, backbone=backbone.digest, size=backbone.size, clips=(learn, check)
         )
         epochs = _Epochs(net, learn, check, forger, config, seed)
-        history, stopping = _run(epochs, kept, key, progress=shown)
-        net.set_weights(stopping.weights)
+        history, stopping = _run(epochs, kept, key, show=show)
+        net.set_weights(stopping.best.weights)
     base = replace(backbone, model=None)
     model = net.backbone.model
     model.trainable = False
@@ -157,7 +148,7 @@ def finetune(
         "config": config.model_dump(),
         "seed": seed,
         "history": history,
-        "best_epoch": stopping.epoch,
+        "best_epoch": stopping.best.epoch,
         "stop_reason": stopping.reason(len(history) - 1),
     }
     save_backbone(tuned, out, base=base, finetuning=details)
@@ -165,7 +156,7 @@ def finetune(
     return Finetuned(
         backbone=tuned,
         history=tuple(history),
-        best_epoch=stopping.epoch,
+        best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history) - 1),
         failures=learn.failures + check.failures,
     )
@@ -173,7 +164,7 @@ def finetune(
 
 @dataclass(frozen=True)
 class _Epochs:
-    """What both phases work on."""
+    """Both phases as epochs, of the same network and clips."""
 
     net: FinetuneNet
     learn: Clips
@@ -185,38 +176,38 @@ class _Epochs:
     def run(self, epoch: int) -> dict[str, float]:
         """One epoch's row of the history; 0 is the frozen phase.
 
-        All that it draws depends on (seed, epoch) alone, not on the epochs before.
+        Its randomness depends on (seed, epoch) alone, not on the epochs before.
         """
-        draw = np.random.default_rng((self.seed, epoch))
+        rng = np.random.default_rng((self.seed, epoch))
         if epoch == 0:
-            return self.net.fit_head(self.learn, self.check, self.config, draw, self.forger)
+            return self.net.fit_head(self.learn, self.check, rng, self.forger)
         row: dict[str, float] = {"epoch": epoch}
-        row |= self.net.train_epoch(self.learn, self.config, draw, epoch, self.forger)
+        row |= self.net.train_epoch(self.learn, rng, epoch, self.forger)
         return row | self.net.validate(self.check, epoch)
 
 
 def _run(
-    epochs: _Epochs, kept: Path, key: str, *, progress: bool
-) -> tuple[list[dict[str, float]], BestSoFar]:
-    """Both phases, from the last epoch that a run with this key has finished."""
+    epochs: _Epochs, kept: Path, key: str, *, show: bool
+) -> tuple[list[dict[str, float]], EarlyStopping]:
+    """Both phases, after the last epoch that a run with this key has finished."""
     net, config = epochs.net, epochs.config
-    stopping = BestSoFar(patience=config.patience)
+    stopping = EarlyStopping(patience=config.patience)
     before = load_checkpoint(kept, key)
     earlier = before.history if before is not None else []
     if before is not None:
         net.set_state(before.state)
     history: list[dict[str, float]] = []
-    with tqdm(total=config.epochs, desc="finetune", unit="epoch", disable=not progress) as bar:
+    with progress(total=config.epochs, desc="finetune", unit="epoch", show=show) as bar:
         for epoch in range(config.epochs + 1):
             known = before is not None and epoch < len(earlier)
             row = earlier[epoch] if known else epochs.run(epoch)
             history.append(row)
             bar.update(epoch > 0)
             bar.set_postfix_str(f"val AUC {row['val_auc']:.3f} loss {row['val_loss']:.3f}")
-            # Of the epochs that are known the weights of the candidates are; those of the others
-            # are asked for on the way, and dropped before the last of them.
+            # Of known epochs the checkpoint has the candidates' weights; others are candidates
+            # only until the last known epoch.
             weights = partial(before.best.get, epoch, []) if known and before else net.get_weights
-            done = stopping.done(epoch, row["val_auc"], row["val_loss"], weights)
+            done = stopping.update(epoch, row["val_auc"], row["val_loss"], weights)
             if not known:
                 best = {one.epoch: one.weights for one in stopping.candidates}
                 now = Checkpoint(history=history, state=net.get_state(), best=best)
@@ -227,7 +218,7 @@ def _run(
 
 
 def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[str, list[str]]]:
-    """Digests and groups that the weights have seen, those of an earlier fine-tuning included."""
+    """Digests and groups the weights were trained on, those of earlier fine-tunings included."""
     earlier = base.provenance.get("trained_on", {})
     seen = {}
     for name, clips in (("train", learn), ("val", check)):
@@ -241,15 +232,15 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
 
 def _training(
     base: Backbone,
-    parts: dict[str, tuple[Sequence[V], Clips]],
-    summarize: Callable[[Sequence[V]], dict[str, Any]] | None,
+    parts: dict[str, tuple[Sequence[Video], Clips]],
+    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None,
 ) -> list[dict[str, Any] | None]:
-    """What each fine-tuning learnt from, oldest first; None for one that nobody summed up.
+    """Summaries of the videos of each fine-tuning, oldest first; None where there is none.
 
     Args:
         base: where this one started.
-        parts: split -> videos, and what could be read of them.
-        summarize: as `finetune` was given it.
+        parts: split -> videos, and the clips of those that could be read.
+        summarize: as of `finetune`.
     """
     earlier = base.provenance.get("training")
     if earlier is None:

@@ -1,6 +1,6 @@
-"""Forgeries made while fine-tuning runs: a real clip's partner is a new one in each epoch.
+"""Self-blended forgeries made while fine-tuning runs: a real clip gets a new one in each epoch.
 
-Landmarks are found once for each cached real clip and kept; forging costs milliseconds a frame.
+Landmarks are found once for each cached real clip; forging then costs milliseconds a frame.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Forger:
     """Forges cached real clips.
 
     Args:
-        clips: what to forge; fakes are passed over.
-        workers: clips whose landmarks are sought at once.
+        clips: to forge; fakes are skipped.
+        workers: threads that look for landmarks.
 
     Attributes:
         points: landmarks (count, 468, 2) of each real clip in which a face was seen.
@@ -51,7 +51,7 @@ class Forger:
                 found = finder.find(
                     clips.pixels[video, :count], np.repeat(box, count, axis=0), _times(count)
                 )
-            except VideoError:  # no face: this one keeps its own fakes
+            except VideoError:  # no face: it is not forged
                 return None
             return found.points
 
@@ -95,11 +95,11 @@ def with_forged_copies(
 ) -> Iterator[tuple[Clips, Forger]]:
     """Real clips and one forged copy of each, for data without fakes.
 
-    Clips without landmarks are left out and listed. The pixels live in a scratch folder for the
-    length of the block.
+    Clips without landmarks are left out and listed as failures. The pixels are in a scratch folder
+    that exists for the length of the block.
 
     Yields:
-        the clips, real and forged in turn, and a forger that knows them by their new indices.
+        the clips, real and forged in turn, and a forger for their new indices.
     """
     kept = sorted(forger.points)
     lost = [row for row in range(len(clips.labels)) if row not in forger.points]

@@ -1,49 +1,45 @@
 """Flip, rotation and zoom, drawn once for a clip and the same for all its frames.
 
-Drawn anew for each frame they would make a real face jitter, which is what a forgery does.
+Drawn for each frame they would make a real face jitter, as forgeries do.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.tf_runtime import tf
 
+if TYPE_CHECKING:
+    from models.configs import FinetuneConfig
+
 
 def draw_transforms(
-    draw: np.random.Generator,
-    count: int,
-    *,
-    size: int,
-    flip: bool,
-    rotate_degrees: float,
-    zoom: float,
+    draw: np.random.Generator, count: int, config: FinetuneConfig, *, size: int
 ) -> NDArray[np.float32]:
     """Draws one transform for each clip.
 
     Args:
-        draw: where chance comes from.
+        draw: source of randomness.
         count: number of clips.
+        config: flip, rotation and zoom.
         size: side of a frame in pixels.
-        flip: mirror half of the clips.
-        rotate_degrees: turn by up to this much either way.
-        zoom: enlarge or shrink by up to this share.
 
     Returns:
         (count, 8) float32: the first eight numbers of the matrix that takes an output pixel (x, y)
-        to the input pixel it shows, as `tf.raw_ops.ImageProjectiveTransformV3` wants it.
+        to the input pixel it shows, as `tf.raw_ops.ImageProjectiveTransformV3` takes it.
     """
-    angle = np.deg2rad(draw.uniform(-rotate_degrees, rotate_degrees, count))
-    scale = 1 / (1 + draw.uniform(-zoom, zoom, count))
-    mirror = np.where(draw.random(count) < 0.5, -1.0, 1.0) if flip else np.ones(count)
+    limit = config.rotate_degrees
+    angle = np.deg2rad(draw.uniform(-limit, limit, count))
+    scale = 1 / (1 + draw.uniform(-config.zoom, config.zoom, count))
+    mirror = np.where(draw.random(count) < 0.5, -1.0, 1.0) if config.flip else np.ones(count)
     a, b = mirror * scale * np.cos(angle), -scale * np.sin(angle)
     c, d = mirror * scale * np.sin(angle), scale * np.cos(angle)
     middle = (size - 1) / 2  # stays where it is
-    nought = np.zeros(count)
-    rows = [a, b, middle - (a + b) * middle, c, d, middle - (c + d) * middle, nought, nought]
+    zeros = np.zeros(count)
+    rows = [a, b, middle - (a + b) * middle, c, d, middle - (c + d) * middle, zeros, zeros]
     return np.stack(rows, axis=1).astype(np.float32)
 
 

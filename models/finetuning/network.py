@@ -1,7 +1,7 @@
-"""What fine-tuning trains: a backbone cut in two, and a dense layer that judges single frames.
+"""The network of fine-tuning: a backbone cut in two, and a dense layer that scores single frames.
 
-The lower part stays as it is and runs outside the gradient tape; the upper part learns. A clip's
-score is the mean of its frames' logits.
+The lower part is frozen and runs outside the gradient tape; the upper part learns. A clip's score
+is the mean of its frames' logits.
 
 Batch normalisation stays in inference mode, its scale and shift frozen: its statistics come from a
 million pictures and were taken under that scale; ours, of some frames of eight faces, are worse.
@@ -14,22 +14,31 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from features.extraction.batches import Encoder
 from models.backbones.encoder import make_encoder, use_float16
-from models.backbones.registry import Backbone, residual_blocks
+from models.backbones.registry import Backbone
+from models.backbones.resnet50 import residual_blocks
 from models.finetuning.batches import clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.geometric_augmentation import transform_clips
-from models.heads.training import best_of, check_loss, video_weights
-from models.prefetch import ahead
+from models.heads.early_stopping import best_of
+from models.heads.training import check_loss, video_weights
+from models.prefetch import prefetch
 from models.tf_runtime import keras, tf
 
 if TYPE_CHECKING:
     from models.configs import FinetuneConfig
+
+PROBE_PASSES = 2
+"""Passes over the training clips, augmented, that the frozen phase embeds."""
+PROBE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Inverse strengths of the probe's penalty; `best_of` chooses."""
+WARMUP_EPOCHS = 0.5
 
 
 class FinetuneNet:
@@ -42,7 +51,7 @@ class FinetuneNet:
 
     def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
         self.backbone = backbone
-        self._dropout = config.dropout
+        self.config = config
         self._lower, self._upper = cut(backbone.model, config.unfreeze)
         self._learning = [
             weight
@@ -50,9 +59,8 @@ class FinetuneNet:
             if not isinstance(layer, keras.layers.BatchNormalization)
             for weight in layer.trainable_weights
         ]
-        dense = keras.layers.Dense(1, name="frame_logit")
-        dense.build((None, backbone.dim))
-        self._dense = dense
+        self._dense = keras.layers.Dense(1, name="frame_logit")
+        self._dense.build((None, backbone.dim))
         if config.mixed_precision:
             use_float16("finetune.mixed_precision")
         self._slow = keras.optimizers.Adam(config.learning_rate)
@@ -60,80 +68,81 @@ class FinetuneNet:
         if config.mixed_precision:
             self._slow, self._fast = scaling(self._slow), scaling(self._fast)
         self._slow.build(self._learning)
-        self._fast.build(dense.trainable_weights)
+        self._fast.build(self._dense.trainable_weights)
         # XLA makes one pass of Adam's dozen over every weight.
         self._apply_slow = tf.function(
             lambda gradients: self._slow.apply(gradients, self._learning),
             jit_compile=not config.mixed_precision,
         )
         self._step = tf.function(self._take_step)
-        self._forward = tf.function(self._logits)
+        self._forward = tf.function(lambda frames: self._dense(self._embed(frames))[:, 0])
         self._augmented = tf.function(
-            lambda clips, transforms: self._upper(
-                self._lower(transform_clips(clips, transforms), training=False), training=False
-            )
+            lambda clips, transforms: self._embed(transform_clips(clips, transforms))
         )
 
+    def _embed(self, frames: Any) -> Any:
+        """(B, S, S, 3) -> (B, D)."""
+        return self._upper(self._lower(frames, training=False), training=False)
+
+    @property
+    def _weights(self) -> list[Any]:
+        """Variables that learn."""
+        return [*self._learning, *self._dense.trainable_weights]
+
+    @property
+    def _state(self) -> list[Any]:
+        """Variables that a later epoch depends on: the weights, and both Adams' moments."""
+        return [*self._weights, *self._slow.variables, *self._fast.variables]
+
     def get_weights(self) -> list[NDArray[np.float32]]:
-        """Copies of all that learns."""
-        return [weight.numpy() for weight in (*self._learning, *self._dense.trainable_weights)]
+        """Copies of all weights that learn."""
+        return [weight.numpy() for weight in self._weights]
 
     def set_weights(self, values: list[NDArray[np.float32]]) -> None:
-        """Puts such copies back."""
-        weights = (*self._learning, *self._dense.trainable_weights)
-        for weight, value in zip(weights, values, strict=True):
+        """Restores such copies."""
+        for weight, value in zip(self._weights, values, strict=True):
             weight.assign(value)
 
     def get_state(self) -> list[NDArray[Any]]:
-        """Copies of all that a later epoch depends on: what learns, and both Adams' moments."""
-        return [variable.numpy() for variable in self._state()]
+        """Copies of all that a later epoch depends on."""
+        return [variable.numpy() for variable in self._state]
 
     def set_state(self, values: list[NDArray[Any]]) -> None:
-        """Puts such copies back."""
-        for variable, value in zip(self._state(), values, strict=True):
+        """Restores such copies."""
+        for variable, value in zip(self._state, values, strict=True):
             variable.assign(value)
 
-    def _state(self) -> list[Any]:
-        adams = [*self._slow.variables, *self._fast.variables]
-        return [*self._learning, *self._dense.trainable_weights, *adams]
-
     def fit_head(
-        self,
-        learn: Clips,
-        check: Clips,
-        config: FinetuneConfig,
-        draw: np.random.Generator,
-        forger: Forger | None = None,
+        self, learn: Clips, check: Clips, rng: np.random.Generator, forger: Forger | None = None
     ) -> dict[str, float]:
-        """The frozen phase: a logistic regression on frames, folded into the dense layer.
+        """The frozen phase: a logistic regression on frames becomes the dense layer.
 
-        It sees frames as they are and as the steps to come will show them: a probe of clean frames
-        alone is so far off on augmented ones that the first steps tear the backbone apart. How
-        strongly it is regularised, validation AUC and loss decide as they do of epochs (`best_of`).
+        It is fitted on clean and on augmented frames: a probe of clean frames alone is so wrong on
+        augmented ones that the first steps damage the backbone. Validation AUC and loss choose its
+        regularisation, as they choose an epoch (`best_of`).
 
         Args:
             learn: training clips.
             check: validation clips.
-            config: what is drawn, how classes weigh.
-            draw: where all chance comes from.
+            rng: source of all randomness.
             forger: as in `train_epoch`.
 
         Returns:
-            row 0 of the history.
+            Row 0 of the history.
         """
         encoder = make_encoder(self.backbone)
-        embedded, val_embedded = _embed(learn, encoder), _embed(check, encoder)  # (N, F, D)
-        changed, changed_videos = self._embed_augmented(learn, config, draw, forger)
-        frames = np.concatenate([embedded[_exists(learn)], changed])
-        videos = np.concatenate([np.repeat(np.arange(len(learn.counts)), learn.counts),
-                                 changed_videos])  # fmt: skip
+        embedded, val_embedded = _embed_clips(learn, encoder), _embed_clips(check, encoder)
+        augmented, augmented_videos = self._embed_augmented(learn, rng, forger)
+        frames = np.concatenate([embedded[_exists(learn)], augmented])  # (M, D)
+        clean_videos = np.repeat(np.arange(len(learn.counts)), learn.counts)
+        videos = np.concatenate([clean_videos, augmented_videos])  # (M,)
         mean, spread = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-4)
         labels = learn.labels[videos]
         # Each video weighs the same, however many frames it has.
         weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
-        weights *= video_weights(labels, _beyond_balance(config))
+        weights *= video_weights(labels, self._class_weight)
         rows, layers = [], []
-        for strength in (1e-4, 1e-3, 1e-2, 1e-1):
+        for strength in PROBE_STRENGTHS:
             probe = LogisticRegression(C=strength, max_iter=1000)
             probe.fit((frames - mean) / spread, labels, weights * len(weights) / weights.sum())
             kernel = probe.coef_[0] / spread
@@ -148,55 +157,43 @@ class FinetuneNet:
         return rows[best]
 
     def _embed_augmented(
-        self,
-        learn: Clips,
-        config: FinetuneConfig,
-        draw: np.random.Generator,
-        forger: Forger | None,
+        self, learn: Clips, rng: np.random.Generator, forger: Forger | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Embeddings of augmented frames, (M, D), and of which clip each is, (M,)."""
+        """Embeddings of augmented frames, (M, D), and the clip of each, (M,)."""
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
-            for batch in ahead(clip_batches(learn, config, draw, forger)):
-                rows.append(
-                    self._augmented(tf.constant(batch.clips), tf.constant(batch.transforms)).numpy()
-                )
+            for batch in prefetch(clip_batches(learn, self.config, rng, forger)):
+                clips, transforms = tf.constant(batch.clips), tf.constant(batch.transforms)
+                rows.append(self._augmented(clips, transforms).numpy())
                 videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
         return np.concatenate(rows), np.concatenate(videos)
 
     def train_epoch(
-        self,
-        learn: Clips,
-        config: FinetuneConfig,
-        draw: np.random.Generator,
-        epoch: int,
-        forger: Forger | None = None,
+        self, learn: Clips, rng: np.random.Generator, epoch: int, forger: Forger | None = None
     ) -> dict[str, float]:
         """One pass over the training clips; loss and AUC of its steps."""
-        weights = video_weights(learn.labels, _beyond_balance(config))
+        config = self.config
+        weights = video_weights(learn.labels, self._class_weight)
         targets = smooth(learn.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
         steps = steps_per_epoch(learn, config.pairs_per_batch)
-        (dropping,) = draw.spawn(1)  # `draw` itself is in use where batches are made
-        for step, batch in enumerate(ahead(clip_batches(learn, config, draw, forger))):
-            self._set_rates(config, (epoch - 1) + step / steps)
+        (dropout_rng,) = rng.spawn(1)  # `rng` itself is in use by the thread that makes batches
+        for step, batch in enumerate(prefetch(clip_batches(learn, config, rng, forger))):
+            share = share_of_rate(config, (epoch - 1) + step / steps)
+            self._slow.learning_rate = config.learning_rate * share
+            self._fast.learning_rate = config.head_learning_rate * share
             loss, clip_logits = self._step(
                 tf.constant(batch.clips),
                 tf.constant(batch.transforms),
                 tf.constant(targets[batch.videos]),
                 tf.constant(weights[batch.videos]),
-                tf.constant(dropping.integers(2**31, size=2, dtype=np.int32)),
+                tf.constant(dropout_rng.integers(2**31, size=2, dtype=np.int32)),
             )
             losses.append(check_loss(float(loss), epoch, config.learning_rate))
             labels.append(learn.labels[batch.videos])
             logits.append(clip_logits.numpy())
         auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
         return {"loss": float(np.mean(losses)), "auc": float(auc)}
-
-    def _set_rates(self, config: FinetuneConfig, epochs_done: float) -> None:
-        share = share_of_rate(config, epochs_done)
-        self._slow.learning_rate = config.learning_rate * share
-        self._fast.learning_rate = config.head_learning_rate * share
 
     def validate(self, check: Clips, epoch: int) -> dict[str, float]:
         """Loss and AUC of clip scores on frames without augmentation."""
@@ -205,10 +202,11 @@ class FinetuneNet:
         check_loss(row["val_loss"], epoch, 0)
         return row
 
-    def _logits(self, frames: Any) -> Any:
-        """(B, S, S, 3) -> (B,) frame logits."""
-        embedded = self._upper(self._lower(frames, training=False), training=False)
-        return self._dense(embedded)[:, 0]
+    @property
+    def _class_weight(self) -> dict[str, float] | None:
+        """The class weights beside balancing, which batches have already."""
+        weight = self.config.class_weight
+        return None if isinstance(weight, str) else weight
 
     def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any, seed: Any) -> Any:
         """One step; the lower part runs outside the tape and costs no gradient.
@@ -220,14 +218,14 @@ class FinetuneNet:
         lower = self._lower(frames, training=False)
         with tf.GradientTape() as tape:
             embedded = self._upper(lower, training=False)  # (B * F, D)
-            if self._dropout:
-                embedded = drop(embedded, clips.shape[1], self._dropout, seed)
+            if self.config.dropout:
+                embedded = drop(embedded, clips.shape[1], self.config.dropout, seed)
             logits = tf.reshape(self._dense(embedded), (-1, clips.shape[1]))  # (B, F)
             losses = tf.nn.sigmoid_cross_entropy_with_logits(
                 tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
             )
             loss = tf.reduce_mean(weights[:, None] * losses)
-            scaled = self._slow.scale_loss(loss)  # as it is, but in mixed precision
+            scaled = self._slow.scale_loss(loss)  # the same but in mixed precision
         head = self._dense.trainable_weights
         slow, fast = tape.gradient(scaled, [self._learning, head])
         if isinstance(self._slow, keras.optimizers.LossScaleOptimizer):
@@ -239,29 +237,24 @@ class FinetuneNet:
         return loss, tf.reduce_mean(logits, axis=1)
 
 
-PROBE_PASSES = 2
-"""Passes over the training clips, augmented, that the frozen phase embeds."""
-WARMUP_EPOCHS = 0.5
-
-
 def share_of_rate(config: FinetuneConfig, epochs_done: float) -> float:
-    """What a step's learning rates are of those that were asked for; see `schedule`.
+    """The factor of both learning rates by `config.schedule`, from 0 to 1.
 
     Args:
         config: schedule and number of epochs.
-        epochs_done: before this step, with the part of its own epoch.
+        epochs_done: before this step, a fraction of an epoch included.
     """
     if config.schedule == "constant":
         return 1.0
-    rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # the first step moves something, too
+    rising = (epochs_done + 0.05) / WARMUP_EPOCHS  # above 0 at the first step
     falling = 0.5 * (1 + math.cos(math.pi * min(1.0, epochs_done / config.epochs)))
     return min(1.0, rising) * falling
 
 
 def drop(embedded: Any, frames: int, rate: float, seed: Any) -> Any:
-    """Embeddings (B * F, D) with some dimensions of each clip at the batch's mean.
+    """Embeddings (B * F, D) with some dimensions of each clip set to the batch's mean.
 
-    Not at zero: a dimension's mean carries no label, and the probe's bias stands for all of them.
+    Not to zero: a dimension's mean carries no label, and the probe's bias assumes all of them.
 
     Args:
         embedded: clip after clip.
@@ -281,11 +274,6 @@ def drop(embedded: Any, frames: int, rate: float, seed: Any) -> Any:
 def scaling(adam: Any) -> Any:
     """An optimizer that scales the loss, skips a step that overflows, and scales less then."""
     return keras.optimizers.LossScaleOptimizer(adam, initial_scale=2.0**15)
-
-
-def _beyond_balance(config: FinetuneConfig) -> dict[str, float] | None:
-    """The class weights that remain once classes are balanced."""
-    return None if isinstance(config.class_weight, str) else config.class_weight
 
 
 def smooth(labels: NDArray[Any], smoothing: float) -> NDArray[np.float32]:
@@ -310,8 +298,8 @@ def _exists(clips: Clips) -> NDArray[np.bool_]:
     return np.arange(clips.pixels.shape[1]) < clips.counts[:, None]
 
 
-def _embed(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
-    """(N, F, D) embeddings of every crop; those past a video's end mean nothing."""
+def _embed_clips(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
+    """(N, F, D) embeddings of every crop; those past a video's end are meaningless."""
     flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
     embedded = np.zeros((len(flat), encoder.dim), np.float32)
     batch = np.zeros((encoder.batch_size, *flat.shape[1:]), np.uint8)
@@ -324,11 +312,9 @@ def _embed(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
 
 def _measure(prefix: str, clips: Clips, logits: NDArray[Any]) -> dict[str, float]:
     """Loss and AUC of clip scores, each the mean of its frames' logits, (N, F)."""
-    exists = _exists(clips)
-    means = np.where(exists, logits, 0).sum(axis=1) / clips.counts
-    # Where a logit is NaN so is the loss, and the caller stops.
-    scores = 1 / (1 + np.exp(-np.clip(means, -500, 500)))
-    if not np.all(np.isfinite(scores)):
+    means = np.where(_exists(clips), logits, 0).sum(axis=1) / clips.counts
+    scores = expit(np.clip(means, -500, 500))
+    if not np.all(np.isfinite(scores)):  # the loss is NaN then, and the caller stops
         return {f"{prefix}loss": float("nan"), f"{prefix}auc": 0.5}
     return {
         f"{prefix}loss": float(log_loss(clips.labels, scores)),

@@ -1,7 +1,7 @@
 """Colour, blur, noise and JPEG compression, drawn once for a clip and the same for all its frames.
 
 On NumPy and Pillow, in the thread that prepares batches: TensorFlow has no JPEG of a drawn quality
-for a batch. A pair shares one draw, so that nothing but the forgery tells its clips apart.
+for a batch. A pair shares one draw, so that its clips differ by the forgery alone.
 """
 
 from __future__ import annotations
@@ -18,31 +18,25 @@ if TYPE_CHECKING:
     from models.configs import FinetuneConfig
 
 SHARE = 0.5
-"""Of clips that are blurred, of those that get noise, and of those compressed: the clean ones must
-stay known."""
+"""Of clips that are blurred, that get noise, and that are compressed: clean ones must remain."""
 GREY = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distortion:
-    """What happens to each frame of a clip, in this order.
+    """What happens to each frame of a clip, in this order."""
 
-    Attributes:
-        colours: 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them.
-        blur_pixels: standard deviation; 0 is none.
-        noise: standard deviation in grey levels; 0 is none. Its pattern is new in each frame.
-        jpeg_quality: 0 is none.
-    """
-
+    # 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them
     colours: tuple[float, ...] | None = None
-    blur_pixels: float = 0.0
+    blur_pixels: float = 0.0  # standard deviation; 0 is none
+    # standard deviation in grey levels; 0 is none. Its pattern is new in each frame
     noise: float = 0.0
-    jpeg_quality: int = 0
+    jpeg_quality: int = 0  # 0 is none
 
 
 def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distortion:
-    """Draws one; it takes the same numbers from `draw` whatever is switched off."""
+    """Draws one; takes the same count of numbers from `draw` whatever is switched off."""
     chances, amounts = draw.random(3).tolist(), draw.random(3).tolist()
     gain, contrast, saturation = 1 + draw.uniform(-1, 1, 3) * (
         config.brightness, config.contrast, config.saturation,
@@ -53,7 +47,7 @@ def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distor
         matrix = np.hstack([mix, np.full((3, 1), 128 * (1 - contrast))])
         colours = tuple(map(float, matrix.ravel()))
     least = config.jpeg_quality
-    quality = int(least + (96 - least) * amounts[2])  # above 95 nothing is to be seen
+    quality = int(least + (96 - least) * amounts[2])  # above 95 no loss is visible
     return Distortion(
         colours=colours,
         blur_pixels=config.blur_pixels * amounts[0] if chances[0] < SHARE else 0.0,

@@ -1,8 +1,8 @@
 """Augmented views of a video for the feature store: drawn once, the same for all its frames.
 
-What is drawn depends on the video's sha256 and the number of the view alone, so that a view is the
-same on every run and machine. The strengths are the defaults of fine-tuning; they are written into
-the features and count in the views' digests, so that a change of them makes new views.
+The draw depends on the video's sha256 and the number of the view alone, so that a view is the same
+on every run and machine. The strengths are the defaults of fine-tuning; they are written into the
+features and are a part of the views' keys, so that a change of them makes new views.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ DRAWN = (
     "flip", "rotate_degrees", "zoom", "brightness", "contrast", "saturation", "blur_pixels",
     "noise", "jpeg_quality",
 )  # fmt: skip
-"""What is read of the strengths."""
+"""The settings that are used of STRENGTH."""
 VERSION = 1
-"""Of `augment` and what it calls: to be raised where the same draw gives other pixels."""
+"""Of `augment` and what it calls; must be raised when the same draw gives other pixels."""
 
 
 def make_views(count: int) -> Views:
@@ -51,14 +51,7 @@ def augment(frames: Frames, sha256: str, view: int) -> Frames:
 
     draw = np.random.default_rng([int(sha256, 16), view])
     distortion = draw_distortion(draw, STRENGTH)
-    transforms = draw_transforms(
-        draw,
-        1,
-        size=frames.pixels.shape[1],
-        flip=STRENGTH.flip,
-        rotate_degrees=STRENGTH.rotate_degrees,
-        zoom=STRENGTH.zoom,
-    )
+    transforms = draw_transforms(draw, 1, STRENGTH, size=frames.pixels.shape[1])
     clip = distort(frames.pixels, distortion, draw)[None]
     with tf.device("CPU:0"):  # a GPU would round in another way
         pixels = transform_clips(tf.constant(clip), tf.constant(transforms)).numpy()

@@ -2,9 +2,9 @@
 
 All heads share their ends: they take `{"features": (B, T, D), "mask": (B, T)}`, standardise the
 features by the training split's statistics inside the model, and give (B,) P(fake). Between the
-ends sits one function per kind, listed in `KINDS`; a new kind is a new function there, and its name
-in `models.configs.HEADS`. Frames past
-a video's end are zeros with a false mask and must never change its score.
+ends is one function per kind, listed in `KINDS`; a new kind is a new function there, and its name
+in `models.configs.HeadKind`. Frames past a video's end are zeros with a false mask and must never
+change its score.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class AttentionPool(keras.layers.Layer):  # type: ignore[misc]
 
 
 def _small(config: HeadConfig, features: Any) -> Any:
-    """Embeddings as the heads with hidden units take them: scaled down, some dimensions dropped."""
+    """The input of heads with hidden units: scaled down, some dimensions dropped."""
     x = keras.layers.Rescaling(config.input_scale, name="input_scale")(features)
     if config.input_dropout:
         # The same dimensions for all frames of a clip: noise over time would be a false flicker.
@@ -106,7 +106,7 @@ def _gru(config: HeadConfig, features: Any, mask: Any) -> Any:
 
 
 def _attention(config: HeadConfig, features: Any, mask: Any) -> Any:
-    """Frames through one hidden layer, then their learnt weighted mean; order is forgotten."""
+    """Frames through one hidden layer, then their learnt weighted mean; order does not matter."""
     hidden = keras.layers.Dense(config.units, activation="tanh", name="hidden")
     x = AttentionPool(name="attention")(hidden(_small(config, features)), mask)
     return _classify(config, x)
@@ -131,7 +131,7 @@ KINDS: dict[str, Callable[[HeadConfig, Any, Any], Any]] = {
     "mean": _mean,
     "logistic": _logistic,
 }
-"""From standardised frames to the answer: (B, T, D), (B, T) -> (B, 1) P(fake)."""
+"""From standardised frames to the score: (B, T, D), (B, T) -> (B, 1) P(fake)."""
 
 
 def build_head(
@@ -155,8 +155,8 @@ def build_head(
     features = keras.Input((None, dim), name="features")
     mask = keras.Input((None,), dtype="bool", name="mask")
     standardise = Standardise(name="standardise")
-    answer = KINDS[config.kind](config, standardise(features, mask), mask)
-    scores = keras.layers.Reshape((), name="score")(answer)
+    output = KINDS[config.kind](config, standardise(features, mask), mask)  # (B, 1)
+    scores = keras.layers.Reshape((), name="score")(output)
     # float16 features carry about three digits; a spread below that is rounding, not signal.
     deviation = np.where(variance > 1e-8, np.sqrt(np.maximum(variance, 1e-8)), 1.0)
     standardise.set_weights([mean.astype(np.float32), deviation.astype(np.float32)])

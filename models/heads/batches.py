@@ -14,26 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.sequences.padded import Padded
-from models.prefetch import ahead
+from models.prefetch import prefetch, without_copy
 from models.tf_runtime import tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
 
-ALIGNMENT_BYTES = 64
-"""TensorFlow's kernels take nothing that begins elsewhere."""
-
-
 class HeadBatch(NamedTuple):
-    """What one step takes, and whose it is.
+    """What one step takes, and of which videos."""
 
-    Attributes:
-        rows: (B,) numbers of the videos.
-        inputs: features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors.
-    """
-
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64]  # (B,) numbers of the videos
+    # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors
     inputs: tuple[Any, Any, Any, Any]
 
 
@@ -45,13 +37,13 @@ def head_batches(
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,).
         weights: (N,) of each video in the loss.
-        draw: where chance comes from; nothing else may draw from it before the last batch.
+        draw: of order and views; nothing else may draw from it before the last batch.
         batch_size: videos of a batch; the last may have fewer.
 
     Yields:
-        Batches whose features are there until the next one is asked for.
+        Batches whose features are valid until the next one is asked for.
     """
-    return ahead(_batches(train, weights, draw, batch_size))
+    return prefetch(_batches(train, weights, draw, batch_size))
 
 
 def _batches(
@@ -59,36 +51,24 @@ def _batches(
 ) -> Iterator[HeadBatch]:
     count = len(train.labels)
     order = draw.permutation(count)
-    source, place = train.features, np.arange(count)
+    source, source_rows = train.features, np.arange(count)
     if train.views is not None:
         source = train.views  # view k of video n is row k N + n
-        place = place + count * draw.integers(len(source) // count, size=count)
-    # One is read by the step while the other is filled. Fresh memory for each batch would double
-    # the cost, since the system hands it out page by page.
-    room = np.empty((2, min(batch_size, count), *source.shape[1:]), source.dtype)
+        source_rows = source_rows + count * draw.integers(len(source) // count, size=count)
+    # One buffer is read by the step while the other is filled. Fresh memory for each batch would
+    # double the cost, since the system maps it page by page.
+    buffers = np.empty((2, min(batch_size, count), *source.shape[1:]), source.dtype)
     for turn, start in enumerate(range(0, count, batch_size)):
         rows = np.sort(order[start : start + batch_size])
-        features = room[turn % 2, : len(rows)]
+        features = buffers[turn % 2, : len(rows)]
         if isinstance(source, Padded):
-            source.gather(place[rows], features)
+            source.gather(source_rows[rows], features)
         else:
-            np.take(source, place[rows], axis=0, out=features, mode="clip")
-        yield HeadBatch(
-            rows,
-            (
-                without_copy(features),
-                tf.constant(train.mask[rows]),
-                tf.constant(train.labels[rows], tf.float32),
-                tf.constant(weights[rows]),
-            ),
+            np.take(source, source_rows[rows], axis=0, out=features, mode="clip")
+        tensors = (
+            without_copy(features),
+            tf.constant(train.mask[rows]),
+            tf.constant(train.labels[rows], tf.float32),
+            tf.constant(weights[rows]),
         )
-
-
-def without_copy(array: NDArray[Any]) -> Any:
-    """An array as a tensor in the same memory; who writes to the one changes the other.
-
-    `tf.constant` would copy, which takes longer than gathering the batch does.
-    """
-    if array.size == 0 or array.ctypes.data % ALIGNMENT_BYTES:
-        return tf.constant(array)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        yield HeadBatch(rows, tensors)

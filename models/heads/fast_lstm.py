@@ -1,10 +1,10 @@
-"""An LSTM that trains fast on a CPU: Keras's mathematics and weights, another order of work.
+"""An LSTM that trains fast on a CPU: Keras's mathematics and weights, in another order.
 
 `keras.layers.LSTM` on a CPU multiplies each frame's input by the kernel inside its loop and adds up
 the kernel's gradient frame by frame. Here the input's product is one matrix product over all frames
-before the loop, each kernel's gradient is one product after it, and the loop itself holds only what
-cannot wait: one small product and the gates, which XLA compiles into a few passes over the state.
-On a GPU, and for every option that this file does not know, Keras's own way is taken: cuDNN's.
+before the loop, each kernel's gradient is one product after it, and the loop has only one small
+product and the gates, which XLA compiles into a few passes over the state. On a GPU (cuDNN), and
+with options not implemented here, Keras's own loop runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
             sequences: (B, T, D).
             initial_state: h and c, each (B, units).
             mask: (B, T) bool, or None.
-            training: only Keras's own dropout would ask.
+            training: for Keras's own dropout.
 
         Returns:
             The last output (B, units), all outputs (B, T, units), and [h, c] after the last frame.
@@ -60,7 +60,7 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
         return last, tf.transpose(outputs, (1, 0, 2)), [last, last_c]
 
     def _is_plain(self) -> bool:
-        """Whether no option asks for other mathematics than the one here."""
+        """Whether all options are implemented here."""
         cell = self.cell
         return (
             cell.activation is keras.activations.tanh
@@ -85,7 +85,7 @@ def recurrence(projected: Any, recurrent: Any, mask: Any, h: Any, c: Any) -> Any
     Returns:
         h after each frame, (T, B, units), and the last c, (B, units).
     """
-    # Where a tape looked on, the loop's own bookkeeping would have to leave XLA, which it cannot.
+    # Under a tape the loop would record its intermediate values, which XLA cannot return.
     inputs = [tf.stop_gradient(one) for one in (projected, recurrent, mask, h, c)]
     states, cells, gates = _forward(*inputs)
 

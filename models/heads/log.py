@@ -1,4 +1,4 @@
-"""What training tells while it runs: a line per epoch on a terminal, scalars for TensorBoard."""
+"""The log of a training: a line per epoch on a terminal, scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from data.io.atomic_files import make_folder
 from data.io.output_paths import check_out_folder
+from data.io.progress import log
 from data.io.system_errors import writing
 from models.tf_runtime import tf
 
@@ -16,11 +17,11 @@ HEAD = f"{'epoch':>6}{'loss':>9}{'AUC':>8}{'val loss':>10}{'val AUC':>9}{'second
 
 
 class TrainingLog:
-    """One head's training. A context manager; it may be used once.
+    """The log of one head's training. A context manager; it may be used once.
 
     Args:
         name: of the head; the run's name in TensorBoard.
-        live: print the table to stderr; None prints it on a terminal.
+        live: log the table; None logs it where stderr is a terminal.
         tensorboard: folder whose `name` gets the scalars, in place of an earlier run's; None
             writes none.
 
@@ -45,7 +46,8 @@ class TrainingLog:
                     old.unlink()  # two runs in one folder would be drawn as one
             self._writer = tf.summary.create_file_writer(str(self._folder))
         if self._live:
-            print(f"{self._name}\n{HEAD}", file=sys.stderr)
+            log.info(self._name)
+            log.info(HEAD)
         self._clock = time.monotonic()
         return self
 
@@ -54,7 +56,7 @@ class TrainingLog:
             self._writer.close()
 
     def epoch(self, row: dict[str, float], *, best: bool) -> None:
-        """Takes an epoch's numbers in.
+        """Logs an epoch.
 
         Args:
             row: epoch, loss, auc, val_loss, val_auc.
@@ -62,10 +64,9 @@ class TrainingLog:
         """
         now = time.monotonic()
         if self._live:
-            print(
+            log.info(
                 f"{row['epoch']:>6}{row['loss']:>9.4f}{row['auc']:>8.3f}{row['val_loss']:>10.4f}"
-                f"{row['val_auc']:>9.3f}{now - self._clock:>9.2f}{' *' if best else ''}",
-                file=sys.stderr,
+                f"{row['val_auc']:>9.3f}{now - self._clock:>9.2f}{' *' if best else ''}"
             )
         self._clock = now
         if self._writer is not None:
@@ -77,7 +78,7 @@ class TrainingLog:
 
 
 def _write_scalar(name: str, value: float) -> None:
-    """As `tf.summary.scalar`, which needs the package tensorboard to write what only it reads."""
+    """As `tf.summary.scalar`, which needs the package tensorboard for writing."""
     metadata = tf.compat.v1.SummaryMetadata(
         plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
     )

@@ -1,5 +1,4 @@
-"""What a data set must have before anything is learnt from it; apart, to be asked without
-TensorFlow."""
+"""Checks of a data set before training; without TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ from data.errors import DatasetError
 from models.configs import CLASSES
 
 FEWEST_VIDEOS = 10
-"""Below this nothing that is learnt means anything."""
+"""Below this no metric means anything."""
 
 
 def check_splits(train: NDArray[Any], val: NDArray[Any]) -> None:
-    """Refuses labels that nothing can be learnt from, saying which and what to do.
+    """Refuses labels that nothing can be learnt from.
 
     Raises:
         DatasetError: a split is empty or lacks a class, or both have too few videos together.

@@ -1,12 +1,11 @@
 """Training a head on cached sequences: class weights, early stopping, the best weights kept.
 
-The loop is our own, compiled once: `Model.fit` computes AUC in bins, and its bookkeeping takes
-longer than a step on the few hundred videos that people have.
+The loop is our own, compiled once: `Model.fit` computes AUC in bins, and its overhead takes longer
+than a step on some hundred videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from data.errors import DatasetError
 from models.configs import CLASSES, HeadConfig, TrainConfig
 from models.heads.architectures import build_head
 from models.heads.batches import head_batches
+from models.heads.early_stopping import EarlyStopping
 from models.heads.log import TrainingLog
 from models.heads.split_checks import check_splits
 from models.tf_runtime import keras, seed_everything, tf
@@ -29,22 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A trained head and how it got there.
+    """A trained head and how it got there."""
 
-    Attributes:
-        model: the head with the best epoch's weights.
-        config: its shape.
-        history: one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two
-            are those of the training steps themselves, with dropout and class weights.
-        best_epoch: the epoch whose weights the model has.
-        stop_reason: one line for the reader.
-    """
-
-    model: Any
-    config: HeadConfig
+    model: Any  # the head with the best epoch's weights
+    config: HeadConfig  # its shape
+    # one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two are those of
+    # the training steps themselves, with dropout and class weights
     history: tuple[dict[str, float], ...]
-    best_epoch: int
-    stop_reason: str
+    best_epoch: int  # the epoch whose weights the model has
+    stop_reason: str  # one line for the reader
 
 
 def train_head(
@@ -56,9 +49,7 @@ def train_head(
     seed: int = 0,
     log: TrainingLog | None = None,
 ) -> Trained:
-    """Trains a head and restores the epoch of lowest validation loss among those of highest AUC.
-
-    Those are the epochs whose validation AUC is less than ALIKE below the highest (`best_of`).
+    """Trains a head and restores the best epoch (`models.heads.early_stopping.best_of`).
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
@@ -67,7 +58,7 @@ def train_head(
         head: shape of the head.
         config: how to train it.
         seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
-        log: is told of each epoch; None shows a table where stderr is a terminal.
+        log: of the epochs; None logs a table where stderr is a terminal.
 
     Raises:
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
@@ -80,9 +71,9 @@ def train_head(
     step = _train_step(model, optimizer, train.features)
     weights = video_weights(train.labels, config.class_weight)  # (N,)
     shuffle = np.random.default_rng(seed)
-    stopping = BestSoFar(patience=config.patience)
+    stopping = EarlyStopping(patience=config.patience)
     history: list[dict[str, float]] = []
-    with log or TrainingLog(head.kind) as told:
+    with log or TrainingLog(head.kind) as training_log:
         for epoch in range(1, config.epochs + 1):
             losses, scores = np.zeros(len(weights)), np.zeros(len(weights))
             for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
@@ -99,16 +90,16 @@ def train_head(
                 "val_auc": float(roc_auc_score(val.labels, val_scores)),
             }
             history.append(row)
-            over = stopping.done(epoch, row["val_auc"], row["val_loss"], model.get_weights)
-            told.epoch(row, best=stopping.epoch == epoch)
-            if over:
+            stop = stopping.update(epoch, row["val_auc"], row["val_loss"], model.get_weights)
+            training_log.epoch(row, best=stopping.best.epoch == epoch)
+            if stop:
                 break
-    model.set_weights(stopping.weights)
+    model.set_weights(stopping.best.weights)
     return Trained(
         model=model,
         config=head,
         history=tuple(history),
-        best_epoch=stopping.epoch,
+        best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history)),
     )
 
@@ -117,8 +108,8 @@ def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray
     """P(fake) of each video, (N,) float64.
 
     The last batch is filled up with empty videos: one shape, one traced graph, the same sums. So on
-    one machine, with one number of threads, a video's score has the same bytes in any order and
-    company. Another `batch_size` may choose other kernels: there it is the same to 1e-6.
+    one machine, with one number of threads, a video's score has the same bytes whatever videos are
+    scored with it. Another `batch_size` may choose other kernels: there it is the same to 1e-6.
     """
     forward = getattr(model, "_unmask_forward", None)
     if forward is None:
@@ -184,107 +175,6 @@ def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
             f"(now {learning_rate:g}) and check the features with `unmask store verify`"
         )
     return float(loss)
-
-
-ALIKE = 0.005
-"""Validation AUCs that differ by less are told apart by loss: half a hundredth, as far as rounding
-to hundredths moves one. At a whole hundredth the demo's fine-tuning ends where it began: its frozen
-phase has AUC 0.982 and loss 0.211, its best epoch 0.990 and 0.215."""
-ROUNDING = 1e-9
-"""So that two AUCs of 0.95 and 0.945 differ by 0.005, whatever float64 makes of it."""
-
-
-def alike(highest: float, auc: float) -> bool:
-    """Whether an AUC is less than ALIKE below the highest one."""
-    return highest - auc < ALIKE - ROUNDING
-
-
-def best_of(measured: Sequence[tuple[float, float]]) -> int:
-    """The place of the best epoch, or probe, whatever their order.
-
-    The lowest loss among those whose AUC is less than ALIKE below the highest of all; of equal
-    losses the higher AUC, then the first. Differences to the highest are compared, not AUCs rounded
-    to bins: 0.9451 and 0.9449 are alike.
-
-    Args:
-        measured: validation AUC and validation loss of each; at least one.
-    """
-    highest = max(auc for auc, _ in measured)
-    near = [place for place, (auc, _) in enumerate(measured) if alike(highest, auc)]
-    return min(near, key=lambda place: (measured[place][1], -measured[place][0]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """An epoch that is the best one, or may become it when AUC rises further."""
-
-    epoch: int
-    auc: float
-    loss: float
-    weights: Any
-
-
-class BestSoFar:
-    """Early stopping: remembers the best epoch's weights and says when to give up.
-
-    The best epoch is that of `best_of` over all epochs, in any order: with tens of validation
-    videos a difference in the third digit of the AUC is chance, and near 1 there is no other.
-    Measured against the highest AUC, many small steps cannot add up to a large one. Patience looks
-    at AUC alone, or a loss that creeps down for ever would never let training end.
-
-    Where AUC and loss rise together, the epoch that is the best now may fall behind the highest AUC
-    later, and another one take its place: the weights of those that can are kept, too. That is
-    mostly one or two epochs.
-
-    Args:
-        patience: epochs without a higher AUC before giving up.
-
-    Attributes:
-        candidates: epochs whose weights are kept, in order.
-    """
-
-    def __init__(self, *, patience: int) -> None:
-        self.patience = patience
-        self.candidates: list[Candidate] = []
-        self._highest = -np.inf
-        self._risen = 0  # the epoch in which AUC last rose
-        self._gave_up = False
-
-    @property
-    def best(self) -> Candidate:
-        """The best epoch so far."""
-        return self.candidates[best_of([(one.auc, one.loss) for one in self.candidates])]
-
-    @property
-    def epoch(self) -> int:
-        """The best epoch so far; 0 before the first."""
-        return self.best.epoch if self.candidates else 0
-
-    @property
-    def weights(self) -> Any:
-        """The best epoch's weights; empty before the first."""
-        return self.best.weights if self.candidates else []
-
-    def done(self, epoch: int, auc: float, loss: float, weights: Callable[[], Any]) -> bool:
-        """Takes an epoch in; `weights` is called if it may be the best. True means stop."""
-        if auc > self._highest:
-            self._highest, self._risen = auc, epoch
-        held = [one for one in self.candidates if alike(self._highest, one.auc)]
-        if alike(self._highest, auc) and not any(
-            one.auc >= auc and one.loss <= loss for one in held
-        ):
-            held = [one for one in held if one.auc > auc or one.loss < loss]
-            held.append(Candidate(epoch=epoch, auc=auc, loss=loss, weights=weights()))
-        self.candidates = held
-        self._gave_up = epoch - self._risen >= self.patience
-        return self._gave_up
-
-    def reason(self, epochs: int) -> str:
-        """Why training ended and what was restored, in one line."""
-        restored = f"restored epoch {self.epoch} (validation AUC {self.best.auc:.3f})"
-        if self._gave_up:
-            return f"no higher validation AUC for {self.patience} epochs; {restored}"
-        return f"reached the limit of {epochs} epochs; {restored}"
 
 
 def _train_step(model: Any, optimizer: Any, like: Rows) -> Any:

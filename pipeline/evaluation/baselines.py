@@ -34,7 +34,7 @@ Measure = Callable[[NDArray[np.float64], float | None], Evaluation]
 """Scores (N,) and threshold to an evaluation, always on the same videos and draws."""
 
 FRAMES, ONE_FRAME, SHUFFLED = "frames", "one frame", "shuffled frames"
-"""What a head may be shown; the keys of `BundledHead.control_thresholds`."""
+"""What a head may be shown; the keys of `BundledHead.ablation_thresholds`."""
 
 
 def score_frames(
@@ -67,7 +67,7 @@ def score_shuffled(bundle: Bundle, sequences: Sequences, *, seed: int) -> NDArra
     return np.concatenate(parts)
 
 
-def with_baseline_thresholds(
+def with_ablation_thresholds(
     bundle: Bundle, val: Sequences, config: CalibrationConfig, *, seed: int
 ) -> Bundle:
     """The bundle, its heads with a threshold for each baseline.
@@ -94,8 +94,8 @@ def with_baseline_thresholds(
     if baseline is not None:
         frames = score_frames(bundle, val, baseline=True)
         own = {FRAMES: choose(val.labels[rows], frames[rows, columns])}
-        baseline = replace(baseline, control_thresholds=own)
-    head = replace(bundle.head, control_thresholds=thresholds)
+        baseline = replace(baseline, ablation_thresholds=own)
+    head = replace(bundle.head, ablation_thresholds=thresholds)
     return replace(bundle, head=head, baseline=baseline)
 
 
@@ -120,13 +120,13 @@ def measure_baselines(
         head: what the bundle's head reaches.
         seed: of the shuffle.
     """
-    thresholds = bundle.head.control_thresholds
+    thresholds = bundle.head.ablation_thresholds
     majority = float(np.mean(sequences.labels) >= 0.5)
     found = {"majority class": measure(np.full(len(sequences), majority), 0.5)}
-    if linear := bundle.controls.get("metadata"):
+    if linear := bundle.linear_baselines.get("metadata"):
         columns = metadata(videos, linear.codecs)
         found["metadata only"] = measure(linear.score(columns), linear.threshold)
-    if linear := bundle.controls.get("logistic"):
+    if linear := bundle.linear_baselines.get("logistic"):
         means = pooled(sequences.features, sequences.mask)
         found["logistic regression"] = measure(linear.score(means), linear.threshold)
     kind = bundle.head.config.kind.upper()

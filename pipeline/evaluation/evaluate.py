@@ -133,7 +133,7 @@ def _measure_heads(
                 params=params,
                 kinds=kinds,
                 frame_scores=frames[name],
-                frame_threshold=head.control_thresholds.get(FRAMES),
+                frame_threshold=head.ablation_thresholds.get(FRAMES),
             ),
             calibration=head.calibration,
             history=head.history,

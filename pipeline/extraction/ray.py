@@ -22,8 +22,9 @@ from features.extraction.summary import ExtractSummary
 from features.store.key import Recipe
 from features.store.store import FeatureStore
 from features.store.views import Views
+from models.configs import ExtractConfig
 from models.finetuning.views import augment, make_views
-from pipeline.config import ExtractConfig, Params
+from pipeline.config import Params
 from pipeline.extraction.feature_spec import FeatureSpec
 from pipeline.extraction.local import TimedFaces
 from pipeline.machine import versions

@@ -28,7 +28,7 @@ from features.extraction.job import Embedded
 from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
-from models.explanation.score_interval import INTERVAL_LEVEL, weigh
+from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
 from pipeline.extraction.feature_spec import bundle_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import provenance_of, warn_about
@@ -162,7 +162,7 @@ def judge_face(
 ) -> JudgedFace:
     """Scores one face: (T, D) features, rounded as the store rounds them."""
     times = frames.timestamps_seconds
-    evidence = weigh(bundle.head, features, times, clip_length=clip_length)
+    evidence = score_interval(bundle.head, features, times, clip_length=clip_length)
     score = evidence.probability_fake
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(

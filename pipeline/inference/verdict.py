@@ -13,7 +13,7 @@ from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames
 from features.extraction.batches import Encoder
 from models.bundle import Bundle
-from models.explanation.score_interval import Evidence
+from models.explanation.score_interval import ScoreInterval
 from pipeline.inference.provenance import Provenance
 
 
@@ -105,7 +105,7 @@ class JudgedFace:
     """
 
     verdict: FaceVerdict
-    evidence: Evidence
+    evidence: ScoreInterval
     frames: Frames
     features: NDArray[np.floating]
 

@@ -13,7 +13,7 @@ from data.faces.crops import Frames
 from data.faces.multi_face import Still
 from models.evaluation.calibration import Calibration
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap, Part
-from models.explanation.score_interval import Evidence
+from models.explanation.score_interval import ScoreInterval
 from pipeline.inference.verdict import FaceVerdict, JudgedFace
 from pipeline.reporting.charts import (
     UNSURE,
@@ -116,7 +116,7 @@ def face_section(
     )
 
 
-def timeline(evidence: Evidence, threshold: float, calibration: Calibration) -> Plot:
+def timeline(evidence: ScoreInterval, threshold: float, calibration: Calibration) -> Plot:
     """The score of each window over time, with the video's score, the threshold and the band."""
     points = []
     for one in evidence.windows:

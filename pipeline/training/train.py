@@ -102,7 +102,7 @@ def train_bundle(
             "extract from this manifest"
         )
     from models.bundle import Bundle
-    from pipeline.evaluation.baselines import with_baseline_thresholds
+    from pipeline.evaluation.baselines import with_ablation_thresholds
 
     if train.views is not None:
         log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
@@ -123,7 +123,7 @@ def train_bundle(
         trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
         provenance=opened.provenance,
         backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
-        controls=fit_linear_baselines(train, val, videos),
+        linear_baselines=fit_linear_baselines(train, val, videos),
         command=training_command(features, manifest, params, allow_seen=bool(seen)),
         seen_in_validation=seen,
         training={
@@ -131,7 +131,7 @@ def train_bundle(
             for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
         },
     )
-    with_baseline_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
         out=out,

@@ -153,7 +153,7 @@ def test_a_face_found_elsewhere_and_another_margin_are_seen() -> None:
 
 def test_another_mean_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.backbones import open_nsfw as thin
-    from models.backbones import registry as backbone
+    from models.backbones import resnet50 as backbone
 
     monkeypatch.setattr(thin, "MEAN_BGR", (104.0, 117.0, 122.0))
     monkeypatch.setattr(backbone, "MEAN_BGR", (103.939, 116.779, 122.68))

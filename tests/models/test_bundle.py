@@ -199,9 +199,11 @@ def test_a_bundle_of_version_1_is_read_and_judges_as_it_did(bundle: Bundle, tmp_
 def test_calibrated_scores_come_back(bundle: Bundle, tmp_path: Path) -> None:
     warm = Calibration(method="temperature", temperature=2.0, unsure_low=0.4, unsure_high=0.5)
     mean = Linear(mean=(0.0,), scale=(1.0,), weight=(2.0,), bias=0.5, threshold=0.5)
-    held = replace(bundle, head=replace(bundle.head, calibration=warm), controls={"metadata": mean})
+    held = replace(
+        bundle, head=replace(bundle.head, calibration=warm), linear_baselines={"metadata": mean}
+    )
     held.save(tmp_path / "bundle")
     again, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
     assert again.head.calibration == warm
-    assert again.controls == {"metadata": mean}
+    assert again.linear_baselines == {"metadata": mean}
     np.testing.assert_array_equal(again.score(videos), warm.apply(bundle.score(videos)))

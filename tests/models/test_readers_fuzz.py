@@ -36,9 +36,9 @@ def test_record_of_a_bundle(bundle: Bundle, tmp_path: Path, quick: None) -> None
         bundle.save(folder / "bundle")
         return folder / "bundle" / "bundle.json"
 
-    told = check_all(make, lambda path: Bundle.load(path.parent), tmp_path)
-    assert "is it the right folder" in told["gone"]
-    assert told["a mark"] == told["UTF-16"] == ""
+    messages = check_all(make, lambda path: Bundle.load(path.parent), tmp_path)
+    assert "is it the right folder" in messages["gone"]
+    assert messages["a mark"] == messages["UTF-16"] == ""
     path = make(tmp_path)
     check_forms(lambda: Bundle.load(path.parent), path)
 
@@ -60,8 +60,8 @@ def test_head_of_a_bundle(bundle: Bundle, tmp_path: Path) -> None:
         bundle.save(folder / "bundle")
         return folder / "bundle" / "head.keras"
 
-    told = check_all(make, lambda path: Bundle.load(path.parent), tmp_path)
-    assert "its sha256 is not the one" in told["one byte"]
+    messages = check_all(make, lambda path: Bundle.load(path.parent), tmp_path)
+    assert "its sha256 is not the one" in messages["one byte"]
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,9 @@ def test_folder_of_weights(thin: Backbone, tmp_path: Path) -> None:
         return load_backbone(path.parent, size=SIZE)
 
     tried = {"flipped 1", "empty", "a pipe", "a folder", "gone"}
-    told = check_all(weights, read, tmp_path, but=DAMAGES.keys() - tried)
-    assert "damaged or changed; write them anew" in told["flipped 1"]
-    assert "are missing" in told["gone"]
+    messages = check_all(weights, read, tmp_path, but=DAMAGES.keys() - tried)
+    assert "damaged or changed; write them anew" in messages["flipped 1"]
+    assert "are missing" in messages["gone"]
 
 
 def test_record_of_weights(small: Any, tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ def test_scores_of_a_report(tmp_path: Path) -> None:
 
     for name in ("predictions.csv", "metrics.json"):
         (tmp_path / name).mkdir()
-        told = check_all(lambda folder: report(folder) / name, read, tmp_path / name,  # noqa: B023
+        messages = check_all(lambda folder: report(folder) / name, read, tmp_path / name,  # noqa: B023
                          but={"gone", "a broken link"})  # fmt: skip
-        assert told["UTF-16"] == told["a mark"] == ""
+        assert messages["UTF-16"] == messages["a mark"] == ""
     folder = report(tmp_path)
     check_forms(lambda: read_scores(folder, None), folder / "metrics.json")
     for number, name in enumerate(("path", "label", "group", "method", "lstm")):

@@ -101,7 +101,7 @@ def test_a_choice_of_number_or_word_takes_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("frames: {cuont: 3}", "unknown key frames.cuont; did you mean frames.count?"),
         ("haed: {units: 3}", "unknown key haed; did you mean head?"),
@@ -130,11 +130,11 @@ def test_a_choice_of_number_or_word_takes_both() -> None:
         ("index: {validation: 0.6, test: 0.5}", "index.validation and index.test must leave"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_file(tmp_path: Path, text: str, told: str) -> None:
+def test_what_does_not_fit_is_named_with_its_file(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_params(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(str(path))
     assert str(caught.value).count(str(path)) == 1
     assert "\n" not in str(caught.value)
@@ -168,7 +168,7 @@ def test_set_without_key_or_value_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ("head.unit=3", "--set head.unit: unknown key head.unit; did you mean head.units?"),
         ("head.units=x", "--set head.units: head.units must be an integer, got 'x'"),
@@ -179,10 +179,10 @@ def test_set_without_key_or_value_is_refused(text: str) -> None:
         ("head.units=0", "--set head.units: head.units must be from 1 to 8192, got 0"),
     ],
 )
-def test_a_bad_option_is_blamed_on_the_option(tmp_path: Path, option: str, told: str) -> None:
+def test_a_bad_option_is_blamed_on_the_option(tmp_path: Path, option: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_params(write(tmp_path, "seed: 1\n"), [option])
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_reading_parameters_loads_no_tensorflow() -> None:

@@ -1,4 +1,4 @@
-"""A backbone's identity without TensorFlow: right, or not told at all."""
+"""A backbone's identity without TensorFlow: right, or None."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from models.backbones.registry import Backbone, load_backbone, save_backbone
 def test_a_folder_tells_what_loading_it_gives(thin: Backbone, tmp_path: Path) -> None:
     folder = tmp_path / "weights"
     save_backbone(thin, folder)
-    told = find_fingerprint(folder, size=64, seed=0, cache=tmp_path / "none.json")
-    assert told == load_backbone(folder, size=64).fingerprint(folder)
+    found = find_fingerprint(folder, size=64, seed=0, cache=tmp_path / "none.json")
+    assert found == load_backbone(folder, size=64).fingerprint(folder)
     copy_backbone(folder, tmp_path / "copy")
     assert load_backbone(tmp_path / "copy", size=64).digest == thin.digest
 
@@ -61,8 +61,8 @@ def test_telling_loads_no_tensorflow(thin: Backbone, tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from models.backbones.fingerprint import find_fingerprint\n"
         f"folder, cache = {str(tmp_path / 'weights')!r}, Path('none')\n"
-        "told = find_fingerprint(folder, size=64, seed=0, cache=cache)\n"
-        "print(told.digest, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+        "found = find_fingerprint(folder, size=64, seed=0, cache=cache)\n"
+        "print(found.digest, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split() == [thin.digest, "False", "False"]

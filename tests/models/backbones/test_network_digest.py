@@ -11,11 +11,12 @@ import pytest
 
 from data.errors import MismatchError, StoreError
 from models.backbones import open_nsfw as thin_module
-from models.backbones import registry as backbone_module
+from models.backbones import resnet50 as backbone_module
 from models.backbones.network_digest import weights_digest
 from models.backbones.open_nsfw import build_thin
 from models.backbones.preprocessing import CaffeInput
-from models.backbones.registry import Backbone, build_resnet50, load_backbone, save_backbone
+from models.backbones.registry import Backbone, load_backbone, save_backbone
+from models.backbones.resnet50 import build_resnet50
 from models.bundle import Bundle
 from models.tf_runtime import keras
 from tests.models.conftest import SIZE

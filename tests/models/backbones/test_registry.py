@@ -15,14 +15,10 @@ from numpy.typing import NDArray
 from data.errors import ConfigError, InputError, OutputError, StoreError, ToolError
 from models.backbones import open_nsfw as thin_module
 from models.backbones import registry as module
+from models.backbones import resnet50
 from models.backbones.network_digest import weights_digest
-from models.backbones.registry import (
-    Backbone,
-    build_resnet50,
-    load_backbone,
-    residual_blocks,
-    save_backbone,
-)
+from models.backbones.registry import Backbone, load_backbone, save_backbone
+from models.backbones.resnet50 import build_resnet50, residual_blocks
 from models.tf_runtime import keras
 
 THIN_DIGEST = "923947d9653c7f94a104b9a7840b512a69e4de5c8fc5df58f56d146a11d1eb55"
@@ -196,12 +192,12 @@ def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     def offline(size: int, weights: str | None = None) -> None:
         raise Exception("URL fetch failure on https://…: None -- Name or service not known")
 
-    monkeypatch.setattr(module, "build_resnet50", offline)
+    monkeypatch.setattr(resnet50, "build_resnet50", offline)
     monkeypatch.setenv("KERAS_HOME", "/keras/home")
     with pytest.raises(ToolError) as caught:
         load_backbone("resnet50-imagenet")
     message = str(caught.value)
-    assert module.imagenet_path().name in message
+    assert resnet50.imagenet_path().name in message
     assert "/keras/home/models" in message
     assert "resnet50-thin" in message
     assert "\n" not in message

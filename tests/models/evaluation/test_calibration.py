@@ -50,8 +50,8 @@ def test_temperature_is_the_least_log_loss() -> None:
 @pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
 def test_calibrated_scores_keep_their_order_and_lose_less(method: str) -> None:
     labels, scores, groups = sure_of_itself()
-    told, _ = calibrate(labels, scores, groups, CalibrationConfig(method=method))
-    after = told.apply(scores)
+    calibration, _ = calibrate(labels, scores, groups, CalibrationConfig(method=method))
+    after = calibration.apply(scores)
     assert np.all(np.diff(after[np.argsort(scores)]) >= 0)
     if method == "temperature":
         assert roc_auc_score(labels, after) == roc_auc_score(labels, scores)
@@ -59,7 +59,7 @@ def test_calibrated_scores_keep_their_order_and_lose_less(method: str) -> None:
         np.testing.assert_array_equal(after, scores)
     else:
         assert log_loss(labels, after) < log_loss(labels, scores)
-    assert Calibration.from_json(json.loads(json.dumps(told.to_json()))) == told
+    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
 
 
 def test_few_videos_told_apart_do_not_make_every_score_sure() -> None:
@@ -75,16 +75,16 @@ def test_few_videos_told_apart_do_not_make_every_score_sure() -> None:
 def test_thresholds_keep_what_they_promise() -> None:
     labels, scores, groups = sure_of_itself()
     config = CalibrationConfig(threshold="fpr", target_fpr=0.05)
-    told, threshold = calibrate(labels, scores, groups, config)
-    after = told.apply(scores)
+    calibration, threshold = calibrate(labels, scores, groups, config)
+    after = calibration.apply(scores)
     accused = np.mean(after[labels == 0] >= threshold)
     assert 0.03 <= accused <= 0.05
-    assert told.threshold_low is not None
-    assert told.threshold_high is not None
-    assert told.threshold_low <= threshold <= told.threshold_high
+    assert calibration.threshold_low is not None
+    assert calibration.threshold_high is not None
+    assert calibration.threshold_low <= threshold <= calibration.threshold_high
     nobody = CalibrationConfig(threshold="fpr", target_fpr=0)
-    told, threshold = calibrate(labels, scores, groups, nobody)
-    assert not np.any(told.apply(scores)[labels == 0] >= threshold)
+    calibration, threshold = calibrate(labels, scores, groups, nobody)
+    assert not np.any(calibration.apply(scores)[labels == 0] >= threshold)
     dear = CalibrationConfig(threshold="cost", false_alarm_cost=20)
     cheap = CalibrationConfig(threshold="cost", miss_cost=20)
     assert calibrate(labels, scores, groups, dear)[1] > calibrate(labels, scores, groups, cheap)[1]
@@ -136,21 +136,21 @@ def test_without_platt_threshold_another_rule_is_taken_and_told() -> None:
     labels, scores = np.array([0, 0, 1, 1]), np.array([0.9, 0.7, 0.3, 0.1])
     for hopeless in (scores, np.full(4, 0.5)):
         assert platt_threshold(labels, hopeless) is None
-        told, threshold = calibrate(labels, hopeless, list("abcd"), CalibrationConfig())
-        assert "balanced accuracy, since" in told.rule
-        assert threshold == youden_threshold(labels, told.apply(hopeless))
-    told, _ = calibrate(labels, 1 - scores, list("abcd"), CalibrationConfig())
-    assert told.rule == "even odds of Platt's sigmoid"
+        calibration, threshold = calibrate(labels, hopeless, list("abcd"), CalibrationConfig())
+        assert "balanced accuracy, since" in calibration.rule
+        assert threshold == youden_threshold(labels, calibration.apply(hopeless))
+    calibration, _ = calibrate(labels, 1 - scores, list("abcd"), CalibrationConfig())
+    assert calibration.rule == "even odds of Platt's sigmoid"
 
 
 def test_the_band_holds_the_share_asked_for() -> None:
     labels, scores, groups = sure_of_itself()
-    told, threshold = calibrate(labels, scores, groups, CalibrationConfig(unsure=0.2))
-    after = told.apply(scores)
-    assert told.unsure(after).mean() == pytest.approx(0.2, abs=0.01)
-    assert told.verdict(threshold, threshold) == "UNSURE"
-    assert told.verdict(1.0, threshold) == "FAKE"
-    assert told.verdict(0.0, threshold) == "REAL"
+    calibration, threshold = calibrate(labels, scores, groups, CalibrationConfig(unsure=0.2))
+    after = calibration.apply(scores)
+    assert calibration.unsure(after).mean() == pytest.approx(0.2, abs=0.01)
+    assert calibration.verdict(threshold, threshold) == "UNSURE"
+    assert calibration.verdict(1.0, threshold) == "FAKE"
+    assert calibration.verdict(0.0, threshold) == "REAL"
     assert Calibration().verdict(0.5, 0.5) == "FAKE"  # an older bundle judges everything
 
 

@@ -52,7 +52,7 @@ def score(head: BundledHead, pixels: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", KINDS)
 def test_hiding_the_hottest_part_lowers_the_score_more_than_the_coldest(kind, pixels):
     head = head_of(kind)
-    heat = heat_map(head, Contrast(), pixels, contrasts(pixels), progress=False)
+    heat = heat_map(head, Contrast(), pixels, contrasts(pixels), show=False)
     own = score(head, pixels)
     assert heat.probability_fake == pytest.approx(own, abs=1e-5)
     hot, cold = (
@@ -75,7 +75,7 @@ def planted(cells: dict[tuple[int, int], float]) -> BundledHead:
 
 def test_the_heat_lies_where_the_reason_is(pixels):
     head = planted({(2, 4): 0.5, (4, 2): -0.5})
-    heat = heat_map(head, Contrast(), pixels, contrasts(pixels), progress=False)
+    heat = heat_map(head, Contrast(), pixels, contrasts(pixels), show=False)
     assert np.unravel_index(heat.whole.argmax(), heat.whole.shape) == (2, 4)
     assert np.unravel_index(heat.whole.argmin(), heat.whole.shape) == (4, 2)
     for part, (row, column) in ((heat.hottest, (2, 4)), (heat.coldest, (4, 2))):
@@ -89,7 +89,7 @@ def test_the_heat_lies_where_the_reason_is(pixels):
 def test_a_frame_of_its_own_gets_the_heat(pixels):
     blurred = pixels.copy()
     blurred[[0, 1, 2, 4, 5]] = 128  # detail in frame 3 alone
-    heat = heat_map(planted({(3, 3): 0.2}), Contrast(), blurred, contrasts(blurred), progress=False)
+    heat = heat_map(planted({(3, 3): 0.2}), Contrast(), blurred, contrasts(blurred), show=False)
     assert heat.frames.max(axis=(1, 2)).argmax() == 3
     assert np.abs(np.delete(heat.frames, 3, axis=0)).max() < 1e-3
 

@@ -14,8 +14,8 @@ from models.explanation.score_interval import (
     centred,
     half_samples,
     interval,
+    score_interval,
     score_parts,
-    weigh,
     window_frames,
 )
 from models.heads.architectures import KINDS, HeadConfig, build_head
@@ -43,7 +43,7 @@ def features() -> np.ndarray:
 def test_each_window_has_the_score_of_its_own_frames(kind, features):
     calibration = Calibration(method="temperature", temperature=2.0)
     head = head_of(kind, calibration=calibration)
-    evidence = weigh(head, features, np.arange(12) / 4)
+    evidence = score_interval(head, features, np.arange(12) / 4)
     alone = head.model({"features": features[None, 3:7], "mask": np.ones((1, 4), bool)})
     window = evidence.windows[3]
     assert (window.start_seconds, window.end_seconds) == (0.75, 1.5)
@@ -56,13 +56,13 @@ def test_each_window_has_the_score_of_its_own_frames(kind, features):
 
 def test_a_video_that_never_changes_has_a_narrow_interval(features):
     still = np.repeat(features[:1], 12, axis=0)
-    evidence = weigh(head_of("mean"), still, np.arange(12.0))
+    evidence = score_interval(head_of("mean"), still, np.arange(12.0))
     assert evidence.high - evidence.low < 1e-5
     assert evidence.agreement == 1
 
 
 def test_few_frames_give_no_interval(features):
-    evidence = weigh(head_of("mean"), features[:6], np.arange(6.0))
+    evidence = score_interval(head_of("mean"), features[:6], np.arange(6.0))
     assert evidence.low is evidence.high is evidence.agreement is None
     assert evidence.windows
 
@@ -150,7 +150,7 @@ def test_interval_and_agreement_follow_one_rule(verdict, side, threshold, band, 
     features = np.zeros((count, DIM), np.float16)
     features[:, 0] = np.resize([0.5, 0.5, -0.5, -0.5], count)
     head = surer(side * 3 / count, threshold, **band)
-    evidence = weigh(head, features, np.arange(float(count)))
+    evidence = score_interval(head, features, np.arange(float(count)))
     judge = head.calibration.verdict
     ends = {judge(one, head.threshold) for one in (evidence.low, evidence.high)}
     assert judge(evidence.probability_fake, head.threshold) == verdict
@@ -163,7 +163,7 @@ def test_agreement_is_the_share_of_halves_on_the_verdicts_side():
     features = np.zeros((12, DIM), np.float16)
     features[:, 0] = np.linspace(-2, 2, 12)
     head = surer(3 / 12, 2.99)
-    evidence = weigh(head, features, np.arange(12.0))
+    evidence = score_interval(head, features, np.arange(12.0))
     assert evidence.low < head.threshold < evidence.probability_fake < evidence.high
     assert 0.3 < evidence.agreement < 0.7  # laid around a score just above the threshold
 

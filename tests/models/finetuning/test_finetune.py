@@ -23,7 +23,7 @@ from models.finetuning.finetune import FinetuneConfig, Finetuned, _run, finetune
 from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
 from models.finetuning.network import FinetuneNet, cut, drop, share_of_rate, smooth
 from models.finetuning.photometric_augmentation import Distortion, distort, draw_distortion
-from models.prefetch import ahead
+from models.prefetch import prefetch
 
 SIZE = 32
 QUICK = FinetuneConfig(
@@ -70,7 +70,7 @@ def read(video: Video) -> Any:
 
 def run(out: Path, config: FinetuneConfig = QUICK, **changed: Any) -> Finetuned:
     backbone = load_backbone("resnet50-thin", size=SIZE)
-    settings = {"read": read, "out": out, "progress": False, **changed}
+    settings = {"read": read, "out": out, "show": False, **changed}
     return finetune(videos(6), videos(3, 10), backbone=backbone, config=config, **settings)
 
 
@@ -103,9 +103,9 @@ def test_only_the_last_blocks_convolutions_learn() -> None:
     net = FinetuneNet(backbone, QUICK)
     with_signal = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
     with_signal.pixels[1::2, :, 8:16] = 200
-    net.train_epoch(with_signal, QUICK, np.random.default_rng(0), 1)
+    net.train_epoch(with_signal, np.random.default_rng(0), 1)
     # One step in each of two epochs, the last of them half-way down the cosine.
-    net.train_epoch(with_signal, QUICK, np.random.default_rng(0), 2)
+    net.train_epoch(with_signal, np.random.default_rng(0), 2)
     rates = [float(one.learning_rate) for one in (net._slow, net._fast)]
     share = share_of_rate(QUICK, 1.0)
     assert rates == pytest.approx([QUICK.learning_rate * share, QUICK.head_learning_rate * share])
@@ -171,7 +171,7 @@ def test_a_second_tuning_remembers_the_first(tuned: tuple[Finetuned, Path], tmp_
         backbone=start,
         config=QUICK.replace(epochs=1),
         out=tmp_path / "weights",
-        progress=False,
+        show=False,
     )
     groups = result.backbone.provenance["trained_on"]["train"]["groups"]
     assert {"p0", "p20"} <= set(groups)
@@ -239,7 +239,7 @@ def test_crops_are_read_once_and_in_order(tmp_path: Path) -> None:
 
     wanted = videos(3)
     with cached_clips(
-        wanted, counted, frames=8, size=SIZE, beside=tmp_path, workers=4, progress=False, name="x"
+        wanted, counted, frames=8, size=SIZE, beside=tmp_path, workers=4, show=False, name="x"
     ) as clips:
         assert clips.counts.tolist() == [3] * 6  # never more than there are
         for row, video in enumerate(wanted):
@@ -262,7 +262,7 @@ def test_augmentation_is_the_same_for_all_frames_of_a_clip() -> None:
     draw = np.random.default_rng(1)
     frame = draw.integers(0, 256, (1, 1, SIZE, SIZE, 3)).astype(np.uint8)
     clips = np.repeat(np.repeat(frame, 2, axis=0), 3, axis=1)  # (2, 3, S, S, 3), all alike
-    transforms = draw_transforms(draw, 2, size=SIZE, flip=True, rotate_degrees=10, zoom=0.1)
+    transforms = draw_transforms(draw, 2, QUICK.replace(rotate_degrees=10.0, zoom=0.1), size=SIZE)
     got = np.asarray(transform_clips(clips, transforms)).reshape(clips.shape)
     for clip in got:
         np.testing.assert_array_equal(clip[0], clip[1])
@@ -273,9 +273,10 @@ def test_augmentation_is_the_same_for_all_frames_of_a_clip() -> None:
 def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
     draw = np.random.default_rng(0)
     clips = draw.integers(0, 256, (8, 1, SIZE, SIZE, 3)).astype(np.uint8)
-    still = draw_transforms(draw, 8, size=SIZE, flip=False, rotate_degrees=0, zoom=0)
+    still_config = QUICK.replace(flip=True, rotate_degrees=0, zoom=0)
+    still = draw_transforms(draw, 8, still_config.replace(flip=False), size=SIZE)
     np.testing.assert_array_equal(transform_clips(clips, still), clips[:, 0])
-    flips = draw_transforms(draw, 8, size=SIZE, flip=True, rotate_degrees=0, zoom=0)
+    flips = draw_transforms(draw, 8, still_config, size=SIZE)
     mirrored = flips[:, 0] < 0
     assert 0 < mirrored.sum() < 8
     wanted = np.where(mirrored[:, None, None, None], clips[:, 0, :, ::-1], clips[:, 0])
@@ -285,13 +286,13 @@ def test_no_augmentation_changes_nothing_and_a_flip_mirrors() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"unfreeze": 17}, "finetune.unfreeze must be 1 to 16 or all, got 17"),
+        ({"unfreeze": 17}, "finetune.unfreeze must be from 1 to 16 or all, got 17"),
         ({"unfreeze": "most"}, "or all, got 'most'"),
         ({"learning_rate": 2.0}, "finetune.learning_rate must be above 0"),
         ({"schedule": "steps"}, "finetune.schedule must be cosine or constant"),
         ({"pairs_per_batch": 0}, "finetune.pairs_per_batch must be at least 1, got 0"),
-        ({"jpeg_quality": 96}, "finetune.jpeg_quality must be 0 to 95, got 96"),
-        ({"forge": 1.5}, "finetune.forge must be 0 to 1, got 1.5"),
+        ({"jpeg_quality": 96}, "finetune.jpeg_quality must be from 0 to 95, got 96"),
+        ({"forge": 1.5}, "finetune.forge must be from 0 to 1, got 1.5"),
         ({"zoom": 1.0}, "finetune.zoom must be at least 0 and below 1, got 1.0"),
     ],
 )
@@ -302,7 +303,7 @@ def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> Non
 
 def test_a_custom_model_is_refused(thin: Backbone, tmp_path: Path) -> None:
     own = replace(thin, architecture="custom", name="own.keras")
-    with pytest.raises(ConfigError, match=r"own\.keras is a model of its own"):
+    with pytest.raises(ConfigError, match=r"own\.keras is a custom model"):
         finetune([], [], read=read, backbone=own, config=QUICK, out=tmp_path / "weights")
 
 
@@ -359,12 +360,12 @@ def test_a_killed_run_restores_the_epoch_that_a_whole_one_does(dies: int, tmp_pa
 
     kept = tmp_path / "kept.npz"
     with pytest.raises(Killed):
-        _run(epochs(mortal=True), kept, "key", progress=False)
+        _run(epochs(mortal=True), kept, "key", show=False)
     at[0] = -1
-    history, stopping = _run(epochs(mortal=False), kept, "key", progress=False)
+    history, stopping = _run(epochs(mortal=False), kept, "key", show=False)
     assert [row["val_auc"] for row in history] == [auc for auc, _ in measured]
-    assert stopping.epoch == 1
-    np.testing.assert_array_equal(stopping.weights, [[1]])
+    assert stopping.best.epoch == 1
+    np.testing.assert_array_equal(stopping.best.weights, [[1]])
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
@@ -424,7 +425,7 @@ def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
     clips.pixels[:] = np.random.default_rng(0).integers(0, 256, clips.pixels.shape)
     config = QUICK.replace(pairs_per_batch=1)
     plain = list(clip_batches(clips, config, np.random.default_rng(1)))
-    early = list(ahead(clip_batches(clips, config, np.random.default_rng(1))))
+    early = list(prefetch(clip_batches(clips, config, np.random.default_rng(1))))
     assert len(plain) == len(early) == 3
     for one, other in zip(plain, early, strict=True):
         np.testing.assert_array_equal(one.clips, other.clips)
@@ -435,7 +436,7 @@ def test_batches_are_the_same_made_ahead_and_errors_come_through() -> None:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        list(ahead(broken()))
+        list(prefetch(broken()))
 
 
 def test_smoothing_moves_labels_together() -> None:
@@ -480,7 +481,7 @@ def test_the_frozen_phase_sees_what_the_steps_will_show() -> None:
     found = []
     for config in (plain, QUICK, QUICK):
         net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
-        net.fit_head(learn, learn, config, np.random.default_rng(1))
+        net.fit_head(learn, learn, np.random.default_rng(1))
         found.append(net.get_weights()[-2])
     assert not np.array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[1], found[2])
@@ -502,7 +503,7 @@ def test_a_scaled_loss_makes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> 
         net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
         start = start or net.get_weights()  # the dense layer would start anew, at random
         net.set_weights(start)
-        net.train_epoch(learn, config, np.random.default_rng(1), 1)
+        net.train_epoch(learn, np.random.default_rng(1), 1)
         found.append(net.get_weights())
     for before, plain, scaled in zip(start, *found, strict=True):
         assert not np.array_equal(before, plain)
@@ -533,7 +534,7 @@ def test_dropout_changes_steps_and_nothing_is_drawn_twice() -> None:
         net = FinetuneNet(load_backbone("resnet50-random", size=SIZE), config)
         start = start or net.get_weights()
         net.set_weights(start)
-        net.train_epoch(learn, config, np.random.default_rng(1), 1)
+        net.train_epoch(learn, np.random.default_rng(1), 1)
         found.append(net.get_weights())
     assert not np.array_equal(found[0][-2], found[1][-2])
     np.testing.assert_array_equal(found[1][-2], found[2][-2])

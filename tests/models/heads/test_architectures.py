@@ -164,9 +164,9 @@ def test_dropout_is_off_when_scoring_and_on_when_training() -> None:
     [
         (
             {"kind": "transformer"},
-            "lstm, bilstm, gru, attention, mean, logistic, got 'transformer'",
+            "lstm or bilstm or gru or attention or mean or logistic, got 'transformer'",
         ),
-        ({"units": 0}, "head.units must be 1 to 8192, got 0"),
+        ({"units": 0}, "head.units must be from 1 to 8192, got 0"),
         ({"dropout": 1.0}, "head.dropout must be at least 0 and below 1, got 1.0"),
     ],
 )

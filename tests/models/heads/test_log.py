@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import OutputError
+from models.heads.early_stopping import EarlyStopping
 from models.heads.log import TrainingLog
-from models.heads.training import BestSoFar
 from models.tf_runtime import tf
 
 ROWS = [
@@ -18,19 +18,18 @@ ROWS = [
 ]
 
 
-def tell(log: TrainingLog) -> None:
+def log_epochs(log: TrainingLog) -> None:
     with log:
         for row in ROWS:
             log.epoch(row, best=row["epoch"] < 3)
 
 
-def test_a_line_for_each_epoch_and_only_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(TrainingLog("lstm"))
-    assert capsys.readouterr() == ("", "")
-    tell(TrainingLog("lstm", live=True))
-    out, err = capsys.readouterr()
-    assert out == ""
-    name, head, *lines = err.splitlines()
+def test_a_line_for_each_epoch_and_only_on_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "unmask")
+    log_epochs(TrainingLog("lstm"))
+    assert not caplog.messages
+    log_epochs(TrainingLog("lstm", live=True))
+    name, head, *lines = "\n".join(caplog.messages).splitlines()
     assert name == "lstm"
     assert head.split() == ["epoch", "loss", "AUC", "val", "loss", "val", "AUC", "seconds"]
     assert [line.split()[:5] for line in lines][1] == ["2", "0.6000", "0.800", "0.6400", "0.750"]
@@ -39,7 +38,7 @@ def test_a_line_for_each_epoch_and_only_on_a_terminal(capsys: pytest.CaptureFixt
 
 def test_tensorboard_gets_every_epoch_once(tmp_path: Path) -> None:
     for _ in range(2):  # the second run takes the place of the first
-        tell(TrainingLog("lstm", live=False, tensorboard=tmp_path))
+        log_epochs(TrainingLog("lstm", live=False, tensorboard=tmp_path))
     (path,) = (tmp_path / "lstm").iterdir()
     found = {
         (value.tag, event.step): float(tf.make_ndarray(value.tensor))
@@ -53,7 +52,7 @@ def test_tensorboard_gets_every_epoch_once(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(OutputError, match="is no folder; choose another"):
-        tell(TrainingLog("lstm", live=False, tensorboard=tmp_path / "runs"))
+        log_epochs(TrainingLog("lstm", live=False, tensorboard=tmp_path / "runs"))
 
 
 def test_it_says_why_it_ended_and_what_it_restored() -> None:
@@ -61,7 +60,7 @@ def test_it_says_why_it_ended_and_what_it_restored() -> None:
         ((0.6, 0.7, 0.65), "reached the limit of 3 epochs; restored epoch 2"),
         ((0.7, 0.6, 0.65), "no higher validation AUC for 2 epochs; restored epoch 1"),
     ):
-        stopping = BestSoFar(patience=2)
+        stopping = EarlyStopping(patience=2)
         for epoch, auc in enumerate(aucs, start=1):
-            stopping.done(epoch, auc, 0.5, list)
+            stopping.update(epoch, auc, 0.5, list)
         assert stopping.reason(3).startswith(reason)

@@ -13,11 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from data.errors import ConfigError, DatasetError
 from models.heads.architectures import KINDS, HeadConfig
+from models.heads.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
 from models.heads.training import (
-    ALIKE,
-    BestSoFar,
     TrainConfig,
-    best_of,
     frame_statistics,
     score,
     train_head,
@@ -39,8 +37,12 @@ def test_learns_and_keeps_the_best_epoch(kind: str) -> None:
     )
     best = trained.history[trained.best_epoch - 1]
     highest = max(row["val_auc"] for row in trained.history)
-    assert best["val_auc"] > max(0.8, highest - ALIKE)
-    alike = [row["val_loss"] for row in trained.history if row["val_auc"] > highest - ALIKE + 1e-9]
+    assert best["val_auc"] > max(0.8, highest - AUC_TOLERANCE)
+    alike = [
+        row["val_loss"]
+        for row in trained.history
+        if row["val_auc"] > highest - AUC_TOLERANCE + 1e-9
+    ]
     assert best["val_loss"] == min(alike)
     assert roc_auc_score(val.labels, score(trained.model, val)) == pytest.approx(best["val_auc"])
     assert [row["epoch"] for row in trained.history] == list(range(1, len(trained.history) + 1))
@@ -79,35 +81,35 @@ def test_stops_when_validation_stalls() -> None:
 
 
 def test_equal_auc_is_decided_by_loss() -> None:
-    best = BestSoFar(patience=2)
-    assert not best.done(1, 0.9, 0.5, lambda: ["one"])
-    assert not best.done(2, 0.9, 0.4, lambda: ["two"])
-    assert best.done(3, 0.9, 0.4, lambda: ["three"])
-    assert (best.epoch, best.weights) == (2, ["two"])
+    best = EarlyStopping(patience=2)
+    assert not best.update(1, 0.9, 0.5, lambda: ["one"])
+    assert not best.update(2, 0.9, 0.4, lambda: ["two"])
+    assert best.update(3, 0.9, 0.4, lambda: ["three"])
+    assert (best.best.epoch, best.best.weights) == (2, ["two"])
 
 
 def test_a_hundredth_of_auc_is_decided_by_loss_but_not_more() -> None:
-    best = BestSoFar(patience=9)
+    best = EarlyStopping(patience=9)
     for epoch, (auc, loss) in enumerate([(1.0, 0.39), (0.998, 0.08), (0.98, 0.01)], start=1):
-        best.done(epoch, auc, loss, lambda epoch=epoch: [epoch])
-    assert best.weights == [2]
+        best.update(epoch, auc, loss, lambda epoch=epoch: [epoch])
+    assert best.best.weights == [2]
     assert "restored epoch 2 (validation AUC 0.998)" in best.reason(3)
 
 
 def taken(epochs: Sequence[tuple[float, float]]) -> Any:
-    """The weights that `BestSoFar` restores after these (AUC, loss): (AUC, loss) themselves."""
-    best = BestSoFar(patience=99)
+    """The weights that `EarlyStopping` restores after these (AUC, loss): (AUC, loss) themselves."""
+    best = EarlyStopping(patience=99)
     for epoch, (auc, loss) in enumerate(epochs, start=1):
-        best.done(epoch, auc, loss, lambda one=(auc, loss): one)
-        assert best.weights == epochs[best.epoch - 1]
-    return best.weights
+        best.update(epoch, auc, loss, lambda one=(auc, loss): one)
+        assert best.best.weights == epochs[best.best.epoch - 1]
+    return best.best.weights
 
 
 @pytest.mark.parametrize(
     ("epochs", "wanted"),
     [
         ([(0.9451, 9.9), (0.9449, 0.1)], (0.9449, 0.1)),  # on two sides of a rounded bin
-        ([(0.945, 0.1), (0.95, 9.9)], (0.95, 9.9)),  # a whole ALIKE is a difference
+        ([(0.945, 0.1), (0.95, 9.9)], (0.95, 9.9)),  # a whole AUC_TOLERANCE is a difference
         ([(0.56, 0.1), (0.565, 9.9)], (0.565, 9.9)),  # even where float64 says 0.004999...
         ([(0.945, 0.1), (0.9499, 9.9)], (0.945, 0.1)),
         ([(0.944, 0.1), (0.9475, 0.3), (0.952, 9.9)], (0.9475, 0.3)),  # the best falls behind
@@ -123,7 +125,7 @@ def test_aucs_are_compared_by_difference_in_any_order(
 
 def test_many_small_steps_do_not_drift_down() -> None:
     epochs = [(0.99 - 0.003 * step, 1 / (1 + step)) for step in range(10)]
-    assert all(one - other < ALIKE for (one, _), (other, _) in pairwise(epochs))
+    assert all(one - other < AUC_TOLERANCE for (one, _), (other, _) in pairwise(epochs))
     assert taken(epochs) == taken(epochs[::-1]) == epochs[1]
 
 
@@ -133,14 +135,14 @@ def test_the_best_epoch_is_that_of_the_whole_history() -> None:
         aucs = draw.choice([0.9, 0.905, 0.9051, 0.9085, 0.912], 8)
         epochs = [(float(auc), float(loss)) for auc, loss in zip(aucs, draw.random(8), strict=True)]
         highest = max(aucs)
-        near = [(loss, auc) for auc, loss in epochs if highest - auc < ALIKE]
+        near = [(loss, auc) for auc, loss in epochs if highest - auc < AUC_TOLERANCE]
         assert taken(epochs)[::-1] == min(near)
 
 
 def test_only_weights_that_may_be_restored_are_kept() -> None:
-    best = BestSoFar(patience=99)
+    best = EarlyStopping(patience=99)
     for epoch in range(1, 40):
-        best.done(epoch, 0.9 + 0.002 * (epoch % 7), 1 / epoch, lambda epoch=epoch: epoch)
+        best.update(epoch, 0.9 + 0.002 * (epoch % 7), 1 / epoch, lambda epoch=epoch: epoch)
         assert len(best.candidates) <= 7
     assert [one.epoch for one in best.candidates] == sorted(one.epoch for one in best.candidates)
 
@@ -205,8 +207,8 @@ def test_nan_stops_with_advice() -> None:
         ({"epochs": 0}, "train.epochs must be at least 1, got 0"),
         ({"learning_rate": 0}, "train.learning_rate must be above 0"),
         ({"class_weight": {"real": 1}}, "train.class_weight must be"),
-        ({"class_weight": {"real": 1, "fake": -1}}, "above 0 for both classes"),
-        ({"class_weight": "even"}, "balanced or null, got 'even'"),
+        ({"class_weight": {"real": 1, "fake": -1}}, "class_weight.fake must be above 0"),
+        ({"class_weight": "even"}, "balanced or none, got 'even'"),
     ],
 )
 def test_a_bad_setting_is_refused(settings: dict[str, Any], message: str) -> None:

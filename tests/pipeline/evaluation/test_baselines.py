@@ -21,7 +21,7 @@ from pipeline.evaluation.baselines import (
     SHUFFLED,
     measure_baselines,
     score_frames,
-    with_baseline_thresholds,
+    with_ablation_thresholds,
 )
 from pipeline.evaluation.results import MisclassifiedVideo, ModelResult, Report
 from pipeline.reporting.figures import score_over_time
@@ -78,7 +78,7 @@ def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Eva
                         rounds=50, **more)  # fmt: skip
 
     frames = score_frames(bundle, test)
-    at = bundle.head.control_thresholds.get(FRAMES)
+    at = bundle.head.ablation_thresholds.get(FRAMES)
     head = measure(bundle.score(test), 0.5, frame_scores=frames, frame_threshold=at)
     rows = manifest_rows(len(test))
     found = measure_baselines(bundle, test, rows, frames, measure, head, seed=0)
@@ -87,8 +87,8 @@ def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Eva
 
 def test_each_baseline_is_judged_at_its_own_threshold() -> None:
     test = videos(80, 1)
-    bundle = with_baseline_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0)
-    assert set(bundle.head.control_thresholds) == {FRAMES, ONE_FRAME, SHUFFLED}
+    bundle = with_ablation_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0)
+    assert set(bundle.head.ablation_thresholds) == {FRAMES, ONE_FRAME, SHUFFLED}
     head, controls = measured(bundle, test)
     assert head.metrics["balanced_accuracy"].value > 0.95
     # At the videos' threshold no single frame is called fake, however well they are ordered.
@@ -97,10 +97,10 @@ def test_each_baseline_is_judged_at_its_own_threshold() -> None:
     assert head.frames["balanced_accuracy"].value > 0.9
     assert head.frames["recall_fake"].value > 0.9
     for name, key in (("LSTM, one frame", ONE_FRAME), ("LSTM, shuffled frames", SHUFFLED)):
-        assert controls[name].threshold == bundle.head.control_thresholds[key] != 0.5
+        assert controls[name].threshold == bundle.head.ablation_thresholds[key] != 0.5
         assert controls[name].metrics["balanced_accuracy"].value > 0.85, name
     facts = head.to_json()
-    assert facts["frame_threshold"] == bundle.head.control_thresholds[FRAMES]
+    assert facts["frame_threshold"] == bundle.head.ablation_thresholds[FRAMES]
 
 
 def test_without_a_threshold_what_needs_one_is_left_out() -> None:
@@ -118,22 +118,22 @@ def test_without_a_threshold_what_needs_one_is_left_out() -> None:
 
 
 def test_a_mean_head_has_no_order_to_shuffle() -> None:
-    bundle = with_baseline_thresholds(bundle_of("mean"), videos(60, 0), EVEN, seed=0)
-    assert set(bundle.head.control_thresholds) == {FRAMES, ONE_FRAME}
+    bundle = with_ablation_thresholds(bundle_of("mean"), videos(60, 0), EVEN, seed=0)
+    assert set(bundle.head.ablation_thresholds) == {FRAMES, ONE_FRAME}
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_the_page_says_at_which_threshold(whole: bool) -> None:
     bundle = bundle_of()
     if whole:
-        bundle = with_baseline_thresholds(bundle, videos(60, 0), EVEN, seed=0)
+        bundle = with_ablation_thresholds(bundle, videos(60, 0), EVEN, seed=0)
     head, _ = measured(bundle, videos(80, 1))
     result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
     page = render_page(
         Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
                dataset=(), failures=(), missing=(), model_card={})
     )  # fmt: skip
-    at = bundle.head.control_thresholds.get(FRAMES, 0.0)
+    at = bundle.head.ablation_thresholds.get(FRAMES, 0.0)
     assert (f"chosen on single frames of validation videos: LSTM {at:.3f}." in page) is whole
     assert ("has no threshold for single frames" in page) is not whole
 
@@ -145,11 +145,11 @@ def test_single_frames_of_a_mistake_have_a_line_of_their_own() -> None:
     )  # fmt: skip
     for bundle in (
         bundle_of(),
-        with_baseline_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
+        with_ablation_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
     ):
         head, _ = measured(bundle, videos(80, 1))
         chart = score_over_time(one, head.threshold, head.frame_threshold)
-        own = bundle.head.control_thresholds
+        own = bundle.head.ablation_thresholds
         levels = [level.value for level in chart.levels]
         assert levels == [0.5, *([own[FRAMES]] if own else [])]
 
@@ -160,9 +160,9 @@ def test_the_thresholds_travel_in_the_bundle(world: Any) -> None:
     for head in (bundle.head, bundle.baseline):
         assert head is not None
         facts = metrics[head.config.kind]
-        assert facts["frame_threshold"] == head.control_thresholds[FRAMES]
+        assert facts["frame_threshold"] == head.ablation_thresholds[FRAMES]
         assert facts["threshold"] == head.threshold
     controls = metrics["controls"]
-    assert controls["LSTM, one frame"]["threshold"] == bundle.head.control_thresholds[ONE_FRAME]
+    assert controls["LSTM, one frame"]["threshold"] == bundle.head.ablation_thresholds[ONE_FRAME]
     shuffled = controls["LSTM, shuffled frames"]
-    assert shuffled["threshold"] == bundle.head.control_thresholds[SHUFFLED]
+    assert shuffled["threshold"] == bundle.head.ablation_thresholds[SHUFFLED]

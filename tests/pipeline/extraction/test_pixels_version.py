@@ -19,7 +19,8 @@ from features.store.key import Recipe
 from features.store.views import Views
 from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
-from pipeline.config import ExtractConfig, Params
+from models.configs import ExtractConfig
+from pipeline.config import Params
 from pipeline.extraction import feature_spec
 from pipeline.extraction.crop_cache import crop_recipe
 from pipeline.extraction.ray import equip

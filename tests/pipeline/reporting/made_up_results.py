@@ -17,7 +17,7 @@ from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
 from models.explanation.occlusion import CELLS, HeatMap, Part
-from models.explanation.score_interval import Evidence, Window
+from models.explanation.score_interval import ScoreInterval, Window
 from pipeline.evaluation.audit import Audit
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
@@ -209,7 +209,7 @@ def judged(faces: int = 1) -> Judged:
         Window(start_seconds=at, end_seconds=at + 1.5, probability_fake=0.3 + at / 5)
         for at in times[:5]
     )
-    evidence = Evidence(
+    evidence = ScoreInterval(
         probability_fake=0.6, low=0.4, high=0.8, agreement=0.9, windows=windows
     )  # fmt: skip
     one = FaceVerdict(

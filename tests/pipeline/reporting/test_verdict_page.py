@@ -46,7 +46,7 @@ def judged(world, bundle, loaded, tmp_path_factory) -> Judged:
 def heat(bundle, judged) -> Iterator[HeatMap]:
     """The forgery's heat map; pages that are written meanwhile take it, too: it takes seconds."""
     face = judged.faces[0]
-    made = heat_map(bundle.head, judged.encoder, face.frames.pixels, face.features, progress=False)
+    made = heat_map(bundle.head, judged.encoder, face.frames.pixels, face.features, show=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.inference.evidence.heat_map", lambda *_: made)
         yield made
