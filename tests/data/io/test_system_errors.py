@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.datasets.layouts import dfdc
+from data.datasets.layouts.metadata import read_head
 from data.errors import InputError, OutputError
 from data.io import system_errors, tables
 from data.io.atomic_folders import replace_folder
@@ -79,7 +79,7 @@ def test_all_readers_tell_the_same_of_one_error(number: int, remedy: str) -> Non
     assert message == str(cannot_read("labels.csv", made(number, "labels.csv")))
 
 
-@pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), dfdc._head])
+@pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), read_head])
 def test_a_disk_that_fails_is_no_folder_without_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
 ) -> None:
