@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.datasets.layouts.metadata import read_head
+from data.datasets.layouts import metadata
 from data.errors import InputError, OutputError
 from data.io import system_errors, tables
 from data.io.atomic_folders import replace_folder
@@ -79,7 +79,7 @@ def test_all_readers_tell_the_same_of_one_error(number: int, remedy: str) -> Non
     assert message == str(cannot_read("labels.csv", made(number, "labels.csv")))
 
 
-@pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), read_head])
+@pytest.mark.parametrize("look", [lambda path: columns_of(path, ("path",)), metadata.read_head])
 def test_a_disk_that_fails_is_no_folder_without_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[Path], object]
 ) -> None:
@@ -94,7 +94,7 @@ def test_a_disk_that_fails_is_no_folder_without_labels(
     def fail(path: Path) -> None:
         raise made(errno.ESTALE, str(path))
 
-    for module in (tables, dfdc):
+    for module in (tables, metadata):
         monkeypatch.setattr(module, "open_file", fail)
     with pytest.raises(InputError, match="network drive"):
         look(labels)
