@@ -1,17 +1,16 @@
-"""The leak guard: no network is measured on, or chosen by, people whom it learnt from.
+"""The leak guard: no network is measured on, or chosen by, people whom it was trained on.
 
-Weights and bundles carry the digests and groups of the videos that they learnt from:
-`{"train": {"sha256s": [...], "groups": [...]}, "val": {...}}`. Every command asks here, before any
+Weights and bundles carry the digests and groups of the videos that they were trained on:
+`{"train": {"sha256s": [...], "groups": [...]}, "val": {...}}`. Every command asks here before any
 work of its own:
 
-- `evaluate`, its matrix, `robustness`, `compare`: no video that is measured, nor its group, may
-  have trained or validated the head or the backbone.
+- `evaluate`, its matrix, `robustness`, `compare`: no evaluated video, nor its group, may have
+  trained or validated the head or the backbone (`refuse_seen`).
 - `train`, `sweep`, `finetune`: no validation video, nor its group, may have trained the backbone,
-  as after a new split. Early stopping, calibration and threshold would be chosen on people whom the
-  backbone knows.
+  as can happen after a new split (`refuse_seen_validation`). Early stopping, calibration and
+  threshold would be chosen on people whom the backbone knows.
 
-`--allow-seen` goes on all the same and leaves a mark, which travels in weights, bundles and
-reports. No TensorFlow.
+`--allow-seen` continues all the same and records it in weights, bundles and reports. No TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.datasets.manifest import Manifest, Video
 from data.errors import LeakError
+from data.io.progress import log
 from features.store.feature_set import SEEN_IN_VALIDATION
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
 
-MARK = SEEN_IN_VALIDATION
-"""Key of bundle.json, of a backbone's provenance, and of metrics.json."""
 
 TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]
 """Part ("train", "val") -> "sha256s", "groups" -> names."""
@@ -36,12 +34,12 @@ TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Those of some videos that a network has seen before.
+    """Those of some videos that a network was trained on; false where there are none.
 
     Attributes:
-        of: how many videos were asked about.
-        paths: of videos whose very file it has seen.
-        people: groups of videos whose file or group it has seen, sorted.
+        of: how many videos were compared.
+        paths: of videos whose very file it was trained on.
+        people: groups of videos whose file or group it was trained on, sorted.
     """
 
     of: int
@@ -56,69 +54,83 @@ def seen_among(
     videos: Iterable[Video],
     parts: Iterable[Mapping[str, Sequence[str]]],
     *,
-    but: Iterable[str] = (),
+    exempt: Iterable[str] = (),
 ) -> Seen:
-    """Compares videos with what a network learnt from.
+    """Compares videos with those that a network was trained on.
 
     Args:
-        videos: to be measured, or to choose by.
-        parts: of `TrainedOn`.
-        but: digests of videos whose group does not count against them.
+        videos: to be evaluated, or to validate by.
+        parts: values of a `TrainedOn`.
+        exempt: digests of videos whose group does not count; their file still does.
     """
-    digests: set[str] = set()
-    groups: set[str] = set()
-    for part in parts:
-        digests |= set(part.get("sha256s", ()))
-        groups |= set(part.get("groups", ()))
-    excused = set(but)
-    asked = list(videos)
-    files = [video for video in asked if video.sha256 in digests]
+    held = list(parts)
+    digests = {sha256 for part in held for sha256 in part.get("sha256s", ())}
+    groups = {group for part in held for group in part.get("groups", ())}
+    exempt = set(exempt)
+    compared = list(videos)
+    files = [video for video in compared if video.sha256 in digests]
     people = {video.group for video in files}
-    people |= {
-        video.group for video in asked if video.group in groups and video.sha256 not in excused
-    }
+    people |= {v.group for v in compared if v.group in groups and v.sha256 not in exempt}
     return Seen(
-        of=len(asked),
+        of=len(compared),
         paths=tuple(video.path for video in files),
         people=tuple(sorted(people)),
     )
 
 
+def trained_on(bundle: Bundle) -> dict[str, TrainedOn]:
+    """What the bundle's "head" and "backbone" were trained on; nothing for a public backbone."""
+    return {"head": bundle.trained_on, "backbone": bundle.provenance.get("trained_on", {})}
+
+
+def networks_trained_on(bundle: Bundle, sha256: str | None) -> list[str]:
+    """Which of "head" and "backbone" were trained or validated on this very file."""
+    return [
+        network
+        for network, parts in trained_on(bundle).items()
+        if any(sha256 in part.get("sha256s", ()) for part in parts.values())
+    ]
+
+
 def refuse_seen(
     bundle: Bundle, videos: Iterable[Video], *, allow_seen: bool, where: str = ""
 ) -> str:
-    """The guard of every evaluation; returns what was seen, in words, where that is allowed.
+    """The guard of every evaluation.
+
+    Args:
+        bundle: to be evaluated.
+        videos: to evaluate it on.
+        allow_seen: continue all the same.
+        where: beginning of the error's message.
+
+    Returns:
+        What was seen in training, in words; empty if nothing.
 
     Raises:
         LeakError: a video or a group was seen in training, and `allow_seen` is false.
     """
-    parts = [
-        part
-        for trained_on in (bundle.trained_on, bundle.provenance.get("trained_on", {}))
-        for part in trained_on.values()
-    ]
+    parts = [part for parts in trained_on(bundle).values() for part in parts.values()]
     seen = seen_among(videos, parts)
     if not seen:
         return ""
-    if seen.paths:
-        told = (
-            f"{len(seen.paths)} of these videos were seen in training, {seen.paths[0]} for one, "
-            f"of {_people(seen)}"
-        )
-    else:
-        told = f"{len(seen.people)} of these groups were seen in training, {seen.people[0]} for one"
+    words = (
+        f"{len(seen.paths)} of these videos were seen in training, {seen.paths[0]} for one, "
+        f"of {_people(seen)}"
+        if seen.paths
+        else f"{len(seen.people)} of these groups were seen in training, {seen.people[0]} for one"
+    )
     if not allow_seen:
         raise LeakError(
-            f"{where}{told}; evaluate on videos of other people, or pass --allow-seen, which marks "
-            "the report"
+            f"{where}{words}; evaluate on videos of other people, or pass --allow-seen, which "
+            "marks the report"
         )
-    return told
+    return words
 
 
 def refuse_seen_validation(
-    provenance: Mapping[str, Any], manifest: Manifest, *, allow_seen: bool, marks: str = "bundle"
+    provenance: Mapping[str, Any], manifest: Manifest, *, allow_seen: bool, result: str = "bundle"
 ) -> str:
-    """The guard of every training; returns what was seen, in words, where that is allowed.
+    """The guard of every training; warns of what it let pass, and of a test split seen before.
 
     A video that validated the backbone may validate again, even where a published split has its
     person in training, too: nothing has changed sides.
@@ -126,70 +138,58 @@ def refuse_seen_validation(
     Args:
         provenance: of the backbone, or of features that it made.
         manifest: whose validation split is to be chosen by.
-        allow_seen: go on all the same.
-        marks: what is marked then, for the message.
+        allow_seen: continue all the same.
+        result: what will carry the mark, for the message.
+
+    Returns:
+        What the backbone has seen of the validation split, in words; empty if nothing.
 
     Raises:
         LeakError: a validation video or group trained the backbone, and `allow_seen` is false.
     """
-    trained_on: TrainedOn = provenance.get("trained_on", {})
-    validated = trained_on.get("val", {}).get("sha256s", ())
-    seen = seen_among(manifest.split("val"), [trained_on.get("train", {})], but=validated)
-    if not seen:
-        return ""
-    told = _told(seen, "validation")
-    if not allow_seen:
+    parts: TrainedOn = provenance.get("trained_on", {})
+    validated = parts.get("val", {}).get("sha256s", ())
+    seen = seen_among(manifest.split("val"), [parts.get("train", {})], exempt=validated)
+    words = _describe(seen, "validation") if seen else ""
+    if seen and not allow_seen:
         raise LeakError(
-            f"{told}; take the split that it was fine-tuned on, fine-tune on this one, or pass "
-            f"--allow-seen, which marks the {marks}"
+            f"{words}; take the split that it was fine-tuned on, fine-tune on this one, or pass "
+            f"--allow-seen, which marks the {result}"
         )
-    return told
+    if seen:
+        log.warning(words)
+    if test := seen_among(manifest.split("test"), parts.values()):
+        log.warning(
+            f"{_describe(test, 'test')}; `unmask evaluate` will refuse that split without "
+            "--allow-seen"
+        )
+    return words
 
 
-def warnings_of(seen: str, provenance: Mapping[str, Any], manifest: Manifest) -> list[str]:
-    """What a training says before it begins: what was allowed, and what will be refused later.
+def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
+    """What the record of weights says that were fine-tuned from others with --allow-seen.
 
     Args:
+        provenance: of the weights that they started from.
         seen: what `refuse_seen_validation` returned.
-        provenance: of the backbone.
-        manifest: whose test split is to be measured later.
+
+    Returns:
+        `SEEN_IN_VALIDATION` -> both in words; {} for none.
     """
-    trained_on: TrainedOn = provenance.get("trained_on", {})
-    test = seen_among(manifest.split("test"), trained_on.values())
-    refused = "`unmask evaluate` will refuse that split without --allow-seen"
-    return ([seen] if seen else []) + ([f"{_told(test, 'test')}; {refused}"] if test else [])
+    both = (str(provenance.get(SEEN_IN_VALIDATION, "")), seen)
+    words = "; ".join(dict.fromkeys(filter(None, both)))
+    return {SEEN_IN_VALIDATION: words} if words else {}
 
 
-def learnt_from(bundle: Bundle, sha256: str | None) -> list[str]:
-    """Which of head and backbone saw this very file in their training."""
-    networks = {"head": bundle.trained_on, "backbone": bundle.provenance.get("trained_on", {})}
-    return [
-        name
-        for name, trained_on in networks.items()
-        if any(sha256 in part.get("sha256s", ()) for part in trained_on.values())
-    ]
-
-
-def learnt_from_any(bundle: Bundle, videos: Iterable[Video]) -> bool:
-    """Whether the head was trained or validated on any of these files."""
-    return bool(seen_among(videos, bundle.trained_on.values()).paths)
-
-
-def marked(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
-    """The mark of weights that go on from others: theirs and the new one; {} for none."""
-    told = "; ".join(dict.fromkeys(filter(None, (str(provenance.get(MARK, "")), seen))))
-    return {MARK: told} if told else {}
-
-
-def marks_of(bundle: Bundle) -> list[str]:
-    """What whoever uses this bundle must know of its training with --allow-seen, a line each."""
+def training_leaks(bundle: Bundle) -> list[str]:
+    """What a user of this bundle must know of its training with --allow-seen, a line each."""
     found = []
     if bundle.seen_in_validation:
         found.append(
             f"trained with --allow-seen: {bundle.seen_in_validation}; its threshold and its "
             "calibration were chosen on people whom the backbone knows"
         )
-    tuned = str(bundle.provenance.get(MARK, ""))
+    tuned = str(bundle.provenance.get(SEEN_IN_VALIDATION, ""))
     if tuned:
         found.append(
             f"backbone fine-tuned with --allow-seen: {tuned}; its epoch was chosen on people whom "
@@ -198,7 +198,7 @@ def marks_of(bundle: Bundle) -> list[str]:
     return found
 
 
-def _told(seen: Seen, split: str) -> str:
+def _describe(seen: Seen, split: str) -> str:
     """Which videos or people of a split trained the backbone."""
     if seen.paths:
         return (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import console
+from pipeline.cli.console import show
 from pipeline.cli.options import (
     JsonOption,
     ParamsOption,
@@ -17,7 +20,13 @@ from pipeline.cli.options import (
     load_params,
 )
 
+if TYPE_CHECKING:
+    from data.errors import VideoError
+
 commands = typer.Typer()
+
+MOST = 10
+"""Failed videos that are listed; the CSV has all."""
 
 
 @command(commands, panel="Data sets")
@@ -31,9 +40,15 @@ def demo(
 
     Example: unmask demo artifacts/demo
     """
-    from pipeline.training import stages
+    from pipeline.datasets.demo import render_demo
 
-    stages.render_demo(folder, params=load_params(params, set_), workers=workers)
+    done = render_demo(folder, params=load_params(params, set_), workers=workers)
+    found = done.summary
+    show(
+        f"{folder}: {found.videos} videos, {found.rendered} rendered now, "
+        f"{found.size_bytes / 1e6:.1f} MB; rendered forgeries: {counts(found.methods)}",
+        f"next: {done.next}",
+    )
 
 
 @command(commands, panel="Data sets")
@@ -51,9 +66,19 @@ def forge(
 
     Example: unmask forge reals forged --set forge.copies=2
     """
-    from pipeline.datasets.forge import forge_videos
+    from pipeline.datasets.forge import forge_videos, refuse_failures
 
-    forge_videos(reals, out, root=root, params=load_params(params, set_), workers=workers)
+    done = forge_videos(reals, out, root=root, params=load_params(params, set_), workers=workers)
+    found = done.summary
+    methods = f" ({counts(found.methods)})" if found.methods else ""
+    show(
+        f"{out}: {found.reals} real copies, {found.pairs} self-made forgeries{methods}; "
+        f"{found.made} videos made now, {found.removed} removed, {len(found.failures)} failed"
+    )
+    show_passed_over({"fakes": found.fakes, "repeated files": found.repeated})
+    show_failures(found.failures, done.failures)
+    refuse_failures(done)
+    show(f"look at {out / 'sheet.png'}", f"next: {done.next}")
 
 
 @command(commands, panel="Data sets")
@@ -94,9 +119,9 @@ def index(
 
     Example: unmask index videos -o manifest.csv
     """
-    from pipeline.training import stages
+    from pipeline.datasets.index import index_videos
 
-    stages.index_videos(
+    done = index_videos(
         root,
         out,
         layout=layout,
@@ -107,6 +132,14 @@ def index(
         params=load_params(params, set_),
         workers=workers,
     )
+    found = done.result
+    show(f"labels from {found.source}", *found.manifest.summary())
+    others = {"files that are no videos": found.not_videos}
+    show_passed_over(others | {"videos without a label": len(found.unlabelled)})
+    if found.missing:
+        show(f"missing: {found.missing}")
+    show_failures([(one.path, one.error) for one in found.failures], done.failures)
+    show(f"next: {done.next}")
 
 
 @command(commands, panel="Data sets")
@@ -129,15 +162,49 @@ def audit(
 
     Example: unmask audit manifest.csv --root videos -o audit.html
     """
-    from pipeline.evaluation.audit import audit_manifest
+    from data.datasets.manifest import Manifest
+    from data.errors import LeakError
+    from data.io.atomic_files import write_text
+    from data.io.output_paths import check_output
+    from pipeline.cli.evaluation_output import show_audit
+    from pipeline.evaluation.audit import audit as audit_manifest
     from pipeline.machine import cores
+    from pipeline.reporting.audit_page import render_audit
 
-    audit_manifest(
-        manifest,
-        root=root,
-        out=out,
-        hashes=not no_hashes,
-        strict=strict,
-        workers=workers or cores(),
-        as_json=json_,
+    if out is not None:
+        check_output(out)
+    found = audit_manifest(
+        Manifest.read(manifest, root=root), hashes=not no_hashes, workers=workers or cores()
     )
+    if out is not None:
+        write_text(out, render_audit(found, str(manifest)))
+    if json_:
+        console.show_json(found)
+    else:
+        show_audit(found, out)
+    if strict and found.straddling:
+        raise LeakError(
+            f"{len(found.straddling)} people, originals or videos of {manifest} are in two splits; "
+            "index anew with groups that name them"
+        )
+
+
+def counts(methods: Mapping[str, int]) -> str:
+    """Names with their numbers, as "swap 3, warp 4"."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
+
+
+def show_passed_over(numbers: Mapping[str, int]) -> None:
+    """Prints what was not taken, and how many of it; nothing where all numbers are 0."""
+    if found := [f"{count} {what}" for what, count in numbers.items() if count]:
+        show(f"passed over: {', '.join(found)}")
+
+
+def show_failures(failures: Sequence[tuple[str, VideoError]], table: Path) -> None:
+    """Prints the first videos that failed, and where all of them stand."""
+    from data.video.failures import reason_of
+
+    for path, error in failures[:MOST]:
+        show(f"failed: {path}: {error.failure}: {reason_of(error)}")
+    if len(failures) > MOST:
+        show(f"failed: {len(failures)} in all, see {table}")

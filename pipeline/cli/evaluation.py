@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.cli import console
 from pipeline.cli.options import (
     JsonOption,
     ParamsOption,
@@ -56,21 +56,53 @@ def evaluate(
 
     Example: unmask evaluate a b --on a-features:a.csv --on b-features:b.csv -o matrix
     """
-    from pipeline.evaluation.evaluate import evaluate_any
+    from data.errors import ConfigError
+    from data.io.atomic_folders import check_replaceable
+    from pipeline.cli.evaluation_output import show_matrix, show_report
+    from pipeline.evaluation.evaluate import evaluate_bundle
+    from pipeline.evaluation.held_out import keep_result
+    from pipeline.evaluation.matrix import MATRIX, evaluate_matrix
+    from pipeline.evaluation.results import METRICS
+    from pipeline.reporting.folders import write_matrix, write_report
 
-    metrics = evaluate_any(
-        sources,
-        out,
+    settings = load_params(params, set_)
+    if on:
+        if manifest is not None or root is not None:
+            raise ConfigError(
+                "--on names features and manifest together, and looks at no video: "
+                "leave --manifest and --root out"
+            )
+        check_replaceable(out, marker=MATRIX)
+        matrix = evaluate_matrix(
+            sources, on=on, split=split, allow_seen=allow_seen, params=settings
+        )
+        write_matrix(matrix, out)
+        if json_:
+            console.show_json(matrix.to_json())
+        else:
+            show_matrix(matrix, out)
+        return
+    if manifest is None or len(sources) != 2:
+        raise ConfigError(
+            "evaluate takes BUNDLE FEATURES --manifest FILE, or BUNDLE... --on FEATURES:MANIFEST"
+        )
+    bundle, features = sources
+    check_replaceable(out, marker=METRICS)
+    report = evaluate_bundle(
+        bundle,
+        features,
         manifest=manifest,
-        on=on or (),
         root=root,
         split=split,
         allow_seen=allow_seen,
-        params=load_params(params, set_),
-        quiet=json_,
+        params=settings,
     )
+    write_report(report, out)
+    keep_result(bundle, report)
     if json_:
-        typer.echo(json.dumps(metrics, indent=2, sort_keys=True))
+        console.show_json(report.metrics)
+    else:
+        show_report(report, out)
 
 
 @command(commands, panel="Evaluation")
@@ -102,9 +134,11 @@ def robustness(
 
     Example: unmask robustness bundle manifest.csv --root videos -o robustness
     """
+    from pipeline.cli.evaluation_output import show_robustness
     from pipeline.evaluation.robustness import measure_robustness
+    from pipeline.reporting.folders import write_robustness
 
-    measure_robustness(
+    found = measure_robustness(
         bundle,
         manifest,
         out,
@@ -116,8 +150,12 @@ def robustness(
         allow_seen=allow_seen,
         params=load_params(params, set_),
         workers=workers,
-        as_json=json_,
+        write=write_robustness,
     )
+    if json_:
+        console.show_json(found.to_json())
+    else:
+        show_robustness(found, out)
 
 
 @command(commands, panel="Evaluation")
@@ -129,9 +167,17 @@ def results(
 
     Example: unmask results artifacts/reports
     """
-    from pipeline.evaluation.evaluate import show_results
+    from data.errors import StoreError
+    from pipeline.cli.evaluation_output import show_reports
+    from pipeline.evaluation.results import read_reports
 
-    show_results(reports, as_json=json_)
+    found = read_reports(reports)
+    if json_:
+        console.show_json({report.name: report.metrics for report in found})
+        return
+    if not any(report.models for report in found):
+        raise StoreError(f"the reports in {reports} measure no model; evaluate again")
+    show_reports(found)
 
 
 @command(commands, panel="Evaluation")
@@ -167,18 +213,34 @@ def compare(
 
     Example: unmask compare bundle-a bundle-b --on embeddings:manifest.csv
     """
+    from data.errors import ConfigError
+    from pipeline.cli.evaluation_output import show_comparison
     from pipeline.config import is_given
-    from pipeline.evaluation.compare import compare_any
+    from pipeline.evaluation.compare import compare_bundles, compare_reports
 
-    compare_any(
-        a,
-        b,
-        model=model,
-        other=other,
-        on=on or (),
-        split=split,
-        allow_seen=allow_seen,
-        params=load_params(params, set_),
-        as_json=json_,
-        level_given=is_given(params, set_ or [], "evaluate.confidence"),
-    )
+    settings = load_params(params, set_)
+    if on:
+        found = compare_bundles(
+            a,
+            b,
+            on=on,
+            model=model,
+            other=other,
+            split=split,
+            allow_seen=allow_seen,
+            params=settings,
+        )
+    elif split != "test" or allow_seen:
+        raise ConfigError(
+            "--split and --allow-seen are for bundles, which are scored now: add --on "
+            "FEATURES:MANIFEST; a report has the videos that it has"
+        )
+    else:
+        level_given = is_given(params, set_ or [], "evaluate.confidence")
+        found = compare_reports(
+            a, b, model=model, other=other, params=settings, level_given=level_given
+        )
+    if json_:
+        console.show_json(found.to_json())
+    else:
+        show_comparison(found)

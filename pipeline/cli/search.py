@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.console import show, show_json, show_table
 from pipeline.cli.options import (
     AllowSeenOption,
     JsonOption,
@@ -16,7 +18,17 @@ from pipeline.cli.options import (
     command,
 )
 
+if TYPE_CHECKING:
+    from pipeline.search.sweep import SweepResult
+
 commands = typer.Typer()
+
+
+class Sampler(StrEnum):
+    """How settings are chosen."""
+
+    grid = "grid"
+    tpe = "tpe"
 
 
 @command(commands, panel="Training")
@@ -26,8 +38,21 @@ def sweep(
     out: Annotated[Path, typer.Option("-o", "--out", help="Sweep folder to write or go on with.")],
     grid: Annotated[
         list[str] | None,
-        typer.Option("--grid", metavar="KEY=A,B", help="Values of one parameter; repeatable."),
+        typer.Option(
+            "--grid",
+            metavar="KEY=A,B",
+            help="Values of one parameter, or LOW..HIGH, LOW..HIGH:log with tpe; repeatable.",
+        ),
     ] = None,
+    sampler: Annotated[
+        Sampler, typer.Option(help="Try every combination, or let TPE choose.")
+    ] = Sampler.grid,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Settings that tpe tries; 20 by default.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Stop settings that fall behind in their first run.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting.")] = 3,
     params: ParamsOption = None,
     set_: SetOption = None,
@@ -37,21 +62,60 @@ def sweep(
     allow_seen: AllowSeenOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Train heads over a grid of parameters and seeds; rank them by validation alone.
+    """Train heads with many parameters and seeds; rank them by validation alone.
 
     Example: unmask sweep embeddings --manifest manifest.csv -o sweep --grid head.units=64,128
     """
+    from data.io.atomic_files import write_text
+    from pipeline.reporting.sweep_page import render_sweep
+    from pipeline.search.results import PAGE
     from pipeline.search.sweep import sweep as run_sweep
 
-    run_sweep(
+    result = run_sweep(
         features,
         out,
         manifest=manifest,
         grid=grid or [],
+        sampler=sampler.value,
+        trials=trials,
+        prune=prune,
         seeds=seeds,
         params=params,
         overrides=set_ or [],
         workers=workers,
-        as_json=json_,
         allow_seen=allow_seen,
     )
+    page = render_sweep(
+        out.name, result.ranking, result.seeds, result.next, result.seen_in_validation
+    )
+    write_text(out / PAGE, page)
+    if json_:
+        show_json(result)
+    else:
+        show_sweep(result)
+
+
+def show_sweep(result: SweepResult) -> None:
+    """Prints the ranking and what to do next."""
+    show(
+        f"{result.out}: {result.runs} runs, {result.trained_now} trained now in "
+        f"{result.workers} processes"
+    )
+    rows = []
+    for place, one in enumerate(result.ranking, start=1):
+        reached = (
+            [
+                f"{one.mean:.3f} +- {one.spread:.3f}",
+                f"{min(one.aucs):.3f}",
+                f"{max(one.aucs):.3f}",
+                "" if one.loss is None else f"{one.loss:.4f}",
+            ]
+            if one.aucs
+            else [""] * 4
+        )
+        ended = {"diverged": one.failed, "pruned": one.pruned}
+        notes = ", ".join(f"{count} {what}" for what, count in ended.items() if count)
+        rows.append([f"{place}.", one.name, *reached, notes])
+    show_table(["", "setting", "val AUC +- sd", "min", "max", "val loss", ""], rows)
+    show("ranked by validation alone; measure the best one once on the test split")
+    show(f"next: {result.next}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.console import show
 from pipeline.cli.options import (
     AllowSeenOption,
     ManifestOption,
@@ -35,9 +36,10 @@ def backbone(
 
     Example: unmask backbone resnet50-imagenet -o weights/imagenet
     """
-    from pipeline.training import stages
+    from pipeline.training.backbone import export_backbone
 
-    stages.export_backbone(name, out, params=load_params(params, set_))
+    done = export_backbone(name, out, params=load_params(params, set_))
+    show(f"{done.out}: {done.name}, D = {done.dim}, digest {done.digest[:12]}")
 
 
 @command(commands, panel="Training")
@@ -58,9 +60,9 @@ def finetune(
 
     Example: unmask finetune manifest.csv --root videos -o weights/finetuned
     """
-    from pipeline.training import stages
+    from pipeline.training.finetune import finetune_backbone
 
-    stages.finetune_backbone(
+    done = finetune_backbone(
         manifest,
         out,
         root=root,
@@ -69,6 +71,13 @@ def finetune(
         store=store,
         workers=workers,
         allow_seen=allow_seen,
+    )
+    show(
+        f"{done.out}: {done.name}, digest {done.digest[:12]}; validation AUC of frames' mean "
+        f"{done.frozen_auc:.3f} frozen, {done.best_auc:.3f} at epoch {done.best_epoch}; "
+        f"{done.stop_reason}",
+        *(f"failed: {path}: {reason}" for path, reason in done.failures[:10]),
+        f"next: {done.next}",
     )
 
 
@@ -88,9 +97,9 @@ def train(
 
     Example: unmask train embeddings --manifest manifest.csv -o bundle --set head.units=64
     """
-    from pipeline.training import stages
+    from pipeline.training.train import train_bundle
 
-    stages.train_bundle(
+    done = train_bundle(
         features,
         out,
         manifest=manifest,
@@ -98,3 +107,6 @@ def train(
         tensorboard=tensorboard,
         allow_seen=allow_seen,
     )
+    for head in done.heads:
+        show(f"{head.kind}: {head.epochs} epochs; {head.stop_reason}, loss {head.val_loss:.4f}")
+    show(*(f"left out, no features: {path}" for path in done.missing[:10]), f"next: {done.next}")

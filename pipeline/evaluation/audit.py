@@ -1,14 +1,14 @@
-"""`unmask audit`: what could make a manifest's evaluation look better than it is.
+"""`unmask audit`: what could make an evaluation on a manifest look better than it is.
 
-People, originals and near-duplicates on two sides, the balance of classes, and how well the label
-can be told from the files' metadata alone.
+People, originals and near-duplicates in two splits, the balance of classes, and how well the files'
+metadata alone predict the label.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,101 +21,90 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from data.datasets.manifest import SPLITS, Manifest, Video
+from data.datasets.manifest import LABEL_NAMES, SPLITS, Manifest, Video
 from data.datasets.near_duplicates import alike, fingerprints
-from data.errors import LeakError, VideoError, plain
-from data.io.atomic_files import write_text
-from data.io.output_paths import check_output
+from data.errors import VideoError
 from data.video.failures import reason_of
 from models.evaluation.baselines import METADATA, metadata
 from models.evaluation.bootstrap import group_weights, weighted_auc
-from models.evaluation.evaluate import level_percent, percentiles
-from pipeline.evaluation.audit_result import Audit
-from pipeline.reporting.audit_page import render_audit
+from models.evaluation.evaluate import percentiles
 
 LEVEL = 0.95
-"""Of the intervals."""
-GIVEAWAY = 0.6
+"""Confidence of the intervals."""
+STRONG_AUC = 0.6
 """Metadata that reach this AUC, with an interval above 0.5, are warned of."""
 
 
-def audit_manifest(
-    path: Path,
-    *,
-    root: Path | None,
-    out: Path | None,
-    hashes: bool,
-    strict: bool,
-    workers: int,
-    as_json: bool,
-) -> None:
-    """Prints the findings and writes the page.
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """All findings; the rows are plain, for JSON.
 
-    Raises:
-        LeakError: something straddles the splits, and `strict` is true.
-        OutputError: the page cannot be written.
+    Attributes:
+        videos: number of videos.
+        groups: number of groups.
+        balance: split, label, method, videos, groups.
+        straddling: what is in two splits: what ("person", "original", "file", "near-duplicate"),
+            name, splits, and a path in each of the first two as a and b.
+        lookalikes: near-duplicates in different groups: paths a and b, share of bits that differs.
+        unhashed: number of videos that could not be read and compared.
+        metadata: what, auc, low, high; empty where no folds can be made.
+        level: confidence of these intervals.
+        warnings: what a reader must not miss, a line each.
     """
-    if out is not None:
-        check_output(out)
-    found = audit(Manifest.read(path, root=root), hashes=hashes, workers=workers)
-    if out is not None:
-        write_text(out, render_audit(found, str(path)))
-    if as_json:
-        print(json.dumps(found.__dict__, indent=2, sort_keys=True))
-    else:
-        for line in told(found):
-            print(plain(line))
-        if out is not None:
-            print(plain(f"page: {out}"))
-    if strict and found.straddling:
-        raise LeakError(
-            f"{len(found.straddling)} people, originals or videos of {path} are in two splits; "
-            "index anew with groups that name them"
-        )
+
+    videos: int
+    groups: int
+    balance: list[dict[str, Any]]
+    straddling: list[dict[str, Any]]
+    lookalikes: list[dict[str, Any]]
+    unhashed: int
+    metadata: list[dict[str, Any]]
+    level: float
+    warnings: list[str]
 
 
 def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit:
-    """Looks for whatever would flatter an evaluation.
+    """Looks for what would flatter an evaluation.
 
     Args:
-        manifest: with its root, where pictures are to be compared.
+        manifest: its root is needed only where `hashes` is true.
         hashes: look for near-duplicates, which decodes a few frames of each video.
         workers: videos read at once.
     """
     videos = manifest.videos
-    straddling = names_on_two_sides(videos)
+    straddling = names_in_two_splits(videos)
     pairs: list[dict[str, Any]] = []
     unread: list[str] = []
-    reasons: dict[Path, VideoError] = {}
     if hashes:
+        reasons: dict[Path, VideoError] = {}
         files = [manifest.resolve(video) for video in videos]
-        taken = fingerprints(files, workers=workers, failed=reasons.__setitem__)
+        hashed = fingerprints(files, workers=workers, failed=reasons.__setitem__)
         unread = [
             f"{video.path}: {reason_of(reasons[file])}"
-            for video, file, one in zip(videos, files, taken, strict=True)
-            if one is None
+            for video, file in zip(videos, files, strict=True)
+            if file in reasons
         ]
-        for one, other, share in alike(taken):
+        for one, other, share in alike(hashed):
             a, b = videos[one], videos[other]
             if a.split != b.split and a.sha256 != b.sha256:
                 straddling.append(_straddle("near-duplicate", a.path, [a, b]))
             if a.group != b.group:
                 pairs.append({"a": a.path, "b": b.path, "differs": share})
-    told_by = metadata_tells(videos)
+    predictive = metadata_aucs(videos)
     return Audit(
         videos=len(videos),
         groups=len({video.group for video in videos}),
-        balance=balance(videos),
+        balance=class_balance(videos),
         straddling=straddling,
         lookalikes=pairs,
         unhashed=len(unread),
-        metadata=told_by,
+        metadata=predictive,
         level=LEVEL,
-        warnings=warn(straddling, pairs, unread, told_by),
+        warnings=make_warnings(straddling, pairs, unread, predictive),
     )
 
 
-def names_on_two_sides(videos: Sequence[Video]) -> list[dict[str, Any]]:
+def names_in_two_splits(videos: Sequence[Video]) -> list[dict[str, Any]]:
     """People, originals and equal files in several splits."""
     held: defaultdict[tuple[str, str], list[Video]] = defaultdict(list)
     for video in videos:
@@ -135,26 +124,26 @@ def _straddle(what: str, name: str, videos: Sequence[Video]) -> dict[str, Any]:
     """One finding, with a video of each of the first two splits."""
     by_split = {video.split: video.path for video in reversed(videos)}
     splits = sorted(by_split, key=SPLITS.index)
-    paths = [by_split[split] for split in splits]
-    return {"what": what, "name": name, "splits": splits, "a": paths[0], "b": paths[1]}
+    a, b = (by_split[split] for split in splits[:2])
+    return {"what": what, "name": name, "splits": splits, "a": a, "b": b}
 
 
-def balance(videos: Sequence[Video]) -> list[dict[str, Any]]:
-    """Videos and groups by split and method; real ones are the method "real"."""
-    counts = Counter((video.split, video.label, video.method) for video in videos)
-    rows = []
-    for split, label, method in sorted(counts, key=lambda key: (SPLITS.index(key[0]), *key[1:])):
-        groups = {v.group for v in videos if (v.split, v.label, v.method) == (split, label, method)}
-        count = counts[split, label, method]
-        rows.append({"split": split, "label": ("real", "fake")[label], "method": method,
-                     "videos": count, "groups": len(groups)})  # fmt: skip
-    return rows
+def class_balance(videos: Sequence[Video]) -> list[dict[str, Any]]:
+    """Videos and groups by split and method; real ones have the method "real"."""
+    groups: defaultdict[tuple[int, int, str], list[str]] = defaultdict(list)
+    for video in videos:
+        groups[SPLITS.index(video.split), video.label, video.method].append(video.group)
+    return [
+        {"split": SPLITS[split], "label": LABEL_NAMES[label], "method": method,
+         "videos": len(names), "groups": len(set(names))}
+        for (split, label, method), names in sorted(groups.items())
+    ]  # fmt: skip
 
 
-def metadata_tells(videos: Sequence[Video]) -> list[dict[str, Any]]:
+def metadata_aucs(videos: Sequence[Video]) -> list[dict[str, Any]]:
     """AUC of metadata against the label, each group scored by a model that never saw it.
 
-    Of single columns the AUC is of the raw value, whichever way it points.
+    Of single columns the AUC is of the raw value, in whichever direction it is above 0.5.
     """
     labels = np.asarray([video.label for video in videos])
     groups = np.asarray([video.group for video in videos])
@@ -162,8 +151,14 @@ def metadata_tells(videos: Sequence[Video]) -> list[dict[str, Any]]:
     if folds < 2 or len(set(labels.tolist())) < 2:
         return []
     codecs = sorted({video.codec for video in videos})
-    inputs = metadata(videos, codecs)
-    weights = group_weights(labels, groups, rounds=500, seed=0)
+    inputs = metadata(videos, codecs)  # (N, columns)
+    weights = group_weights(labels, groups, rounds=500, seed=0)  # (rounds, N)
+
+    def row(name: str, scores: NDArray[np.float64]) -> dict[str, Any]:
+        low, high = np.percentile(weighted_auc(labels, scores, weights), percentiles(LEVEL))
+        auc = float(roc_auc_score(labels, scores))
+        return {"what": name, "auc": auc, "low": float(low), "high": float(high)}
+
     rows = []
     models = {
         "all, logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
@@ -176,27 +171,17 @@ def metadata_tells(videos: Sequence[Video]) -> list[dict[str, Any]]:
         for name, model in models.items():
             scores = cross_val_predict(
                 model, inputs, labels, groups=groups, cv=cuts, method="predict_proba"
-            )[:, 1]
-            rows.append(_auc(name, labels, scores, weights))
+            )
+            rows.append(row(name, scores[:, 1]))
     names = [*METADATA, *(f"codec {codec}" for codec in codecs)]
-    for column, name in enumerate(names):
-        values = inputs[:, column]
+    for name, values in zip(names, inputs.T, strict=True):
         if len(np.unique(values)) > 1:
             upward = roc_auc_score(labels, values) >= 0.5
-            rows.append(_auc(name, labels, values if upward else -values, weights))
+            rows.append(row(name, values if upward else -values))
     return rows
 
 
-def _auc(
-    name: str, labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.float64]
-) -> dict[str, Any]:
-    """An AUC with its interval by groups."""
-    low, high = np.percentile(weighted_auc(labels, scores, weights), percentiles(LEVEL))
-    auc = float(roc_auc_score(labels, scores))
-    return {"what": name, "auc": auc, "low": float(low), "high": float(high)}
-
-
-def warn(
+def make_warnings(
     straddling: Sequence[dict[str, Any]],
     pairs: Sequence[dict[str, Any]],
     unread: Sequence[str],
@@ -217,30 +202,11 @@ def warn(
         )
     if unread:
         lines.append(f"{len(unread)} videos could not be read and compared; {unread[0]}, for one")
-    strong = [row for row in metadata if row["auc"] >= GIVEAWAY and row["low"] > 0.5]
+    strong = [row for row in metadata if row["auc"] >= STRONG_AUC and row["low"] > 0.5]
     if strong:
         best = max(strong, key=lambda row: row["auc"])
         lines.append(
-            f"metadata tell the label: {best['what']} alone reach an AUC of {best['auc']:.3f} "
+            f"metadata predict the label: {best['what']} alone reach an AUC of {best['auc']:.3f} "
             f"({best['low']:.2f} to {best['high']:.2f}); a detector may learn the encoder"
         )
     return lines
-
-
-def told(found: Audit) -> list[str]:
-    """The findings as lines of text."""
-    lines = [f"{found.videos} videos in {found.groups} groups", ""]
-    lines.append(f"{'split':<7}{'label':<6}{'method':<24}{'videos':>7}{'groups':>8}")
-    lines += [
-        f"{row['split']:<7}{row['label']:<6}{row['method']:<24}{row['videos']:>7}{row['groups']:>8}"
-        for row in found.balance
-    ]
-    level = f"{level_percent(LEVEL)} % interval by groups"
-    lines += ["", f"what metadata tell about the label (AUC, {level})"]
-    lines += [
-        f"  {row['what']:<26}{row['auc']:.3f} ({row['low']:.2f} to {row['high']:.2f})"
-        for row in found.metadata
-    ]
-    lines.append("")
-    lines += [f"warning: {line}" for line in found.warnings]
-    return lines if found.warnings else [*lines, "nothing straddles the splits"]

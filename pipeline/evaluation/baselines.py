@@ -1,8 +1,8 @@
-"""The controls of a report: what plainer models reach on the same videos and the same draws.
+"""Baselines: what simpler models reach on the same videos and the same bootstrap draws.
 
 A head that is shown something else than whole videos, single frames for one, gives scores of
-another spread. Each such control has a threshold of its own, chosen on validation as the head's is;
-a bundle of an earlier unmask has none, and then what needs a threshold is left out.
+another spread. Each such baseline has a threshold of its own, chosen on validation as the head's
+is; a bundle of an earlier version has none, and then what needs a threshold is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.configs import CalibrationConfig
 from models.evaluation.baselines import metadata, pooled, shuffled
 from models.evaluation.evaluate import Evaluation, difference
 from models.evaluation.thresholds import pick_threshold
-from pipeline.evaluation.results import Control
+from pipeline.evaluation.results import BaselineResult
 
 MOST_SETS = 12
 """More folders at the top than these are people, not data sets."""
@@ -44,10 +44,9 @@ def score_frames(
     scores = np.full(sequences.mask.shape, np.nan)
     start = 0
     for part in sequences.parts(AT_ONCE):
-        there = part.mask
-        frames = part.features[there][:, None]  # (F, 1, D)
+        frames = part.features[part.mask][:, None]  # (F, 1, D)
         alone = replace(part, features=frames, mask=np.ones(frames.shape[:2], bool))
-        scores[start : start + len(part)][there] = bundle.score(alone, baseline=baseline)
+        scores[start : start + len(part)][part.mask] = bundle.score(alone, baseline=baseline)
         start += len(part)
     return scores
 
@@ -68,38 +67,39 @@ def score_shuffled(bundle: Bundle, sequences: Sequences, *, seed: int) -> NDArra
     return np.concatenate(parts)
 
 
-def with_control_thresholds(
+def with_baseline_thresholds(
     bundle: Bundle, val: Sequences, config: CalibrationConfig, *, seed: int
 ) -> Bundle:
-    """The bundle, its heads with a threshold for each control, by the rule of the head's own.
+    """The bundle, its heads with a threshold for each baseline.
 
     Args:
         bundle: trained and calibrated.
         val: the validation videos.
-        config: names the rule.
+        config: the rule, which is that of the head's own threshold.
         seed: of the shuffle.
     """
 
-    def chosen(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> float:
+    def choose(labels: NDArray[np.integer], scores: NDArray[np.float64]) -> float:
         return pick_threshold(labels.astype(np.int64), scores, config)[0]
 
-    def of_frames(frame_scores: NDArray[np.float64]) -> dict[str, float]:
-        rows, columns = np.nonzero(val.mask)
-        return {FRAMES: chosen(val.labels[rows], frame_scores[rows, columns])}
-
+    rows, columns = np.nonzero(val.mask)
     frames = score_frames(bundle, val)
-    found = of_frames(frames)
-    found[ONE_FRAME] = chosen(val.labels, score_middle(val.mask, frames))
+    thresholds = {
+        FRAMES: choose(val.labels[rows], frames[rows, columns]),
+        ONE_FRAME: choose(val.labels, score_middle(val.mask, frames)),
+    }
     if bundle.head.config.kind != "mean":
-        found[SHUFFLED] = chosen(val.labels, score_shuffled(bundle, val, seed=seed))
+        thresholds[SHUFFLED] = choose(val.labels, score_shuffled(bundle, val, seed=seed))
     baseline = bundle.baseline
     if baseline is not None:
-        only = of_frames(score_frames(bundle, val, baseline=True))
-        baseline = replace(baseline, control_thresholds=only)
-    return replace(bundle, head=replace(bundle.head, control_thresholds=found), baseline=baseline)
+        frames = score_frames(bundle, val, baseline=True)
+        own = {FRAMES: choose(val.labels[rows], frames[rows, columns])}
+        baseline = replace(baseline, control_thresholds=own)
+    head = replace(bundle.head, control_thresholds=thresholds)
+    return replace(bundle, head=head, baseline=baseline)
 
 
-def run_controls(
+def measure_baselines(
     bundle: Bundle,
     sequences: Sequences,
     videos: Sequence[Video],
@@ -108,11 +108,11 @@ def run_controls(
     head: Evaluation,
     *,
     seed: int,
-) -> list[Control]:
-    """Measures the controls.
+) -> list[BaselineResult]:
+    """Measures all baselines but the mean-pool head.
 
     Args:
-        bundle: its head is shown shuffled and single frames; its linear controls are scored.
+        bundle: its head is shown shuffled and single frames; its linear models are scored.
         sequences: the evaluated videos.
         videos: their rows of the manifest, in the same order.
         frame_scores: (N, T) as `score_frames` gives them for the head.
@@ -123,32 +123,35 @@ def run_controls(
     thresholds = bundle.head.control_thresholds
     majority = float(np.mean(sequences.labels) >= 0.5)
     found = {"majority class": measure(np.full(len(sequences), majority), 0.5)}
-    if "metadata" in bundle.controls:
-        linear = bundle.controls["metadata"]
-        facts = metadata(videos, linear.codecs)
-        found["metadata only"] = measure(linear.score(facts), linear.threshold)
-    if "logistic" in bundle.controls:
-        linear = bundle.controls["logistic"]
+    if linear := bundle.controls.get("metadata"):
+        columns = metadata(videos, linear.codecs)
+        found["metadata only"] = measure(linear.score(columns), linear.threshold)
+    if linear := bundle.controls.get("logistic"):
         means = pooled(sequences.features, sequences.mask)
         found["logistic regression"] = measure(linear.score(means), linear.threshold)
     kind = bundle.head.config.kind.upper()
-    if bundle.head.config.kind != "mean":  # its own order does not matter to a mean
-        mixed = score_shuffled(bundle, sequences, seed=seed)
-        found[f"{kind}, shuffled frames"] = measure(mixed, thresholds.get(SHUFFLED))
+    if bundle.head.config.kind != "mean":  # a mean does not depend on the order
+        scores = score_shuffled(bundle, sequences, seed=seed)
+        found[f"{kind}, shuffled frames"] = measure(scores, thresholds.get(SHUFFLED))
     single = score_middle(sequences.mask, frame_scores)
     found[f"{kind}, one frame"] = measure(single, thresholds.get(ONE_FRAME))
     return [
-        Control(name=name, evaluation=one, gain=difference(head, one))
+        BaselineResult(name=name, evaluation=one, gain=difference(head, one))
         for name, one in found.items()
     ]
 
 
 def kinds_of(videos: Sequence[Video]) -> dict[str, list[str]]:
-    """Parts worth a table of their own: by data set and compression, where there are several."""
-    tops = [PurePosixPath(video.path).parts[0] for video in videos]
+    """Parts that get metrics of their own: data sets and compressions, where there are several.
+
+    Returns:
+        "data set", "compression" -> the part of each video; "" for none.
+    """
+    folders = [PurePosixPath(video.path).parts[0] for video in videos]
     named = [
-        top if top != video.path and label_of(top) is None and not is_container(top) else ""
-        for top, video in zip(tops, videos, strict=True)
-    ]
+        "" if folder == video.path or label_of(folder) is not None or is_container(folder)
+        else folder
+        for folder, video in zip(folders, videos, strict=True)
+    ]  # fmt: skip
     found = {"data set": named, "compression": [video.compression for video in videos]}
     return {kind: names for kind, names in found.items() if 1 < len({*names} - {""}) <= MOST_SETS}

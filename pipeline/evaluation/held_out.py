@@ -2,23 +2,23 @@
 
 `unmask evaluate BUNDLE ...` writes BUNDLE.evaluation.json. It is no part of the bundle, which stays
 as it was trained and whose digest DVC knows; the digest of bundle.json stands in it, so that the
-result of another training is never told as this one's.
+result of another training is never shown as this one's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from data.datasets.manifest import Video
-from data.errors import InputError, StoreError
+from data.errors import InputError, OutputError, StoreError
 from data.io.atomic_files import as_json, write_text
 from data.io.atomic_folders import read_json
+from data.io.progress import log
 from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
-from models.evaluation.evaluate import Estimate, Evaluation
+from models.evaluation.evaluate import Estimate
 from models.training_summary import TrainingSummary
+from pipeline.evaluation.results import Report
 
 FORMAT, VERSION = "unmask-evaluation", 1
 
@@ -46,32 +46,32 @@ def result_path(bundle: Path) -> Path:
     return folder.with_name(f"{folder.name}.evaluation.json")
 
 
-def write_result(
-    bundle: Path, evaluation: Evaluation, videos: Iterable[Video], *, split: str
-) -> Path:
-    """Keeps a fair result in place of an earlier one.
+def keep_result(bundle: Path, report: Report) -> None:
+    """Keeps the result of a fair evaluation in place of an earlier one.
+
+    A result on videos or people seen in training is not kept. One that cannot be written is warned
+    of: the report can do without.
 
     Args:
         bundle: its folder.
-        evaluation: of its head.
-        videos: that were scored; none of them, and nobody in them, was seen in training.
-        split: that they are.
-
-    Raises:
-        OutputError: it cannot be written.
+        report: on it.
     """
-    path = result_path(bundle)
+    if report.seen or report.tested_on is None:
+        return
+    evaluation = next(iter(report.models.values())).evaluation
     facts = {
         "format": FORMAT,
         "version": VERSION,
         "bundle_sha256": file_sha256(bundle / BUNDLE_RECORD),
-        "split": split,
+        "split": report.split,
         "auc": asdict(evaluation.metrics["auc"]),
         "confidence": evaluation.confidence,
-        "tested_on": TrainingSummary.of(videos).to_json(),
+        "tested_on": report.tested_on.to_json(),
     }
-    write_text(path, as_json(facts))
-    return path
+    try:
+        write_text(result_path(bundle), as_json(facts))
+    except OutputError as error:
+        log.warning(f"the verdicts of {bundle} will not name this result: {error}")
 
 
 def read_result(bundle: Path) -> HeldOutResult | None:
@@ -87,4 +87,4 @@ def read_result(bundle: Path) -> HeldOutResult | None:
             tested_on=TrainingSummary.from_json(facts["tested_on"]),
         )
     except (InputError, StoreError, OSError, KeyError, TypeError, ValueError):
-        return None  # a verdict can do without; it then says that there is none
+        return None  # the verdict then says that there is no result

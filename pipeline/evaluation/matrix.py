@@ -7,24 +7,30 @@ first one is scored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data.datasets.manifest import Manifest
-from data.errors import ConfigError, DatasetError, MismatchError, plain
-from data.io.atomic_folders import check_replaceable
+from data.errors import ConfigError, DatasetError, MismatchError
 from data.io.progress import log
-from features.sequences.dataset import load_sequences
-from features.store.feature_set import Features
+from features.sequences.dataset import Sequences
+from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
-from models.evaluation.evaluate import Evaluation, evaluate, level_percent
+from models.evaluation.evaluate import Estimate, Evaluation
 from pipeline.config import Params, as_options
-from pipeline.evaluation.evaluate import RENDERED
-from pipeline.evaluation.matrix_cells import MARKER, Cell, Matrix, told, write_matrix
-from pipeline.leakage import learnt_from_any, marks_of, refuse_seen
-from pipeline.reporting.matrix_page import render_matrix
+from pipeline.evaluation.results import with_interval
+from pipeline.evaluation.scoring import (
+    are_rendered,
+    check_split,
+    describe_bootstrap,
+    load_split,
+    measure,
+)
+from pipeline.leakage import refuse_seen, seen_among, training_leaks
 from pipeline.shell_commands import command_line
+
+MATRIX = "matrix.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,29 +42,120 @@ class Dataset:
     features: tuple[Path, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One bundle on one data set.
+
+    Attributes:
+        bundle: name of the row.
+        dataset: name of the column.
+        evaluation: of the head.
+        baseline: AUC of the mean-pool baseline; None where the bundle has none.
+        own: whether the bundle was trained on other videos of this manifest.
+        seen: what of these very videos was seen in training, in words; empty if nothing.
+        training_leaks: of the bundle, as `pipeline.leakage.training_leaks` gives them.
+        failed: paths of videos without features.
+        sequences: that were scored.
+        scores: P(fake) of each.
+        note: on the pixels version of the features; empty where it is the bundle's.
+    """
+
+    bundle: str
+    dataset: str
+    evaluation: Evaluation
+    baseline: Estimate | None
+    own: bool
+    seen: str
+    training_leaks: tuple[str, ...]
+    failed: tuple[str, ...]
+    sequences: Sequences
+    scores: Sequence[float]
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        facts = self.evaluation.to_json() | {
+            "own": self.own,
+            "seen_in_training": self.seen,
+            "failed": len(self.failed),
+        }
+        if self.training_leaks:
+            facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
+        if self.baseline is not None:
+            facts |= with_interval("baseline_auc", self.baseline)
+        return facts | ({"pixels_note": self.note} if self.note else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """All cells, row by row.
+
+    Attributes:
+        bundles: names of the rows.
+        datasets: names of the columns.
+        cells: (bundle, data set) -> cell.
+        split: that was evaluated.
+        rendered: whether all forgeries are rendered, not deepfakes.
+        facts: how to make it again, for the page.
+    """
+
+    bundles: Sequence[str]
+    datasets: Sequence[str]
+    cells: dict[tuple[str, str], Cell]
+    split: str
+    rendered: bool
+    facts: dict[str, str]
+
+    @property
+    def training_leaks(self) -> list[str]:
+        """Those of all bundles, each with its bundle's name."""
+        leaks = (
+            f"{cell.bundle}: {leak}" for cell in self.cells.values() for leak in cell.training_leaks
+        )
+        return list(dict.fromkeys(leaks))
+
+    @property
+    def confidence(self) -> float:
+        """Of all intervals."""
+        return next(iter(self.cells.values())).evaluation.confidence
+
+    def to_json(self) -> dict[str, Any]:
+        """What matrix.json holds."""
+        return {
+            "matrix": {
+                bundle: {name: self.cells[bundle, name].to_json() for name in self.datasets}
+                for bundle in self.bundles
+            },
+            "split": self.split,
+            "confidence": self.confidence,
+        }
+
+
 def evaluate_matrix(
     bundles: Sequence[Path],
-    out: Path,
     *,
     on: Sequence[str],
     split: str,
     allow_seen: bool,
     params: Params,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Measures every bundle on every data set and writes the folder of results.
+) -> Matrix:
+    """Measures every bundle on every data set.
 
-    Returns:
-        What matrix.json holds.
+    Args:
+        bundles: their folders.
+        on: data sets, as `read_datasets` takes them.
+        split: to evaluate on, of every data set.
+        allow_seen: evaluate on people seen in training, too.
+        params: of the bootstrap.
 
     Raises:
-        ConfigError: `on` cannot be read.
+        ConfigError: `on` cannot be read, a bundle is given twice, no such split.
         LeakError: a cell's video or group was seen in training, and `allow_seen` is false.
         MismatchError: a data set has no features that fit a bundle.
         DatasetError: a cell has nothing to evaluate, or one class only.
     """
+    check_split(split)
     datasets = read_datasets(on)
-    check_replaceable(out, marker=MARKER)
     names = name_bundles(bundles)
     manifests = {one.name: Manifest.read(one.manifest) for one in datasets}
     stored = {one.name: [Features(folder) for folder in one.features] for one in datasets}
@@ -73,40 +170,35 @@ def evaluate_matrix(
     cells = {
         (name, one): measure_cell(
             opened[name], stored[one], manifests[one],
-            bundle=name, dataset=one, split=split, seen=told_before, params=params,
+            bundle=name, dataset=one, split=split, seen=words, params=params,
         )
-        for (name, one), told_before in seen.items()
+        for (name, one), words in seen.items()
     }  # fmt: skip
-    forged = {
-        video.method for rows in manifests.values() for video in rows.split(split) if video.label
-    }
-    given = command_line(
-        "unmask",
-        "evaluate",
+    for cell in cells.values():
+        if cell.note:
+            log.warning(f"{cell.bundle} on {cell.dataset}: {cell.note}")
+    command = command_line(
+        *("unmask", "evaluate"),
         *bundles,
         *(word for text in on for word in ("--on", text)),
         *("--split", split, *(("--allow-seen",) if allow_seen else ()), "-o", "MATRIX"),
     )
-    matrix = Matrix(
+    return Matrix(
         bundles=names,
         datasets=[one.name for one in datasets],
         cells=cells,
         split=split,
-        rendered=all(method.startswith(RENDERED) for method in forged),
+        rendered=are_rendered(
+            video.method
+            for rows in manifests.values()
+            for video in rows.split(split)
+            if video.label
+        ),
         facts={
-            "command": " ".join([given, *as_options(params, ("seed", "evaluate"))]),
-            "bootstrap": f"{level_percent(params.evaluate.confidence)} % intervals by "
-            f"{params.evaluate.rounds} draws of groups, seed {params.seed}",
+            "command": " ".join([command, *as_options(params, ("seed", "evaluate"))]),
+            "bootstrap": describe_bootstrap(params),
         },
     )
-    write_matrix(matrix, out, render_matrix(matrix))
-    for cell in cells.values():
-        if cell.note:
-            log.warning(f"{cell.bundle} on {cell.dataset}: {cell.note}")
-    if not quiet:
-        print("\n".join(told(matrix)))
-        print(plain(f"report: {out / 'report.html'}"))
-    return matrix.to_json()
 
 
 def read_datasets(on: Sequence[str]) -> list[Dataset]:
@@ -123,17 +215,13 @@ def read_datasets(on: Sequence[str]) -> list[Dataset]:
         if not colon or not features or not manifest or (named and not head):
             raise ConfigError(f"--on must be [NAME=]FEATURES:MANIFEST, got {text!r}")
         name = head if named else Path(manifest).stem
-        before = found.get(name)
-        if before is None:
-            found[name] = Dataset(name=name, manifest=Path(manifest), features=(Path(features),))
-        elif before.manifest != Path(manifest):
+        before = found.setdefault(name, Dataset(name=name, manifest=Path(manifest), features=()))
+        if before.manifest != Path(manifest):
             raise ConfigError(
                 f"--on calls both {before.manifest} and {manifest} {name!r}; "
                 "name them, as in --on faces=FEATURES:MANIFEST"
             )
-        else:
-            folders = (*before.features, Path(features))
-            found[name] = Dataset(name=name, manifest=before.manifest, features=folders)
+        found[name] = replace(before, features=(*before.features, Path(features)))
     return list(found.values())
 
 
@@ -160,35 +248,24 @@ def measure_cell(
     seen: str,
     params: Params,
 ) -> Cell:
-    """Scores one data set by one bundle; `seen` is what the leak guard let through.
+    """Scores one data set by one bundle; `seen` is what the leak guard returned.
 
     Raises:
         MismatchError, DatasetError: as `evaluate_matrix`.
     """
-    videos = rows.split(split)
-    features = fitting(opened, stored, bundle=bundle, dataset=dataset)
-    sequences = load_sequences(features, videos)
-    if not len(sequences):
-        raise DatasetError(f"{features.folder} has no features of the {split} split of {dataset}")
-
-    def measure(baseline: bool) -> tuple[Evaluation, list[float]]:
-        scores = opened.score(sequences, baseline=baseline)
-        head = opened.baseline if baseline and opened.baseline else opened.head
-        found = evaluate(
-            sequences.labels,
-            scores,
-            sequences.groups,
-            sequences.methods,
-            threshold=head.threshold,
-            rounds=params.evaluate.rounds,
-            confidence=params.evaluate.confidence,
-            seed=params.seed,
-        )
-        return found, scores.tolist()
-
+    features = find_fitting(opened, stored, bundle=bundle, dataset=dataset)
+    sequences = load_split(features, rows.split(split), split=split, dataset=dataset)
+    scores = opened.score(sequences)
+    baseline = None
     try:
-        evaluation, scores = measure(False)
-        plainer = measure(True)[0].metrics["auc"] if opened.baseline is not None else None
+        evaluation = measure(sequences, scores, threshold=opened.head.threshold, params=params)
+        if opened.baseline is not None:
+            baseline = measure(
+                sequences,
+                opened.score(sequences, baseline=True),
+                threshold=opened.baseline.threshold,
+                params=params,
+            ).metrics["auc"]
     except DatasetError as error:
         error.add_note(f"of {bundle} on the {split} split of {dataset}")
         raise
@@ -196,36 +273,36 @@ def measure_cell(
         bundle=bundle,
         dataset=dataset,
         evaluation=evaluation,
-        baseline=plainer,
-        own=learnt_from_any(opened, rows.videos),
+        baseline=baseline,
+        own=bool(seen_among(rows.videos, opened.trained_on.values()).paths),
         seen=seen,
-        marks=tuple(marks_of(opened)),
+        training_leaks=tuple(training_leaks(opened)),
         note=opened.check_recipe(features.recipe.to_json()),
         failed=sequences.missing,
         sequences=sequences,
-        scores=scores,
+        scores=scores.tolist(),
     )
 
 
-def fitting(opened: Bundle, stored: Sequence[Features], *, bundle: str, dataset: str) -> Features:
-    """The features that this bundle reads; those of its own pixels version first.
+def find_fitting(
+    opened: Bundle, stored: Sequence[Features], *, bundle: str, dataset: str
+) -> Features:
+    """The features that this bundle can read; those of its own pixels version first.
 
     Raises:
         MismatchError: there are none.
     """
     problem: MismatchError | None = None
-    noted: Features | None = None
+    other: Features | None = None
     for features in stored:
         try:
-            note = opened.check_recipe(features.recipe.to_json())
+            if not opened.check_recipe(features.recipe.to_json()):
+                return features
+            other = other or features
         except MismatchError as error:
             problem = error
-        else:
-            if not note:
-                return features
-            noted = noted or features
-    if noted is not None:
-        return noted
+    if other is not None:
+        return other
     raise MismatchError(
         f"no features of {dataset} fit {bundle}: {problem}; give further features of it by "
         "another --on under the same name"

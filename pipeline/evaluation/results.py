@@ -1,32 +1,23 @@
-"""What a report says: one plain object, written as files for programs and read by the page.
-
-`summary.json` and the CSV files are what DVC shows, `metrics.json` has everything that was
-measured; `report.html` is for people.
-"""
+"""The result of `unmask evaluate`: what metrics.json and the page show; and reports read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from data.datasets.manifest import LABEL_NAMES
-from data.errors import StoreError
-from data.io.atomic_files import as_csv, write_plain
-from data.io.atomic_folders import replace_folder, write_json
+from data.errors import InputError, StoreError
 from data.io.reading import read_json, shown
+from features.store.feature_set import SEEN_IN_VALIDATION
 from models.evaluation.calibration import Calibration
-from models.evaluation.evaluate import Estimate, Evaluation, level_percent
-from pipeline.leakage import MARK
+from models.evaluation.evaluate import Estimate, Evaluation
+from models.training_summary import TrainingSummary
 
 METRICS = "metrics.json"
 SUMMARY = "summary.json"
-
-if TYPE_CHECKING:
-    from pipeline.evaluation.error_analysis import Mistake
 
 SHOWN = {
     "auc": "AUC",
@@ -45,16 +36,15 @@ SHOWN = {
 """Metrics in the order in which people see them, with the field's names."""
 
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
-"""Metrics of the verdict's model by which experiments are compared: columns of `dvc exp show`."""
-
-LEVELLESS = "a report of an earlier version; evaluate again to have it"
+"""Metrics of the head in summary.json, by which `dvc exp show` compares experiments."""
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline"}
+"""Kind of head -> what people see."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One test video and what each model says of it: `scores` by model, P(fake)."""
+    """One evaluated video and its P(fake) by each model."""
 
     path: str
     label: int
@@ -84,11 +74,11 @@ class ModelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What a band of UNSURE scores leaves: shares of all videos, and of those outside of it.
+    """What is left where videos too near the threshold get no verdict.
 
     Attributes:
         unsure: share of the videos that get no verdict.
-        right: share of the others that are judged rightly.
+        right: share of the others that are classified rightly.
     """
 
     unsure: float
@@ -96,13 +86,13 @@ class Decided:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """A plainer model on the same videos and draws.
+class BaselineResult:
+    """A simpler model on the same videos and bootstrap draws.
 
     Attributes:
-        name: in words.
-        evaluation: what it reaches.
-        gain: how much higher the report's first model's AUC is.
+        name: for people.
+        evaluation: its metrics.
+        gain: how much higher the AUC of the report's first model is.
     """
 
     name: str
@@ -111,24 +101,48 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MisclassifiedVideo:
+    """One video on the wrong side of the first model's threshold.
+
+    Attributes:
+        row: its index among the report's predictions.
+        timestamps_seconds: of its frames.
+        frame_scores: P(fake) of each frame as if it were the whole video.
+        so_far: (seconds, P(fake)) of all frames up to then.
+        strip: its faces side by side as a `data:` URL; "" where they cannot be shown.
+        shown_seconds: when each face of the strip is.
+        reason: why there is no strip, in words; "" where there is one.
+    """
+
+    row: int
+    timestamps_seconds: tuple[float, ...]
+    frame_scores: tuple[float, ...]
+    so_far: tuple[tuple[float, float], ...]
+    strip: str
+    shown_seconds: tuple[float, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """All that a report shows.
 
     Attributes:
         title: of the page.
-        models: name -> result; the verdict's model first.
+        models: name -> result; the head that gives the verdict first.
         gain: how much higher the first model's AUC is than the second's; None with one model.
         predictions: of every evaluated video.
-        split: the split that was evaluated.
+        split: that was evaluated.
         dataset: lines of text about the manifest.
         failures: rows of failures.csv.
-        missing: evaluated videos without features.
-        cards: heading -> facts, for the cards at the end.
+        missing: paths of videos of the split without features or failure.
+        model_card: heading -> facts.
+        tested_on: the evaluated videos, in counts.
         seen: what of the evaluation was seen in training, in words; empty if nothing.
-        marks: what a reader must know of the bundle's own training (`pipeline.leakage.marks_of`).
+        training_leaks: as `pipeline.leakage.training_leaks` gives them.
         rendered: whether the forgeries are rendered, not deepfakes.
-        controls: plainer models.
-        mistakes: the worst ones, looked into.
+        baselines: simpler models.
+        misclassified: the worst errors of the first model.
     """
 
     title: str
@@ -139,135 +153,96 @@ class Report:
     dataset: Sequence[str]
     failures: Sequence[dict[str, str]]
     missing: Sequence[str]
-    cards: dict[str, dict[str, str]]
+    model_card: dict[str, dict[str, str]]
+    tested_on: TrainingSummary | None = None
     seen: str = ""
-    marks: Sequence[str] = ()
+    training_leaks: Sequence[str] = ()
     rendered: bool = False
-    controls: Sequence[Control] = ()
-    mistakes: Sequence[Mistake] = ()
+    baselines: Sequence[BaselineResult] = ()
+    misclassified: Sequence[MisclassifiedVideo] = ()
 
     @property
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds."""
-        facts: dict[str, Any] = {
-            name: result.evaluation.to_json() for name, result in self.models.items()
-        }
-        if self.gain is not None:
-            facts["auc_gain"] = {
-                "value": self.gain.value,
-                "low": self.gain.low,
-                "high": self.gain.high,
-            }
-        facts["controls"] = {
-            one.name: {
-                **one.evaluation.to_json(),
-                "auc_gain": one.gain.value,
-                "auc_gain_low": one.gain.low,
-                "auc_gain_high": one.gain.high,
-            }
-            for one in self.controls
-        }
+        facts: dict[str, Any] = {}
         for name, result in self.models.items():
             scores = np.asarray([row.scores[name] for row in self.predictions])
-            facts[name]["unsure"] = float(result.calibration.unsure(scores).mean())
+            unsure = float(result.calibration.unsure(scores).mean())
+            facts[name] = result.evaluation.to_json() | {"unsure": unsure}
+        if self.gain is not None:
+            facts["auc_gain"] = asdict(self.gain)
+        facts["controls"] = {
+            one.name: one.evaluation.to_json() | with_interval("auc_gain", one.gain)
+            for one in self.baselines
+        }
         facts["confidence"] = result.evaluation.confidence  # of all intervals above
         facts["split"] = self.split
         facts["seen_in_training"] = self.seen
-        if self.marks:
-            facts[MARK] = "; ".join(self.marks)
+        if self.training_leaks:
+            facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         facts["failed_videos"] = len(self.failures)
         return facts
 
     @property
     def decided(self) -> Decided | None:
-        """Of the first model; None where it has no band, or where no video lies outside of it."""
+        """Of the first model; None where it decides on every video, or on none."""
         name, result = next(iter(self.models.items()))
         scores = np.asarray([row.scores[name] for row in self.predictions])
-        truth = np.asarray([row.label for row in self.predictions]) == 1
+        fake = np.asarray([row.label for row in self.predictions]) == 1
         sure = ~result.calibration.unsure(scores)
         if result.calibration.unsure_low is None or not sure.any():
             return None
-        right = (scores >= result.evaluation.threshold)[sure] == truth[sure]
+        right = (scores >= result.evaluation.threshold)[sure] == fake[sure]
         return Decided(unsure=float(np.mean(~sure)), right=float(np.mean(right)))
 
     @property
     def summary(self) -> dict[str, float]:
-        """What summary.json holds: a few metrics of the model that gives the verdict."""
+        """What summary.json holds: a few metrics of the first model."""
         metrics = next(iter(self.models.values())).evaluation.metrics
         return {name: metrics[name].value for name in SUMMARIZED}
 
 
-def write_report(report: Report, out: Path, page: str) -> None:
-    """Writes the report's folder, whole or not at all; an older one is replaced.
+@dataclass(frozen=True, kw_only=True)
+class StoredReport:
+    """A report as it is read back.
 
-    Args:
-        report: what to write.
-        out: the folder.
-        page: the HTML.
-
-    Raises:
-        OutputError: it cannot be written.
+    Attributes:
+        name: of its folder.
+        metrics: its metrics.json.
+        page: its report.html.
     """
-    first, result = next(iter(report.models.items()))
-    evaluation = result.evaluation
-    with replace_folder(out, marker=METRICS) as new:
-        write_json(new / METRICS, report.metrics)
-        write_json(new / SUMMARY, report.summary)
-        _write_csv(
-            new / "predictions.csv",
-            ["path", "label", "group", "method", *report.models],
-            (
-                [row.path, LABEL_NAMES[row.label], row.group, row.method]
-                + [f"{row.scores[name]:.9g}" for name in report.models]
-                for row in report.predictions
-            ),
-        )
-        _write_csv(
-            new / "roc.csv",
-            ["fpr", "tpr", "threshold"],
-            zip(*evaluation.roc, strict=True),
-        )
-        _write_csv(
-            new / "confusion.csv",
-            ["actual", "predicted"],
-            (
-                [
-                    LABEL_NAMES[row.label],
-                    LABEL_NAMES[int(row.scores[first] >= evaluation.threshold)],
-                ]
-                for row in report.predictions
-            ),
-        )
-        _write_csv(
-            new / "histogram.csv",
-            ["score", "label"],
-            ([f"{row.scores[first]:.6f}", LABEL_NAMES[row.label]] for row in report.predictions),
-        )
-        columns = list(result.history[0]) if result.history else ["epoch"]
-        _write_csv(
-            new / "learning_curve.csv",
-            columns,
-            ([row[column] for column in columns] for row in result.history),
-        )
-        write_plain(new / "report.html", page)
+
+    name: str
+    metrics: dict[str, Any]
+    page: Path
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """Kind of head -> its metrics."""
+        return {name: facts for name, facts in self.metrics.items() if is_model(facts)}
 
 
-def _write_csv(path: Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
-    write_plain(path, as_csv(header, rows))
-
-
-def read_metrics(folder: Path) -> dict[str, dict[str, Any]]:
-    """The metrics.json of every report below a folder, by the report's name.
+def read_reports(folder: Path) -> list[StoredReport]:
+    """The report in a folder, or every report below it.
 
     Raises:
-        InputError: one may not be read.
+        InputError: there is none, or one may not be read.
         StoreError: one is damaged.
     """
     paths = sorted(folder.glob(f"*/{METRICS}")) or [folder / METRICS]
-    return {path.parent.name: read_report(path) for path in paths if path.exists()}
+    found = [
+        StoredReport(
+            name=path.parent.name, metrics=read_metrics(path), page=path.with_name("report.html")
+        )
+        for path in paths
+        if path.exists()
+    ]
+    if not found:
+        raise InputError(f"{folder} holds no report; write one with `unmask evaluate`")
+    return found
 
 
-def read_report(path: Path, *, missing: str = "") -> dict[str, Any]:
+def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
     """One metrics.json.
 
     Args:
@@ -293,60 +268,22 @@ def read_report(path: Path, *, missing: str = "") -> dict[str, Any]:
     return facts
 
 
-def level_in(facts: dict[str, Any]) -> float | None:
-    """The level of a model's intervals; None where it was not recorded, or cannot be one."""
-    level = facts.get("confidence")
-    return float(level) if isinstance(level, int | float) and 0 < level < 1 else None
-
-
-def headings(reports: dict[str, dict[str, Any]]) -> list[str]:
-    """How many videos, and of which level the intervals are; a line for each kind of report.
-
-    A report of an earlier unmask does not tell its level, which could be set then, too.
-    """
-    kinds: dict[str, list[str]] = {}
-    for name, metrics in reports.items():
-        for facts in [one for one in metrics.values() if is_model(one)][:1]:
-            level = level_in(facts)
-            words = (
-                f"intervals in brackets, their level is not recorded ({LEVELLESS})"
-                if level is None
-                else f"{level_percent(level)} % intervals in brackets"
-            )
-            told = f"{facts['videos']} videos of {facts['groups']} groups, {words}"
-            kinds.setdefault(told, []).append(name)
-    if len(kinds) == 1:
-        return list(kinds)
-    return [f"{', '.join(names)}: {told}" for told, names in kinds.items()]
-
-
 def is_model(facts: Any) -> bool:
     """Whether an entry of metrics.json is a model's."""
     return isinstance(facts, dict) and "auc_low" in facts
 
 
-def table(reports: dict[str, dict[str, Any]]) -> list[str]:
-    """Lines of text: a column for each model of each report, a row for each metric."""
-    columns = [
-        (report, model, metrics[model])
-        for report, metrics in reports.items()
-        for model in metrics
-        if is_model(metrics[model])
-    ]
-    heads = [f"{report} {NAMES.get(model, model).split()[0]}" for report, model, _ in columns]
-    widths = [max(len(head), 22) for head in heads]
-    label = max(len(word) for word in SHOWN.values())
-    lines = [" " * label + "".join(f"{h:>{w + 2}}" for h, w in zip(heads, widths, strict=True))]
-    for metric, word in SHOWN.items():
-        # A report of an earlier unmask lacks what is measured since.
-        cells = [interval(facts, metric) if metric in facts else "-" for *_, facts in columns]
-        lines.append(
-            f"{word:<{label}}"
-            + "".join(f"{c:>{w + 2}}" for c, w in zip(cells, widths, strict=True))
-        )
-    return lines
+def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
+    """An estimate as flat JSON: `name`, `name`_low, `name`_high."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def interval(facts: dict[str, Any], metric: str) -> str:
-    """A metric with its interval: "0.931 (0.85 to 0.99)"."""
+def format_interval(facts: dict[str, Any], metric: str) -> str:
+    """A metric of metrics.json with its interval: "0.931 (0.85 to 0.99)"."""
     return f"{facts[metric]:.3f} ({facts[f'{metric}_low']:.2f} to {facts[f'{metric}_high']:.2f})"
+
+
+def level_in(facts: dict[str, Any]) -> float | None:
+    """The confidence of a model's intervals; None where it was not recorded, or cannot be one."""
+    level = facts.get("confidence")
+    return float(level) if isinstance(level, int | float) and 0 < level < 1 else None

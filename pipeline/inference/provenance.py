@@ -18,7 +18,7 @@ from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.training_summary import FILMED, RENDERED, TrainingSummary
 from pipeline.evaluation.held_out import HeldOutResult, read_result
-from pipeline.leakage import marks_of
+from pipeline.leakage import training_leaks
 
 MOST_METHODS = 6
 """Forgery methods that the line names; the number of further ones follows."""
@@ -71,7 +71,7 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
 
 def warn_about(bundle: Bundle) -> None:
     """Logs what a user of this bundle must know before its verdicts."""
-    for mark in marks_of(bundle):
+    for mark in training_leaks(bundle):
         log.warning(f"this bundle: {mark}")
     if bundle.pixels_note:
         log.warning(bundle.pixels_note)

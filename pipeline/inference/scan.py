@@ -17,7 +17,7 @@ from data.io.atomic_files import as_csv, write_text
 from data.io.output_paths import check_out_folder
 from data.io.progress import log, progress
 from data.pixels_version import PIXELS_VERSION
-from features.store.feature_set import Failure, write_failures
+from features.store.feature_set import SEEN_IN_VALIDATION, Failure, write_failures
 from features.store.layout import STORE
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
@@ -26,7 +26,7 @@ from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.inference.scan_result import Scan, ScanRun, Scored
 from pipeline.inference.scan_scorer import Scorer, Video
-from pipeline.leakage import MARK, marks_of
+from pipeline.leakage import training_leaks
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 
@@ -188,6 +188,6 @@ def write_page(
     facts: dict[str, Any] = {**identity, **scan.summary, "threshold": bundle.head.threshold}
     if bundle.pixels_note:
         facts["pixels_note"] = bundle.pixels_note
-    if marks := marks_of(bundle):
-        facts[MARK] = "; ".join(marks)
+    if marks := training_leaks(bundle):
+        facts[SEEN_IN_VALIDATION] = "; ".join(marks)
     write_record(out, facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data.datasets.manifest import LABEL_NAMES
-from pipeline.evaluation.audit_result import Audit
+from pipeline.evaluation.audit import Audit
 from pipeline.reporting.charts import FAKE, REAL, Rows, bars, interval_row, unit_axis
 from pipeline.reporting.page import render
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from data.datasets.manifest import LABEL_NAMES
 from models.evaluation.metrics import bin_of
-from pipeline.evaluation.error_analysis import Mistake
-from pipeline.evaluation.results import NAMES, ModelResult, Report
+from pipeline.evaluation.results import NAMES, MisclassifiedVideo, ModelResult, Report
 from pipeline.reporting.charts import (
     FAKE,
     REAL,
@@ -135,7 +134,7 @@ def learning_curve(result: ModelResult, what: str) -> Plot:
     )
 
 
-def score_over_time(one: Mistake, threshold: float, frame_threshold: float) -> Plot:
+def score_over_time(one: MisclassifiedVideo, threshold: float, frame_threshold: float) -> Plot:
     """P(fake) of a video's frames, each alone and all so far; a NaN has no line."""
     alone = [
         Point(x=at, y=score, cells=("this frame alone", f"{at:.2f}", f"{score:.3f}"))

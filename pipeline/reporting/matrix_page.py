@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.matrix_cells import Cell, Matrix
+from pipeline.evaluation.matrix import Cell, Matrix
 from pipeline.reporting.page import render
 
 MOST = 100

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.evaluation.error_analysis import MOST, worst
+from pipeline.evaluation.error_analysis import MOST, rank_misclassified
 from pipeline.evaluation.results import SHOWN, Report
 from pipeline.reporting.charts import Plot
 from pipeline.reporting.figures import learning_curve, reliability, roc, score_over_time, scores
@@ -18,7 +18,7 @@ from pipeline.reporting.page import render
 def render_page(report: Report) -> str:
     """Writes the page as text."""
     name, result = next(iter(report.models.items()))
-    wrong = worst(
+    wrong = rank_misclassified(
         np.asarray([row.label for row in report.predictions]),
         np.asarray([row.scores[name] for row in report.predictions]),
         result.evaluation.threshold,
@@ -29,11 +29,11 @@ def render_page(report: Report) -> str:
         report=report,
         first_name=name,
         first_result=result,
-        shuffled=next((c for c in report.controls if c.name.endswith("shuffled frames")), None),
+        shuffled=next((c for c in report.baselines if c.name.endswith("shuffled frames")), None),
         shown=SHOWN,
         charts=charts(report),
         wrong=wrong,
-        mistakes={one.row: one for one in report.mistakes},
+        mistakes={one.row: one for one in report.misclassified},
         most=MOST,
     )
 
@@ -50,7 +50,7 @@ def charts(report: Report) -> dict[str, Plot]:
     for name, result in report.models.items():
         if result.history:
             found |= {f"{what}-{name}": learning_curve(result, what) for what in ("loss", "auc")}
-    for one in report.mistakes:
+    for one in report.misclassified:
         found[f"mistake-{one.row}"] = score_over_time(
             one, evaluation.threshold, evaluation.frame_threshold
         )

@@ -1,4 +1,4 @@
-"""The page of `unmask robustness`: AUC on each rung and against severity, a table, what failed."""
+"""The page of `unmask robustness`: AUC by corruption and by severity, a table, what failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from data.video.corruptions import FAMILIES
-from pipeline.evaluation.corruption_results import Ladder, Step
+from pipeline.evaluation.corruption_results import CorruptionResult, CorruptionResults
 from pipeline.reporting.charts import (
     FAKE,
     REAL,
@@ -31,22 +31,22 @@ MEASURES = {
 """Lines of a chart: name, colour, style, width in pixels."""
 
 
-def render_robustness(ladder: Ladder) -> str:
+def render_robustness(results: CorruptionResults) -> str:
     """Writes the page as text."""
-    first = ladder.steps[0].evaluation
+    first = results.steps[0].evaluation
     assert first is not None  # noqa: S101 - `climb` refuses originals that cannot be measured
-    by_family: dict[str, list[Step]] = {}
-    for step in ladder.steps[1:]:
-        by_family.setdefault(step.rung.family, []).append(step)
-    measured = [step for step in ladder.steps if step.drop is not None]
+    by_family: dict[str, list[CorruptionResult]] = {}
+    for step in results.steps[1:]:
+        by_family.setdefault(step.corruption.family, []).append(step)
+    measured = [step for step in results.steps if step.drop is not None]
     return render(
         "robustness.jinja",
-        ladder=ladder,
+        results=results,
         first=first,
         worst=max(measured, key=lambda one: one.drop.value if one.drop else 0.0, default=None),
         measured=measured,
         families=FAMILIES,
-        overview=overview(ladder),
+        overview=overview(results),
         charts={
             family: against_severity(family, steps, first.metrics["auc"].value)
             for family, steps in by_family.items()
@@ -56,11 +56,11 @@ def render_robustness(ladder: Ladder) -> str:
     )
 
 
-def overview(ladder: Ladder) -> Rows:
+def overview(results: CorruptionResults) -> Rows:
     """A row for each degradation: AUC with its interval."""
     aucs = {
-        step.rung.name: step.evaluation.metrics["auc"]
-        for step in ladder.steps
+        step.corruption.name: step.evaluation.metrics["auc"]
+        for step in results.steps
         if step.evaluation is not None
     }
     first = next(iter(aucs.values()))
@@ -73,24 +73,28 @@ def overview(ladder: Ladder) -> Rows:
     )
 
 
-def against_severity(family: str, steps: Sequence[Step], original: float) -> Plot:
+def against_severity(family: str, steps: Sequence[CorruptionResult], original: float) -> Plot:
     """AUC and both recalls against how much was done; a line where the originals' AUC is."""
     held = sorted(
-        ((step.rung, step.evaluation.metrics) for step in steps if step.evaluation is not None),
+        (
+            (step.corruption, step.evaluation.metrics)
+            for step in steps
+            if step.evaluation is not None
+        ),
         key=lambda one: one[0].severity,
     )
     series = []
     for name, (word, colour, line, width) in MEASURES.items():
         points = []
-        for rung, metrics in held:
+        for corruption, metrics in held:
             one, ends = metrics[name], f"{metrics[name].low:.3f} to {metrics[name].high:.3f}"
-            point = Point(x=rung.severity, y=one.value, low=one.low, high=one.high,
-                          cells=(rung.name, word, f"{one.value:.3f}", ends))  # fmt: skip
+            point = Point(x=corruption.severity, y=one.value, low=one.low, high=one.high,
+                          cells=(corruption.name, word, f"{one.value:.3f}", ends))  # fmt: skip
             points.append(point if name == "auc" else replace(point, low=None, high=None))
         series.append(Series(name=word, colour=colour, points=points, line=line, width=width))
     return Plot(
         words=f"AUC, fakes caught and reals cleared against {FAMILIES[family]}",
-        x=fitted_axis(FAMILIES[family], [rung.severity for rung, _ in held], room=0.04),
+        x=fitted_axis(FAMILIES[family], [corruption.severity for corruption, _ in held], room=0.04),
         y=unit_axis(""),
         series=series,
         levels=[Level(value=original, name="AUC of the originals", colour="blue")],

@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan
-from pipeline.leakage import marks_of
+from pipeline.leakage import training_leaks
 from pipeline.reporting.charts import VERDICTS, Rows, bars
 from pipeline.reporting.page import render, sentence
 
@@ -46,7 +46,7 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
 
 def warnings(bundle: Bundle, scan: Scan) -> list[str]:
     """What a reader must not overlook, plain text."""
-    found = [f"This bundle: {mark}." for mark in marks_of(bundle)]
+    found = [f"This bundle: {leak}." for leak in training_leaks(bundle)]
     if bundle.pixels_note:
         found.append(sentence(bundle.pixels_note))
     if scan.resized:

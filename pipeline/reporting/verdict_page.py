@@ -12,7 +12,7 @@ from models.explanation.score_interval import INTERVAL_LEVEL
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import Judged
-from pipeline.leakage import learnt_from, marks_of
+from pipeline.leakage import networks_trained_on, training_leaks
 from pipeline.reporting.charts import unit_axis
 from pipeline.reporting.page import picture, render, sentence
 from pipeline.reporting.verdict_faces import boxes, face_section
@@ -77,9 +77,9 @@ def warnings(bundle: Bundle, judged: Judged) -> list[str]:
     found = [sentence(note) for note in (main.pixels_note, main.picture_note) if note]
     found += [
         f"This very file trained the {name}: the verdict on it is worth nothing."
-        for name in learnt_from(bundle, main.sha256)
+        for name in networks_trained_on(bundle, main.sha256)
     ]
-    found += [f"This bundle: {mark}." for mark in marks_of(bundle)]
+    found += [f"This bundle: {leak}." for leak in training_leaks(bundle)]
     others = [one for one in main.faces[1:] if one.verdict == "FAKE"]
     if others and main.verdict != "FAKE":
         which = ", ".join(str(one.face) for one in others)

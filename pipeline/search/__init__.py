@@ -1,1 +1,1 @@
-"""Use case of hyper-parameter search."""
+"""Use case of hyper-parameter search: Optuna chooses settings, validation ranks them."""

@@ -1,16 +1,18 @@
-"""What a sweep runs: every combination of a grid, with every seed, and a key for each run.
+"""What a sweep may try: values or ranges of parameters, and the runs of one combination of them.
 
-Apart from the running, since it needs no TensorFlow: a mistake in a grid is told at once.
+Needs neither TensorFlow nor Optuna, so that a mistake in `--grid` is reported at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -23,9 +25,14 @@ from models.backbones.fingerprint import file_sha256
 from models.configs import HeadConfig, TrainConfig
 from pipeline.config import Params, load_params, parse_yaml
 
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
 MOST_RUNS = 10_000
 VERSION = 2
-"""Of what a run is: raised where the same parameters would train another head."""
+"""Part of a run's key: raised where the same parameters would train another head."""
+RANGE = re.compile(r"\s*([^\s,]+?)\.\.([^\s,:]+)(:log)?\s*")
+"""LOW..HIGH, or LOW..HIGH:log, of a parameter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,84 +40,183 @@ class Run:
     """One head to train.
 
     Attributes:
-        setting: number of the combination, from 0.
-        values: key -> value, of what the grid varies.
         head: its shape.
         train: how it is trained.
         seed: of weights, dropout and order.
         key: sha256 over all that decides the result, hex.
     """
 
-    setting: int
-    values: dict[str, Any]
     head: HeadConfig
     train: TrainConfig
     seed: int
     key: str
 
 
-def plan_runs(
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One combination of parameters, with a run for each seed.
+
+    Attributes:
+        values: key -> value, of what the sweep varies.
+        runs: one for each seed.
+    """
+
+    values: dict[str, Any]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """A parameter that takes listed values, each as `--set` takes it."""
+
+    key: str
+    texts: tuple[str, ...]
+
+    def suggest(self, trial: BaseTrial) -> str:
+        """The value that the sampler draws for a trial."""
+        return str(trial.suggest_categorical(self.key, self.texts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A parameter that takes any number from `low` to `high`, drawn on a logarithmic scale or not.
+
+    Attributes:
+        whole: whole numbers alone.
+    """
+
+    key: str
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+    def suggest(self, trial: BaseTrial) -> str:
+        """The value that the sampler draws for a trial, as `--set` takes it; of 4 digits."""
+        if self.whole:
+            number = trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
+            return str(number)
+        value = trial.suggest_float(self.key, self.low, self.high, log=self.log)
+        return as_text(float(f"{value:.4g}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A search space and what every run of it shares.
+
+    Attributes:
+        axes: what is varied.
+        seeds: runs of each combination.
+        first_seed: of each combination's runs; the others follow.
+        params: a params.yaml, or None.
+        overrides: "key=value" for all runs.
+        data: sha256 over the features and the videos with their splits and labels, hex.
+    """
+
+    axes: tuple[Choices | Range, ...]
+    seeds: int
+    first_seed: int
+    params: Path | None
+    overrides: tuple[str, ...]
+    data: str
+
+    def candidate(self, texts: Sequence[str]) -> Candidate:
+        """The combination of these values, one for each axis.
+
+        Raises:
+            ConfigError: a value does not fit.
+        """
+        chosen = [f"{axis.key}={text}" for axis, text in zip(self.axes, texts, strict=True)]
+        built = load_params(self.params, [*self.overrides, *chosen])
+        facts = {
+            "data": self.data,
+            "head": built.head.model_dump(),
+            "train": built.train.model_dump(),
+        }
+        runs = [
+            Run(head=built.head, train=built.train, seed=seed, key=_digest(facts | {"seed": seed}))
+            for seed in range(self.first_seed, self.first_seed + self.seeds)
+        ]
+        values = {axis.key: _value(built, axis.key) for axis in self.axes}
+        return Candidate(values=values, runs=tuple(runs))
+
+    def grid(self) -> dict[tuple[str, ...], Candidate]:
+        """Texts of the values -> every combination of listed values, in the order of the axes."""
+        texts = [axis.texts for axis in self.axes if isinstance(axis, Choices)]
+        return {values: self.candidate(values) for values in itertools.product(*texts)}
+
+    def name(self, sampler: str, *, prune: bool) -> str:
+        """A digest of the search, by which a later command finds what it has tried."""
+        first = [
+            axis.texts[0] if isinstance(axis, Choices) else str(axis.low) for axis in self.axes
+        ]
+        axes = [asdict(axis) for axis in self.axes]
+        runs = [run.key for run in self.candidate(first).runs]
+        return _digest({"axes": axes, "runs": runs, "sampler": sampler, "prune": prune})
+
+
+def make_plan(
     grid: Sequence[str],
     *,
+    sampler: str,
+    trials: int | None,
     seeds: int,
     params: Path | None,
     overrides: Sequence[str],
     features: Path,
     videos: Sequence[Video],
-) -> list[Run]:
-    """Every combination of the grid's values with every seed, settings in the grid's order.
+) -> Plan:
+    """Checks what the user asks for.
 
     Args:
-        grid: "key=value,value", of `head` and `train`; without any there is one setting.
-        seeds: how many, from `seed` of the parameters on.
+        grid: "key=value,value" or "key=low..high", of `head` and `train`; without any there is one
+            combination.
+        sampler: "grid" tries every combination, "tpe" draws `trials` of them.
+        trials: see `sampler`.
+        seeds: runs of each combination, from `seed` of the parameters on.
         params: a params.yaml, or None.
         overrides: "key=value" for all runs.
-        features: the published folder.
+        features: the feature set.
         videos: those trained and validated on.
 
     Raises:
-        ConfigError: a grid is not of that form, or a value does not fit.
+        ConfigError: the options do not fit together, or a value does not fit.
     """
-    axes = [_parse(text) for text in grid]
-    names = [name for name, _ in axes]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"--grid {name} stands twice; write all its values in one")
-    combinations = list(itertools.product(*(values for _, values in axes)))
-    if len(combinations) * seeds > MOST_RUNS:
-        raise ConfigError(
-            f"--grid and --seeds ask for {len(combinations) * seeds} runs, more than {MOST_RUNS}"
-        )
+    if sampler == "grid" and trials is not None:
+        raise ConfigError("--trials needs --sampler tpe; a grid has as many settings as it has")
+    if sampler == "tpe" and not grid:
+        raise ConfigError("--sampler tpe needs something to vary, as --grid head.units=16..128")
+    first_seed = load_params(params, overrides).seed
+    if first_seed + seeds > 2**32:
+        raise ConfigError(f"seed must leave room for --seeds below 2**32, got {first_seed}")
     about = {
         "version": VERSION,
         "features": file_sha256(features / INDEX),
         "videos": sorted((one.split, one.sha256, one.path, one.label) for one in videos),
     }
-    data = hashlib.sha256(canonical(about).encode("ascii")).hexdigest()
-    runs = []
-    for setting, values in enumerate(combinations):
-        chosen = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
-        built = load_params(params, [*overrides, *chosen])
-        if built.seed + seeds > 2**32:
-            raise ConfigError(f"seed must leave room for --seeds below 2**32, got {built.seed}")
-        for seed in range(built.seed, built.seed + seeds):
-            facts = {
-                "data": data,
-                "head": built.head.model_dump(),
-                "train": built.train.model_dump(),
-                "seed": seed,
-            }
-            runs.append(
-                Run(
-                    setting=setting,
-                    values={name: _value(built, name) for name in names},
-                    head=built.head,
-                    train=built.train,
-                    seed=seed,
-                    key=hashlib.sha256(canonical(facts).encode("ascii")).hexdigest(),
-                )
-            )
-    return runs
+    plan = Plan(
+        axes=tuple(_parse(text, params, overrides) for text in grid),
+        seeds=seeds,
+        first_seed=first_seed,
+        params=params,
+        overrides=tuple(overrides),
+        data=_digest(about),
+    )
+    names = [axis.key for axis in plan.axes]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"--grid {name} stands twice; write all its values in one")
+    for axis in plan.axes:
+        if sampler == "grid" and isinstance(axis, Range):
+            raise ConfigError(f"--grid {axis.key}: a range needs --sampler tpe; or list its values")
+    texts = [axis.texts for axis in plan.axes if isinstance(axis, Choices)]
+    count = (math.prod(map(len, texts)) if trials is None else trials) * seeds
+    if count > MOST_RUNS:
+        raise ConfigError(f"--grid and --seeds ask for {count} runs, more than {MOST_RUNS}")
+    for axis in plan.axes:
+        for text in axis.texts if isinstance(axis, Choices) else ():
+            load_params(params, [*overrides, f"{axis.key}={text}"])
+    return plan
 
 
 def as_text(value: Any) -> str:
@@ -119,8 +225,8 @@ def as_text(value: Any) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _parse(text: str) -> tuple[str, list[str]]:
-    """ "key=a,b" -> the key and its values, as `--set` would take each."""
+def _parse(text: str, params: Path | None, overrides: Sequence[str]) -> Choices | Range:
+    """ "key=a,b" or "key=low..high" as an axis."""
     name, equals, listed = text.partition("=")
     name = name.strip()
     if not equals or not listed.strip():
@@ -129,12 +235,29 @@ def _parse(text: str) -> tuple[str, list[str]]:
         raise ConfigError(
             f"--grid {name}: only keys of head and train can be swept on cached features"
         )
+    if ends := RANGE.fullmatch(listed):
+        low, high = (
+            _value(load_params(params, [*overrides, f"{name}={end}"]), name)
+            for end in ends.groups()[:2]
+        )
+        return _range(name, low, high, log=ends[3] is not None)
     try:
         values = parse_yaml(f"[{listed}]")
-        texts = list(dict.fromkeys(as_text(value) for value in values))
+        texts = tuple(dict.fromkeys(as_text(value) for value in values))
     except (ValueError, TypeError, yaml.YAMLError) as error:  # `]` ends the list: `a], [b`
         raise ConfigError(f"--grid {name}: {shown(listed)} is no list of values") from error
-    return name, texts
+    return Choices(key=name, texts=texts)
+
+
+def _range(name: str, low: Any, high: Any, *, log: bool) -> Range:
+    """The range between two values of a parameter, which says what it is: whole or any number."""
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        raise ConfigError(f"--grid {name}: only a number has a range; list its values")
+    if low >= high:
+        raise ConfigError(f"--grid {name}: a range must rise, as in 16..128, got {low}..{high}")
+    if log and low <= 0:
+        raise ConfigError(f"--grid {name}: a range with :log must begin above 0, got {low}")
+    return Range(key=name, low=low, high=high, log=log, whole=isinstance(low, int))
 
 
 def _value(params: Params, name: str) -> Any:
@@ -142,3 +265,7 @@ def _value(params: Params, name: str) -> Any:
     for part in name.split("."):
         found = found[part] if isinstance(found, dict) else getattr(found, part)
     return found
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(facts).encode("ascii")).hexdigest()

@@ -6,11 +6,12 @@ Each process gets its share of the cores, since a head's matrices are too small 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError, ToolError
@@ -18,6 +19,7 @@ from data.io.processes import process_pool
 from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features
 from pipeline.search.plan import Run
+from pipeline.search.results import RunResult
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -31,31 +33,40 @@ Data = tuple["Sequences", "Sequences"]
 _data: list[Data] = []  # of a worker process: what it trains on
 
 
-def do_runs(
-    runs: Sequence[Run], features: Path, manifest: Path, *, workers: int, threads: int
-) -> Generator[tuple[Run, dict[str, Any]], None, None]:
-    """Trains the heads; results come as they are finished.
+Prune = Callable[[int, float], bool]
+"""Epoch (from 1) and validation AUC -> whether to end the run; called in the training process."""
+Train = Callable[[Run, Prune | None], Future[RunResult]]
+"""Trains a head, which may be pruned."""
+
+
+@contextmanager
+def trainer(
+    features: Path, manifest: Path, data: Data, *, workers: int, threads: int
+) -> Iterator[Train]:
+    """Gives a function that trains a head.
 
     Args:
-        runs: what to train.
-        features: the published folder.
+        features: the feature set.
         manifest: whose training and validation split; the test split is never read.
-        workers: processes; 1 is this one.
+        data: the same, loaded.
+        workers: processes; 1 is this one, which trains when it is called.
         threads: of TensorFlow in each, where there are several.
 
     Raises:
         ToolError: a process was ended from outside.
     """
     if workers == 1:
-        data = load_data(features, manifest)
-        for run in runs:
-            yield run, do_run(run, data)
+
+        def train(run: Run, prune: Prune | None) -> Future[RunResult]:
+            done: Future[RunResult] = Future()
+            done.set_result(do_run(run, data, prune))
+            return done
+
+        yield train
         return
     pool = process_pool(workers, _begin, features, manifest, threads)
     try:
-        waiting = {pool.submit(_do_run, run): run for run in runs}
-        for job in as_completed(waiting):
-            yield waiting[job], job.result()
+        yield lambda run, prune: pool.submit(_do_run, run, prune)
     except BrokenProcessPool as error:
         raise ToolError(
             "a process of the sweep was ended from outside; run the same command again to go on, "
@@ -73,29 +84,38 @@ def load_data(features: Path, manifest: Path) -> Data:
     return train, load_sequences(opened, rows.split("val"))
 
 
-def do_run(run: Run, data: Data) -> dict[str, Any]:
-    """Trains one head; one that diverges is a result, too."""
-    from models.heads.log import TrainingLog
+def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
+    """Trains one head. One that diverges is a result, too; so is one that is pruned."""
     from models.heads.training import train_head
     from models.tf_runtime import keras
+    from pipeline.search.pruning import Pruned, PruningLog
 
     keras.utils.clear_session()  # or each run would leave its graphs in memory
     clock = time.monotonic()
-    silent = TrainingLog(run.head.kind, live=False)
+    log = PruningLog(run.head.kind, prune)
     try:
-        trained = train_head(*data, head=run.head, config=run.train, seed=run.seed, log=silent)
+        trained = train_head(*data, head=run.head, config=run.train, seed=run.seed, log=log)
     except DatasetError as error:
-        return {"error": str(error), "seconds": time.monotonic() - clock}
+        return RunResult(error=str(error), seconds=time.monotonic() - clock)
+    except Pruned:
+        best = max(log.rows, key=lambda row: row["val_auc"])
+        return RunResult(
+            error=f"pruned after epoch {len(log.rows)}",
+            pruned=True,
+            val_auc=best["val_auc"],
+            best_epoch=int(best["epoch"]),
+            epochs=len(log.rows),
+            seconds=time.monotonic() - clock,
+        )
     best = trained.history[trained.best_epoch - 1]
-    return {
-        "val_auc": best["val_auc"],
-        "val_loss": best["val_loss"],
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history),
-        "stop_reason": trained.stop_reason,
-        "seconds": time.monotonic() - clock,
-        "error": "",
-    }
+    return RunResult(
+        val_auc=best["val_auc"],
+        val_loss=best["val_loss"],
+        best_epoch=trained.best_epoch,
+        epochs=len(trained.history),
+        stop_reason=trained.stop_reason,
+        seconds=time.monotonic() - clock,
+    )
 
 
 def workers_for(runs: int, cores: int) -> int:
@@ -114,5 +134,5 @@ def _begin(features: Path, manifest: Path, threads: int) -> None:
     _data.append(load_data(features, manifest))
 
 
-def _do_run(run: Run) -> dict[str, Any]:
-    return do_run(run, _data[0])
+def _do_run(run: Run, prune: Prune | None) -> RunResult:
+    return do_run(run, _data[0], prune)

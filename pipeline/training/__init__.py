@@ -1,1 +1,1 @@
-"""Use cases that train."""
+"""Use cases that train: a head on cached features, a backbone on face crops."""

@@ -15,14 +15,19 @@ import pytest
 
 from data.datasets.manifest import Manifest, Video
 from data.errors import LeakError
-from features.store.feature_set import Features, publish
+from features.store.feature_set import SEEN_IN_VALIDATION, Features, publish
 from features.store.key import sequence_key
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluation.evaluate import evaluate
-from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step, told
-from pipeline.leakage import MARK, marked, refuse_seen_validation, seen_among, warnings_of
+from pipeline.cli.evaluation_output import show_robustness
+from pipeline.evaluation.corruption_results import (
+    ORIGINAL,
+    CorruptionResult,
+    CorruptionResults,
+)
+from pipeline.leakage import record_seen, refuse_seen_validation, seen_among
 from pipeline.reporting.robustness_page import render_robustness
 from tests.features.conftest import make_recipe
 from tests.pipeline.cli.test_cli import one_line
@@ -125,7 +130,7 @@ def test_train_and_sweep_refuse_before_they_do_anything(
     def worked(*_: object, **__: object) -> None:
         raise AssertionError("it was asked too late")
 
-    monkeypatch.setattr("pipeline.training.stages.load_sequences", worked)
+    monkeypatch.setattr("pipeline.training.train.load_sequences", worked)
     monkeypatch.setattr("pipeline.search.sweep.load_data", worked)
     for command in ("train", "sweep"):
         shown = one_line(run(command, *data.arguments, "-o", tmp_path / "out", code=10))
@@ -171,7 +176,7 @@ def test_a_test_split_that_the_backbone_knows_is_told_in_time(
     assert "2 of these videos were seen in training" in one_line(shown)
     assert "of 1 person" in one_line(shown)
     assert Bundle.load(tmp_path / "bundle").seen_in_validation == ""
-    assert MARK not in json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    assert SEEN_IN_VALIDATION not in json.loads((tmp_path / "bundle" / "bundle.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +206,7 @@ def test_the_mark_travels_into_every_report(
     assert f"warning: trained with --allow-seen: {SEEN}" in shown
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert metrics["seen_in_training"] == ""  # the test itself is fair
-    assert SEEN in metrics[MARK]
+    assert SEEN in metrics[SEEN_IN_VALIDATION]
     page = (tmp_path / "r" / "report.html").read_text()
     assert f'<p class="warning">Trained with --allow-seen: {SEEN}' in page
     assert page.count(SEEN) > 1  # on the card, too
@@ -211,7 +216,7 @@ def test_the_mark_travels_into_every_report(
     assert (
         SEEN
         in json.loads((tmp_path / "m" / "matrix.json").read_text())["matrix"]["bundle"]["home"][
-            MARK
+            SEEN_IN_VALIDATION
         ]
     )
     assert SEEN in (tmp_path / "m" / "report.html").read_text()
@@ -231,7 +236,7 @@ def test_a_sweep_marks_its_ranking_and_tells_a_command_that_runs(
     assert f"warning: {SEEN}" in result.stderr
     assert f"Not a fair choice: {SEEN}" in (tmp_path / "sweep" / "sweep.html").read_text()
     facts = json.loads(run(*command, "--json").stdout)
-    assert facts[MARK] == SEEN
+    assert facts[SEEN_IN_VALIDATION] == SEEN
     typed = re.sub(" -o bundle$", "", facts["next"]).removeprefix("unmask ")
     run(*shlex.split(typed), "-o", tmp_path / "bundle")
     assert Bundle.load(tmp_path / "bundle").seen_in_validation == SEEN
@@ -250,39 +255,42 @@ def test_predict_and_scan_say_so(world: Any, loaded: None, run: Any, tmp_path: P
     result = run("scan", tmp_path / "bundle", path.parent, "-o", scan, "--store", world.store)
     assert SEEN in result.stderr
     assert SEEN in (scan / "scan.html").read_text()
-    assert SEEN in json.loads((scan / "scan.json").read_text())[MARK]
+    assert SEEN in json.loads((scan / "scan.json").read_text())[SEEN_IN_VALIDATION]
     assert "allow-seen" not in run("predict", world.bundle, path).stderr
 
 
-def test_a_ladder_shows_the_mark() -> None:
+def test_robustness_shows_the_mark(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = np.array([0, 1, 0, 1])
     found = evaluate(labels, labels * 0.5, ("a", "b", "c", "d"), ("",) * 4, threshold=0.4, rounds=9)
-    step = Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0)
-    ladder = Ladder(steps=[step], split="test", kind="lstm", failures=(), seen="", rendered=False,
-                    facts={}, marks=[SEEN])  # fmt: skip
-    assert ladder.to_json()[MARK] == SEEN
-    assert f"warning: {SEEN}" in told(ladder)
-    assert f'<p class="warning">{SEEN}.</p>' in render_robustness(ladder)
-    sound = replace(ladder, marks=())
-    assert MARK not in sound.to_json()
+    step = CorruptionResult(corruption=ORIGINAL, evaluation=found, drop=None, failed=0)
+    results = CorruptionResults(
+        steps=[step], split="test", kind="lstm", failures=(), seen="", rendered=False, facts={},
+        training_leaks=[SEEN],
+    )  # fmt: skip
+    assert results.to_json()[SEEN_IN_VALIDATION] == SEEN
+    show_robustness(results, tmp_path)
+    assert f"warning: {SEEN}" in capsys.readouterr().out
+    assert f'<p class="warning">{SEEN}.</p>' in render_robustness(results)
+    sound = replace(results, training_leaks=())
+    assert SEEN_IN_VALIDATION not in sound.to_json()
     assert '<p class="warning">' not in render_robustness(sound)
 
 
 def test_weights_carry_their_mark_through_features_into_bundles(
     make: Any, run: Any, tmp_path: Path
 ) -> None:
-    first = marked({}, "2 of 4")
-    assert first == {MARK: "2 of 4"}
-    assert marked(first, "") == first
-    assert marked(first, "1 of 3") == {MARK: "2 of 4; 1 of 3"}
-    assert marked({}, "") == {}
+    first = record_seen({}, "2 of 4")
+    assert first == {SEEN_IN_VALIDATION: "2 of 4"}
+    assert record_seen(first, "") == first
+    assert record_seen(first, "1 of 3") == {SEEN_IN_VALIDATION: "2 of 4; 1 of 3"}
+    assert record_seen({}, "") == {}
     data = make({**knows(0, 1), **first})
     run("train", *data.arguments, "-o", tmp_path / "bundle", *QUICK)
     shown = run("evaluate", tmp_path / "bundle", *data.arguments, "-o", tmp_path / "r",
                "--set", "evaluate.rounds=20").output  # fmt: skip
     assert "warning: backbone fine-tuned with --allow-seen: 2 of 4" in shown
     assert "2 of 4" in run("store", "inspect", data.features).output
-    assert Features(data.features).provenance[MARK] == "2 of 4"
+    assert Features(data.features).provenance[SEEN_IN_VALIDATION] == "2 of 4"
 
 
 def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_told(
@@ -314,9 +322,17 @@ def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_tol
     assert not asked
     with pytest.raises(Asked):
         run(*command, "--allow-seen")
-    assert asked[0]["marks"][MARK].startswith("1 of the")
+    assert asked[0]["marks"][SEEN_IN_VALIDATION].startswith("1 of the")
 
 
-def test_nothing_is_said_of_a_sound_training() -> None:
+def test_nothing_is_said_of_a_sound_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("pipeline.leakage.log.warning", said.append)
     manifest = Manifest(root=Path(), videos=VIDEOS)
-    assert warnings_of("", knows(0, 1), manifest) == []
+    assert refuse_seen_validation(knows(0, 1), manifest, allow_seen=False) == ""
+    assert said == []
+    refuse_seen_validation(knows(0, 24, 34), manifest, allow_seen=True)
+    assert [line.partition(" trained")[0] for line in said] == [
+        "1 of the 10 validation videos",
+        "1 of the 10 test videos",
+    ]

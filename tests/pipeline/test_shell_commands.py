@@ -22,13 +22,13 @@ from models.bundle import Bundle
 from pipeline.cli.app import app
 from pipeline.cli.options import PARTLY_FAILED
 from pipeline.config import load_params
-from pipeline.evaluation.model_card import again as report_again
-from pipeline.evaluation.robustness import again as robustness_again
+from pipeline.evaluation.model_card import report_commands
+from pipeline.evaluation.robustness import robustness_command
 from pipeline.extraction.extract import after_extraction
 from pipeline.inference.predict import predict_command
 from pipeline.reporting.page import environment
 from pipeline.shell_commands import command_line
-from pipeline.training.stages import training_command
+from pipeline.training.train import training_command
 from tests.pipeline.conftest import SMALL
 from tests.requirements import missing
 
@@ -119,7 +119,7 @@ def parsed(line: str) -> dict[str, object]:
 def test_every_command_of_pages_and_messages_parses_again(name):
     a, b, c, d = (Path(f"{name}{letter}") for letter in "abcd")
     params = load_params(None, ["evaluate.rounds=99", "evaluate.confidence=0.99", "seed=3"])
-    facts = report_again(a, b, c, "test", params, root=d, allow_seen=True)
+    facts = report_commands(a, b, c, "test", params, root=d, allow_seen=True)
     for words in facts.values():
         for line in words.split(" && "):
             parsed(line)
@@ -131,7 +131,7 @@ def test_every_command_of_pages_and_messages_parses_again(name):
     assert (found["bundle"], found["videos"], found["report"]) == (a, [b], c)
     found = parsed(training_command(a, b, params))
     assert (found["features"], found["manifest"]) == (a, b)
-    found = parsed(robustness_again(a, b, root=c, split="all", rungs=[name], store=d,
+    found = parsed(robustness_command(a, b, root=c, split="all", rungs=[name], store=d,
                                     allow_seen=False, params=params))  # fmt: skip
     assert (found["bundle"], found["manifest"], found["root"]) == (a, b, c)
     assert (found["rungs"], found["store"], found["split"]) == ([name], d, "all")

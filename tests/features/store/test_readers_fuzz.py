@@ -45,11 +45,12 @@ from models.backbones.fingerprint import (
 from models.configs import HeadConfig, TrainConfig
 from models.finetuning import checkpoint as finetune_checkpoint
 from models.finetuning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pipeline.cli.evaluation_output import show_metrics
 from pipeline.config import load_params, parse_yaml
-from pipeline.evaluation.results import read_metrics, table
+from pipeline.evaluation.results import read_reports
 from pipeline.inference.scan_journal import FORMAT, VERSION, Journal, Row
 from pipeline.search.plan import Run
-from pipeline.search.sweep import begin, read_run, write_run
+from pipeline.search.results import RunResult, begin, read_run, write_run
 from tests.data.damages import ODD, check, check_all, check_forms
 from tests.data.datasets.test_manifest import ANN, FAKE_ANN
 from tests.features.conftest import make_recipe
@@ -356,9 +357,9 @@ METRICS = {
 
 def test_metrics(tmp_path: Path) -> None:
     make = written(json.dumps(METRICS), "report/metrics.json")
-    check_all(make, lambda path: table(read_metrics(path.parents[1])), tmp_path)
+    check_all(make, lambda path: show_metrics(read_reports(path.parents[1])), tmp_path)
     path = make(tmp_path)
-    check_forms(lambda: table(read_metrics(tmp_path)), path)
+    check_forms(lambda: show_metrics(read_reports(tmp_path)), path)
 
 
 ROW = Row(path="a.mp4", stamp=(3, 4), sha256="ab" * 32, probability_fake=0.5)
@@ -412,7 +413,7 @@ def test_journal(tmp_path: Path) -> None:
 
 
 def test_sweep(tmp_path: Path) -> None:
-    run = Run(setting=0, values={}, head=HeadConfig(), train=TrainConfig(), seed=0, key="ab")
+    run = Run(head=HeadConfig(), train=TrainConfig(), seed=0, key="ab")
 
     def marker(folder: Path) -> Path:
         begin(folder / "sweep")
@@ -420,8 +421,7 @@ def test_sweep(tmp_path: Path) -> None:
 
     def one(folder: Path) -> Path:
         begin(folder)
-        result = {"val_auc": 0.5, "val_loss": 0.5, "best_epoch": 1, "epochs": 2, "seconds": 1.0,
-                  "stop_reason": "", "error": ""}  # fmt: skip
+        result = RunResult(val_auc=0.5, val_loss=0.5, best_epoch=1, epochs=2, seconds=1.0)
         write_run(folder, run, result)
         return folder / "runs" / "ab.json"
 
@@ -433,7 +433,7 @@ def test_sweep(tmp_path: Path) -> None:
     path = one(tmp_path)
     found = read_run(tmp_path, run)
     assert found is not None
-    assert found["val_auc"] == 0.5
+    assert found.val_auc == 0.5
     check_forms(lambda: read_run(tmp_path, run), path, silent=True)
 
 

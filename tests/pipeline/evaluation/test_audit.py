@@ -101,7 +101,7 @@ def test_a_giveaway_in_the_metadata_is_caught(manifest):
     rows = {row["what"]: row for row in found.metadata}
     assert rows["bit rate"]["auc"] > 0.95
     assert rows["all, logistic regression"]["auc"] > 0.9
-    assert any("metadata tell the label" in line for line in found.warnings)
+    assert any("metadata predict the label" in line for line in found.warnings)
 
 
 def test_the_command_prints_json_writes_a_page_and_can_be_strict(world, run, tmp_path):

@@ -1,4 +1,4 @@
-"""Controls are judged at thresholds of their own, or not at all."""
+"""Baselines are judged at thresholds of their own, or not at all."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from pipeline.evaluation.baselines import (
     FRAMES,
     ONE_FRAME,
     SHUFFLED,
-    run_controls,
+    measure_baselines,
     score_frames,
-    with_control_thresholds,
+    with_baseline_thresholds,
 )
-from pipeline.evaluation.error_analysis import Mistake
-from pipeline.evaluation.results import ModelResult, Report
+from pipeline.evaluation.results import MisclassifiedVideo, ModelResult, Report
 from pipeline.reporting.figures import score_over_time
 from pipeline.reporting.report import render_page
 
@@ -72,7 +71,7 @@ def manifest_rows(count: int) -> list[Video]:
 
 
 def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Evaluation]]:
-    """The head, with its single frames, and the controls by name."""
+    """The head, with its single frames, and the baselines by name."""
 
     def measure(values: Any, threshold: float | None, **more: Any) -> Evaluation:
         return evaluate(test.labels, values, test.groups, test.methods, threshold=threshold,
@@ -82,13 +81,13 @@ def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Eva
     at = bundle.head.control_thresholds.get(FRAMES)
     head = measure(bundle.score(test), 0.5, frame_scores=frames, frame_threshold=at)
     rows = manifest_rows(len(test))
-    found = run_controls(bundle, test, rows, frames, measure, head, seed=0)
+    found = measure_baselines(bundle, test, rows, frames, measure, head, seed=0)
     return head, {one.name: one.evaluation for one in found}
 
 
-def test_each_control_is_judged_at_its_own_threshold() -> None:
+def test_each_baseline_is_judged_at_its_own_threshold() -> None:
     test = videos(80, 1)
-    bundle = with_control_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0)
+    bundle = with_baseline_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0)
     assert set(bundle.head.control_thresholds) == {FRAMES, ONE_FRAME, SHUFFLED}
     head, controls = measured(bundle, test)
     assert head.metrics["balanced_accuracy"].value > 0.95
@@ -119,7 +118,7 @@ def test_without_a_threshold_what_needs_one_is_left_out() -> None:
 
 
 def test_a_mean_head_has_no_order_to_shuffle() -> None:
-    bundle = with_control_thresholds(bundle_of("mean"), videos(60, 0), EVEN, seed=0)
+    bundle = with_baseline_thresholds(bundle_of("mean"), videos(60, 0), EVEN, seed=0)
     assert set(bundle.head.control_thresholds) == {FRAMES, ONE_FRAME}
 
 
@@ -127,12 +126,12 @@ def test_a_mean_head_has_no_order_to_shuffle() -> None:
 def test_the_page_says_at_which_threshold(whole: bool) -> None:
     bundle = bundle_of()
     if whole:
-        bundle = with_control_thresholds(bundle, videos(60, 0), EVEN, seed=0)
+        bundle = with_baseline_thresholds(bundle, videos(60, 0), EVEN, seed=0)
     head, _ = measured(bundle, videos(80, 1))
     result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
     page = render_page(
         Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
-               dataset=(), failures=(), missing=(), cards={})
+               dataset=(), failures=(), missing=(), model_card={})
     )  # fmt: skip
     at = bundle.head.control_thresholds.get(FRAMES, 0.0)
     assert (f"chosen on single frames of validation videos: LSTM {at:.3f}." in page) is whole
@@ -140,11 +139,13 @@ def test_the_page_says_at_which_threshold(whole: bool) -> None:
 
 
 def test_single_frames_of_a_mistake_have_a_line_of_their_own() -> None:
-    one = Mistake(row=0, timestamps_seconds=(0.0,), frame_scores=(0.1,), so_far=((0.0, 0.1),),
-                  strip="", shown_seconds=(), reason="")  # fmt: skip
+    one = MisclassifiedVideo(
+        row=0, timestamps_seconds=(0.0,), frame_scores=(0.1,), so_far=((0.0, 0.1),), strip="",
+        shown_seconds=(), reason="",
+    )  # fmt: skip
     for bundle in (
         bundle_of(),
-        with_control_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
+        with_baseline_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
     ):
         head, _ = measured(bundle, videos(80, 1))
         chart = score_over_time(one, head.threshold, head.frame_threshold)

@@ -11,8 +11,13 @@ import pytest
 
 from data.video.corruptions import Corruption
 from models.evaluation.evaluate import level_percent, percentiles
-from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step, told
-from pipeline.evaluation.results import headings
+from pipeline.cli.evaluation_output import describe_intervals, show_robustness
+from pipeline.evaluation.corruption_results import (
+    ORIGINAL,
+    CorruptionResult,
+    CorruptionResults,
+)
+from pipeline.evaluation.results import StoredReport
 from pipeline.reporting.report import render_page
 from pipeline.reporting.robustness_page import render_robustness
 from tests.pipeline.reporting.test_report import Page, made_up
@@ -98,30 +103,32 @@ def test_compare_of_bundles_and_the_matrix_take_the_parameters_level(world, run,
     assert "95" not in page.partition("Again")[2]
 
 
-def test_the_ladder_tells_its_level():
+def test_robustness_tells_its_level(capsys, tmp_path):
     found = replace(made_up().models["lstm"].evaluation, confidence=0.9)
     steps = [
-        Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0),
-        Step(rung=Corruption(name="crf", family="crf", severity=30), evaluation=found, drop=None,
-             failed=0),
+        CorruptionResult(corruption=ORIGINAL, evaluation=found, drop=None, failed=0),
+        CorruptionResult(corruption=Corruption(name="crf", family="crf", severity=30),
+                         evaluation=found, drop=None, failed=0),
     ]  # fmt: skip
-    ladder = Ladder(
+    results = CorruptionResults(
         steps=steps, split="test", kind="lstm", failures=(), seen="", rendered=True, facts={}
     )
-    assert "AUC, 90 % interval" in told(ladder)[0]
-    assert ladder.to_json()["confidence"] == 0.9
-    ladder_page = Page(render_robustness(ladder)).shown
-    assert "90% interval" in ladder_page
-    assert "95" not in ladder_page.partition("AUC by degradation")[0]
+    show_robustness(results, tmp_path)
+    assert "AUC, 90 % interval" in capsys.readouterr().out
+    assert results.to_json()["confidence"] == 0.9
+    page = Page(render_robustness(results)).shown
+    assert "90% interval" in page
+    assert "95" not in page.partition("AUC by degradation")[0]
 
 
 def test_reports_of_other_videos_get_a_line_each():
-    reports = {"a": made_up().metrics, "b": made_up().metrics}
-    assert len(headings(reports)) == 1
+    metrics = {"a": made_up().metrics, "b": made_up().metrics}
+    reports = [StoredReport(name=name, metrics=one, page=Path()) for name, one in metrics.items()]
+    assert len(describe_intervals(reports)) == 1
     for level in (None, "x", [1], 7, 1.0, float("nan")):
-        reports["b"]["lstm"]["confidence"] = level
-        assert "not recorded" in headings(reports)[1]
-    reports["b"]["lstm"]["confidence"] = 0.95
-    reports["b"]["lstm"]["videos"] = 7
-    assert [line.partition(":")[0] for line in headings(reports)] == ["a", "b"]
+        metrics["b"]["lstm"]["confidence"] = level
+        assert "not recorded" in describe_intervals(reports)[1]
+    metrics["b"]["lstm"]["confidence"] = 0.95
+    metrics["b"]["lstm"]["videos"] = 7
+    assert [line.partition(":")[0] for line in describe_intervals(reports)] == ["a", "b"]
     assert "95% interval" in Page(render_page(made_up())).shown

@@ -14,7 +14,7 @@ import pytest
 
 from data.datasets.manifest import Manifest
 from data.errors import ConfigError, MismatchError
-from pipeline.evaluation.matrix import fitting, name_bundles, read_datasets
+from pipeline.evaluation.matrix import find_fitting, name_bundles, read_datasets
 from tests.pipeline.browser import load_page, marks, needs_chromium
 
 
@@ -98,9 +98,9 @@ def test_features_of_another_recipe_are_passed_over_or_refused():
                 raise MismatchError(f"frames.margin is {margin}")
 
     wide, right = (SimpleNamespace(recipe=Recipe(margin)) for margin in (1.6, 1.3))
-    assert fitting(Opened(), [wide, right], bundle="b", dataset="d") is right
+    assert find_fitting(Opened(), [wide, right], bundle="b", dataset="d") is right
     with pytest.raises(MismatchError, match=r"no features of d fit b: frames\.margin is 1\.6"):
-        fitting(Opened(), [wide], bundle="b", dataset="d")
+        find_fitting(Opened(), [wide], bundle="b", dataset="d")
 
 
 @pytest.mark.parametrize(

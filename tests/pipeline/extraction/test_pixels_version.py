@@ -27,7 +27,7 @@ from tests.pipeline.conftest import SMALL
 
 OTHERS = (
     "pipeline.extraction.feature_spec", "pipeline.extraction.crop_cache",
-    "pipeline.training.stages", "pipeline.inference.scan",
+    "pipeline.training.train", "pipeline.inference.scan",
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
 """Where the version is looked up."""

@@ -11,18 +11,18 @@ import numpy as np
 
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, Still
-from data.video.corruptions import LADDER
+from data.video.corruptions import CORRUPTIONS
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import Evidence, Window
-from pipeline.evaluation.audit_result import Audit
-from pipeline.evaluation.corruption_results import ORIGINAL, Ladder, Step
-from pipeline.evaluation.error_analysis import Mistake, as_url
-from pipeline.evaluation.matrix_cells import Cell, Matrix
-from pipeline.evaluation.results import Control, Report
+from pipeline.evaluation.audit import Audit
+from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
+from pipeline.evaluation.error_analysis import as_url
+from pipeline.evaluation.matrix import Cell, Matrix
+from pipeline.evaluation.results import BaselineResult, MisclassifiedVideo, Report
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan, Scored
@@ -43,7 +43,7 @@ PROVENANCE = Provenance(line=HOSTILE, rendered_alone=True)
 
 
 def report() -> Report:
-    """Two models, all controls, a mistake, failures."""
+    """Two models, all baselines, a mistake, failures."""
     plain = made_up()
     weaker = plain.models["mean"].evaluation
     first = plain.models["lstm"]
@@ -53,7 +53,7 @@ def report() -> Report:
         calibration=Calibration(unsure_low=0.45, unsure_high=0.55),
         stop_reason=HOSTILE,
     )
-    mistake = Mistake(
+    mistake = MisclassifiedVideo(
         row=0, timestamps_seconds=(0.0, 0.5), frame_scores=(0.4, 0.6),
         so_far=((0.0, 0.4), (0.5, 0.7)), shown_seconds=(0.0, 0.5), reason="",
         strip=as_url(np.full((2, 112, 112, 3), 90, np.uint8)),
@@ -63,15 +63,15 @@ def report() -> Report:
         title=HOSTILE,
         models={"lstm": first, "mean": plain.models["mean"]},
         predictions=[replace(one, path=HOSTILE, group=HOSTILE) for one in plain.predictions],
-        controls=[Control(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
-        mistakes=[mistake, replace(mistake, row=99)],
+        baselines=[BaselineResult(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
+        misclassified=[mistake, replace(mistake, row=99)],
         split=HOSTILE,
         dataset=(HOSTILE,),
         failures=({"path": HOSTILE, "class": HOSTILE, "message": HOSTILE, "stderr": HOSTILE},),
         missing=(HOSTILE,),
-        cards={HOSTILE: {HOSTILE: HOSTILE}},
+        model_card={HOSTILE: {HOSTILE: HOSTILE}},
         seen=HOSTILE,
-        marks=(HOSTILE,),
+        training_leaks=(HOSTILE,),
     )
 
 
@@ -79,16 +79,19 @@ def estimate(value: float) -> Estimate:
     return Estimate(value=value, low=value - 0.05, high=value + 0.05)
 
 
-def ladder() -> Ladder:
+def corruption_results() -> CorruptionResults:
     """Every degradation, the last one without an evaluation."""
     found = made_up().models["lstm"].evaluation
-    steps = [Step(rung=ORIGINAL, evaluation=found, drop=None, failed=0)]
-    steps += [Step(rung=one, evaluation=found, drop=estimate(0.1), failed=1) for one in LADDER[:-1]]
-    steps.append(Step(rung=LADDER[-1], evaluation=None, drop=None, failed=3))
+    steps = [CorruptionResult(corruption=ORIGINAL, evaluation=found, drop=None, failed=0)]
+    steps += [
+        CorruptionResult(corruption=one, evaluation=found, drop=estimate(0.1), failed=1)
+        for one in CORRUPTIONS[:-1]
+    ]
+    steps.append(CorruptionResult(corruption=CORRUPTIONS[-1], evaluation=None, drop=None, failed=3))
     failure = Failure(path=HOSTILE, failure=HOSTILE, message=HOSTILE, stderr_tail=HOSTILE)
-    return Ladder(
+    return CorruptionResults(
         steps=steps, split=HOSTILE, kind=HOSTILE, failures=[(HOSTILE, failure)], seen=HOSTILE,
-        rendered=True, facts={HOSTILE: HOSTILE}, marks=(HOSTILE,),
+        rendered=True, facts={HOSTILE: HOSTILE}, training_leaks=(HOSTILE,),
     )  # fmt: skip
 
 
@@ -103,7 +106,7 @@ def matrix() -> Matrix:
     cells = {
         (bundle, name): Cell(
             bundle=bundle, dataset=name, evaluation=found, baseline=estimate(0.8),
-            own=bundle == name, seen=HOSTILE, marks=(HOSTILE,), failed=(HOSTILE,),
+            own=bundle == name, seen=HOSTILE, training_leaks=(HOSTILE,), failed=(HOSTILE,),
             sequences=nothing, scores=(),
         )
         for bundle in names
@@ -246,7 +249,7 @@ def verdict_page(faces: int = 1) -> str:
 
 PAGES = {
     "report": lambda: render_page(report()),
-    "robustness": lambda: render_robustness(ladder()),
+    "robustness": lambda: render_robustness(corruption_results()),
     "matrix": lambda: render_matrix(matrix()),
     "sweep": lambda: render_sweep(HOSTILE, ranking(), 2, HOSTILE, HOSTILE),
     "audit": lambda: render_audit(audit(), HOSTILE),

@@ -23,16 +23,19 @@ from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, difference, evaluate
-from pipeline.evaluation.error_analysis import Mistake, as_url, look_into
+from pipeline.cli.evaluation_output import show_metrics
+from pipeline.evaluation.error_analysis import analyse_errors, as_url
 from pipeline.evaluation.results import (
+    SHOWN,
     SUMMARIZED,
-    Control,
+    BaselineResult,
+    MisclassifiedVideo,
     ModelResult,
     Prediction,
     Report,
-    table,
-    write_report,
+    StoredReport,
 )
+from pipeline.reporting.folders import write_report
 from pipeline.reporting.report import render_page
 from tests.pipeline.browser import PHONE, load_page, marks, needs_chromium
 
@@ -82,7 +85,7 @@ def made_up(seed: int = 0, rendered: bool = True) -> Report:
         dataset=("split real fake",),
         failures=({"path": HOSTILE, "class": "no_face", "message": "no face"},),
         missing=(),
-        cards={"Features": {"backbone": "resnet50-thin"}},
+        model_card={"Features": {"backbone": "resnet50-thin"}},
         rendered=rendered,
     )
 
@@ -151,14 +154,14 @@ def test_the_answer_says_how_good_how_sure_and_on_what():
 def test_equal_reports_give_equal_bytes(tmp_path):
     for name in ("one", "two"):
         report = made_up()
-        write_report(report, tmp_path / name, render_page(report))
+        write_report(report, tmp_path / name)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
 def test_the_files_for_dvc_hold_what_was_measured(tmp_path):
     report = made_up()
-    write_report(report, tmp_path / "r", render_page(report))
+    write_report(report, tmp_path / "r")
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     evaluation = report.models["lstm"].evaluation
     assert metrics["lstm"]["auc"] == evaluation.metrics["auc"].value
@@ -177,12 +180,17 @@ def test_the_files_for_dvc_hold_what_was_measured(tmp_path):
     assert area == pytest.approx(evaluation.metrics["auc"].value)
 
 
-def test_the_table_has_a_column_for_each_model():
-    lines = table({"frozen": made_up().metrics, "finetuned": made_up(1).metrics})
-    assert lines[0].split() == ["frozen", "LSTM", "frozen", "mean-pool", "finetuned", "LSTM",
-                                "finetuned", "mean-pool"]  # fmt: skip
-    assert lines[1].startswith("AUC")
-    assert len({len(line) for line in lines}) == 1
+def test_the_table_has_a_column_for_each_model(capsys, tmp_path):
+    reports = [
+        StoredReport(name=name, metrics=made_up(seed).metrics, page=tmp_path)
+        for seed, name in enumerate(("frozen", "finetuned"))
+    ]
+    show_metrics(reports)
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["frozen", "LSTM", "frozen", "mean-pool", "finetuned", "LSTM",
+                            "finetuned", "mean-pool"]  # fmt: skip
+    assert rows[0].split()[0] == "AUC"
+    assert [row.count(" to ") for row in rows] == [4] * len(SHOWN)
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +202,10 @@ def looked_into(world):
     sequences = load_sequences(stored, videos)
     wrong = 1.0 - sequences.labels
 
-    def look(root=world.demo) -> list[Mistake]:
-        return look_into(bundle, stored, replace(manifest, root=root), sequences, videos, wrong,
-                         np.full(sequences.mask.shape, 0.25))  # fmt: skip
+    def look(root=world.demo) -> list[MisclassifiedVideo]:
+        frames = np.full(sequences.mask.shape, 0.25)
+        rows = replace(manifest, root=root)
+        return analyse_errors(bundle, stored, rows, sequences, videos, wrong, frames)
 
     return SimpleNamespace(look=look, bundle=bundle, sequences=sequences, videos=videos)
 
@@ -241,8 +250,8 @@ def test_the_answer_says_whether_order_matters():
         (Estimate(value=0.2, low=0.1, high=0.3), "order of the frames matters to it"),
         (Estimate(value=0.0, low=-0.1, high=0.1), "is not shown to matter"),
     ):
-        control = Control(name="LSTM, shuffled frames", evaluation=worse, gain=gain)
-        assert words in Page(render_page(replace(report, controls=[control]))).shown
+        baseline = BaselineResult(name="LSTM, shuffled frames", evaluation=worse, gain=gain)
+        assert words in Page(render_page(replace(report, baselines=[baseline]))).shown
     assert better.metrics["auc"].value > worse.metrics["auc"].value
 
 
@@ -252,13 +261,13 @@ def test_a_browser_draws_it_without_errors(tmp_path):
     rows = [n for n, row in enumerate(report.predictions)
             if (row.scores["lstm"] >= 0.5) != bool(row.label)]  # fmt: skip
     mistakes = [
-        Mistake(row=row, timestamps_seconds=(0.0, 0.5), frame_scores=(0.4, 0.6),
+        MisclassifiedVideo(row=row, timestamps_seconds=(0.0, 0.5), frame_scores=(0.4, 0.6),
                 so_far=((0.0, 0.4), (0.5, 0.7)), shown_seconds=(0.0, 0.5), reason="",
                 strip=as_url(np.full((2, 112, 112, 3), 90, np.uint8)))
         for row in rows[:2]
     ]  # fmt: skip
     path = tmp_path / "report.html"
-    path.write_text(render_page(replace(report, mistakes=mistakes)), encoding="utf-8")
+    path.write_text(render_page(replace(report, misclassified=mistakes)), encoding="utf-8")
     dom, errors = load_page(path, PHONE)
     assert errors == []
     plots = marks(dom)

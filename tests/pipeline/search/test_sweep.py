@@ -20,7 +20,8 @@ from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
 from pipeline.config import load_params
 from pipeline.search import runs as sweep_runs
-from pipeline.search.plan import as_text, plan_runs
+from pipeline.search.plan import Plan, as_text, make_plan
+from pipeline.search.results import RunResult
 from tests.features.conftest import digest_of, make_recipe
 from tests.pipeline.browser import marks
 from tests.pipeline.cli.test_cli import one_line
@@ -69,6 +70,12 @@ def cached(tmp_path_factory) -> Cached:
     return Cached(folder / "features", folder / "manifest.csv", tuple(videos))
 
 
+def plan_of(cached: Cached, grid: list[str], **changes: object) -> Plan:
+    facts = {"sampler": "grid", "trials": None, "seeds": 1, "params": None, "overrides": [],
+             "features": cached.features, "videos": []}  # fmt: skip
+    return make_plan(grid, **facts | changes)
+
+
 class Trainer:
     """Stands in for training: counts, and gives figures that depend on the parameters alone."""
 
@@ -76,18 +83,15 @@ class Trainer:
         self.keys: list[str] = []
         self.stop_after = 1000
 
-    def __call__(self, run, data) -> dict[str, object]:
+    def __call__(self, run, data, prune=None) -> RunResult:
         assert [len(part) for part in data] == [24, 10]  # never the test split
         if len(self.keys) == self.stop_after:
             raise KeyboardInterrupt
         self.keys.append(run.key)
         if run.train.learning_rate > 0.5:
-            return {"error": "the loss is nan in epoch 1", "seconds": 1.0}
+            return RunResult(error="the loss is nan in epoch 1", seconds=1.0)
         auc = 0.5 + run.head.units / 1000 - run.train.learning_rate + run.seed / 100
-        return {
-            "val_auc": auc, "val_loss": 1 - auc, "best_epoch": 3, "epochs": 9,
-            "stop_reason": "", "seconds": 2.0, "error": "",
-        }  # fmt: skip
+        return RunResult(val_auc=auc, val_loss=1 - auc, best_epoch=3, epochs=9, seconds=2.0)
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
     assert {rate for _, rate in settings[4:]} == {"0.9"}  # diverged: last
     assert float(ranking[0]["val_auc_mean"]) == pytest.approx(0.633 - 5e-6)
     assert float(ranking[0]["val_auc_sd"]) == pytest.approx(0.01 / 2**0.5)
-    assert "1.  head.units 128, train.learning_rate 5.0e-06" in told
+    assert re.search(r"1\. +head.units 128, train.learning_rate 5.0e-06", told)
     assert "0.633 +- 0.007" in told
     assert told.count("2 diverged") == 2
     best = load_params(out / "best.yaml")
@@ -159,8 +163,8 @@ def test_a_ranking_with_mean_and_spread(cached, run, tmp_path, trainer):
 def test_other_data_are_other_runs_and_the_test_split_is_not_among_them(cached, tmp_path):
     def key(videos, **changes):
         overrides = [f"{name}={value}" for name, value in changes.items()]
-        return plan_runs(["head.units=8"], seeds=1, params=None, overrides=overrides,
-                         features=cached.features, videos=videos)[0].key  # fmt: skip
+        plan = plan_of(cached, ["head.units=8"], overrides=overrides, videos=videos)
+        return plan.candidate(["8"]).runs[0].key
 
     rows = cached.videos
     assert key(rows) == key(rows[::-1]) == key(rows, **{"evaluate.rounds": 50})
@@ -190,9 +194,8 @@ def test_a_run_that_diverges_is_a_result(cached, monkeypatch):
         raise DatasetError("the loss is nan in epoch 1: lower the learning rate")
 
     monkeypatch.setattr(models.heads.training, "train_head", diverge)
-    one = plan_runs([], seeds=1, params=None, overrides=[], features=cached.features,
-                    videos=[])[0]  # fmt: skip
-    assert "lower the learning rate" in sweep_runs.do_run(one, (None, None))["error"]
+    one = plan_of(cached, []).candidate([]).runs[0]
+    assert "lower the learning rate" in sweep_runs.do_run(one, (None, None)).error
 
 
 @pytest.mark.parametrize(
@@ -210,15 +213,12 @@ def test_a_run_that_diverges_is_a_result(cached, monkeypatch):
 )
 def test_a_grid_that_does_not_fit_is_refused(cached, grid, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        plan_runs(grid, seeds=2, params=None, overrides=[], features=cached.features, videos=[])
+        plan_of(cached, grid, seeds=2).grid()
 
 
 def test_values_are_written_as_they_are_typed(cached):
-    runs = plan_runs(
-        ["train.class_weight=balanced,none,{real: 1.0, fake: 2.0}"],
-        seeds=1, params=None, overrides=[], features=cached.features, videos=[],
-    )  # fmt: skip
-    told = [as_text(one.values["train.class_weight"]) for one in runs]
+    plan = plan_of(cached, ["train.class_weight=balanced,none,{real: 1.0, fake: 2.0}"])
+    told = [as_text(one.values["train.class_weight"]) for one in plan.grid().values()]
     assert told == ["balanced", "null", "{real: 1.0, fake: 2.0}"]
 
 

@@ -1,9 +1,8 @@
 """dvc.yaml names the code that each stage runs: its deps against the import graph.
 
 DVC does not follow imports, so a module that a stage runs and that is no dep leaves stale results
-behind. A stage's command leads to a function of `pipeline/cli`, from there to one of
-`pipeline/training/stages.py`, where functions are told apart, and from there along the imports of
-whole modules, those inside functions too.
+behind. A stage's command leads to a function of `pipeline/cli`, from there to the module of its use
+case, and from there along the imports of whole modules, those inside functions too.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ import yaml
 ROOT = Path(__file__).parents[3]
 ROOMS = ("pipeline", "models", "features", "data")
 COMMANDS = tuple(f"pipeline.cli.{path.stem}" for path in (ROOT / "pipeline/cli").glob("*.py"))
-SHARED = (*COMMANDS, "pipeline.training.stages")
-"""Modules with one function for each command: a stage reaches what its own function uses."""
+"""Modules with a function for each command: a stage reaches what its own function uses."""
 
 EVERYWHERE = {
     **dict.fromkeys(COMMANDS, "parses; what it passes on stands in the stage's own command"),
@@ -34,21 +32,12 @@ EVERYWHERE = {
 
 CONFIG = "reads params.yaml, whose values DVC compares; each section's defaults are in its room"
 MACHINE = "counts the cores; and names versions, for the headers of shards"
-STAGES = "calls one after the other; a change for another command would cost this stage's time"
 EXCEPT = {
-    "demo": {
-        "pipeline.training.stages": STAGES,
-        "pipeline.config": CONFIG,
-        "pipeline.machine": MACHINE,
-    },
+    "demo": {"pipeline.config": CONFIG, "pipeline.machine": MACHINE},
     "forge": {"pipeline.config": CONFIG, "pipeline.machine": MACHINE},
     "index": {"pipeline.config": CONFIG, "pipeline.machine": MACHINE},
     "backbone": {"pipeline.config": CONFIG},
-    "finetune": {
-        "pipeline.training.stages": STAGES,
-        "pipeline.config": CONFIG,
-        "pipeline.machine": MACHINE,
-    },
+    "finetune": {"pipeline.config": CONFIG, "pipeline.machine": MACHINE},
     "extract": {
         "pipeline.extraction.ray": "another engine, which the stage's command does not ask for"
     },
@@ -178,7 +167,7 @@ def use_case(stage: str) -> tuple[set[str], set[str]]:
         modules.add(module)
         if one in done or not name or not module.startswith("pipeline."):
             continue
-        if module in left_out and module not in SHARED:
+        if module in left_out and module not in COMMANDS:
             continue
         done.add(one)
         found, more = used(module, name)
@@ -200,7 +189,7 @@ def reach(stage: str) -> set[str]:
         package = module.rpartition(".")[0]
         if package not in (*ROOMS, ""):
             todo.append(package)  # its __init__ is run too
-        if module not in SHARED:
+        if module not in COMMANDS:
             todo += graph().find_modules_directly_imported_by(module)
     return {module for module in found if not is_bare(module)}
 

@@ -1,0 +1,198 @@
+"""What the commands of `pipeline.cli.evaluation` and `audit` print, from their result objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.video.failures import with_reason
+from features.store.feature_set import SEEN_IN_VALIDATION
+from models.evaluation.evaluate import Estimate, level_percent
+from pipeline.cli.console import show, show_table
+from pipeline.evaluation.audit import Audit
+from pipeline.evaluation.corruption_results import CorruptionResults
+from pipeline.evaluation.results import (
+    NAMES,
+    SHOWN,
+    Report,
+    StoredReport,
+    format_interval,
+    level_in,
+)
+
+if TYPE_CHECKING:  # they load TensorFlow, which `audit` and `results` do without
+    from pipeline.evaluation.compare import Comparison
+    from pipeline.evaluation.matrix import Matrix
+
+FAILURES = 10
+"""Failed copies that are named; failures.csv has all."""
+
+
+def show_audit(found: Audit, page: Path | None) -> None:
+    """Classes, metadata, warnings, and where the page is."""
+    show(f"{found.videos} videos in {found.groups} groups", "")
+    columns = ("split", "label", "method", "videos", "groups")
+    show_table(columns, [[row[name] for name in columns] for row in found.balance])
+    level = level_percent(found.level)
+    show("", f"how well metadata predict the label (AUC, {level} % interval by groups)")
+    show_table(
+        ("metadata", "AUC", "interval"),
+        [
+            (row["what"], f"{row['auc']:.3f}", f"({row['low']:.2f} to {row['high']:.2f})")
+            for row in found.metadata
+        ],
+    )
+    show("", *(f"warning: {line}" for line in found.warnings))
+    if not found.warnings:
+        show("nothing is in two splits")
+    if page is not None:
+        show(f"page: {page}")
+
+
+def show_report(report: Report, out: Path) -> None:
+    """The metrics of one report, what to know of it, and where its page is."""
+    show_metrics([StoredReport(name=out.name, metrics=report.metrics, page=out)])
+    show(*(f"warning: {line}" for line in report.training_leaks))
+    if faceless := sum(bool(one.reason) for one in report.misclassified):
+        show(f"no faces of {faceless} misclassified videos: they are not below --root, or fail")
+    show(f"report: {out / 'report.html'}")
+
+
+def show_reports(reports: Sequence[StoredReport]) -> None:
+    """Several reports side by side, what to know of them, and where their pages are."""
+    show(*describe_intervals(reports))
+    show_metrics(reports)
+    for report in reports:
+        for key in ("seen_in_training", SEEN_IN_VALIDATION):
+            if words := report.metrics.get(key):
+                show(f"warning: {report.name}: {words}")
+    show(*(f"report: {report.page}" for report in reports))
+
+
+def show_metrics(reports: Sequence[StoredReport]) -> None:
+    """A row for each metric, a column for each model of each report."""
+    models = [
+        (f"{report.name} {NAMES.get(name, name).split()[0]}", facts)
+        for report in reports
+        for name, facts in report.models.items()
+    ]
+    rows = [
+        # A report of an earlier version lacks what is measured since.
+        [word, *(format_interval(one, key) if key in one else "-" for _, one in models)]
+        for key, word in SHOWN.items()
+    ]
+    show_table(["", *(name for name, _ in models)], rows)
+
+
+def describe_intervals(reports: Sequence[StoredReport]) -> list[str]:
+    """How many videos, and the level of the intervals; a line for each kind of report.
+
+    A report of an earlier version does not tell its level, which could be set then, too.
+    """
+    kinds: dict[str, list[str]] = {}
+    for report in reports:
+        for facts in list(report.models.values())[:1]:
+            level = level_in(facts)
+            intervals = (
+                "intervals in brackets, their level is not recorded (a report of an earlier "
+                "version; evaluate again to have it)"
+                if level is None
+                else f"{level_percent(level)} % intervals in brackets"
+            )
+            words = f"{facts['videos']} videos of {facts['groups']} groups, {intervals}"
+            kinds.setdefault(words, []).append(report.name)
+    if len(kinds) == 1:
+        return list(kinds)
+    return [f"{', '.join(names)}: {words}" for words, names in kinds.items()]
+
+
+def show_matrix(matrix: Matrix, out: Path) -> None:
+    """AUC by bundle and data set, what to know of it, and where the page is."""
+    rows = [
+        [
+            bundle,
+            *(
+                format_interval(cell.evaluation.to_json(), "auc") + "*" * cell.own
+                for cell in (matrix.cells[bundle, name] for name in matrix.datasets)
+            ),
+        ]
+        for bundle in matrix.bundles
+    ]
+    show_table(["AUC, trained on / tested on", *matrix.datasets], rows)
+    show(f"{level_percent(matrix.confidence)} % intervals in brackets")
+    cells = matrix.cells.values()
+    if any(cell.own for cell in cells):
+        show("* trained on other videos of this data set")
+    show(*(f"warning: {one.bundle} on {one.dataset}: {one.seen}" for one in cells if one.seen))
+    show(*(f"warning: {line}" for line in matrix.training_leaks))
+    show(f"report: {out / 'report.html'}")
+
+
+def show_comparison(found: Comparison) -> None:
+    """Both models, how they differ, and whether the bootstrap tells them apart."""
+    tested, models = found.delong, {"A": found.a, "B": found.b}
+    show(f"A: {found.a.name}, AUC {tested.auc_a:.3f}", f"B: {found.b.name}, AUC {tested.auc_b:.3f}")
+    for letter, model in models.items():
+        if model.seen:
+            words = model.seen.removeprefix("Not a fair test: ")
+            show(f"warning: not a fair test of {letter}: {words}")
+        if model.training_leaks:
+            show(f"warning: {letter}: {model.training_leaks}")
+    if found.a.confidence != found.b.confidence:
+        for letter, model in models.items():
+            level = model.confidence
+            words = "an unrecorded level" if level is None else f"{level_percent(level)} %"
+            show(f"the intervals in the report of {letter} are of {words}")
+    left = f"; {found.left_out} that only one has are left out" if found.left_out else ""
+    show(
+        f"{found.videos} videos of {found.groups} groups in both{left}",
+        f"A - B, {level_percent(found.confidence)} % intervals in brackets",
+    )
+
+    def row(name: str, value: float, low: float, high: float, p: str = "") -> str:
+        return f"  {name:<32}{value:+.3f} ({low:+.3f} to {high:+.3f}){p}"
+
+    show(row("AUC, DeLong", tested.difference, tested.low, tested.high, f", p = {tested.p:.3g}"))
+    for name, one in found.bootstrap.items():
+        words = f"{SHOWN[name]}, bootstrap of groups"
+        show(row(words, one.value, one.low, one.high))
+    auc = found.bootstrap["auc"]
+    better = "A is better" if auc.low > 0 else "B is better" if auc.high < 0 else ""
+    show(better or "no difference is shown: the interval over groups holds 0")
+
+
+def show_robustness(results: CorruptionResults, out: Path) -> None:
+    """A row for each corruption, the first failures, and where the page is."""
+    show(f"{results.embedded} copies or videos embedded, {results.reused} reused")
+
+    def interval(estimate: Estimate, sign: str = "") -> str:
+        value, low, high = estimate.value, estimate.low, estimate.high
+        return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+    rows: list[list[Any]] = []
+    for step in results.steps:
+        if step.evaluation is None:
+            words = "a class has no video left"
+            rows.append([step.corruption.name, "", step.failed, words, "", "", ""])
+            continue
+        metrics = step.evaluation.metrics
+        rows.append(
+            [
+                step.corruption.name,
+                step.evaluation.videos,
+                step.failed,
+                interval(metrics["auc"]),
+                interval(step.drop, "+") if step.drop else "",
+                *(f"{metrics[f'recall_{side}'].value:.1%}" for side in ("fake", "real")),
+            ]
+        )
+    level = level_percent(results.confidence)
+    columns = ("rung", "videos", "failed", f"AUC, {level} % interval", "below the originals",
+               "caught", "cleared")  # fmt: skip
+    show_table(columns, rows)
+    for name, one in results.failures[:FAILURES]:
+        reason = with_reason(one.message, one.stderr_tail)
+        show(f"failed: {name}: {one.path}: {one.failure}: {reason}")
+    show(*(f"warning: {line}" for line in results.training_leaks))
+    show(f"report: {out / 'report.html'}")

@@ -1,0 +1,95 @@
+"""What `evaluate`, its matrix, `robustness` and `compare` share: splits, sequences, measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from data.datasets.manifest import SPLITS, Video
+from data.errors import ConfigError, DatasetError
+from features.sequences.dataset import Sequences, load_sequences
+from features.store.feature_set import Features
+from models.bundle import Bundle, BundledHead
+from models.evaluation.evaluate import Evaluation, evaluate, level_percent
+from models.training_summary import RENDERED_METHOD
+from pipeline.config import Params
+
+
+def check_split(split: str) -> None:
+    """Refuses a name that is no split.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
+
+
+def load_split(
+    features: Features, videos: Sequence[Video], *, split: str, dataset: str
+) -> Sequences:
+    """The sequences of a split's videos; `dataset` names it in the message.
+
+    Raises:
+        DatasetError: none of the videos has features.
+    """
+    sequences = load_sequences(features, videos)
+    if not len(sequences):
+        raise DatasetError(f"{features.folder} has no features of the {split} split of {dataset}")
+    return sequences
+
+
+def heads_of(bundle: Bundle) -> dict[str, tuple[BundledHead, bool]]:
+    """Kind -> head and whether it is the baseline; the head that gives the verdict comes first."""
+    heads = {str(bundle.head.config.kind): (bundle.head, False)}
+    if bundle.baseline is not None:
+        heads[str(bundle.baseline.config.kind)] = (bundle.baseline, True)
+    return heads
+
+
+def measure(
+    sequences: Sequences,
+    scores: NDArray[Any],
+    *,
+    threshold: float | None,
+    params: Params,
+    **options: Any,
+) -> Evaluation:
+    """Metrics of scores, on bootstrap draws that depend on the videos and the seed alone.
+
+    Args:
+        sequences: the scored videos.
+        scores: (N,) P(fake).
+        threshold: chosen on other videos; None leaves out what needs one.
+        params: rounds, confidence, seed.
+        options: further arguments of `models.evaluation.evaluate.evaluate`.
+
+    Raises:
+        DatasetError: one class only.
+    """
+    return evaluate(
+        sequences.labels,
+        scores,
+        sequences.groups,
+        sequences.methods,
+        threshold=threshold,
+        rounds=params.evaluate.rounds,
+        confidence=params.evaluate.confidence,
+        seed=params.seed,
+        **options,
+    )
+
+
+def are_rendered(methods: Iterable[str]) -> bool:
+    """Whether all these forgery methods render people, so that they are no deepfakes."""
+    return all(method.startswith(RENDERED_METHOD) for method in methods)
+
+
+def describe_bootstrap(params: Params) -> str:
+    """How the intervals are made, for a page."""
+    return (
+        f"{level_percent(params.evaluate.confidence)} % intervals by {params.evaluate.rounds} "
+        f"draws of groups, seed {params.seed}"
+    )

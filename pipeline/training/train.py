@@ -1,0 +1,207 @@
+"""`unmask train`: trains a head and its baselines on cached features and writes the bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.datasets.manifest import Manifest
+from data.errors import DatasetError
+from data.io.atomic_folders import check_replaceable
+from data.io.output_paths import check_out_folder
+from data.io.progress import log
+from data.pixels_version import PIXELS_VERSION
+from features.sequences.dataset import Sequences, load_sequences
+from features.store.feature_set import Features
+from models.backbones.fingerprint import BUNDLE_RECORD
+from models.configs import HeadKind
+from models.training_summary import TrainingSummary
+from pipeline.config import Params, as_options
+from pipeline.extraction.feature_spec import CARRIED
+from pipeline.leakage import refuse_seen_validation
+from pipeline.shell_commands import command_line
+
+if TYPE_CHECKING:
+    from models.bundle import BundledHead
+    from models.evaluation.baselines import Linear
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedHead:
+    """How the training of one head went.
+
+    Attributes:
+        kind: of the head.
+        epochs: that were trained.
+        stop_reason: why training ended and which epoch was kept, in one line.
+        val_loss: validation loss of that epoch.
+    """
+
+    kind: str
+    epochs: int
+    stop_reason: str
+    val_loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """A bundle that was written.
+
+    Attributes:
+        out: its folder.
+        heads: the head, then its mean-pool baseline where the head is another.
+        missing: training and validation videos without features.
+        next: the command to go on with.
+    """
+
+    out: Path
+    heads: tuple[TrainedHead, ...]
+    missing: tuple[str, ...]
+    next: str
+
+
+def train_bundle(
+    features: Path,
+    out: Path,
+    *,
+    manifest: Path,
+    params: Params,
+    tensorboard: Path | None = None,
+    allow_seen: bool = False,
+) -> TrainResult:
+    """Trains the head and its baselines, calibrates them and writes the bundle.
+
+    Args:
+        features: the feature set that `extract` wrote.
+        out: new, or a bundle to replace.
+        manifest: its training split is learnt from, its validation split chooses.
+        params: all parameters.
+        tensorboard: folder for learning curves; None writes none.
+        allow_seen: go on where the backbone was trained on validation people.
+
+    Raises:
+        LeakError: the backbone was trained on validation people, and `allow_seen` is false.
+        DatasetError: the features are of other videos, or cannot serve.
+    """
+    check_replaceable(out, marker=BUNDLE_RECORD)
+    if tensorboard is not None:
+        check_out_folder(tensorboard / out.name)
+    opened, videos = Features(features), Manifest.read(manifest)
+    seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
+    if opened.recipe.pixels_version < PIXELS_VERSION:
+        log.warning(
+            f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
+            f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
+        )
+    train = load_sequences(opened, videos.split("train"), views=True)
+    val = load_sequences(opened, videos.split("val"))
+    if not len(train):
+        raise DatasetError(
+            f"{features} has no features of the training videos of {manifest}; "
+            "extract from this manifest"
+        )
+    from models.bundle import Bundle
+    from pipeline.evaluation.baselines import with_baseline_thresholds
+
+    if train.views is not None:
+        log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
+    if train.viewless:
+        log.warning(
+            f"{train.viewless} training videos lack augmented views; extract again to make them"
+        )
+    runs = None if tensorboard is None else tensorboard / out.name
+    trained = [
+        train_calibrated(kind, train, val, params=params, tensorboard=runs)
+        for kind in dict.fromkeys((params.head.kind, "mean"))
+    ]
+    bundle = Bundle(
+        head=trained[0][0],
+        baseline=trained[1][0] if len(trained) > 1 else None,
+        recipe=opened.recipe.to_json(),
+        dim=opened.dim,
+        trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
+        provenance=opened.provenance,
+        backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
+        controls=fit_linear_baselines(train, val, videos),
+        command=training_command(features, manifest, params, allow_seen=bool(seen)),
+        seen_in_validation=seen,
+        training={
+            name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
+            for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
+        },
+    )
+    with_baseline_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    following = ("--manifest", manifest, "-o", "report")
+    return TrainResult(
+        out=out,
+        heads=tuple(report for _, report in trained),
+        missing=(*train.missing, *val.missing),
+        next=command_line("unmask", "evaluate", out, features, *following),
+    )
+
+
+def train_calibrated(
+    kind: HeadKind, train: Sequences, val: Sequences, *, params: Params, tensorboard: Path | None
+) -> tuple[BundledHead, TrainedHead]:
+    """Trains a head of this kind; calibration and threshold are chosen on validation."""
+    from models.bundle import BundledHead
+    from models.evaluation.calibration import calibrate
+    from models.heads.log import TrainingLog
+    from models.heads.training import score, train_head
+
+    trained = train_head(
+        train,
+        val,
+        head=replace(params.head, kind=kind),
+        config=params.train,
+        seed=params.seed,
+        log=TrainingLog(kind, tensorboard=tensorboard),
+    )
+    calibration, threshold = calibrate(
+        val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
+    )
+    report = TrainedHead(
+        kind=kind,
+        epochs=len(trained.history),
+        stop_reason=trained.stop_reason,
+        val_loss=trained.history[trained.best_epoch - 1]["val_loss"],
+    )
+    return BundledHead.of(trained, threshold=threshold, calibration=calibration), report
+
+
+def training_command(
+    features: Path, manifest: Path, params: Params, *, allow_seen: bool = False
+) -> str:
+    """The command that trains the same bundle, with BUNDLE for its folder."""
+    allowed = ("--allow-seen",) if allow_seen else ()
+    words = ("train", features, "--manifest", manifest, "-o", "BUNDLE", *allowed)
+    line = command_line("unmask", *words)
+    return " ".join([line, *as_options(params, ("seed", "head", "train", "calibration"))])
+
+
+def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -> dict[str, Linear]:
+    """Fits logistic regressions on file metadata and on mean embeddings of the same videos."""
+    from models.evaluation.baselines import fit_linear, metadata, pooled
+
+    known = {video.path: video for video in manifest.videos}
+    files = [[known[path] for path in part.paths] for part in (train, val)]
+    codecs = tuple(sorted({video.codec for video in files[0]}))
+    inputs = {
+        "metadata": [metadata(part, codecs) for part in files],
+        "logistic": [pooled(part.features, part.mask) for part in (train, val)],
+    }
+    return {
+        name: fit_linear(
+            fit, train.labels, check, val.labels, codecs=codecs if name == "metadata" else ()
+        )
+        for name, (fit, check) in inputs.items()
+    }
+
+
+def trained_on(sequences: Sequences) -> dict[str, list[str]]:
+    """Digests and groups of these videos, for the leak guard."""
+    return {
+        "sha256s": sorted(set(sequences.sha256s)),
+        "groups": sorted(set(sequences.groups)),
+    }
