@@ -217,8 +217,8 @@ def test_inspect_and_verify(world, run):
     assert facts["videos"] == 24
     assert facts["dim"] == 1024
     assert facts["frames recipe"]["count"] == 8
-    assert "whole" in run("store", "verify", world.features).output
-    assert "whole" in run("store", "verify", world.store).output
+    assert "no damage" in run("store", "verify", world.features).output
+    assert "no damage" in run("store", "verify", world.store).output
 
 
 def damaged(world, tmp_path) -> Path:
@@ -383,7 +383,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(run, tmp_path, world):
         reused = int(re.search(r"(\d+) reused", told).group(1))
         assert reused > 0
         assert "0 failed" in told
-        assert "whole" in run("store", "verify", disk / "features").output
+        assert "no damage" in run("store", "verify", disk / "features").output
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
