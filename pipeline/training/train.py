@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,7 +153,7 @@ def train_calibrated(
     trained = train_head(
         train,
         val,
-        head=replace(params.head, kind=kind),
+        head=params.head.replace(kind=kind),
         config=params.train,
         seed=params.seed,
         log=TrainingLog(kind, tensorboard=tensorboard),
