@@ -114,7 +114,7 @@ def digest_all(
     pool = ThreadPoolExecutor(cores())
     try:
         return [one for run in pool.map(lambda run: list(map(digest, run)), runs) for one in run]
-    finally:  # after Ctrl-C nobody waits for a large file to be read to its end
+    finally:  # on Ctrl-C, do not wait until a large file has been read
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -57,9 +57,9 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
         bundle: as it was loaded.
         folder: where it was loaded from; its test result is beside it. None: no test result.
     """
-    tuned = tunings(bundle)
-    parts = [head_words(bundle), backbone_words(bundle, tuned)]
-    parts.append(result_words(None if folder is None else read_result(folder)))
+    tuned = fine_tunings(bundle)
+    parts = [format_head(bundle), format_backbone(bundle, tuned)]
+    parts.append(format_result(None if folder is None else read_result(folder)))
     known = [*bundle.training.values(), *(one for run in tuned for one in (run or {}).values())]
     return Provenance(
         line="; ".join(part for part in parts if part),
@@ -77,10 +77,10 @@ def warn_about(bundle: Bundle) -> None:
         log.warning(bundle.pixels_note)
 
 
-def tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:
+def fine_tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:
     """The training summary of each fine-tuning of the backbone, oldest first; None where unknown.
 
-    If the backbone was tuned on no other file than the head, the head's summary stands for it.
+    If the backbone was fine-tuned on no other file than the head, the head's summary stands for it.
     """
     trained_on = bundle.provenance.get("trained_on", {})
     if not trained_on:
@@ -102,8 +102,8 @@ def seen(trained_on: Mapping[str, Any], what: str) -> set[str]:
     return {str(one) for part in trained_on.values() for one in part.get(what, ())}
 
 
-def head_words(bundle: Bundle) -> str:
-    """Who and what the head was trained on."""
+def format_head(bundle: Bundle) -> str:
+    """The people and forgeries that the head was trained on."""
     train = bundle.training.get("train")
     if train is None:
         part = bundle.trained_on.get("train", {})
@@ -119,7 +119,7 @@ def head_words(bundle: Bundle) -> str:
     return f"{words}; forgeries: {forgeries(train)}"
 
 
-def backbone_words(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None]) -> str:
+def format_backbone(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None]) -> str:
     """Whose faces the backbone was trained on."""
     name = bundle.recipe.get("backbone")
     trained_on = bundle.provenance.get("trained_on", {})
@@ -137,7 +137,7 @@ def backbone_words(bundle: Bundle, tuned: list[dict[str, TrainingSummary] | None
     return f"backbone {name}, fine-tuned on {' and before on '.join(reversed(runs))}"
 
 
-def result_words(result: HeldOutResult | None) -> str:
+def format_result(result: HeldOutResult | None) -> str:
     """The AUC on held-out people."""
     if result is None:
         return "test result: none, not evaluated on held-out people"

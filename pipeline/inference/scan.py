@@ -76,8 +76,8 @@ def scan_folder(
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
-    kept = () if store == STORE else ("--store", store)
-    command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *kept)
+    other_store = () if store == STORE else ("--store", store)
+    command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *other_store)
     provenance = provenance_of(opened, bundle)
     with Journal(out, identity) as journal:
 

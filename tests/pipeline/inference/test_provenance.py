@@ -20,7 +20,7 @@ from models.evaluation.evaluate import Estimate
 from models.training_summary import TrainingSummary
 from pipeline.cli.options import PARTLY_FAILED
 from pipeline.evaluation.held_out import HeldOutResult, read_result, result_path
-from pipeline.inference.provenance import HEADLINE, provenance_of, result_words
+from pipeline.inference.provenance import HEADLINE, format_result, provenance_of
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan
 from pipeline.reporting.scan_page import render_scan
@@ -150,7 +150,7 @@ def test_a_bundle_of_an_earlier_version_says_so():
 
 
 def test_a_test_result_has_its_interval_level_and_people():
-    told = result_words(
+    told = format_result(
         HeldOutResult(split="test", auc=Estimate(value=0.9, low=0.8, high=0.95), confidence=0.9,
                       tested_on=TrainingSummary.of(people(range(3), origin="filmed")))
     )  # fmt: skip
