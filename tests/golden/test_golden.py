@@ -67,7 +67,7 @@ def test_another_augmentation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.finetuning import views
 
     golden = load_golden()
-    monkeypatch.setattr(views, "STRENGTH", replace(views.STRENGTH, noise=views.STRENGTH.noise + 4))
+    monkeypatch.setattr(views, "STRENGTH", views.STRENGTH.replace(noise=views.STRENGTH.noise + 4))
     assert differences(make_view(golden), golden) != []
     monkeypatch.setattr(views, "VERSION", views.VERSION + 1)
     (line,) = differences(make_view(golden), golden)
