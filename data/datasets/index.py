@@ -10,8 +10,8 @@ from pathlib import Path
 from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
-from data.datasets.layouts.choice import choose
 from data.datasets.layouts.listing import Entry, Listing
+from data.datasets.layouts.method_filter import choose
 from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import LABEL_NAMES, Manifest, Video, problems
 from data.datasets.near_duplicates import alike, fingerprints

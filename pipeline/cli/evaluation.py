@@ -59,8 +59,8 @@ def evaluate(
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
     from pipeline.cli.evaluation_output import show_matrix, show_report
+    from pipeline.evaluation.bundle_test_result import keep_result
     from pipeline.evaluation.evaluate import evaluate_bundle
-    from pipeline.evaluation.held_out import keep_result
     from pipeline.evaluation.matrix import MATRIX, evaluate_matrix
     from pipeline.evaluation.results import METRICS
     from pipeline.reporting.folders import write_matrix, write_report

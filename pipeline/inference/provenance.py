@@ -1,7 +1,7 @@
 """What a bundle was trained on, in one line, and the warnings that stand before its verdicts.
 
 The facts come from the bundle (`models.training_summary`), from its backbone, and from the last
-evaluation on held-out people (`pipeline.evaluation.held_out`). Terminal, JSON and pages show the
+evaluation on held-out people (`pipeline.evaluation.bundle_test_result`). Terminal, JSON and pages show the
 same words.
 """
 
@@ -17,7 +17,7 @@ from models.backbones.fingerprint import PUBLIC
 from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.training_summary import FILMED, RENDERED, TrainingSummary
-from pipeline.evaluation.held_out import HeldOutResult, read_result
+from pipeline.evaluation.bundle_test_result import HeldOutResult, read_result
 from pipeline.leakage import training_leaks
 
 MOST_METHODS = 6

@@ -19,7 +19,7 @@ from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate
 from models.training_summary import TrainingSummary
 from pipeline.cli.options import PARTLY_FAILED
-from pipeline.evaluation.held_out import HeldOutResult, read_result, result_path
+from pipeline.evaluation.bundle_test_result import HeldOutResult, read_result, result_path
 from pipeline.inference.provenance import HEADLINE, format_result, provenance_of
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan
