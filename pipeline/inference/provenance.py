@@ -1,8 +1,8 @@
 """What a bundle was trained on, in one line, and the warnings that stand before its verdicts.
 
 The facts come from the bundle (`models.training_summary`), from its backbone, and from the last
-evaluation on held-out people (`pipeline.evaluation.bundle_test_result`). Terminal, JSON and pages show the
-same words.
+evaluation on held-out people (`pipeline.evaluation.bundle_test_result`). Terminal, JSON and pages
+show the same words.
 """
 
 from __future__ import annotations
