@@ -101,7 +101,7 @@ def main() -> None:
             count = min(PER_SHARD, total - start)
             path = seal_shard(
                 folder / "shards", islice(sequences, count), recipe, {},
-                frame_counts=[arguments.frames] * count, leftover=f"{start:064}",
+                frame_counts=[arguments.frames] * count, first_key=f"{start:064}",
             )  # fmt: skip
             shards.append(Shard(path))
         publish(folder / "features", shards, recipe, dim=DIM, failures=[], provenance={})

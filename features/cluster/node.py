@@ -18,13 +18,7 @@ from features.store.views import Views
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A worker has loaded the backbone.
-
-    Attributes:
-        host: where it runs.
-        versions: of its programs.
-        runtime: of its backbone.
-    """
+    """A worker has loaded the backbone; `versions` are of its programs."""
 
     host: str
     versions: dict[str, str]
@@ -33,14 +27,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteError:
-    """An error of a worker.
-
-    Attributes:
-        host: where it was raised.
-        error: name of its class.
-        message: its text.
-        trace: its traceback.
-    """
+    """An error that was raised on `host`; `error` is the name of its class."""
 
     host: str
     error: str

@@ -200,18 +200,14 @@ def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iter
             # Slices of a memory map, which outlives the file's name.
             sequences = {key: shard.sequence(number) for number, key in enumerate(shard.keys)}
     jobs = {job.sha256: job for job in unit.jobs}
-    keys = {
-        job.sha256: [sequence_key(views.sha256(job.sha256, view), recipe) for view in job.views]
-        for job in unit.jobs
-    }
     wanted = {
-        key: (job, view)
+        sequence_key(views.sha256(job.sha256, view), recipe): (job, view)
         for job in unit.jobs
-        for key, view in zip(keys[job.sha256], job.views, strict=True)
+        for view in job.views
     }
     without = [*report.failures, *(one.job.sha256 for one in report.unseen)]
-    lacking = [key for sha256 in without for key in keys.get(sha256, [sha256])]
-    if sorted([*sequences, *lacking]) != sorted(wanted):
+    lacking = [key for one in without for key, (job, _) in wanted.items() if job.sha256 == one]
+    if sorted([*sequences, *lacking]) != sorted(wanted) or not jobs.keys() >= set(without):
         raise StoreError(f"unit {unit.number} came back with other videos than were sent")
     for key, sequence in sequences.items():
         job, view = wanted[key]

@@ -54,23 +54,14 @@ class WorkersReport:
 
 @dataclass(eq=False, kw_only=True)
 class WorkerHandle:
-    """A worker as the driver sees it.
+    """A worker as the driver sees it."""
 
-    Attributes:
-        actor: Ray's handle.
-        place: id of its node, and its number there.
-        host: name of its node.
-        threads: that it may use.
-        ready: whether it has loaded the backbone.
-        units: that were sent to it, in order.
-    """
-
-    actor: Any
-    place: tuple[str, int]
-    host: str
+    actor: Any  # Ray's handle
+    place: tuple[str, int]  # id of its node, and its number there
+    host: str  # name of its node
     threads: int
-    ready: bool = False
-    units: deque[Unit] = field(default_factory=deque)
+    ready: bool = False  # it has loaded the backbone
+    units: deque[Unit] = field(default_factory=deque)  # sent to it, in order
 
 
 class Workers:

@@ -249,13 +249,7 @@ def embed_videos(
 
     A video is decoded once, whatever the number of its views; they come one after the other.
 
-    Args:
-        jobs: the videos.
-        read: turns a file into frames; raises VideoError. Anything else it raises ends the run.
-        encoder: the backbone.
-        workers: threads that read; each holds at most one video, and as many wait.
-        augment: makes a view's frames; needed where jobs have others than view 0.
-        phases: to which the time of each phase is added.
+    Args are those of `extract`; the time of each phase is added to `phases`.
     """
     batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
 

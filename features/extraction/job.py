@@ -34,29 +34,21 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """Frames and features of one view of a job; or the failure of all its views.
-
-    Attributes:
-        features: (T, D) float32; None after a failure.
-    """
+    """Frames and features of one view of a job; or the failure of all its views."""
 
     job: Job
     view: int = 0
     frames: Frames | None = None
-    features: NDArray[np.float32] | None = None
+    features: NDArray[np.float32] | None = None  # (T, D)
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """What the store keeps of one view of a job; or the failure of all its views.
-
-    Attributes:
-        sizes: how many sizes the video's picture has, in the frames that were read.
-    """
+    """What the store keeps of one view of a job; or the failure of all its views."""
 
     job: Job
     view: int = 0
     sequence: StoredSequence | None = None
     failure: Failure | None = None
-    sizes: int = 1
+    sizes: int = 1  # of the video's picture, in the frames that were read

@@ -9,9 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.errors import InputError, StoreError
-from data.io.reading import BAD_FACTS
 from features.store.feature_set import read_index
-from features.store.key import Recipe
 from features.store.shard import Shard
 from features.store.store import FeatureStore
 
@@ -33,12 +31,12 @@ def adopt_feature_set(folder: Path, store: FeatureStore) -> int:
         OutputError: the store cannot be written.
     """
     try:
-        facts = read_index(folder)
-        if Recipe.from_json(facts["recipe"]).digest != store.recipe.digest:
-            return 0
-        names = sorted({Path(str(entry["file"])).name for entry in facts["shards"]})
-    except (InputError, StoreError, *BAD_FACTS):
+        index = read_index(folder)
+    except (InputError, StoreError):
         return 0
+    if index.recipe.digest != store.recipe.digest:
+        return 0
+    names = sorted({Path(name).name for name in index.shards})
     before = len(store.shards)
     for name in names:
         if _lacks(store, folder / name):

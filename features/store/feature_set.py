@@ -167,7 +167,35 @@ def _facts_sha256(facts: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 
-def read_index(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Content of features.json.
+
+    Attributes:
+        recipe: of all sequences.
+        dim: D, length of one embedding.
+        shards: file name -> entry, as `entry_of` makes it.
+        provenance: what the backbone was trained on; empty for a public one.
+        failures_sha256: of failures.csv.
+        only: sha256 of the videos that are shown; None shows all.
+        views: of the training videos.
+        stand_for: digest in the store -> sha256 of the file, where earlier versions cropped a
+            forgery at its original's face.
+        facts: the JSON as it was read, without its checksum.
+    """
+
+    recipe: Recipe
+    dim: int
+    shards: dict[str, dict[str, Any]]
+    provenance: dict[str, Any]
+    failures_sha256: str
+    only: frozenset[str] | None
+    views: Views
+    stand_for: dict[str, str]
+    facts: dict[str, Any]
+
+
+def read_index(folder: Path) -> Index:
     """Reads features.json and checks it against its checksum.
 
     Raises:
@@ -175,10 +203,27 @@ def read_index(folder: Path) -> dict[str, Any]:
         StoreError: damaged, foreign, or of a later version.
     """
     facts = read_json(folder / INDEX, FORMAT, VERSION)
-    digest = facts.pop("sha256", None)
-    if digest != _facts_sha256(facts):
-        raise StoreError(f"{folder / INDEX} is damaged; extract again, finished videos are reused")
-    return facts
+    try:
+        if facts.pop("sha256") != _facts_sha256(facts):
+            raise ValueError("the index does not fit its checksum")
+        return Index(
+            recipe=Recipe.from_json(facts["recipe"]),
+            dim=int(facts["dim"]),
+            shards={
+                str(one["file"]): dict(one, sha256=str(one["sha256"]), videos=int(one["videos"]))
+                for one in facts["shards"]
+            },
+            provenance=dict(facts["provenance"]),
+            failures_sha256=str(facts["failures_sha256"]),
+            only=None if facts.get("only") is None else frozenset(facts["only"]),
+            views=Views.from_json(facts.get("views")),
+            stand_for={str(one): str(video) for one, video in facts.get("stand_for", {}).items()},
+            facts=facts,
+        )
+    except BAD_FACTS as error:
+        raise StoreError(
+            f"{folder / INDEX} is damaged; extract again, finished videos are reused"
+        ) from error
 
 
 class Features:
@@ -189,7 +234,6 @@ class Features:
         recipe: of all sequences in it.
         dim: D, length of one embedding.
         provenance: what the backbone was trained on; empty for a public one.
-        listed: the shards as features.json lists them.
         views: of the training videos.
     """
 
@@ -201,40 +245,25 @@ class Features:
             StoreError: damaged, foreign, or of a later version.
         """
         self.folder = folder
-        facts = read_index(folder)
-        try:
-            self.recipe = Recipe.from_json(facts["recipe"])
-            self.dim = int(facts["dim"])
-            self.provenance: dict[str, Any] = dict(facts["provenance"])
-            self.listed: list[dict[str, Any]] = list(facts["shards"])
-            names = [str(entry["file"]) for entry in self.listed]
-            only = None if facts.get("only") is None else set(facts["only"])
-            self.views = Views.from_json(facts.get("views"))
-            # Earlier versions cropped forgeries at their originals' faces.
-            other = {str(one): str(video) for one, video in facts.get("stand_for", {}).items()}
-        except BAD_FACTS as error:
-            raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
-        self._places: dict[str, tuple[Shard, int]] = {}
-        for name in names:
-            shard = self._shard(name)
-            self._places |= {
-                sha: (shard, n)
-                for n, sha in enumerate(shard.sha256s)
-                if only is None or sha in only
-            }
-        self._view_places: dict[str, tuple[Shard, int]] = {}
-        if self.views.count > 1:
-            held = tuple(self._places)
-            for number in range(1, self.views.count):
-                for video in held:
-                    sha = self.views.sha256(video, number)
-                    if sha in self._places:
-                        self._view_places[sha] = self._places[sha]
-            self._places = {
-                sha: place for sha, place in self._places.items() if sha not in self._view_places
-            }
-        self._identities = {video: one for one, video in other.items() if one in self._places}
-        for video, one in self._identities.items():
+        index = read_index(folder)
+        self.recipe, self.dim = index.recipe, index.dim
+        self.provenance, self.views = index.provenance, index.views
+        places = {
+            sha: (shard, number)
+            for shard in map(self._shard, index.shards)
+            for number, sha in enumerate(shard.sha256s)
+            if index.only is None or sha in index.only
+        }
+        views = [
+            self.views.sha256(video, number)
+            for number in range(1, self.views.count)
+            for video in places
+        ]
+        self._view_places = {sha: places[sha] for sha in views if sha in places}
+        self._places = {sha: place for sha, place in places.items() if sha not in self._view_places}
+        stand_for = {one: video for one, video in index.stand_for.items() if one in self._places}
+        self._identities = {video: one for one, video in stand_for.items()}
+        for one, video in stand_for.items():
             self._places[video] = self._places.pop(one)
 
     def _shard(self, name: str) -> Shard:

@@ -35,7 +35,10 @@ def parts_of(store: Path) -> list[Path]:
     """
     parts = [part for part in (store, *sorted(store.glob("*/"))) if (part / SHARDS).is_dir()]
     if not parts:
-        raise InputError(f"{store} is neither a feature set (it holds no {INDEX}) nor a store")
+        raise InputError(
+            f"{store} is neither a feature set, which has a {INDEX}, nor a store; "
+            "is it the right folder?"
+        )
     return parts
 
 

@@ -35,7 +35,8 @@ def hold_lock(folder: Path) -> ExitStack:
         OSError: the folder cannot be written.
     """
     path = folder / LOCK
-    lock = FileLock(path, timeout=WAIT_SECONDS, thread_local=False)
+    # Without flock, it would fall back to a lock that a dead process holds for ever.
+    lock = FileLock(path, timeout=WAIT_SECONDS, thread_local=False, fallback_to_soft=False)
     with ExitStack() as held:
         try:
             lock.acquire()

@@ -201,8 +201,8 @@ class FeatureStore:
             apart: of those after them, which never share a shard with them.
         """
         for ends_before, group in ((False, keys), (True, apart)):
-            known = (self.shards, self._queued)
-            fresh = [key for key in dict.fromkeys(group) if not any(key in one for one in known)]
+            fresh = [key for key in dict.fromkeys(group) if key not in self._queued]
+            fresh = [key for key in fresh if key not in self.shards]
             if fresh and ends_before:
                 self._order.append(None)
             self._order += fresh
@@ -277,7 +277,7 @@ class FeatureStore:
                 self.recipe,
                 self._versions,
                 frame_counts=[one.frames for one in staged],
-                leftover=self._pending[0],
+                first_key=self._pending[0],
             )
             self._add_shard(Shard(path))
             for key in self._pending:
@@ -305,22 +305,16 @@ def seal_shard(
     versions: dict[str, str],
     *,
     frame_counts: Sequence[int],
-    leftover: str,
+    first_key: str,
 ) -> Path:
     """Writes a shard into a folder, durable when this returns; returns its path.
 
-    Args:
-        folder: where.
-        sequences: as `write_shard` takes them.
-        recipe: of all of them.
-        versions: of the programs that made them.
-        frame_counts: T of each of them.
-        leftover: 64 hex digits that name the temporary file: the first key.
+    Arguments are those of `write_shard`; the temporary file is named by the first key.
 
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = folder / f".{leftover}"
+    temporary = folder / f".{first_key}"
     write_shard(temporary, sequences, recipe, versions, frame_counts=frame_counts)
     path = folder / f"shard-{file_sha256(temporary)}.h5"
     temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again

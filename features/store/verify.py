@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from data.errors import StoreError
-from data.io.reading import BAD_FACTS, file_sha256, unreadable
+from data.io.reading import file_sha256, unreadable
 from features.store.feature_set import FAILURES, read_index
-from features.store.key import Recipe, sequence_key
+from features.store.key import sequence_key
 from features.store.layout import (
     INDEX,
     SHARDS,
@@ -68,26 +68,23 @@ def verify(folder: Path) -> list[Problem]:
 
 def _verify_feature_set(folder: Path) -> list[Problem]:
     try:
-        facts = read_index(folder)
-        recipe = Recipe.from_json(facts["recipe"])
-        listed = {str(entry["file"]): str(entry["sha256"]) for entry in facts["shards"]}
-        failures_sha256 = facts["failures_sha256"]
-    except (StoreError, *BAD_FACTS) as error:
+        index = read_index(folder)
+    except StoreError as error:
         return [Problem(file=INDEX, problem="damaged", message=str(error))]
     problems = []
-    for name, sha256 in listed.items():
+    for name, entry in index.shards.items():
         path = folder / Path(name).name
         if path.is_file():
-            problems += shard_problems(path, name, sha256, recipe.digest)
+            problems += shard_problems(path, name, entry["sha256"], index.recipe.digest)
         else:
             problems.append(Problem(file=name, problem="missing", message="it is not there"))
     for path in sorted(folder.glob("*.h5")):
-        if path.name not in listed:
+        if path.name not in index.shards:
             message = f"{INDEX} does not list it"
             problems.append(Problem(file=path.name, problem="unlisted", message=message))
     if not (folder / FAILURES).is_file():
         problems.append(Problem(file=FAILURES, problem="missing", message="it is not there"))
-    elif file_sha256(folder / FAILURES) != failures_sha256:
+    elif file_sha256(folder / FAILURES) != index.failures_sha256:
         problems.append(Problem(file=FAILURES, problem="changed", message="not as it was written"))
     return problems
 

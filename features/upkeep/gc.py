@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
-from data.io.reading import BAD_FACTS
 from features.store import layout
 from features.store.feature_set import read_index
 from features.store.layout import SHARDS, STAGING
@@ -24,26 +23,18 @@ from features.store.preamble import LaterVersionError
 from features.store.shard import Shard
 
 Reason = Literal["unused", "doubled", "leftover"]
+"""Used by no feature set; with each video intact in another shard; a killed writer's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GarbageFile:
-    """A file that can be removed.
-
-    Attributes:
-        path: the file.
-        reason: "unused": no feature set uses it; "doubled": each of its videos is intact in
-            another shard of the store; "leftover": a temporary file of a killed writer.
-        size_bytes: of the file; it is freed only if the file has no other link.
-        videos: in it; 0 where that cannot be read.
-        staged: whether it is a finished video that waits for its run to go on.
-    """
+    """A file that can be removed; `reason` is one of `Reason`."""
 
     path: Path
     reason: Reason
-    size_bytes: int
-    videos: int
-    staged: bool = False
+    size_bytes: int  # it is freed only if the file has no other link
+    videos: int  # 0 where that cannot be read
+    staged: bool = False  # a finished video that waits for its run to go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +103,9 @@ def references_of(folders: Iterable[Path]) -> References:
     names: set[str] = set()
     keys: set[str] = set()
     for folder in folders:
-        facts = read_index(folder)
-        try:
-            recipes.add(str(facts["recipe_digest"]))
-            names |= {str(entry["file"]) for entry in facts["shards"]}
-        except BAD_FACTS as error:
-            raise StoreError(f"{folder} has a damaged index; extract again") from error
+        index = read_index(folder)
+        recipes.add(index.recipe.digest)
+        names.update(index.shards)
         for path in folder.glob("*.h5"):
             names.add(path.name)
             with contextlib.suppress(StoreError):  # damaged: its name still counts

@@ -1,21 +1,90 @@
-"""Describes what a feature set, or each recipe's part of a store, holds."""
+"""Describes what a feature set, or each recipe's part of a store, holds: counts and statistics."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import StoreError
 from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from features.store.key import Recipe
 from features.store.layout import is_feature_set, parts_of, sealed_in, staged_in
 from features.store.shard import Shard
-from features.upkeep.statistics import Statistics, statistics
+
+CHUNK_BYTES = 16 << 20
+"""Of rows as float64 at a time: what statistics cost in memory, however large the store."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Statistics:
+    """Of each dimension over all frames; arrays are (D,) float64, `std` of the population."""
+
+    frames: int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    smallest: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+    @property
+    def dead(self) -> int:
+        """Number of dimensions with one value in all frames, which a head cannot learn from."""
+        return int((self.smallest == self.largest).sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """The spread over dimensions, as plain values."""
+        spread = {
+            name: {
+                "min": float(values.min()),
+                "mean": float(values.mean()),
+                "max": float(values.max()),
+            }
+            for name, values in (("mean", self.mean), ("std", self.std))
+        }
+        return spread | {
+            "smallest": float(self.smallest.min()),
+            "largest": float(self.largest.max()),
+            "dead_dimensions": self.dead,
+        }
+
+    def each(self) -> dict[str, list[float]]:
+        """Every dimension's own, as plain values: D of each."""
+        names = ("mean", "std", "smallest", "largest")
+        return {name: getattr(self, name).tolist() for name in names}
+
+
+def statistics(
+    rows: Iterable[NDArray[np.floating[Any]]], *, chunk_bytes: int = CHUNK_BYTES
+) -> Statistics | None:
+    """Statistics of all rows of some arrays (R, D), in one pass; None where there is no row.
+
+    Sums are of differences from the first row, so that a spread far from zero stays exact.
+    """
+    first: NDArray[np.float64] | None = None
+    frames = 0
+    for array in rows:
+        step = max(1, chunk_bytes // (8 * array.shape[1]))
+        for start in range(0, len(array), step):
+            chunk = array[start : start + step].astype(np.float64)
+            if first is None:
+                first = smallest = largest = chunk[0]
+                total = squares = np.zeros_like(first)
+            apart = chunk - first
+            frames += len(chunk)
+            total = total + apart.sum(axis=0)
+            squares = squares + (apart**2).sum(axis=0)
+            smallest = np.minimum(smallest, chunk.min(axis=0))
+            largest = np.maximum(largest, chunk.max(axis=0))
+    if first is None:
+        return None
+    mean = total / frames
+    std = np.sqrt(np.maximum(squares / frames - mean**2, 0.0))
+    return Statistics(frames=frames, mean=first + mean, std=std, smallest=smallest, largest=largest)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,11 +17,10 @@ from typing import Any, Literal
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
 from data.io.atomic_folders import check_replaceable, replace_folder
-from data.io.reading import BAD_FACTS, file_sha256
+from data.io.reading import file_sha256
 from data.io.system_errors import cannot_write
 from features.store import layout
 from features.store.feature_set import entry_of, link_or_copy, read_index, write_index
-from features.store.key import Recipe
 from features.store.layout import INDEX, SHARDS, sha256_of
 from features.store.lock import hold_lock, writing
 from features.store.preamble import LaterVersionError
@@ -34,12 +33,7 @@ Action = Literal["rescued", "removed", "left"]
 
 @dataclass(frozen=True, kw_only=True)
 class LostVideo:
-    """A video whose features are lost: `extract` embeds it again.
-
-    Attributes:
-        path: of the video when it was extracted.
-        sha256: of the video file, or what stands for it in the store, hex.
-    """
+    """A video whose features are lost, under the names that its shard has: `extract` embeds it."""
 
     path: str
     sha256: str
@@ -204,7 +198,7 @@ def _rescue(examined: _Examined, folder: Path) -> Path | None:
         shard.recipe,
         shard.versions,
         frame_counts=[len(shard.sequence(number).features) for number in intact],
-        leftover=shard.keys[intact[0]],
+        first_key=shard.keys[intact[0]],
     )
 
 
@@ -236,14 +230,9 @@ def _repair_feature_set(folder: Path, *, dry_run: bool) -> list[FileRepair]:
     """Repairs a feature set: the folder is replaced in one step, so readers find it whole."""
     if not dry_run:
         check_replaceable(folder, marker=INDEX)
-    facts = read_index(folder)
-    try:
-        recipe = Recipe.from_json(facts["recipe"])
-        entries = {Path(str(entry["file"])).name: dict(entry) for entry in facts["shards"]}
-        counts = {folder / name: int(entry["videos"]) for name, entry in entries.items()}
-    except BAD_FACTS as error:
-        raise StoreError(f"{folder / INDEX} is damaged; extract again") from error
-    examined = [_examine(folder / name, recipe.digest) for name in entries]
+    index = read_index(folder)
+    entries = {Path(name).name: entry for name, entry in index.shards.items()}
+    examined = [_examine(folder / name, index.recipe.digest) for name in entries]
     damaged = [one for one in examined if one.message and one.action != "left"]
     rescued: dict[Path, Path | None] = {}
     if damaged and not dry_run:
@@ -260,9 +249,9 @@ def _repair_feature_set(folder: Path, *, dry_run: bool) -> list[FileRepair]:
             rescued = {one.path: _rescue(one, new) for one in damaged}
             for path in filter(None, rescued.values()):
                 listed[path.name] = entry_of(path, Shard(path))
-            write_index(new, facts | {"shards": [listed[name] for name in sorted(listed)]})
+            write_index(new, index.facts | {"shards": [listed[name] for name in sorted(listed)]})
     return [
-        replace(one, unnamed=counts[one.file]) if one.unnamed is None else one
+        replace(one, unnamed=entries[one.file.name]["videos"]) if one.unnamed is None else one
         for one in _reports(examined, rescued)
     ]
 

@@ -54,7 +54,7 @@ def test_an_old_folder_opens_with_its_forgeries() -> None:
 def test_a_damaged_table_of_forgeries_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "features"
     shutil.copytree(ARCHIVE, out)
-    facts = read_index(out) | {"stand_for": ["no table"]}
+    facts = read_index(out).facts | {"stand_for": ["no table"]}
     (out / INDEX).unlink()
     write_index(out, facts)
     with pytest.raises(StoreError, match="damaged"):

@@ -17,7 +17,7 @@ from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
 from features.upkeep.diff import Diff, diff, differences, video_change
-from features.upkeep.statistics import statistics
+from features.upkeep.inspect import statistics
 from tests.features.conftest import make_recipe, make_sequence
 
 TUNED = make_recipe(backbone="tuned", backbone_digest="cd" * 32, frames={"count": 8, "size": 9})

@@ -91,7 +91,7 @@ def test_a_second_run_makes_only_what_failed_and_leaves_no_copy(ladder, run, tmp
     assert "0 copies or videos embedded" in told
     for name in ("robustness.json", "robustness.csv", "failures.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (ladder.out / name).read_bytes()
-    assert "whole" in run("store", "verify", tmp_path / "out" / "features").output
+    assert "no damage" in run("store", "verify", tmp_path / "out" / "features").output
     assert not list((tmp_path / "tmp").iterdir())
 
 
