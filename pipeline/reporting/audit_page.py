@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data.datasets.manifest import LABEL_NAMES
 from pipeline.evaluation.audit import Audit
-from pipeline.reporting.charts import FAKE, REAL, Rows, bars, interval_row, unit_axis
+from pipeline.reporting.charts import FAKE, REAL, Row, Rows, bars, interval_row, unit_axis
 from pipeline.reporting.page import render
 
 MOST = 100
@@ -26,14 +26,16 @@ def render_audit(found: Audit, name: str) -> str:
 
 def class_balance(found: Audit) -> Rows:
     """Videos by split and method."""
-    return bars(
-        "videos by split and method",
-        [
-            (f"{row['split']} {row['method']}", row["videos"], COLOURS[row["label"]],
-             f"{row['videos']} videos, {row['groups']} groups")
-            for row in found.balance
-        ],
-    )  # fmt: skip
+    rows = [
+        Row(
+            name=f"{one['split']} {one['method']}",
+            value=f"{one['videos']} videos, {one['groups']} groups",
+            bar=one["videos"],
+            colour=COLOURS[one["label"]],
+        )
+        for one in found.balance
+    ]
+    return bars("videos by split and method", rows)
 
 
 def metadata_aucs(found: Audit) -> Rows:

@@ -6,6 +6,7 @@ of the same size. Colours are names of `templates/style.css`, which has them for
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -170,9 +171,9 @@ class Plot:
         return round(100 - self.y.at(value), 2)
 
     def path(self, series: Series) -> str:
-        """A line through all points, in percent; points at one place are one."""
-        places = dict.fromkeys(f"{self.left(p.x):g},{self.top(p.y):g}" for p in series.points)
-        return " ".join(places)
+        """A line through all points, in percent; neighbours at one place are one."""
+        places = (f"{self.left(one.x):g},{self.top(one.y):g}" for one in series.points)
+        return " ".join(place for place, _ in itertools.groupby(places))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,18 +215,10 @@ class Rows:
     legend: Sequence[tuple[str, str]] = ()
 
 
-def bars(words: str, rows: Iterable[tuple[str, float, str, str]]) -> Rows:
-    """A chart of bars: name, value from 0 on, colour and words of each."""
-    held = list(rows)
-    end = max((value for _, value, _, _ in held), default=0) or 1
-    return Rows(
-        words=words,
-        axis=Axis(label="", low=0, high=end, ticks=()),
-        rows=[
-            Row(name=name, value=told, bar=value, colour=colour)
-            for name, value, colour, told in held
-        ],
-    )
+def bars(words: str, rows: Sequence[Row]) -> Rows:
+    """Rows with bars, the longest as wide as the chart."""
+    end = max((row.bar or 0 for row in rows), default=0) or 1
+    return Rows(words=words, axis=Axis(label="", low=0, high=end, ticks=()), rows=rows)
 
 
 def interval_row(name: str, value: float, low: float, high: float) -> Row:

@@ -16,7 +16,7 @@ from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan
 from pipeline.leakage import training_leaks
-from pipeline.reporting.charts import VERDICTS, Rows, bars
+from pipeline.reporting.charts import VERDICTS, Row, Rows, bars
 from pipeline.reporting.page import render, sentence
 
 MOST = 500
@@ -60,18 +60,17 @@ def warnings(bundle: Bundle, scan: Scan) -> list[str]:
 def score_counts(values: Sequence[float]) -> Rows:
     """How many videos have which P(fake)."""
     counts, edges = np.histogram(values, BINS, (0, 1))
-    return bars(
-        "how many videos have which P(fake)",
-        [
-            (f"{low:.1f} to {high:.1f}", int(count), "blue", str(count))
-            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
-        ],
-    )
+    rows = [
+        Row(name=f"{low:.1f} to {high:.1f}", value=str(count), bar=int(count))
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    return bars("how many videos have which P(fake)", rows)
 
 
 def verdict_counts(counts: Mapping[str, int]) -> Rows:
     """How many videos got which verdict."""
-    return bars(
-        "how many videos got which verdict",
-        [(name, counts[name], colour, str(counts[name])) for name, colour in VERDICTS.items()],
-    )
+    rows = [
+        Row(name=name, value=str(counts[name]), bar=counts[name], colour=colour)
+        for name, colour in VERDICTS.items()
+    ]
+    return bars("how many videos got which verdict", rows)

@@ -110,7 +110,7 @@ def test_the_command_prints_json_writes_a_page_and_can_be_strict(world, run, tmp
     assert facts["videos"] == 24
     page = (tmp_path / "a.html").read_text()
     assert "<svg" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "://" not in page
     text = world.manifest.read_text().splitlines()
     row = next(n for n, line in enumerate(text) if ",train," in line)
     text[row] = text[row].replace(",train,", ",test,")
