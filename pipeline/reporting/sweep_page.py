@@ -105,8 +105,8 @@ def slice_charts(ranking: Sequence[Setting]) -> list[tuple[str, Plot]]:
 
 
 def importance_chart(importances: dict[str, float]) -> Rows | None:
-    """How much of the differences between settings comes from each parameter."""
+    """How much each parameter decides."""
     if not importances:
         return None
     rows = [Row(name=key, value=f"{share:.2f}", bar=share) for key, share in importances.items()]
-    return bars("share of each parameter in the variance of validation AUC", rows)
+    return bars("how much each parameter decides whether a setting is among the best quarter", rows)

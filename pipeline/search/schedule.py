@@ -56,7 +56,8 @@ class Schedule:
             self._look_up(candidate)
         for asked in study.known:
             self._add(asked)
-        self.missing = max(0, settings * seeds - len(self.done))
+        spared = {run.key for one in study.known if one.pruned for run in one.candidate.runs[1:]}
+        self.missing = max(0, settings * seeds - len(self.done.keys() | spared))
 
     @property
     def candidates(self) -> list[Candidate]:

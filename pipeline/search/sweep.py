@@ -32,14 +32,15 @@ class SweepResult:
 
     Attributes:
         out: its folder.
-        runs: of all settings and seeds, those of earlier commands included.
+        runs: with a result, those of earlier commands included.
         trained_now: how many of them this command trained.
         workers: processes that trained.
         seeds: of each setting.
         ranking: settings, best first.
         history: mean validation AUC of each setting in the order of the search; None where it was
             pruned.
-        importances: key -> share in the variance of the AUC; {} where there are too few settings.
+        importances: key -> how much it decides whether a setting is among the best quarter, 1 in
+            all; {} where there are too few settings.
         next: the command that trains the best one.
         seen_in_validation: which validation people trained the backbone; "" for none.
     """
@@ -157,7 +158,7 @@ def sweep(
         )
         return SweepResult(
             out=out,
-            runs=len(tried) * seeds,
+            runs=sum(run.key in schedule.done for one in tried for run in one.runs),
             trained_now=schedule.trained,
             workers=count,
             seeds=seeds,

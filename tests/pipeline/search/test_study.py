@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from data.errors import ConfigError
 from pipeline.search.pruning import Pruned, PruningLog
+from tests.pipeline.browser import marks
 from tests.pipeline.cli.test_cli import one_line
 from tests.pipeline.search.conftest import command_of, plan_of, rows_of
 
@@ -46,17 +47,20 @@ def test_tpe_draws_from_ranges_and_goes_on_as_if_it_had_never_been_interrupted(
 def test_more_trials_go_on_and_the_result_has_history_and_importances(
     cached, run, tmp_path, trainer
 ):
-    run(*command_of(cached, tmp_path / "s", *TPE, "--trials", 4))
+    run(*command_of(cached, tmp_path / "s", *TPE, "--trials", 8))
     first = settings_of(tmp_path / "s")
-    command = command_of(cached, tmp_path / "s", *TPE, "--trials", 6)
+    command = command_of(cached, tmp_path / "s", *TPE, "--trials", 20)
     facts = json.loads(run(*command, "--json").stdout)
-    assert (facts["runs"], facts["trained_now"]) == (12, 4)
-    assert settings_of(tmp_path / "s")[:8] == first
-    assert len(facts["history"]) == 6
+    assert (facts["runs"], facts["trained_now"]) == (40, 24)
+    assert settings_of(tmp_path / "s")[:16] == first
+    assert len(facts["history"]) == 20
     assert max(facts["history"]) == pytest.approx(facts["ranking"][0]["mean"])
     assert facts["importances"].keys() == {"head.units", "train.learning_rate"}
     assert facts["importances"]["head.units"] > 0.5
     assert sum(facts["importances"].values()) == pytest.approx(1)
+    found = marks((tmp_path / "s" / "sweep.html").read_text("utf-8"))
+    # The line of the best so far is one more.
+    assert (found["history"], found["slice-1"], found["importances"]) == (21, 20, 2)
 
 
 UNITS = ("--grid", "head.units=64,65,66,67,68,8,128,9")
@@ -78,7 +82,8 @@ def test_what_falls_behind_is_pruned_and_trained_by_a_sweep_without_pruning(
     kept = [row for row in rows_of(out / "results.csv") if row["head.units"] in pruned]
     assert {(row["seed"], row["error"]) for row in kept} == {("0", "pruned after epoch 6")}
     assert len(list((out / "runs").iterdir())) == 16 - 2 * len(pruned)
-    assert "0 trained now" in run(*command_of(cached, out, *UNITS, "--prune")).output
+    more = run(*command_of(cached, out, *UNITS, "--prune")).output
+    assert f"{16 - len(pruned)} runs, 0 trained now in 1 processes" in more
     for kept_run in (out / "runs").iterdir():
         kept_run.write_text("damaged")
     more = run(*command_of(cached, out, *UNITS, "--prune")).output
