@@ -239,7 +239,7 @@ def read_reports(folder: Path) -> list[StoredReport]:
     ]
     if not found:
         raise InputError(
-            f"{folder} holds no report: no {METRICS} is in it, or in a folder of it; write one with "
+            f"{folder} holds no report: no {METRICS} is in it or in its folders; write one with "
             "`unmask evaluate`"
         )
     return found
