@@ -22,21 +22,15 @@ from data.video.probe import probe
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """The chosen frames of one video, cropped.
+    """The chosen frames of one video, cropped."""
 
-    Attributes:
-        pixels: (T, S, S, 3) uint8 RGB.
-        timestamps_seconds: (T,) float64 on the stream's own clock, exact.
-        boxes: (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
-        face_found: (T,) bool; whether the detector saw the face in this very frame.
-        shown: (T, 2) int64, width and height of each frame as shown; None where they are not
-            known, as for crops out of the store.
-    """
-
-    pixels: NDArray[np.uint8]
-    timestamps_seconds: NDArray[np.float64]
+    pixels: NDArray[np.uint8]  # (T, S, S, 3) uint8 RGB
+    timestamps_seconds: NDArray[np.float64]  # (T,) float64 on the stream's own clock, exact
+    # (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
     boxes: NDArray[np.float32]
-    face_found: NDArray[np.bool_]
+    face_found: NDArray[np.bool_]  # (T,) bool; whether the detector saw the face in this very frame
+    # (T, 2) int64, width and height of each frame as shown; None where they are not known, as for
+    # crops out of the store.
     shown: NDArray[np.int64] | None = None
 
 

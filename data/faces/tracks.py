@@ -18,19 +18,12 @@ Detections = dict[int, NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class FaceTrack:
-    """One face over time.
+    """One face over time."""
 
-    Attributes:
-        boxes: (T, 4) float32, x0, y0, x1, y1, square, smoothed, without margin.
-        found: (T,) bool, whether the detector saw the face in this very frame.
-        start: the first frame that counts; 0 for the largest lasting face.
-        stop: the one after the last; T for the largest lasting face.
-    """
-
-    boxes: NDArray[np.float32]
-    found: NDArray[np.bool_]
-    start: int
-    stop: int
+    boxes: NDArray[np.float32]  # (T, 4) float32, x0, y0, x1, y1, square, smoothed, without margin
+    found: NDArray[np.bool_]  # (T,) bool, whether the detector saw the face in this very frame
+    start: int  # the first frame that counts; 0 for the largest lasting face
+    stop: int  # the one after the last; T for the largest lasting face
 
 
 def as_track(

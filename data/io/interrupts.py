@@ -25,27 +25,16 @@ LINE = "unmask: interrupted; finished work is kept"
 
 
 class _State:
-    """State of this process; handlers run in the main thread alone.
+    """State of this process; handlers run in the main thread alone."""
 
-    Attributes:
-        installed: unmask handles Ctrl-C.
-        running: a command runs.
-        presses: how often Ctrl-C was pressed.
-        line_written: LINE was written.
-        depth: number of nested blocks that defer Ctrl-C.
-        starting: a child process is being started.
-        pending: Ctrl-C was pressed in such a block.
-        stderr: file descriptor for LINE.
-    """
-
-    installed = False
-    running = False
-    presses = 0
-    line_written = False
-    depth = 0
-    starting = False
-    pending = False
-    stderr = 2
+    installed = False  # unmask handles Ctrl-C
+    running = False  # a command runs
+    presses = 0  # how often Ctrl-C was pressed
+    line_written = False  # LINE was written
+    depth = 0  # number of nested blocks that defer Ctrl-C
+    starting = False  # a child process is being started
+    pending = False  # Ctrl-C was pressed in such a block
+    stderr = 2  # file descriptor for LINE
 
 
 _state = _State()

@@ -17,22 +17,14 @@ from data.io.interrupts import held_back, redirect_line, was_pressed
 
 
 class _Redirect:
-    """The redirect of this process, shared by all blocks.
-
-    Attributes:
-        lock: of all below.
-        blocks: number of open blocks, of all threads.
-        original: a duplicate of the original file descriptor 2; -1 while it is not redirected.
-        captured: a file in memory with what was written meanwhile.
-        failed: a block ended by an error, so that what was captured is shown.
-    """
+    """The redirect of this process, shared by all blocks."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.blocks = 0
-        self.original = -1
-        self.captured = -1
-        self.failed = False
+        self.lock = threading.Lock()  # of all below
+        self.blocks = 0  # number of open blocks, of all threads
+        self.original = -1  # duplicate of the original descriptor 2; -1 while it is not redirected
+        self.captured = -1  # a file in memory with what was written meanwhile
+        self.failed = False  # a block ended by an error, so that what was captured is shown
 
     def enter(self) -> None:
         with self.lock:

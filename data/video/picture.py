@@ -36,21 +36,14 @@ Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """In which size frames are read; exactly one of the first three is given.
+    """In which size frames are read; exactly one of the first three is given."""
 
-    Attributes:
-        longest: the longer side is scaled down to this, never up.
-        shortest: the shorter side is scaled to this, and the middle square taken.
-        fixed: width and height, whatever the shape.
-        even: width and height are even numbers, as encoders want them.
-        turned: ffmpeg rotates the frames by a quarter turn, so that their pixels' aspect ratio
-            stretches the height.
-    """
-
-    longest: int | None = None
-    shortest: int | None = None
-    fixed: int | None = None
-    even: bool = False
+    longest: int | None = None  # the longer side is scaled down to this, never up
+    shortest: int | None = None  # the shorter side is scaled to this, and the middle square taken
+    fixed: int | None = None  # width and height, whatever the shape
+    even: bool = False  # width and height are even numbers, as encoders want them
+    # ffmpeg rotates the frames by a quarter turn, so that their pixels' aspect ratio stretches the
+    # height.
     turned: bool = False
 
     @property
@@ -178,18 +171,12 @@ def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where pictures of several sizes lie on their canvas.
+    """Where pictures of several sizes lie on their canvas."""
 
-    Attributes:
-        width, height: of the canvas, the largest of the pictures by area.
-        sizes: (T, 2) int64, width and height of each picture.
-        rectangles: (T, 4) int64, x0, y0, x1, y1 of each picture on the canvas.
-    """
-
-    width: int
+    width: int  # of the canvas, that of the largest picture by area
     height: int
-    sizes: NDArray[np.int64]
-    rectangles: NDArray[np.int64]
+    sizes: NDArray[np.int64]  # (T, 2) int64, width and height of each picture
+    rectangles: NDArray[np.int64]  # (T, 4) int64, x0, y0, x1, y1 of each picture on the canvas
 
     @property
     def scales(self) -> NDArray[np.float64]:

@@ -33,23 +33,14 @@ UNITS_AHEAD = 2
 
 @dataclass(kw_only=True)
 class WorkersReport:
-    """Which workers took part in a run.
+    """Which workers took part in a run."""
 
-    Attributes:
-        workers: number of those that became ready.
-        nodes: that they ran on.
-        threads: most that were ready at one time.
-        runtimes: of their backbones.
-        lost: workers that ended before the run did.
-        repeated: work units that were given out again.
-    """
-
-    workers: int = 0
-    nodes: set[str] = field(default_factory=set)
-    threads: int = 0
-    runtimes: set[str] = field(default_factory=set)
-    lost: int = 0
-    repeated: int = 0
+    workers: int = 0  # number of those that became ready
+    nodes: set[str] = field(default_factory=set)  # that they ran on
+    threads: int = 0  # most that were ready at one time
+    runtimes: set[str] = field(default_factory=set)  # of their backbones
+    lost: int = 0  # workers that ended before the run did
+    repeated: int = 0  # work units that were given out again
 
 
 @dataclass(eq=False, kw_only=True)

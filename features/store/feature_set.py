@@ -43,19 +43,12 @@ _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal f
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A video without features: a row of failures.csv.
+    """A video without features: a row of failures.csv."""
 
-    Attributes:
-        path: as the manifest or the command line has it.
-        failure: one of `data.errors.FAILURE_CLASSES`.
-        message: what happened, one line.
-        stderr_tail: the last lines that ffmpeg wrote.
-    """
-
-    path: str
-    failure: str
-    message: str
-    stderr_tail: str
+    path: str  # as the manifest or the command line has it
+    failure: str  # one of `data.errors.FAILURE_CLASSES`
+    message: str  # what happened, one line
+    stderr_tail: str  # the last lines that ffmpeg wrote
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -169,30 +162,19 @@ def _facts_sha256(facts: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Content of features.json.
+    """Content of features.json."""
 
-    Attributes:
-        recipe: of all sequences.
-        dim: D, length of one embedding.
-        shards: file name -> entry, as `entry_of` makes it.
-        provenance: what the backbone was trained on; empty for a public one.
-        failures_sha256: of failures.csv.
-        only: sha256 of the videos that are shown; None shows all.
-        views: of the training videos.
-        stand_for: digest in the store -> sha256 of the file, where earlier versions cropped a
-            forgery at its original's face.
-        facts: the JSON as it was read, without its checksum.
-    """
-
-    recipe: Recipe
-    dim: int
-    shards: dict[str, dict[str, Any]]
-    provenance: dict[str, Any]
-    failures_sha256: str
-    only: frozenset[str] | None
-    views: Views
+    recipe: Recipe  # of all sequences
+    dim: int  # D, length of one embedding
+    shards: dict[str, dict[str, Any]]  # file name -> entry, as `entry_of` makes it
+    provenance: dict[str, Any]  # what the backbone was trained on; empty for a public one
+    failures_sha256: str  # of failures.csv
+    only: frozenset[str] | None  # sha256 of the videos that are shown; None shows all
+    views: Views  # of the training videos
+    # Digest in the store -> sha256 of the file, where earlier versions cropped a forgery at its
+    # original's face.
     stand_for: dict[str, str]
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # the JSON as it was read, without its checksum
 
 
 def read_index(folder: Path) -> Index:

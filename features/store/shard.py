@@ -48,25 +48,15 @@ ALIGNMENT_BYTES = 64
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredSequence:
-    """One video's features with the frames' timestamps, crops and detections.
+    """One video's features with the frames' timestamps, crops and detections."""
 
-    Attributes:
-        sha256: of the video file, hex.
-        key: of this sequence, hex.
-        path: of the video when it was extracted; for people.
-        features: (T, D) float16 or float32, T at least 1.
-        timestamps_seconds: (T,) float64.
-        boxes: (T, 4) float32, crops in pixels of the video as shown.
-        face_found: (T,) bool.
-    """
-
-    sha256: str
-    key: str
-    path: str
-    features: NDArray[np.floating[Any]]
-    timestamps_seconds: NDArray[np.float64]
-    boxes: NDArray[np.float32]
-    face_found: NDArray[np.bool_]
+    sha256: str  # of the video file, hex
+    key: str  # of this sequence, hex
+    path: str  # of the video when it was extracted; for people
+    features: NDArray[np.floating[Any]]  # (T, D) float16 or float32, T at least 1
+    timestamps_seconds: NDArray[np.float64]  # (T,) float64
+    boxes: NDArray[np.float32]  # (T, 4) float32, crops in pixels of the video as shown
+    face_found: NDArray[np.bool_]  # (T,) bool
 
     @property
     def nbytes(self) -> int:

@@ -31,33 +31,28 @@ SKIN_UNIT = 0.25
 
 
 class ForgeConfig(Settings):
-    """What `forge` makes.
-
-    Attributes:
-        copies: forgeries of each real video.
-        seed: of everything that is drawn.
-        seconds: longest clip; longer videos give their middle.
-        max_side: larger frames are scaled down to this, in pixels.
-        crf: quality of the H.264 encoder, lower is better; the same for a pair.
-        crf_spread: each pair's own quality differs from `crf` by at most this.
-        methods: weight of each method; a swap without a similar face becomes a blend.
-        swap_distance: greatest difference of two faces that are swapped; two clips of one person
-            in one light differ by about 0.4.
-        max_failures: share of videos that may fail before the command does.
-    """
+    """What `forge` makes."""
 
     section: ClassVar[str] = "forge"
 
-    copies: Annotated[int, Field(ge=1, le=100)] = 1
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    copies: Annotated[int, Field(ge=1, le=100)] = 1  # forgeries of each real video
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0  # of everything that is drawn
+    # Longest clip; longer videos give their middle.
     seconds: Annotated[float, Field(ge=0.2, le=60)] = 5.0
+    # Larger frames are scaled down to this, in pixels.
     max_side: Annotated[int, Field(ge=96, le=4096)] = 1280
+    # Quality of the H.264 encoder, lower is better; the same for a pair.
     crf: Annotated[int, Field(ge=0, le=51)] = 23
+    # Each pair's own quality differs from `crf` by at most this.
     crf_spread: Annotated[int, Field(ge=0, le=20)] = 3
+    # Weight of each method; a swap without a similar face becomes a blend.
     methods: dict[str, float] = Field(
         default={"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
     )
+    # Greatest difference of two faces that are swapped; two clips of one person in one light differ
+    # by about 0.4.
     swap_distance: Annotated[float, Field(ge=0, le=100)] = 1.2
+    # Share of videos that may fail before the command does.
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
 
     @field_validator("methods")
