@@ -37,7 +37,7 @@ from data.io.output_paths import (
     is_mount_point,
     refuse_other_kind,
 )
-from data.io.reading import read_json as read_any_json
+from data.io.reading import read_json
 from data.io.system_errors import cannot_read, cannot_write, is_of_writing, writing
 
 _AT_FDCWD = -100
@@ -227,7 +227,7 @@ def write_json(path: Path, facts: dict[str, Any]) -> None:
     write_plain(path, as_json(facts))
 
 
-def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
+def read_versioned_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
     """Reads a JSON object that declares its format and version.
 
     Args:
@@ -241,7 +241,7 @@ def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
     """
     there = path.parent.is_dir() or not path.parent.exists()
     missing = f"{path.parent} holds no {path.name}; is it the right folder?"
-    facts = read_any_json(
+    facts = read_json(
         path,
         remedy="it is damaged, or another program's; write it anew",
         missing=missing if there else f"{path.parent} is not a folder",

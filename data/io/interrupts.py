@@ -83,7 +83,7 @@ def redirect_line(descriptor: int) -> None:
     _state.stderr = descriptor
 
 
-class held_back:
+class defer_interrupt:
     """Defers Ctrl-C to the end of the block, which must be short; a second one ends the process.
 
     It has no effect in other threads than the main one: Ctrl-C is never raised there.
@@ -105,7 +105,7 @@ class held_back:
             _interrupt()
 
 
-class not_swallowed:
+class reraise_interrupt:
     """Raises Ctrl-C again at the end of the block, where a library caught it, as imports may."""
 
     def __enter__(self) -> None:
@@ -116,7 +116,7 @@ class not_swallowed:
             raise KeyboardInterrupt
 
 
-class kept_from_children(held_back):
+class block_interrupt(defer_interrupt):
     """Starts child processes that never get Ctrl-C, not even in their first moment.
 
     The signal is blocked while they start, and a child inherits its parent's mask. A spawned child

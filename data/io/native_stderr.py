@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.io.interrupts import held_back, redirect_line, was_pressed
+from data.io.interrupts import defer_interrupt, redirect_line, was_pressed
 
 
 class _Redirect:
@@ -102,7 +102,7 @@ def silenced_native_stderr() -> Iterator[None]:
     """
     entered = failed = False
     try:
-        with held_back():  # or Ctrl-C could leave the count wrong
+        with defer_interrupt():  # or Ctrl-C could leave the count wrong
             _redirect.enter()
             entered = True
         yield
@@ -111,7 +111,7 @@ def silenced_native_stderr() -> Iterator[None]:
         raise
     finally:
         if entered:
-            with held_back():
+            with defer_interrupt():
                 _redirect.leave(failed=failed)
 
 

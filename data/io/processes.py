@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from data.errors import ToolError
-from data.io.interrupts import kept_from_children
+from data.io.interrupts import block_interrupt
 
 Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple[Any, Any]]]
 """`run(function, {key: arguments})` gives (key, result) of each, as they end."""
@@ -30,7 +30,7 @@ class Pool(ProcessPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As `ProcessPoolExecutor.submit`, which starts a child where none is idle."""
-        with kept_from_children():
+        with block_interrupt():
             return super().submit(function, *args, **kwargs)
 
     def end(self) -> None:

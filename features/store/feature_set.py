@@ -20,7 +20,7 @@ from typing import Any
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import write_text
-from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from data.io.tables import Table
 from features.store.key import Recipe, canonical
@@ -184,7 +184,7 @@ def read_index(folder: Path) -> Index:
         InputError: it is no feature set.
         StoreError: damaged, foreign, or of a later version.
     """
-    facts = read_json(folder / INDEX, FORMAT, VERSION)
+    facts = read_versioned_json(folder / INDEX, FORMAT, VERSION)
     try:
         if facts.pop("sha256") != _facts_sha256(facts):
             raise ValueError("the index does not fit its checksum")
