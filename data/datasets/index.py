@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from data.datasets.official_splits import assign_splits, straddling
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
-from data.io.progress import progress
+from data.io.progress import map_videos
 from data.io.system_errors import reason
 from data.io.tables import to_text
 from data.video.failures import reason_of
@@ -172,15 +171,10 @@ def _look(
         except OSError as error:
             return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
-    pool = ThreadPoolExecutor(workers)
     try:
-        found = pool.map(look, listing.entries)
-        total = len(listing.entries)
-        return list(progress(found, total=total, desc="index", unit="video"))
+        return map_videos(look, listing.entries, workers=workers, desc="index")
     finally:
-        # After Ctrl-C no further file is started, and the results so far are kept.
-        pool.shutdown(wait=False, cancel_futures=True)
-        digests.save()
+        digests.save()  # after Ctrl-C, too
 
 
 def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None:

@@ -7,14 +7,13 @@ encoder, another size and another container. Cut, mirrored or re-timed copies ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.io.progress import progress
+from data.io.progress import map_videos
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import Picture
 from data.video.probe import probe
@@ -74,12 +73,7 @@ def fingerprints(
                 failed(path, error)
             return None
 
-    pool = ThreadPoolExecutor(workers)
-    try:
-        found = pool.map(look, paths)
-        return list(progress(found, total=len(paths), desc="hashes", unit="video"))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    return map_videos(look, paths, workers=workers, desc="hashes")
 
 
 def alike(

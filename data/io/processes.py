@@ -94,10 +94,9 @@ def job_runner(workers: int, *, what: str) -> Iterator[Run]:
 
 
 def start_tracker() -> None:
-    """Starts the process that tidies up after `multiprocessing`, before any child is started.
+    """Starts multiprocessing's resource tracker before any child: starting it unblocks SIGINT.
 
-    Starting it sets Ctrl-C free again, whoever held it back. After a second Ctrl-C it finds
-    semaphores that nobody gave back: it removes them, and need not tell the user of it.
+    After a second Ctrl-C it removes leaked semaphores; its warning about them is silenced.
     """
     quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
     sys.warnoptions.append(quiet)

@@ -8,12 +8,16 @@ shows the records.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 log = logging.getLogger("unmask")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def progress(
@@ -39,3 +43,18 @@ def progress(
     """
     disable = None if show and log.isEnabledFor(logging.INFO) else True
     return tqdm(iterable, desc=desc, total=total, unit=unit, disable=disable, **options)
+
+
+def map_videos(
+    function: Callable[[T], R], videos: Sequence[T], *, workers: int, desc: str
+) -> list[R]:
+    """The results of a function of each video, in order, in threads and with a progress bar.
+
+    After an error or Ctrl-C no further video is started.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        results = pool.map(function, videos)
+        return list(progress(results, total=len(videos), desc=desc, unit="video"))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

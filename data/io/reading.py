@@ -164,17 +164,10 @@ def decode(content: bytes, path: Path, *, remedy: str, damaged: type[UnmaskError
 
 
 def read_text(
-    path: Path,
-    *,
-    remedy: str,
-    missing: str = "",
-    most_bytes: int | None = None,
-    damaged: type[UnmaskError] = InputError,
+    path: Path, *, remedy: str, damaged: type[UnmaskError] = InputError, **options: Any
 ) -> str:
-    """Reads a whole file as text; arguments and errors as `read_bytes` and `decode`."""
-    content = read_bytes(
-        path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged
-    )
+    """Reads a whole file as text; options and errors as `read_bytes` and `decode`."""
+    content = read_bytes(path, remedy=remedy, damaged=damaged, **options)
     return decode(content, path, remedy=remedy, damaged=damaged)
 
 
@@ -182,16 +175,15 @@ def read_json(
     path: Path,
     *,
     remedy: str,
-    missing: str = "",
-    most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
     nan: bool = False,
+    **options: Any,
 ) -> Any:
-    """Reads a whole JSON file; arguments and errors as `read_text` and `parse_json`.
+    """Reads a whole JSON file; options and errors as `read_text` and `parse_json`.
 
     With `nan`, NaN and infinity are read, which JSON does not have and some programs write.
     """
-    text = read_text(path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged)
+    text = read_text(path, remedy=remedy, damaged=damaged, **options)
     try:
         return parse_json(text, nan=nan)
     except BAD_JSON as error:

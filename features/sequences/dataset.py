@@ -8,28 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.datasets.manifest import Video
 from features.sequences.padded import Padded, Rows
 from features.store.feature_set import Features
-
-
-class VideoLike(Protocol):
-    """The part of `data.datasets.manifest.Video` that is used here."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +57,7 @@ class Sequences:
 
 
 def load_sequences(
-    features: Features, videos: Sequence[VideoLike], *, views: bool = False
+    features: Features, videos: Sequence[Video], *, views: bool = False
 ) -> Sequences:
     """The features of these videos, in their order.
 

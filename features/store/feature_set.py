@@ -7,9 +7,7 @@ docs/store-format.md is the specification.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -19,16 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError, StoreError
-from data.io.atomic_files import write_text
+from data.io.atomic_files import as_csv, write_text
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from data.io.tables import Table
 from features.store.key import Recipe, canonical
-from features.store.layout import (
-    FEATURES_FORMAT,
-    INDEX,
-    sha256_of,
-)
+from features.store.layout import FEATURES_FORMAT, INDEX, sha256_of
 from features.store.shard import Shard, StoredSequence
 from features.store.views import Views
 
@@ -57,18 +51,12 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in sorted(failures, key=lambda failure: failure.path):
-        cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
-        writer.writerow([_printable(cell) for cell in cells])
-    write_text(path, text.getvalue())
-
-
-def _printable(text: str) -> str:
-    """Escapes what UTF-8 cannot hold and carriage returns, so that any CSV reader takes it."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+    rows = [
+        (one.path, one.failure, one.message, _ADDRESS.sub("", one.stderr_tail))
+        for one in sorted(failures, key=lambda failure: failure.path)
+    ]
+    # Carriage returns are escaped, so that any CSV reader takes it.
+    write_text(path, as_csv(COLUMNS, [[cell.replace("\r", "\\r") for cell in row] for row in rows]))
 
 
 def publish(

@@ -139,7 +139,7 @@ def _fill(
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype("<i8")
     types = _row_types(recipe)
     others: dict[str, list[NDArray[Any]]] = {name: [] for name in ROWS if name != "features"}
-    videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}
+    videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}  # in order
     # The oldest layout that suffices: readable by every HDF5, and without timestamps.
     with h5py.File(
         sink,
@@ -166,13 +166,13 @@ def _fill(
             raise ValueError(f"must have {len(counts)} sequences, got {len(videos['key'])}")
         for name, parts in others.items():
             file.create_dataset(name, data=np.concatenate(parts), track_times=False)
-        widest = max(map(len, videos["path"]))
-        _write_column(file, "offsets", offsets)
-        _write_column(file, "frame_count", counts)
-        _write_column(file, "sha256", np.asarray(videos["sha256"], VIDEOS["sha256"]))
-        _write_column(file, "key", np.asarray(videos["key"], VIDEOS["key"]))
-        _write_column(file, "crc32", np.asarray(videos["crc32"], VIDEOS["crc32"]))
-        _write_column(file, "path", np.asarray(videos["path"], f"S{widest}"))
+        types = VIDEOS | {"path": f"S{max(map(len, videos['path']))}"}
+        columns = {"offsets": offsets, "frame_count": counts}
+        columns |= {name: np.asarray(values, types[name]) for name, values in videos.items()}
+        for name, column in columns.items():
+            if column.dtype.kind == "S":  # text is marked as UTF-8
+                column = column.astype(h5py.string_dtype("utf-8", column.dtype.itemsize))
+            file.create_dataset(name, data=column, track_times=False)
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["recipe"] = canonical(recipe.to_json())
@@ -201,13 +201,6 @@ def _check(sequence: StoredSequence, types: dict[str, str], count: int) -> None:
         )
     if not np.isfinite(sequence.features).all():
         raise ValueError(f"the features of {sequence.path} must be finite")
-
-
-def _write_column(file: Any, name: str, values: NDArray[Any]) -> None:
-    """A data set with an entry for each video; text is marked as UTF-8."""
-    if values.dtype.kind == "S":
-        values = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
-    file.create_dataset(name, data=values, track_times=False)
 
 
 class Shard:

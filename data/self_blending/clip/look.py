@@ -15,13 +15,6 @@ from data.self_blending.clip.parameters import ForgeryParameters
 Pixels = NDArray[np.float32]
 
 GREY = np.asarray((0.299, 0.587, 0.114), np.float32)
-FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
 STANDARD_SIZE = 160.0
 """Size of the face in pixels to which the parameters of blur and sharpening refer."""
 SMALLEST_SIZE = 52.0
@@ -47,7 +40,7 @@ def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) ->
     if parameters.shrink > 1:
         small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
         picture = picture.resize(small, Image.Resampling.BOX).resize(
-            (width, height), FILTERS[parameters.filter]
+            (width, height), Image.Resampling[parameters.filter.upper()]
         )
     if parameters.jpeg_quality:
         packed = io.BytesIO()
@@ -173,26 +166,16 @@ def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:
     The slow part of the difference, as gradient-domain blending takes it over; the face's own
     texture stays.
     """
-    width, height = face.size
     cells = (LIGHT_CELLS, LIGHT_CELLS)
     seen, wanted = (
         np.asarray(one.resize(cells, Image.Resampling.BOX), np.float32) for one in (face, under)
     )
-    weights = np.asarray(Image.fromarray(mask).resize(cells, Image.Resampling.BOX), np.float32)[
-        ..., None
-    ] + np.float32(1e-3)
+    small = np.asarray(Image.fromarray(mask).resize(cells, Image.Resampling.BOX), np.float32)
+    weights = small[..., None] + np.float32(1e-3)
     gaps = np.arange(LIGHT_CELLS)[:, None] - np.arange(LIGHT_CELLS)[None, :]
     kernel = np.exp(-0.5 * (gaps / (0.13 * LIGHT_CELLS)) ** 2).astype(np.float32)
     total = np.einsum("ij,jkc,lk->ilc", kernel, (wanted - seen) * weights, kernel)
     slow = total / np.einsum("ij,jkc,lk->ilc", kernel, weights, kernel)
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(np.ascontiguousarray(slow[..., channel])).resize(
-                    (width, height), Image.Resampling.BILINEAR
-                )
-            )
-            for channel in range(3)
-        ],
-        -1,
-    )
+    channels = (Image.fromarray(one) for one in np.ascontiguousarray(slow.transpose(2, 0, 1)))
+    large = (one.resize(face.size, Image.Resampling.BILINEAR) for one in channels)
+    return np.stack([np.asarray(one, np.float32) for one in large], -1)
