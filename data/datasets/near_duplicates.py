@@ -79,12 +79,7 @@ def fingerprints(
 def alike(
     hashes: Sequence[NDArray[np.uint64] | None], *, most: float = ALIKE
 ) -> list[tuple[int, int, float]]:
-    """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits.
-
-    Args:
-        hashes: as `fingerprints` gives them.
-        most: share of bits that may differ.
-    """
+    """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits."""
     readable = [index for index, one in enumerate(hashes) if one is not None]
     if len(readable) < 2:
         return []

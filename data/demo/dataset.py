@@ -122,13 +122,8 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
 def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
     """Renders and encodes one video."""
     try:
-        encode(
-            folder / take.path,
-            render_take(take, config),
-            fps=config.fps,
-            crf=config.crf,
-            preset=PRESET,
-        )
+        frames = render_take(take, config)
+        encode(folder / take.path, frames, fps=config.fps, crf=config.crf, preset=PRESET)
     except VideoError as error:
         raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from error
 

@@ -42,9 +42,7 @@ class FaceFollower(Protocol):
     ) -> FaceTrack: ...
 
 
-def read_frames(
-    path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None, threads: int = 1
-) -> Frames:
+def read_frames(path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None) -> Frames:
     """Reads the chosen frames of one video as crops; `faces` is needed for the crop "face".
 
     Raises:
@@ -52,7 +50,7 @@ def read_frames(
     """
     info = probe(path)
     if recipe.crop == "full":
-        square = read_whole(path, info, recipe, square_picture(info, recipe.size), threads=threads)
+        square = read_whole(path, info, recipe, square_picture(info, recipe.size))
         return Frames(
             pixels=square.pixels,
             timestamps_seconds=square.timestamps_seconds,
@@ -62,7 +60,7 @@ def read_frames(
         )
     if faces is None:
         raise ValueError("a face crop needs a face finder")
-    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
     return crop_track(read, faces.follow(read.pixels, read.timestamps_seconds), recipe)
 
 

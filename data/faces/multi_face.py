@@ -43,7 +43,7 @@ class FacesFrames(Frames):
 
 
 def read_every_face(
-    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None, threads: int = 1
+    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
 
@@ -53,11 +53,11 @@ def read_every_face(
         VideoError: with the class of the failure.
     """
     if recipe.crop == "full":
-        return joined([read_frames(path, recipe, threads=threads)], None)
+        return joined([read_frames(path, recipe)], None)
     if finder is None:
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
-    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
     timestamps = read.timestamps_seconds
     faces: list[Frames] = []
     seen = np.zeros(len(timestamps), int)

@@ -43,13 +43,7 @@ class Pool(ProcessPoolExecutor):
 def process_pool(
     workers: int, initializer: Callable[..., None] | None = None, *arguments: Any
 ) -> Pool:
-    """Makes a pool.
-
-    Args:
-        workers: processes.
-        initializer: what each does first.
-        arguments: of it.
-    """
+    """Makes a pool of `workers` processes, each of which calls `initializer(*arguments)` first."""
     start_tracker()
     return Pool(
         workers,

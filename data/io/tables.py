@@ -34,11 +34,11 @@ _ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f]|005c)")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: its cells by column, the number of its last line, and file and line for messages."""
+    """One row."""
 
-    place: str
-    line: int
-    cells: dict[str, str]
+    place: str  # file and line, for messages
+    line: int  # number of its last line
+    cells: dict[str, str]  # by column
 
 
 class Table:

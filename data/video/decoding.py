@@ -145,7 +145,6 @@ def decode(
     seek_seconds: float | None = None,
     frame_rate: int | None = None,
     timeout_seconds: float,
-    threads: int = 1,
 ) -> Decoded:
     """Decodes chosen frames and scales them.
 
@@ -158,7 +157,6 @@ def decode(
         seek_seconds: start at the first frame at or after this time, on the stream's own clock.
         frame_rate: ignore the file's times and number the frames at this rate.
         timeout_seconds: for the whole call.
-        threads: of the decoder.
 
     Raises:
         VideoError: timeout; no_decoder; decode_error: an incomplete last frame, a distorted frame,
@@ -173,7 +171,6 @@ def decode(
     seen = Showinfo(sizes=True)
     with _start(
         path, info, chain, output, seen, options=options, timeout_seconds=timeout_seconds,
-        threads=threads,
     ) as child:  # fmt: skip
         size = seen.first_size()
         wide, high = size or (1, 1)
@@ -275,9 +272,7 @@ def _refuse_distorted(size: tuple[int, int], expected: tuple[int, int]) -> None:
         )
 
 
-def list_frames(
-    path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
-) -> Listed:
+def list_frames(path: Path, info: VideoInfo, *, most: int, timeout_seconds: float) -> Listed:
     """Decodes the whole video, or its first `most` frames, to learn when they are shown.
 
     Raises:
@@ -286,9 +281,7 @@ def list_frames(
     chain: Filters = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
     output = {"format": "null", "frames:v": most}
     seen = Showinfo(sizes=False)
-    with _start(
-        path, info, chain, output, seen, timeout_seconds=timeout_seconds, threads=threads
-    ) as child:
+    with _start(path, info, chain, output, seen, timeout_seconds=timeout_seconds) as child:
         code = child.wait_in_time("decoding")
         tail = child.stderr_tail
     refuse_killed(code, "ffmpeg", tail)
@@ -309,7 +302,6 @@ def _start(
     *,
     options: dict[str, Any] | None = None,
     timeout_seconds: float,
-    threads: int,
 ) -> Child:
     """Starts ffmpeg on the video stream, through filters to stdout, with nothing distorted."""
     cropping = {"apply_cropping": "codec"} if info.crop_is_absurd else {}
@@ -321,8 +313,7 @@ def _start(
         target="pipe:",
         output=output,
         flags=("-loglevel", "level+info", "-copyts"),
-        threads=threads,
         options=cropping | (options or {}),
     )
     command.insert(len(command) - 1, "-noautoscale")  # else later sizes are bent to the first
-    return Child(command, timeout_seconds=timeout_seconds, threads=threads, reader=reader)
+    return Child(command, timeout_seconds=timeout_seconds, reader=reader)

@@ -299,7 +299,6 @@ def video_command(
     target: str,
     output: dict[str, Any],
     flags: Sequence[str],
-    threads: int,
     options: dict[str, Any] | None = None,
 ) -> list[str]:
     """ffmpeg's command that reads one stream of a stranger's video through filters.
@@ -311,13 +310,13 @@ def video_command(
         chain: filters.
         target, output: URL to write to, and options of the output.
         flags: further global options.
-        threads, options: of the input.
+        options: of the input.
 
     Raises:
         NoDecoderError: no ffmpeg here decodes the codec.
     """
     safe = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS, "max_pixels": MAX_PIXELS}
-    stream = ffmpeg.input("-", threads=threads, **safe, **(options or {}))[str(stream_index)]
+    stream = ffmpeg.input("-", threads=1, **safe, **(options or {}))[str(stream_index)]
     for name, settings in chain:
         stream = stream.filter(name, **settings)
     command = [

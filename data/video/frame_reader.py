@@ -67,16 +67,14 @@ class Budget:
         return left
 
 
-def read_chosen(
-    path: Path, info: VideoInfo, choose: Choose, picture: Picture, *, threads: int = 1
-) -> Decoded:
+def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -> Decoded:
     """Reads the chosen frames of a video; their times are strictly ascending.
 
     Raises:
         VideoError: with the class of the failure.
     """
     budget = Budget(time_budget(info))
-    video = _Video(path=path, info=info, picture=picture, budget=budget, threads=threads)
+    video = _Video(path=path, info=info, picture=picture, budget=budget)
     packets = read_packets(path, info, timeout_seconds=budget.left_seconds)
     refuse_truncated(path, info, packets)
     refuse_changing_aspect(path, info, timeout_seconds=budget.left_seconds)
@@ -108,7 +106,6 @@ class _Video:
     info: VideoInfo
     picture: Picture
     budget: Budget
-    threads: int
 
     def decode(self, choice: str, count: int, **options: Any) -> Decoded:
         """As `data.video.decoding.decode`, in the time that is left."""
@@ -119,7 +116,6 @@ class _Video:
             count=count,
             picture=self.picture,
             timeout_seconds=self.budget.left_seconds,
-            threads=self.threads,
             **options,
         )
 
@@ -135,7 +131,6 @@ def _read_by_counting(video: _Video, packets: Packets, choose: Choose) -> Decode
         video.info,
         most=2 * packets.count + 16,
         timeout_seconds=video.budget.left_seconds,
-        threads=video.threads,
     )
     refuse_lossy(listed, packets.count)
     times = ascending(listed.timestamps_seconds, video.info.fps)

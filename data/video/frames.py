@@ -119,15 +119,13 @@ class WholeFrames:
     layout: Layout | None  # where they lie in `pixels`; None where each fills it
 
 
-def read_whole(
-    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture, *, threads: int = 1
-) -> WholeFrames:
+def read_whole(path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture) -> WholeFrames:
     """Reads the chosen frames, not yet cropped to the face.
 
     Raises:
         VideoError: with the class of the failure.
     """
-    read = read_chosen(path, info, partial(choose, recipe=recipe), picture, threads=threads)
+    read = read_chosen(path, info, partial(choose, recipe=recipe), picture)
     pixels, layout = lay_out(read.pixels)
     return WholeFrames(
         pixels=pixels,
@@ -141,10 +139,10 @@ def read_whole(
 
 
 def read_pixels(
-    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture, *, threads: int = 1
+    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """As `read_whole`: pixels (T, H, W, 3) uint8 RGB and times (T,) float64 seconds alone."""
-    read = read_whole(path, info, recipe, picture, threads=threads)
+    read = read_whole(path, info, recipe, picture)
     return read.pixels, read.timestamps_seconds
 
 

@@ -60,28 +60,16 @@ class Workers:
 
     Args:
         ray: the module, connected.
-        recipe: of the features.
-        views: names of the views in the store.
-        equip: makes a worker's equipment.
-        files: reference to the files that this needs.
+        arguments: of each `Worker` but its threads; the files as a reference of Ray.
         report: is kept up to date.
-
-    Attributes:
-        waiting: units that no worker has.
     """
 
     def __init__(
-        self,
-        ray: Any,
-        recipe: Recipe,
-        views: Views,
-        equip: Equip,
-        files: Any,
-        report: WorkersReport,
+        self, ray: Any, arguments: tuple[Recipe, Views, Equip, Any], report: WorkersReport
     ) -> None:
-        self.waiting: deque[Unit] = deque()
+        self.waiting: deque[Unit] = deque()  # units that no worker has
         self._ray = ray
-        self._arguments = (recipe, views, equip, files)
+        self._arguments = arguments
         self._report = report
         self._workers: dict[tuple[str, int], WorkerHandle] = {}
         self._calls: dict[Any, tuple[WorkerHandle, Unit | None]] = {}  # by Ray's reference

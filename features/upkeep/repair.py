@@ -78,9 +78,7 @@ class Repair:
 def repair(folder: Path, *, dry_run: bool = False) -> Repair:
     """Repairs a feature set, a store, or one recipe's part of a store.
 
-    Args:
-        folder: of them.
-        dry_run: changes nothing and takes no lock.
+    A dry run changes nothing and takes no lock.
 
     Raises:
         InputError: it is none of them.

@@ -28,10 +28,7 @@ LIGHT_CELLS = 24
 def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) -> Image.Image:
     """Removes detail before the face is put in place: generators and old videos lack it.
 
-    Args:
-        picture: RGB, the part of the source that is needed.
-        parameters: of the clip.
-        size: of the face in it, pixels; it never shrinks below SMALLEST_SIZE.
+    A face of `size` pixels never shrinks below SMALLEST_SIZE.
     """
     width, height = picture.size
     if parameters.smooth_skin > 0:
@@ -69,13 +66,7 @@ def grid_of(rng: np.random.Generator, period: int, side: int = 64) -> Pixels:
 
 
 def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels) -> Image.Image:
-    """Applies contrast, saturation, gains, offsets and the tone curve.
-
-    Args:
-        picture: RGB.
-        parameters: of the clip.
-        extra: (3,) grey levels added in this frame.
-    """
+    """Applies contrast, saturation, gains, offsets, `extra` (3,) grey levels and the tone curve."""
     tone = np.eye(3, dtype=np.float32) * parameters.saturation
     tone += (1 - parameters.saturation) * GREY[None, :]
     tone *= parameters.contrast * np.asarray(parameters.gain, np.float32)[:, None]
@@ -93,17 +84,12 @@ def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels)
     return picture
 
 
-def refocus(picture: Image.Image, parameters: ForgeryParameters, size: float, more: float) -> Any:
-    """Blurs and sharpens, in proportion to the face.
-
-    Args:
-        picture: RGB.
-        parameters: of the clip.
-        size: of the face in pixels.
-        more: factor on the blur in this frame.
-    """
+def refocus(
+    picture: Image.Image, parameters: ForgeryParameters, size: float, factor: float
+) -> Image.Image:
+    """Blurs, by a factor of this frame, and sharpens in proportion to the face's size in pixels."""
     scale = min(2.5, max(0.5, size / STANDARD_SIZE))
-    blur = parameters.blur * scale * more
+    blur = parameters.blur * scale * factor
     if blur > 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(blur))
     if parameters.sharpen_percent:

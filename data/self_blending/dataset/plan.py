@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,40 +86,30 @@ class Item:
 
 
 def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeConfig) -> list[Item]:
-    """Draws what is made of each video.
-
-    Args:
-        sources: sorted by name.
-        facts: of each, from its survey.
-        config: settings.
-    """
+    """Draws what is made of each video; sources are sorted by name, facts are of their surveys."""
     spreads: list[int] = []
     wanted: list[list[tuple[Method, int]]] = []
+    methods = cast(dict[Method, float], config.methods)
     for source in sources:
         rng = _rng(source, config)
         spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
         # In this order, so that one more copy leaves those before it as they are.
-        drawn = [
-            (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
-        ]
-        wanted.append(drawn)  # type: ignore[arg-type]
+        wanted.append(
+            [(pick(rng, methods), int(rng.integers(2**32))) for _ in range(config.copies)]
+        )
     swaps = [any(method == "swap" for method, _ in drawn) for drawn in wanted]
     donors, groups = _donors(sources, facts, swaps, config.swap_distance)
     items = []
     for place, (source, stem) in enumerate(zip(sources, _stems(sources), strict=True)):
         forgeries = []
         for copy, (method, seed) in enumerate(wanted[place], start=1):
-            donor = donors[place] if method == "swap" else None
-            parameters = draw_parameters(
-                seed, "blend" if method == "swap" and donor is None else method
-            )
-            forgeries.append(
-                Forgery(
-                    path=f"fake/{stem}_{copy}.mp4",
-                    parameters=parameters,
-                    donor="" if donor is None else sources[donor].name,
-                )
-            )
+            path, donor = f"fake/{stem}_{copy}.mp4", ""
+            if method == "swap" and (found := donors[place]) is not None:
+                donor = sources[found].name
+            elif method == "swap":
+                method = "blend"
+            parameters = draw_parameters(seed, method)
+            forgeries.append(Forgery(path=path, parameters=parameters, donor=donor))
         items.append(
             Item(
                 source=source,
