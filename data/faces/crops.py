@@ -16,7 +16,7 @@ from PIL import Image
 
 from data.faces.tracks import FaceTrack
 from data.video.frames import FrameRecipe, WholeFrames, read_whole
-from data.video.picture import Pictures, square_picture, whole_picture
+from data.video.picture import Picture, Pictures, whole_picture
 from data.video.probe import probe
 
 
@@ -50,7 +50,8 @@ def read_frames(path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None =
     """
     info = probe(path)
     if recipe.crop == "full":
-        square = read_whole(path, info, recipe, square_picture(info, recipe.size))
+        picture = Picture(shortest=recipe.size, turned=info.turned)
+        square = read_whole(path, info, recipe, picture)
         return Frames(
             pixels=square.pixels,
             timestamps_seconds=square.timestamps_seconds,

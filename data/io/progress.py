@@ -29,17 +29,9 @@ def progress(
     show: bool = True,
     **options: Any,
 ) -> tqdm[Any]:
-    """A progress bar with ETA.
+    """A progress bar of tqdm, whose arguments these are.
 
-    It draws nothing where stderr is no terminal, and with `--quiet`.
-
-    Args:
-        iterable: what to iterate over; None for a bar that the caller updates.
-        desc: label.
-        total: number of steps, where the iterable has no length.
-        unit: name of one step.
-        show: False draws nothing.
-        options: further arguments of `tqdm.tqdm`, such as `bar_format` and `leave`.
+    It draws nothing where `show` is False or stderr no terminal, and with `--quiet`.
     """
     disable = None if show and log.isEnabledFor(logging.INFO) else True
     return tqdm(iterable, desc=desc, total=total, unit=unit, disable=disable, **options)

@@ -188,14 +188,9 @@ def copy_of(
     height: int,
     fps: float,
 ) -> CorruptedCopy:
-    """Plans the corrupted copy of one video.
+    """Plans the corrupted copy of one video; in `folder`, each corruption has a folder of its own.
 
-    Args:
-        source: the video.
-        sha256: of its file, hex.
-        corruption: to apply.
-        folder: where copies lie, those of each corruption in a folder of their own.
-        width, height, fps: as for `filters_of`.
+    `sha256` is of the source's file; width, height and fps are as for `filters_of`.
     """
     chain = filters_of(corruption, width=width, height=height, fps=fps)
     crf, version = corruption.crf, find_tools().version

@@ -127,16 +127,6 @@ def whole_picture(info: VideoInfo, max_side: int) -> Picture:
     return Picture(longest=max_side, turned=info.turned)
 
 
-def square_picture(info: VideoInfo, size: int) -> Picture:
-    """The middle square of the frame, scaled to `size`."""
-    return Picture(shortest=size, turned=info.turned)
-
-
-def even_picture(info: VideoInfo, max_side: int) -> Picture:
-    """As `whole_picture`, of even width and height."""
-    return Picture(longest=max_side, even=True, turned=info.turned)
-
-
 def middle_square(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The middle (side, side, 3) of a frame (h, w, 3)."""
     top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
