@@ -76,9 +76,7 @@ def fingerprints(
     return map_videos(look, paths, workers=workers, desc="hashes")
 
 
-def alike(
-    hashes: Sequence[NDArray[np.uint64] | None], *, most: float = ALIKE
-) -> list[tuple[int, int, float]]:
+def alike(hashes: Sequence[NDArray[np.uint64] | None]) -> list[tuple[int, int, float]]:
     """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits."""
     readable = [index for index, one in enumerate(hashes) if one is not None]
     if len(readable) < 2:
@@ -91,7 +89,7 @@ def alike(
         differ = np.zeros((len(some), len(table)), np.uint16)
         for word in range(table.shape[1]):  # a column at a time: no (BLOCK, N, words) array
             differ += np.bitwise_count(some[:, word, None] ^ table[None, :, word])
-        for row, column in np.argwhere(differ <= most * total):
+        for row, column in np.argwhere(differ <= ALIKE * total):
             if start + row < column:
                 share = float(differ[row, column] / total)
                 pairs.append((readable[start + row], readable[column], share))

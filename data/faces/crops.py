@@ -114,7 +114,7 @@ def crop_faces(
         pad = max(pad, int(np.ceil(low[0] + side - width)), int(np.ceil(low[1] + side - height)))
         if pad:
             frame = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        # Rounding may leave a hair outside, which Pillow refuses.
+        # Rounding may leave an edge just outside, which Pillow refuses.
         left, top = max(0.0, low[0] + pad), max(0.0, low[1] + pad)
         right, bottom = min(left + side, frame.shape[1]), min(top + side, frame.shape[0])
         pixels[index] = np.asarray(

@@ -73,15 +73,10 @@ def atomic_file(path: Path, *, suffix: str = "", also: str = "") -> Iterator[Pat
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in UTF-8 whole or not at all; lines end as they do in `text`."""
-    write_bytes(path, text.encode())
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def as_json(facts: dict[str, Any]) -> str:
@@ -90,7 +85,7 @@ def as_json(facts: dict[str, Any]) -> str:
 
 
 def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as CSV; bytes of a stranger's file name that are not UTF-8 are escaped."""
+    """A table as CSV; bytes of a file name that are not UTF-8 are escaped."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -113,10 +113,3 @@ def silenced_native_stderr() -> Iterator[None]:
         if entered:
             with defer_interrupt():
                 _redirect.leave(failed=failed)
-
-
-def discard_stderr() -> None:
-    """Discards whatever this process, a child of its own, will write to stderr."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    os.close(devnull)

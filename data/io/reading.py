@@ -77,13 +77,7 @@ def _refuse_special(facts: os.stat_result, path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
-    """Converts an error of opening or reading a file.
-
-    Args:
-        path: of the file.
-        error: the system's.
-        missing: the whole message where there is no such file.
-    """
+    """Converts an error of reading a file; `missing` is the message where there is none."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         if isinstance(error, NotADirectoryError) and not path.parent.is_dir():
             return InputError(missing or f"{path.parent} is not a folder")
@@ -247,7 +241,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 def shown(value: object) -> str:
-    """A value from a stranger's file, shortened to one line of a message."""
+    """A value from an untrusted file, shortened to one line of a message."""
     try:
         return _SHORT.repr(value)[:80]
     except (ValueError, RecursionError):  # a whole number of too many digits to write

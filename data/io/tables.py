@@ -222,11 +222,6 @@ def path_in(text: str, folder: Path) -> str:
 def refuse_elsewhere(path: str, folder: Path, place: str) -> None:
     """Refuses an absolute path of another system, or one that a shell would expand.
 
-    Args:
-        path: as `path_in` returns it.
-        folder: that it should be relative to.
-        place: file and line, for the message.
-
     Raises:
         InputError: it begins with a drive, a server or a home folder, and no such file is there.
     """

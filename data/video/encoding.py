@@ -69,7 +69,7 @@ def transcode(
     crf: int,
     timeout_seconds: float,
 ) -> None:
-    """Decodes a stranger's video, filters it and encodes it again, without sound.
+    """Decodes an untrusted video, filters it and encodes it again, without sound.
 
     Args:
         source: the video.

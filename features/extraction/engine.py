@@ -61,8 +61,8 @@ def extract(
         encoder: the backbone of the store's recipe.
         store: open for writing.
         workers: threads that read.
-        views: names of the views in the store; needed where jobs have others than view 0.
-        augment: makes a view's frames; likewise. Called from the threads that read.
+        views, augment: names of the views in the store, and what makes a view's frames; needed
+            where jobs have others than view 0. `augment` is called from the threads that read.
         show_progress: draw a progress bar.
 
     Raises:

@@ -92,10 +92,9 @@ def write_shard(
 
     Args:
         path: a new file.
-        sequences: at least one, all of one D and of the recipe's dtype. They may come from an
-            iterator: one at a time is in memory.
-        recipe: of all of them.
-        versions: of the programs that made them.
+        sequences: at least one, all of one D and of the recipe's dtype; an iterator keeps one at a
+            time in memory.
+        recipe, versions: of all of them, and of the programs that made them.
         frame_counts: T of each of them.
 
     Raises:

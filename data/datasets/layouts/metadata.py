@@ -109,10 +109,6 @@ def read_object(path: Path) -> dict[str, object]:
 def inside(text: object, place: str) -> str:
     """A path in a metadata file, relative to a folder and inside it, POSIX.
 
-    Args:
-        text: as read.
-        place: file and key, for the message.
-
     Raises:
         InputError: it is no text, is absolute, or leads out of the folder.
     """

@@ -57,12 +57,12 @@ def smooth_skin(picture: Image.Image, share: float) -> Image.Image:
     return Image.fromarray((flat + kept[sharp - flat + 255]).astype(np.uint8))
 
 
-def grid_of(rng: np.random.Generator, period: int, side: int = 64) -> Pixels:
-    """A fine periodic pattern as upsampling layers leave it, (side, side) float32 of size 1."""
+def grid_of(rng: np.random.Generator, period: int) -> Pixels:
+    """A fine periodic pattern as upsampling layers leave it, (64, 64) float32 of size 1."""
     cell = rng.standard_normal((period, period)).astype(np.float32)
     cell -= cell.mean()
     cell /= max(float(cell.std()), 1e-3)
-    return np.tile(cell, (side // period + 1, side // period + 1))[:side, :side]
+    return np.tile(cell, (64 // period + 1, 64 // period + 1))[:64, :64]
 
 
 def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels) -> Image.Image:
