@@ -10,11 +10,11 @@ from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
 from data.datasets.layouts.listing import Entry, Listing
-from data.datasets.layouts.method_filter import choose
+from data.datasets.layouts.method_filter import filter_listing
 from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import LABEL_NAMES, Manifest, Video, problems
-from data.datasets.near_duplicates import alike, fingerprints
-from data.datasets.official_splits import assign_splits, straddling
+from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
+from data.datasets.official_splits import assign_splits, straddling_warning
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
@@ -92,7 +92,7 @@ def index(
         begin(listing.root)
     listing = with_origins(chosen, listing)
     if compression or methods:
-        listing = choose(listing, compression=compression, methods=methods)
+        listing = filter_listing(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers)
     entries, infos, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
@@ -111,8 +111,8 @@ def index(
     same: list[tuple[int, int]] = []
     if near_duplicates:
         files = [listing.root / entry.path for entry in entries]
-        hashes = fingerprints(files, workers=workers)
-        same = [(one, other) for one, other, _ in alike(hashes)]
+        hashes = video_hashes(files, workers=workers)
+        same = [(one, other) for one, other, _ in near_duplicate_pairs(hashes)]
     if group_by == "stem":
         same += same_stem(entries)
     groups = assign_groups(entries, sha256s, same=same)
@@ -151,7 +151,7 @@ def index(
         unlabelled=tuple(listing.unlabelled),
         warnings=(
             *problems(videos, wanted),
-            *straddling(entries, splits),
+            *straddling_warning(entries, splits),
             *stem_warning(entries, groups),
         ),
         missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),

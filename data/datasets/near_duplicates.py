@@ -30,10 +30,13 @@ ALIKE = 0.10
 RECIPE = FrameRecipe(count=FRAMES, size=SIDE, crop="full", minimum_frames=1)
 BLOCK = 256
 
+VideoHash = NDArray[np.uint64]
+"""(FRAMES, WORDS) uint64."""
+
 _COSINES = np.cos(np.pi * (np.arange(SIDE)[None] + 0.5) * np.arange(KEPT)[:, None] / SIDE)
 
 
-def fingerprint(path: Path) -> NDArray[np.uint64]:
+def video_hash(path: Path) -> VideoHash:
     """The hash of a video, (FRAMES, WORDS) uint64; a video with fewer frames repeats its last.
 
     Raises:
@@ -51,12 +54,12 @@ def fingerprint(path: Path) -> NDArray[np.uint64]:
     return np.packbits(padded, axis=1).view(np.uint64)
 
 
-def fingerprints(
+def video_hashes(
     paths: Sequence[Path],
     *,
     workers: int,
     failed: Callable[[Path, VideoError], None] | None = None,
-) -> list[NDArray[np.uint64] | None]:
+) -> list[VideoHash | None]:
     """The hashes of many videos, None for one that cannot be read.
 
     Args:
@@ -65,9 +68,9 @@ def fingerprints(
         failed: called for each that cannot be read, from several threads.
     """
 
-    def look(path: Path) -> NDArray[np.uint64] | None:
+    def look(path: Path) -> VideoHash | None:
         try:
-            return fingerprint(path)
+            return video_hash(path)
         except VideoError as error:
             if failed is not None:
                 failed(path, error)
@@ -76,7 +79,9 @@ def fingerprints(
     return map_videos(look, paths, workers=workers, desc="hashes")
 
 
-def alike(hashes: Sequence[NDArray[np.uint64] | None]) -> list[tuple[int, int, float]]:
+def near_duplicate_pairs(
+    hashes: Sequence[VideoHash | None],
+) -> list[tuple[int, int, float]]:
     """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits."""
     readable = [index for index, one in enumerate(hashes) if one is not None]
     if len(readable) < 2:

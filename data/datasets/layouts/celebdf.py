@@ -124,7 +124,7 @@ def _entry(path: str) -> Entry | None:
         path=path,
         label=label,
         group=f"celeb-df {target}" if target else alone,
-        kin=(f"celeb-df {source}",) if source else (),
+        linked=(f"celeb-df {source}",) if source else (),
         method=METHOD if label == FAKE else "real",
         target=target,
         source=source,

@@ -121,7 +121,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         path=path,
         label=label,
         group=names[0],
-        kin=names[1:],
+        linked=names[1:],
         method=variant if label == FAKE else "real",
         split=splits.get(_stem(path), "") if label == FAKE else "",
         target=target,

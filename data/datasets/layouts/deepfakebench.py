@@ -245,7 +245,7 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
         path=path,
         label=label,
         group=groups[0] if groups else "",
-        kin=groups[1:],
+        linked=groups[1:],
         method=METHODS.get(name, record.label) if label == FAKE else "real",
         split=split,
         target=target,

@@ -102,7 +102,7 @@ def _entry(video: str, label: int, record: dict[str, object], place: str) -> Ent
         path=video,
         label=label,
         group=names[0],
-        kin=tuple(names[1:]),
+        linked=tuple(names[1:]),
         method=method if label == FAKE else "real",
         split=split_in(record.get("set"), place),
         target=target,

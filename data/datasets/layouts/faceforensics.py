@@ -181,7 +181,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         path=path,
         label=FAKE if fake else REAL,
         group=people.groups[0],
-        kin=people.groups[1:],
+        linked=people.groups[1:],
         method=(PROPER.get(part, part) or "fake") if fake else "real",
         split="" if actors else _split(people, splits),
         target=people.target,

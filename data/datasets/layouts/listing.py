@@ -73,7 +73,7 @@ class Entry:
     # none.
     split: str = ""
     # Further groups that this video joins to its own: of the source, of the original.
-    kin: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     target: str = ""  # the person who is seen, as the data set writes it; "" if unknown
     source: str = ""  # whose face or expression a fake took over; "" if unknown
     # Path of the real video that a fake was made from, whether it is there or not.

@@ -168,8 +168,8 @@ def test_dfdc_is_dealt_out_by_original(tmp_path: Path) -> None:
     assert result.missing == "videos named in the metadata: 1"
 
 
-def entry(name: str, split: str, *, group: str, kin: tuple[str, ...] = ()) -> Entry:
-    return Entry(path=name, label=REAL, split=split, group=group, kin=kin)
+def entry(name: str, split: str, *, group: str, linked: tuple[str, ...] = ()) -> Entry:
+    return Entry(path=name, label=REAL, split=split, group=group, linked=linked)
 
 
 def test_a_table_must_not_part_a_group_but_a_published_split_may() -> None:
@@ -185,8 +185,8 @@ def test_a_table_must_not_part_a_group_but_a_published_split_may() -> None:
 
 def test_a_video_without_a_split_follows_its_group_never_into_training_alone() -> None:
     made = [
-        entry("a", "train", group="x"), entry("b", "test", group="y", kin=("x",)),
-        entry("c", "", group="z", kin=("x",)), entry("d", "", group="w"),
+        entry("a", "train", group="x"), entry("b", "test", group="y", linked=("x",)),
+        entry("c", "", group="z", linked=("x",)), entry("d", "", group="w"),
     ]  # fmt: skip
     config = SplitConfig(validation=0, test=0)
     assert assign_splits(made, ["x", "x", "x", "w"], config, official=True) == [
