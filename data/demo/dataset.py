@@ -16,7 +16,7 @@ from pathlib import Path
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
-from data.io.output_paths import check_out_folder, check_output
+from data.io.output_paths import check_out_folder
 from data.io.processes import job_runner
 from data.io.progress import progress
 from data.io.reading import read_json
@@ -65,9 +65,7 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary
     takes = plan(config)
     if folder.is_file():
         raise InputError(f"{folder} must be a folder, got a file in its way")
-    check_out_folder(folder)
-    for name in (RECORD, LABELS):
-        check_output(folder / name)
+    check_out_folder(folder, files=(RECORD, LABELS))
     with writing(folder):
         make_folder(folder)
         _claim(folder, config, takes)

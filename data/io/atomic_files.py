@@ -106,11 +106,8 @@ def name_file(temporary: Path, path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Forces a file's bytes to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -32,7 +32,6 @@ from data.io.atomic_files import (
 from data.io.output_paths import (
     check_folder_writable,
     check_out_folder,
-    check_output,
     follow,
     is_mount_point,
     refuse_other_kind,
@@ -104,10 +103,8 @@ def check_fillable(folder: Path, *, marker: str, files: Iterable[str]) -> None:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
-    target = check_out_folder(folder)
+    target = check_out_folder(folder, files=files)
     _refuse_foreign(folder, target, marker)
-    for name in files:
-        check_output(folder / name)
 
 
 def _refuse_foreign(folder: Path, target: Path, marker: str) -> None:

@@ -48,17 +48,15 @@ class Diff:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Mean, min and max over videos of each measure; empty where nothing was compared."""
-        spread = {}
+        summary = {}
         for name in MEASURES:
             values = np.asarray([getattr(change, name) for change in self.changes])
             values = values[~np.isnan(values)]
             if len(values):
-                spread[name] = {
-                    "mean": float(values.mean()),
-                    "min": float(values.min()),
-                    "max": float(values.max()),
+                summary[name] = {
+                    one: float(getattr(values, one)()) for one in ("mean", "min", "max")
                 }
-        return spread
+        return summary
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows; null says that there was no common frame to measure."""

@@ -38,15 +38,13 @@ class Statistics:
 
     def to_json(self) -> dict[str, Any]:
         """The spread over dimensions, as plain values."""
-        spread = {
-            name: {
-                "min": float(values.min()),
-                "mean": float(values.mean()),
-                "max": float(values.max()),
-            }
-            for name, values in (("mean", self.mean), ("std", self.std))
-        }
-        return spread | {
+
+        def spread(values: NDArray[np.float64]) -> dict[str, float]:
+            return {name: float(getattr(values, name)()) for name in ("min", "mean", "max")}
+
+        return {
+            "mean": spread(self.mean),
+            "std": spread(self.std),
             "smallest": float(self.smallest.min()),
             "largest": float(self.largest.max()),
             "dead_dimensions": self.dead,
