@@ -69,9 +69,9 @@ def read(root: Path) -> Listing:
             for entry in listing.entries
         ]
         unseen = listed.keys() - by_key.keys()
-        listing.lack(len(unseen), f"test videos of {TEST_LIST}")
+        listing.add_missing(len(unseen), f"test videos of {TEST_LIST}")
         absent -= unseen
-    listing.lack(len(absent), "originals of the fakes")
+    listing.add_missing(len(absent), "originals of the fakes")
     return listing
 
 

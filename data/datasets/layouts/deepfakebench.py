@@ -102,7 +102,7 @@ def read(root: Path) -> Listing:
         ]
     )
     listing.unlabelled = [path for path in paths if path not in entries]
-    listing.lack(len(absent), f"videos named in {files[0].name}")
+    listing.add_missing(len(absent), f"videos named in {files[0].name}")
     return listing
 
 

@@ -96,9 +96,9 @@ def read(root: Path) -> Listing:
     ]
     listing.official = any(entry.split for entry in listing.entries)
     listing.unlabelled.sort()
-    listing.lack(absent, "videos named in the metadata")
+    listing.add_missing(absent, "videos named in the metadata")
     originals = {name for entry in listing.entries for name in entry.linked}
-    listing.lack(len(originals - named), "originals of the fakes")
+    listing.add_missing(len(originals - named), "originals of the fakes")
     return listing
 
 

@@ -73,7 +73,7 @@ def read(root: Path) -> Listing:
         )
     listing.entries = normalise_splits(sorted(listing.entries, key=lambda entry: entry.path))
     listing.official = any(entry.split for entry in listing.entries)
-    listing.lack(absent, f"videos named in {path.name}")
+    listing.add_missing(absent, f"videos named in {path.name}")
     return listing
 
 

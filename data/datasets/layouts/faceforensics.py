@@ -257,7 +257,7 @@ def _count_missing(listing: Listing, splits: dict[str, str]) -> None:
             lacking = len(wanted[name, compression] - stems)
         text = " ".join(filter(None, (name, compression, "videos")))
         method = name if name not in COLLECTIONS else ""
-        listing.lack(max(0, lacking), text, method=method, compression=compression)
+        listing.add_missing(max(0, lacking), text, method=method, compression=compression)
 
 
 def _number(digits: str, width: int) -> str:

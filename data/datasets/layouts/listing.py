@@ -107,7 +107,9 @@ class Listing:
     # with a warning. In a user's own table that is an error.
     official: bool = False
 
-    def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
+    def add_missing(
+        self, count: int, what: str, *, method: str = "", compression: str = ""
+    ) -> None:
         """Records that `count` videos are missing; nothing for 0."""
         if count:
             self.missing.append(
