@@ -34,17 +34,11 @@ TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Those of some videos that a network was trained on; false where there are none.
+    """Those of some videos that a network was trained on; false where there are none."""
 
-    Attributes:
-        of: how many videos were compared.
-        paths: of videos whose very file it was trained on.
-        people: groups of videos whose file or group it was trained on, sorted.
-    """
-
-    of: int
-    paths: tuple[str, ...]
-    people: tuple[str, ...]
+    of: int  # how many videos were compared
+    paths: tuple[str, ...]  # of videos whose very file it was trained on
+    people: tuple[str, ...]  # groups of videos whose file or group it was trained on, sorted
 
     def __bool__(self) -> bool:
         return bool(self.people)

@@ -19,19 +19,12 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedVideos:
-    """A manifest that was written.
+    """A manifest that was written."""
 
-    Attributes:
-        result: what was found.
-        manifest: the CSV.
-        failures: the CSV of files that are no readable video.
-        next: the command to go on with.
-    """
-
-    result: IndexResult
-    manifest: Path
-    failures: Path
-    next: str
+    result: IndexResult  # what was found
+    manifest: Path  # the CSV
+    failures: Path  # the CSV of files that are no readable video
+    next: str  # the command to go on with
 
 
 def index_videos(

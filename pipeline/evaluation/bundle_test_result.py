@@ -25,19 +25,12 @@ FORMAT, VERSION = "unmask-evaluation", 1
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutResult:
-    """What a bundle reached on videos and people that it never saw.
+    """What a bundle reached on videos and people that it never saw."""
 
-    Attributes:
-        split: that was evaluated.
-        auc: with its interval.
-        confidence: of the interval.
-        tested_on: the evaluated videos, in counts.
-    """
-
-    split: str
-    auc: Estimate
-    confidence: float
-    tested_on: TrainingSummary
+    split: str  # that was evaluated
+    auc: Estimate  # with its interval
+    confidence: float  # of the interval
+    tested_on: TrainingSummary  # the evaluated videos, in counts
 
 
 def result_path(bundle: Path) -> Path:

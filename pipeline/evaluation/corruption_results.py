@@ -18,20 +18,15 @@ ORIGINAL = Corruption(name="original", family="original", severity=0)
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionResult:
-    """What the head reaches on one corruption.
+    """What the head reaches on one corruption."""
 
-    Attributes:
-        corruption: which.
-        evaluation: on the videos that gave features; None where a class has none left.
-        drop: how much lower the AUC is than that of the originals of the same videos; None for
-            the originals themselves and where there is no evaluation.
-        failed: number of videos that gave no features.
-    """
-
-    corruption: Corruption
+    corruption: Corruption  # which
+    # on the videos that gave features; None where a class has none left
     evaluation: Evaluation | None
+    # how much lower the AUC is than that of the originals of the same videos; None for the
+    # originals themselves and where there is no evaluation
     drop: Estimate | None
-    failed: int
+    failed: int  # number of videos that gave no features
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -50,31 +45,18 @@ class CorruptionResult:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionResults:
-    """All that `robustness` found.
+    """All that `robustness` found."""
 
-    Attributes:
-        steps: one for each corruption, the originals first.
-        split: that was evaluated.
-        kind: of the head.
-        failures: name of a corruption and failure.
-        seen: what was seen in training, in words; empty if nothing.
-        rendered: whether the forgeries are rendered, not deepfakes.
-        facts: how to make it again, for the page.
-        training_leaks: as `pipeline.leakage.training_leaks` gives them.
-        embedded: number of videos and copies that were embedded now.
-        reused: likewise, whose features were in the store.
-    """
-
-    steps: Sequence[CorruptionResult]
-    split: str
-    kind: str
-    failures: Sequence[tuple[str, Failure]]
-    seen: str
-    rendered: bool
-    facts: dict[str, str]
-    training_leaks: Sequence[str] = ()
-    embedded: int = 0
-    reused: int = 0
+    steps: Sequence[CorruptionResult]  # one for each corruption, the originals first
+    split: str  # that was evaluated
+    kind: str  # of the head
+    failures: Sequence[tuple[str, Failure]]  # name of a corruption and failure
+    seen: str  # what was seen in training, in words; empty if nothing
+    rendered: bool  # whether the forgeries are rendered, not deepfakes
+    facts: dict[str, str]  # how to make it again, for the page
+    training_leaks: Sequence[str] = ()  # as `pipeline.leakage.training_leaks` gives them
+    embedded: int = 0  # number of videos and copies that were embedded now
+    reused: int = 0  # likewise, whose features were in the store
 
     @property
     def confidence(self) -> float:

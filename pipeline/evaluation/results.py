@@ -55,111 +55,66 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """One model of the report.
-
-    Attributes:
-        evaluation: its metrics.
-        history: a row per epoch, as `models.heads.training.Trained` has it.
-        best_epoch: the epoch whose weights it has.
-        stop_reason: why training ended.
-        calibration: of its scores.
-    """
+    """One model of the report."""
 
     evaluation: Evaluation
+    # a row per epoch, as `models.heads.training.Trained` has it
     history: Sequence[dict[str, float]]
-    best_epoch: int
-    stop_reason: str
-    calibration: Calibration = field(default_factory=Calibration)
+    best_epoch: int  # the epoch whose weights it has
+    stop_reason: str  # why training ended
+    calibration: Calibration = field(default_factory=Calibration)  # of its scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What is left where videos too near the threshold get no verdict.
+    """What is left where videos too near the threshold get no verdict."""
 
-    Attributes:
-        unsure: share of the videos that get no verdict.
-        right: share of the others that are classified rightly.
-    """
-
-    unsure: float
-    right: float
+    unsure: float  # share of the videos that get no verdict
+    right: float  # share of the others that are classified rightly
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """A simpler model on the same videos and bootstrap draws.
-
-    Attributes:
-        name: for people.
-        evaluation: its metrics.
-        gain: how much higher the AUC of the report's first model is.
-    """
+    """A simpler model on the same videos and bootstrap draws."""
 
     name: str
     evaluation: Evaluation
-    gain: Estimate
+    gain: Estimate  # how much higher the AUC of the report's first model is
 
 
 @dataclass(frozen=True, kw_only=True)
 class MisclassifiedVideo:
-    """One video on the wrong side of the first model's threshold.
+    """One video on the wrong side of the first model's threshold."""
 
-    Attributes:
-        row: its index among the report's predictions.
-        timestamps_seconds: of its frames.
-        frame_scores: P(fake) of each frame as if it were the whole video.
-        so_far: (seconds, P(fake)) of all frames up to then.
-        strip: its faces side by side as a `data:` URL; "" where they cannot be shown.
-        shown_seconds: when each face of the strip is.
-        reason: why there is no strip, in words; "" where there is one.
-    """
-
-    row: int
-    timestamps_seconds: tuple[float, ...]
-    frame_scores: tuple[float, ...]
-    so_far: tuple[tuple[float, float], ...]
-    strip: str
-    shown_seconds: tuple[float, ...]
-    reason: str
+    row: int  # its index among the report's predictions
+    timestamps_seconds: tuple[float, ...]  # of its frames
+    frame_scores: tuple[float, ...]  # P(fake) of each frame as if it were the whole video
+    so_far: tuple[tuple[float, float], ...]  # (seconds, P(fake)) of all frames up to then
+    strip: str  # its faces side by side as a `data:` URL; "" where they cannot be shown
+    shown_seconds: tuple[float, ...]  # when each face of the strip is
+    reason: str  # why there is no strip, in words; "" where there is one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that a report shows.
+    """All that a report shows."""
 
-    Attributes:
-        title: of the page.
-        models: name -> result; the head that gives the verdict first.
-        gain: how much higher the first model's AUC is than the second's; None with one model.
-        predictions: of every evaluated video.
-        split: that was evaluated.
-        dataset: lines of text about the manifest.
-        failures: rows of failures.csv.
-        missing: paths of videos of the split without features or failure.
-        model_card: heading -> facts.
-        tested_on: the evaluated videos, in counts.
-        seen: what of the evaluation was seen in training, in words; empty if nothing.
-        training_leaks: as `pipeline.leakage.training_leaks` gives them.
-        rendered: whether the forgeries are rendered, not deepfakes.
-        baselines: simpler models.
-        misclassified: the worst errors of the first model.
-    """
-
-    title: str
-    models: dict[str, ModelResult]
+    title: str  # of the page
+    models: dict[str, ModelResult]  # name -> result; the head that gives the verdict first
+    # how much higher the first model's AUC is than the second's; None with one model
     gain: Estimate | None
-    predictions: Sequence[Prediction]
-    split: str
-    dataset: Sequence[str]
-    failures: Sequence[dict[str, str]]
-    missing: Sequence[str]
-    model_card: dict[str, dict[str, str]]
-    tested_on: TrainingSummary | None = None
-    seen: str = ""
-    training_leaks: Sequence[str] = ()
-    rendered: bool = False
+    predictions: Sequence[Prediction]  # of every evaluated video
+    split: str  # that was evaluated
+    dataset: Sequence[str]  # lines of text about the manifest
+    failures: Sequence[dict[str, str]]  # rows of failures.csv
+    missing: Sequence[str]  # paths of videos of the split without features or failure
+    model_card: dict[str, dict[str, str]]  # heading -> facts
+    tested_on: TrainingSummary | None = None  # the evaluated videos, in counts
+    seen: str = ""  # what of the evaluation was seen in training, in words; empty if nothing
+    training_leaks: Sequence[str] = ()  # as `pipeline.leakage.training_leaks` gives them
+    rendered: bool = False  # whether the forgeries are rendered, not deepfakes
     baselines: Sequence[BaselineResult] = ()
-    misclassified: Sequence[MisclassifiedVideo] = ()
+    misclassified: Sequence[MisclassifiedVideo] = ()  # the worst errors of the first model
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -204,17 +159,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredReport:
-    """A report as it is read back.
+    """A report as it is read back."""
 
-    Attributes:
-        name: of its folder.
-        metrics: its metrics.json.
-        page: its report.html.
-    """
-
-    name: str
-    metrics: dict[str, Any]
-    page: Path
+    name: str  # of its folder
+    metrics: dict[str, Any]  # its metrics.json
+    page: Path  # its report.html
 
     @property
     def models(self) -> dict[str, dict[str, Any]]:

@@ -37,21 +37,13 @@ CARRIED = "backbone"
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """The features to make; the backbone is loaded only where a video needs it.
+    """The features to make; the backbone is loaded only where a video needs it."""
 
-    Attributes:
-        frames: which frames, which crop.
-        recipe: of the features.
-        fingerprint: of the backbone.
-        load: loads the backbone; takes seconds.
-        views: of each training video.
-    """
-
-    frames: FrameRecipe
-    recipe: Recipe
-    fingerprint: BackboneFingerprint
-    load: Callable[[], Backbone]
-    views: Views = field(default_factory=Views)
+    frames: FrameRecipe  # which frames, which crop
+    recipe: Recipe  # of the features
+    fingerprint: BackboneFingerprint  # of the backbone
+    load: Callable[[], Backbone]  # loads the backbone; takes seconds
+    views: Views = field(default_factory=Views)  # of each training video
 
     @property
     def attach(self) -> Callable[[Path], None] | None:

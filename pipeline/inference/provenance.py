@@ -34,15 +34,10 @@ WARNING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What a bundle was trained on.
+    """What a bundle was trained on."""
 
-    Attributes:
-        line: people, forgeries, backbone, test result; one line, plain text.
-        rendered_alone: whether head and backbone were trained on rendered people alone.
-    """
-
-    line: str
-    rendered_alone: bool
+    line: str  # people, forgeries, backbone, test result; one line, plain text
+    rendered_alone: bool  # whether head and backbone were trained on rendered people alone
 
     @property
     def warning(self) -> str | None:

@@ -37,30 +37,19 @@ Stamp = tuple[int, int]  # size in bytes, time of change in ns
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One video of a scan.
+    """One video of a scan."""
 
-    Attributes:
-        path: below the scanned folder, POSIX.
-        stamp: size in bytes and time of change in ns; None for a file that is gone.
-        sha256: of the file; None where it could not be read.
-        probability_fake: calibrated; None after a failure.
-        frames_used: embedded frames.
-        faces_found: frames in which the detector saw the face.
-        failure: class of the failure, or None.
-        message: of the failure, or None.
-        pixels_version: that it was read with; a line without one is of version 1.
-        resized: whether its picture changes its size; known only if this scan read the video.
-    """
-
-    path: str
-    stamp: Stamp | None
-    sha256: str | None = None
-    probability_fake: float | None = None
-    frames_used: int = 0
-    faces_found: int = 0
-    failure: str | None = None
-    message: str | None = None
+    path: str  # below the scanned folder, POSIX
+    stamp: Stamp | None  # size in bytes and time of change in ns; None for a file that is gone
+    sha256: str | None = None  # of the file; None where it could not be read
+    probability_fake: float | None = None  # calibrated; None after a failure
+    frames_used: int = 0  # embedded frames
+    faces_found: int = 0  # frames in which the detector saw the face
+    failure: str | None = None  # class of the failure, or None
+    message: str | None = None  # of the failure, or None
+    # that it was read with; a line without one is of version 1
     pixels_version: int = PIXELS_VERSION
+    # whether its picture changes its size; known only if this scan read the video
     resized: bool = False
 
 

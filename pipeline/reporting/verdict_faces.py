@@ -49,25 +49,15 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Heat:
-    """What the page shows of a heat map.
+    """What the page shows of a heat map."""
 
-    Attributes:
-        middle: a crop.
-        whole: the same under the map of all frames.
-        frames: each used crop under its own map.
-        most: strongest effect of the whole map, in log-odds of fake.
-        most_single: of the maps of single frames.
-        hottest: what hiding the part that speaks most for fake does, in words.
-        coldest: of the one that speaks least for it.
-    """
-
-    middle: Picture
-    whole: Picture
-    frames: list[Thumbnail]
-    most: float
-    most_single: float
-    hottest: str
-    coldest: str
+    middle: Picture  # a crop
+    whole: Picture  # the same under the map of all frames
+    frames: list[Thumbnail]  # each used crop under its own map
+    most: float  # strongest effect of the whole map, in log-odds of fake
+    most_single: float  # of the maps of single frames
+    hottest: str  # what hiding the part that speaks most for fake does, in words
+    coldest: str  # of the one that speaks least for it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,26 +20,17 @@ MEASURED = ("val_auc", "val_loss", "best_epoch", "epochs", "seconds", "error")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One combination of parameters, over its seeds.
+    """One combination of parameters, over its seeds."""
 
-    Attributes:
-        values: key -> value, of what the sweep varies.
-        aucs: validation AUC of each seed's best epoch; none of those that have an error.
-        mean: of the AUCs; 0 where there are none.
-        spread: their standard deviation, of the sample; 0 with one seed.
-        loss: mean validation loss of the same epochs; None where there are none.
-        failed: seeds whose training diverged.
-        seconds: mean time of a run.
-        pruned: seeds whose training was pruned; the setting's other seeds were not trained then.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  # key -> value, of what the sweep varies
+    # validation AUC of each seed's best epoch; none of those that have an error
     aucs: tuple[float, ...]
-    mean: float
-    spread: float
-    loss: float | None
-    failed: int
-    seconds: float
+    mean: float  # of the AUCs; 0 where there are none
+    spread: float  # their standard deviation, of the sample; 0 with one seed
+    loss: float | None  # mean validation loss of the same epochs; None where there are none
+    failed: int  # seeds whose training diverged
+    seconds: float  # mean time of a run
+    # seeds whose training was pruned; the setting's other seeds were not trained then
     pruned: int = 0
 
     @property

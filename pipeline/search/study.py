@@ -44,18 +44,12 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A setting that is tried.
+    """A setting that is tried."""
 
-    Attributes:
-        number: of the trial, from 0.
-        candidate: the setting and its runs.
-        finished: whether the study has its result.
-        pruned: what its first run reached before it was pruned; None where it was not.
-    """
-
-    number: int
-    candidate: Candidate
-    finished: bool = False
+    number: int  # of the trial, from 0
+    candidate: Candidate  # the setting and its runs
+    finished: bool = False  # whether the study has its result
+    # what its first run reached before it was pruned; None where it was not
     pruned: RunResult | None = None
 
 
@@ -183,17 +177,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Reports the epochs of a trial's first run, in the process that trains it.
+    """Reports the epochs of a trial's first run, in the process that trains it."""
 
-    Attributes:
-        journal: of the study.
-        name: of the study.
-        number: of the trial.
-    """
-
-    journal: Path
-    name: str
-    number: int
+    journal: Path  # of the study
+    name: str  # of the study
+    number: int  # of the trial
 
     def __call__(self, epoch: int, auc: float) -> bool:
         """Takes in an epoch (from 1); whether its best so far is below the median at that epoch."""

@@ -29,36 +29,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedHead:
-    """How the training of one head went.
+    """How the training of one head went."""
 
-    Attributes:
-        kind: of the head.
-        epochs: that were trained.
-        stop_reason: why training ended and which epoch was kept, in one line.
-        val_loss: validation loss of that epoch.
-    """
-
-    kind: str
-    epochs: int
-    stop_reason: str
-    val_loss: float
+    kind: str  # of the head
+    epochs: int  # that were trained
+    stop_reason: str  # why training ended and which epoch was kept, in one line
+    val_loss: float  # validation loss of that epoch
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """A bundle that was written.
+    """A bundle that was written."""
 
-    Attributes:
-        out: its folder.
-        heads: the head, then its mean-pool baseline where the head is another.
-        missing: training and validation videos without features.
-        next: the command to go on with.
-    """
-
-    out: Path
+    out: Path  # its folder
+    # the head, then its mean-pool baseline where the head is another
     heads: tuple[TrainedHead, ...]
-    missing: tuple[str, ...]
-    next: str
+    missing: tuple[str, ...]  # training and validation videos without features
+    next: str  # the command to go on with
 
 
 def train_bundle(
