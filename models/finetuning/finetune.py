@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from models.finetuning.network import FinetuneNet
 from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
 from models.tf_runtime import seed_everything
+from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from data.datasets.manifest import Video
@@ -66,10 +67,9 @@ def finetune(
     config: FinetuneConfig,
     out: Path,
     seed: int = 0,
-    marks: Mapping[str, Any] | None = None,
+    more_provenance: Mapping[str, str] | None = None,
     workers: int = 2,
     show: bool = True,
-    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -81,10 +81,9 @@ def finetune(
         config: how.
         out: folder to write; whole or not at all.
         seed: of order, frames and augmentation.
-        marks: further facts for the provenance of the weights.
+        more_provenance: further facts for the provenance of the weights.
         workers: videos that are read at once.
         show: progress bars.
-        summarize: sums up the videos of a split as plain JSON, for the provenance.
 
     Raises:
         ConfigError: the backbone is a custom model, whose blocks are unknown.
@@ -140,8 +139,8 @@ def finetune(
         digest=weights_digest(backbone.architecture, model),
         provenance={
             "trained_on": _trained_on(base, learn, check),
-            "training": _training(base, {"train": (train, learn), "val": (val, check)}, summarize),
-            **(marks or {}),
+            "training": _training(base, {"train": (train, learn), "val": (val, check)}),
+            **(more_provenance or {}),
         },
     )
     details = {
@@ -231,24 +230,19 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
 
 
 def _training(
-    base: Backbone,
-    parts: dict[str, tuple[Sequence[Video], Clips]],
-    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None,
+    base: Backbone, parts: dict[str, tuple[Sequence[Video], Clips]]
 ) -> list[dict[str, Any] | None]:
     """Summaries of the videos of each fine-tuning, oldest first; None where there is none.
 
     Args:
         base: where this one started.
         parts: split -> videos, and the clips of those that could be read.
-        summarize: as of `finetune`.
     """
     earlier = base.provenance.get("training")
     if earlier is None:
         earlier = [None] if base.provenance else []
-    if summarize is None:
-        return [*earlier, None]
     now = {}
     for name, (videos, clips) in parts.items():
         read = set(clips.sha256s)
-        now[name] = summarize([video for video in videos if video.sha256 in read])
+        now[name] = asdict(TrainingSummary.of(one for one in videos if one.sha256 in read))
     return [*earlier, now]

@@ -51,7 +51,7 @@ def keep_result(bundle: Path, report: Report) -> None:
     """
     if report.seen or report.tested_on is None:
         return
-    evaluation = next(iter(report.models.values())).evaluation
+    evaluation = report.first[1].evaluation
     facts = {
         "format": FORMAT,
         "version": VERSION,
@@ -59,7 +59,7 @@ def keep_result(bundle: Path, report: Report) -> None:
         "split": report.split,
         "auc": asdict(evaluation.metrics["auc"]),
         "confidence": evaluation.confidence,
-        "tested_on": report.tested_on.to_json(),
+        "tested_on": asdict(report.tested_on),
     }
     try:
         write_text(result_path(bundle), as_json(facts))

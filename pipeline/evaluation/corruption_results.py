@@ -9,7 +9,6 @@ from typing import Any
 from data.video.corruptions import Corruption
 from features.store.feature_set import SEEN_IN_VALIDATION, Failure
 from models.evaluation.evaluate import Estimate, Evaluation
-from pipeline.evaluation.results import with_interval
 
 ROBUSTNESS = "robustness.json"
 ORIGINAL = Corruption(name="original", family="original", severity=0)
@@ -39,7 +38,7 @@ class CorruptionResult:
         if self.evaluation is not None:
             facts |= self.evaluation.to_json()
         if self.drop is not None:
-            facts |= with_interval("auc_drop", self.drop)
+            facts |= self.drop.to_json("auc_drop")
         return facts
 
 
@@ -59,11 +58,27 @@ class CorruptionResults:
     reused: int = 0  # likewise, whose features were in the store
 
     @property
-    def confidence(self) -> float:
-        """Of all intervals."""
+    def originals(self) -> Evaluation:
+        """Of the videos as they are."""
         first = self.steps[0].evaluation
         assert first is not None  # noqa: S101 - originals that cannot be measured are refused
-        return first.confidence
+        return first
+
+    @property
+    def confidence(self) -> float:
+        """Of all intervals."""
+        return self.originals.confidence
+
+    @property
+    def measured(self) -> list[CorruptionResult]:
+        """Those of corruptions that could be measured."""
+        return [step for step in self.steps if step.drop is not None]
+
+    @property
+    def worst(self) -> CorruptionResult | None:
+        """The corruption that costs most; None where none could be measured."""
+        drops = {step.drop.value: step for step in reversed(self.steps) if step.drop is not None}
+        return drops[max(drops)] if drops else None
 
     def to_json(self) -> dict[str, Any]:
         """What robustness.json holds."""

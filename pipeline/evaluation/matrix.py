@@ -19,7 +19,6 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, Evaluation
 from pipeline.config import Params, as_options
-from pipeline.evaluation.results import with_interval
 from pipeline.evaluation.scoring import (
     are_rendered,
     check_split,
@@ -59,6 +58,11 @@ class Cell:
     scores: Sequence[float]  # P(fake) of each
     note: str = ""  # on the pixels version of the features; empty where it is the bundle's
 
+    @property
+    def auc(self) -> float:
+        """Of the head."""
+        return self.evaluation.metrics["auc"].value
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         facts = self.evaluation.to_json() | {
@@ -69,7 +73,7 @@ class Cell:
         if self.training_leaks:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         if self.baseline is not None:
-            facts |= with_interval("baseline_auc", self.baseline)
+            facts |= self.baseline.to_json("baseline_auc")
         return facts | ({"pixels_note": self.note} if self.note else {})
 
 
@@ -96,6 +100,24 @@ class Matrix:
     def confidence(self) -> float:
         """Of all intervals."""
         return next(iter(self.cells.values())).evaluation.confidence
+
+    @property
+    def worst(self) -> Cell | None:
+        """Of lowest AUC, among bundles on data sets that they were not trained on."""
+        away = (cell for cell in self.cells.values() if not cell.own)
+        return min(away, key=lambda cell: cell.auc, default=None)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos of all data sets."""
+        row = self.bundles[0]
+        return sum(self.cells[row, name].evaluation.videos for name in self.datasets)
+
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """Data set and path of each video without features."""
+        cells = self.cells.values()
+        return sorted({(cell.dataset, path) for cell in cells for path in cell.failed})
 
     def to_json(self) -> dict[str, Any]:
         """What matrix.json holds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import InputError, StoreError
 from data.io.reading import read_json, shown
@@ -117,6 +118,27 @@ class Report:
     misclassified: Sequence[MisclassifiedVideo] = ()  # the worst errors of the first model
 
     @property
+    def first(self) -> tuple[str, ModelResult]:
+        """Name and result of the head that gives the verdict."""
+        return next(iter(self.models.items()))
+
+    @property
+    def misclassified_rows(self) -> list[int]:
+        """Rows of `predictions` that the first model has wrong, the farthest off first."""
+        name, result = self.first
+        return rank_misclassified(
+            np.asarray([row.label for row in self.predictions]),
+            np.asarray([row.scores[name] for row in self.predictions]),
+            result.evaluation.threshold,
+            [row.path for row in self.predictions],
+        )
+
+    @property
+    def shuffled(self) -> BaselineResult | None:
+        """The first model on shuffled frames; None where their order is nothing to it."""
+        return next((one for one in self.baselines if one.name.endswith("shuffled frames")), None)
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds."""
         facts: dict[str, Any] = {}
@@ -127,7 +149,7 @@ class Report:
         if self.gain is not None:
             facts["auc_gain"] = asdict(self.gain)
         facts["controls"] = {
-            one.name: one.evaluation.to_json() | with_interval("auc_gain", one.gain)
+            one.name: one.evaluation.to_json() | one.gain.to_json("auc_gain")
             for one in self.baselines
         }
         facts["confidence"] = result.evaluation.confidence  # of all intervals above
@@ -141,7 +163,7 @@ class Report:
     @property
     def decided(self) -> Decided | None:
         """Of the first model; None where it decides on every video, or on none."""
-        name, result = next(iter(self.models.items()))
+        name, result = self.first
         scores = np.asarray([row.scores[name] for row in self.predictions])
         fake = np.asarray([row.label for row in self.predictions]) == 1
         sure = ~result.calibration.unsure(scores)
@@ -153,8 +175,19 @@ class Report:
     @property
     def summary(self) -> dict[str, float]:
         """What summary.json holds: a few metrics of the first model."""
-        metrics = next(iter(self.models.values())).evaluation.metrics
+        metrics = self.first[1].evaluation.metrics
         return {name: metrics[name].value for name in SUMMARIZED}
+
+
+def rank_misclassified(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    threshold: float,
+    paths: Sequence[str],
+) -> list[int]:
+    """Rows on the wrong side of the threshold, the farthest first, ties by path."""
+    wrong = np.flatnonzero((scores >= threshold) != (labels == 1))
+    return sorted(wrong.tolist(), key=lambda row: (-abs(scores[row] - threshold), paths[row]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,11 +253,6 @@ def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
 def is_model(facts: Any) -> bool:
     """Whether an entry of metrics.json is a model's."""
     return isinstance(facts, dict) and "auc_low" in facts
-
-
-def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """An estimate as flat JSON: `name`, `name`_low, `name`_high."""
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def format_interval(facts: dict[str, Any], metric: str) -> str:

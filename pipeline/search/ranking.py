@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from data.io.atomic_files import as_csv
 from pipeline.search.plan import Candidate, as_text
 from pipeline.search.results import RunResult
 
@@ -85,15 +84,15 @@ def results_csv(
     rows = [
         [
             *(as_text(one.values[name]) for name in names),
-            str(run.seed),
-            *(_cell(getattr(done[run.key], name)) for name in MEASURED),
+            run.seed,
+            *(getattr(done[run.key], name) for name in MEASURED),
             run.key,
         ]
         for one in candidates
         for run in one.runs
         if run.key in done
     ]
-    return _csv([*names, "seed", *MEASURED, "key"], rows)
+    return as_csv([*names, "seed", *MEASURED, "key"], rows)
 
 
 def ranking_csv(ranking: Sequence[Setting], *, prune: bool) -> str:
@@ -101,13 +100,12 @@ def ranking_csv(ranking: Sequence[Setting], *, prune: bool) -> str:
     names = list(ranking[0].values)
     rows = [
         [as_text(one.values[name]) for name in names]
-        + [str(one.mean), str(one.spread), _cell(one.loss)]
-        + [str(len(one.aucs)), str(one.failed), f"{one.seconds:.1f}"]
-        + [str(one.pruned)] * prune
+        + [one.mean, one.spread, one.loss, len(one.aucs), one.failed, f"{one.seconds:.1f}"]
+        + [one.pruned] * prune
         for one in ranking
     ]
     head = ["val_auc_mean", "val_auc_sd", "val_loss_mean", "seeds", "diverged", "seconds"]
-    return _csv([*names, *head, *["pruned"] * prune], rows)
+    return as_csv([*names, *head, *["pruned"] * prune], rows)
 
 
 def best_yaml(best: Setting) -> str:
@@ -120,15 +118,3 @@ def best_yaml(best: Setting) -> str:
             at = at.setdefault(section, {})
         at[last] = value
     return yaml.safe_dump(tree, sort_keys=False)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()

@@ -10,7 +10,6 @@ from data.datasets.manifest import Manifest
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
 from models.backbones.fingerprint import RECORD
-from models.training_summary import TrainingSummary
 from pipeline.config import Params
 from pipeline.extraction.crop_cache import cached_crops
 from pipeline.extraction.inputs import DIGESTS, make_jobs
@@ -87,9 +86,8 @@ def finetune_backbone(
             config=params.finetune,
             out=out,
             seed=params.seed,
-            marks=record_seen(network.provenance, seen),
+            more_provenance=record_seen(network.provenance, seen),
             workers=workers,
-            summarize=lambda videos: TrainingSummary.of(videos).to_json(),
         )
     rooted = () if root is None else ("--root", root)
     following = ("--backbone", out, "-o", "embeddings")

@@ -154,7 +154,7 @@ def train_calibrated(
         stop_reason=trained.stop_reason,
         val_loss=trained.history[trained.best_epoch - 1]["val_loss"],
     )
-    return BundledHead.of(trained, threshold=threshold, calibration=calibration), report
+    return BundledHead(**vars(trained), threshold=threshold, calibration=calibration), report
 
 
 def training_command(
