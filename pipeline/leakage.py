@@ -127,7 +127,7 @@ def refuse_seen_validation(
         provenance: of the backbone, or of features that it made.
         manifest: of the training.
         allow_seen: continue all the same.
-        result: what will carry the mark, for the message.
+        result: what will record it, for the message.
 
     Returns:
         What the backbone has seen of the validation split, in words; empty if nothing.

@@ -66,8 +66,8 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
 
 def warn_about(bundle: Bundle) -> None:
     """Logs what a user of this bundle must know before its verdicts."""
-    for mark in training_leaks(bundle):
-        log.warning(f"this bundle: {mark}")
+    for leak in training_leaks(bundle):
+        log.warning(f"this bundle: {leak}")
     if bundle.pixels_note:
         log.warning(bundle.pixels_note)
 

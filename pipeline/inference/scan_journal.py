@@ -70,7 +70,7 @@ class Journal:
 
     Args:
         out: the folder; new, empty, or of an earlier run of the same scan.
-        identity: of the scan: digest of the bundle, the scanned folder.
+        inputs: of the scan, a name for each: the bundle's digest, the scanned folder.
 
     Attributes:
         rows: of all finished videos, by path.
@@ -82,10 +82,10 @@ class Journal:
         StoreError: its record is damaged, foreign or of a later version.
     """
 
-    def __init__(self, out: Path, identity: dict[str, str]) -> None:
+    def __init__(self, out: Path, inputs: dict[str, str]) -> None:
         self._path = out / JOURNAL
         self.rows: dict[str, Row] = {}
-        self._prepare(out, identity)
+        self._prepare(out, inputs)
         try:
             with writing(out):
                 self._lock = hold_lock(out)
@@ -113,19 +113,19 @@ class Journal:
         self._file.close()
         self._lock.close()
 
-    def _prepare(self, out: Path, identity: dict[str, str]) -> None:
+    def _prepare(self, out: Path, inputs: dict[str, str]) -> None:
         """Makes the folder, or checks that an existing one is of the same scan."""
         check_scan_folder(out)
         if (out / RECORD).exists():
             facts = read_json(out / RECORD, FORMAT, VERSION)
-            for key, value in identity.items():
+            for key, value in inputs.items():
                 if facts.get(key) != value:
                     raise OutputError(
                         f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
                         "choose another folder to write to"
                     )
             return
-        write_record(out, identity)
+        write_record(out, inputs)
 
     def _read(self) -> int:
         """Reads the whole lines; returns their length in bytes."""

@@ -1,4 +1,4 @@
-"""The results of `unmask predict`: a video's verdict, and the evidence for it."""
+"""The results of `unmask predict`: a video's verdict, and what it rests on."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedFace:
-    """A face's verdict and the evidence for it."""
+    """A face's verdict and what it rests on."""
 
     verdict: FaceVerdict
-    evidence: ScoreInterval  # its score, interval and timeline
+    score: ScoreInterval  # with its interval and timeline
     frames: Frames
     features: NDArray[np.floating]  # (T, D), rounded as the store rounds them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A video's verdict and the evidence for it."""
+    """A video's verdict and what it rests on."""
 
     verdict: Verdict
     path: Path | None = None

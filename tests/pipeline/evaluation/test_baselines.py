@@ -75,7 +75,7 @@ def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Eva
 
     def measure(values: Any, threshold: float | None, **more: Any) -> Evaluation:
         return evaluate(test.labels, values, test.groups, test.methods, threshold=threshold,
-                        rounds=50, **more)  # fmt: skip
+                        rounds=50, confidence=0.95, **more)  # fmt: skip
 
     frames = score_frames(bundle, test)
     at = bundle.head.ablation_thresholds.get(FRAMES)

@@ -135,7 +135,7 @@ def test_a_backbone_carries_what_every_fine_tuning_learnt_from():
     tuned = SimpleNamespace(provenance={"trained_on": {}, "training": [now]})
     assert _training(tuned, {"train": (videos, read)}) == [now, now]
     earlier = SimpleNamespace(provenance={"trained_on": {}})
-    assert _training(earlier, {"train": (videos, read)}, None) == [None, None]
+    assert _training(earlier, {"train": (videos, read)}) == [None, now]
 
 
 def test_a_bundle_of_an_earlier_version_says_so():

@@ -209,7 +209,7 @@ def judged(faces: int = 1) -> Judged:
         Window(start_seconds=at, end_seconds=at + 1.5, probability_fake=0.3 + at / 5)
         for at in times[:5]
     )
-    evidence = ScoreInterval(
+    score = ScoreInterval(
         probability_fake=0.6, low=0.4, high=0.8, agreement=0.9, windows=windows
     )  # fmt: skip
     one = FaceVerdict(
@@ -232,7 +232,7 @@ def judged(faces: int = 1) -> Judged:
             still=Still(pixels=pixels(540, 960, 3), scale=0.5, timestamp_seconds=1.0),
         ),
         faces=tuple(
-            JudgedFace(verdict=one, evidence=evidence, frames=crops, features=np.zeros((FRAMES, 4)))
+            JudgedFace(verdict=one, score=score, frames=crops, features=np.zeros((FRAMES, 4)))
             for one in found
         ),
     )  # fmt: skip

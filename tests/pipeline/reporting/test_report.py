@@ -58,7 +58,9 @@ def made_up(seed: int = 0, rendered: bool = True) -> Report:
     ]
     models = {
         name: ModelResult(
-            evaluation=evaluate(labels, values, groups, methods, threshold=0.5, rounds=100),
+            evaluation=evaluate(
+                labels, values, groups, methods, threshold=0.5, rounds=100, confidence=0.95
+            ),
             history=history,
             best_epoch=5,
             stop_reason="all epochs run",
