@@ -220,7 +220,10 @@ def read_reports(folder: Path) -> list[StoredReport]:
         if path.exists()
     ]
     if not found:
-        raise InputError(f"{folder} holds no report; write one with `unmask evaluate`")
+        raise InputError(
+            f"{folder} holds no report: no {METRICS} is in it or in its folders; write one with "
+            "`unmask evaluate`"
+        )
     return found
 
 
