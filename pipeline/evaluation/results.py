@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.datasets.manifest import SplitCounts
 from data.errors import InputError, StoreError
 from data.io.reading import read_json, shown
 from features.store.feature_set import SEEN_IN_VALIDATION
@@ -106,7 +107,7 @@ class Report:
     gain: Estimate | None
     predictions: Sequence[Prediction]  # of every evaluated video
     split: str  # that was evaluated
-    dataset: Sequence[str]  # lines of text about the manifest
+    dataset: Sequence[SplitCounts]  # of the whole manifest, the last of all splits together
     failures: Sequence[dict[str, str]]  # rows of failures.csv
     missing: Sequence[str]  # paths of videos of the split without features or failure
     model_card: dict[str, dict[str, str]]  # heading -> facts

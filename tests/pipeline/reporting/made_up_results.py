@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data.datasets.manifest import SplitCounts
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, Still
 from data.video.corruptions import CORRUPTIONS
@@ -67,7 +68,9 @@ def report() -> Report:
         baselines=[BaselineResult(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
         misclassified=[mistake, replace(mistake, row=99)],
         split=HOSTILE,
-        dataset=(HOSTILE,),
+        dataset=(
+            SplitCounts(split="all", reals=5, fakes=5, groups=2, minutes=0.5, methods={HOSTILE: 5}),
+        ),
         failures=({"path": HOSTILE, "class": HOSTILE, "message": HOSTILE, "stderr": HOSTILE},),
         missing=(HOSTILE,),
         model_card={HOSTILE: {HOSTILE: HOSTILE}},

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.datasets.manifest import Manifest
+from data.datasets.manifest import Manifest, SplitCounts
 from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe
@@ -84,7 +84,7 @@ def made_up(seed: int = 0, rendered: bool = True) -> Report:
             for n in range(40)
         ],
         split="test",
-        dataset=("split real fake",),
+        dataset=[SplitCounts.of("all", ())],
         failures=({"path": HOSTILE, "class": "no_face", "message": "no face"},),
         missing=(),
         model_card={"Features": {"backbone": "resnet50-thin"}},
