@@ -177,9 +177,8 @@ class Bundle:
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
         """Calibrated P(fake) of each video, (N,) float64; see `models.heads.training.score`.
 
-        Args:
-            sequences: of the same recipe; `check_recipe` first.
-            baseline: score with the baseline in place of the head.
+        The sequences must have the bundle's recipe: `check_recipe` first. `baseline` takes the
+        place of the head.
 
         Raises:
             MismatchError: the embeddings have another length.

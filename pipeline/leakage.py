@@ -157,9 +157,8 @@ def refuse_seen_validation(
 def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
     """What the record of weights says that were fine-tuned from others with --allow-seen.
 
-    Args:
-        provenance: of the weights that they started from.
-        seen: what `refuse_seen_validation` returned.
+    `provenance` is that of the weights they started from, `seen` what `refuse_seen_validation`
+    gave.
 
     Returns:
         `SEEN_IN_VALIDATION` -> both in words; {} for none.

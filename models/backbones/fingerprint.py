@@ -118,12 +118,7 @@ def copy_backbone(folder: Path, to: Path) -> None:
 class LazyEncoder:
     """An encoder that loads its backbone when the first batch comes, so perhaps never.
 
-    Args:
-        fingerprint: of the backbone.
-        batch_size: rows of every call.
-        load: gives the encoder; called once, by the thread of the first batch.
-
-    Attributes: as of `models.backbones.encoder.BackboneEncoder`.
+    `load` is called once, by the thread of the first batch.
     """
 
     def __init__(

@@ -234,9 +234,7 @@ def _training(
 ) -> list[dict[str, Any] | None]:
     """Summaries of the videos of each fine-tuning, oldest first; None where there is none.
 
-    Args:
-        base: where this one started.
-        parts: split -> videos, and the clips of those that could be read.
+    `parts` has the videos of each split of this one, and the clips of those that could be read.
     """
     earlier = base.provenance.get("training")
     if earlier is None:

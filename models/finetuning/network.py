@@ -44,9 +44,7 @@ WARMUP_EPOCHS = 0.5
 class FinetuneNet:
     """A backbone and a dense layer, and the two phases that train them.
 
-    Args:
-        backbone: a ResNet50 of ours; its model is changed in place.
-        config: how deep, and how fast.
+    The model of the backbone, a ResNet50 of ours, is changed in place.
     """
 
     def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:

@@ -59,16 +59,7 @@ def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distor
 def distort(
     clip: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Distorts every frame of a clip alike.
-
-    Args:
-        clip: (F, S, S, 3) uint8 RGB.
-        by: how.
-        draw: of the noise's pattern.
-
-    Returns:
-        (F, S, S, 3) uint8.
-    """
+    """Distorts all frames of a clip, (F, S, S, 3) uint8 RGB, alike; `draw` is for the noise."""
     return np.stack([_distort_frame(frame, by, draw) for frame in clip])
 
 

@@ -44,10 +44,6 @@ def keep_result(bundle: Path, report: Report) -> None:
 
     A result on videos or people seen in training is not kept. One that cannot be written is warned
     of: the report can do without.
-
-    Args:
-        bundle: its folder.
-        report: on it.
     """
     if report.seen or report.tested_on is None:
         return

@@ -229,11 +229,7 @@ def read_reports(folder: Path) -> list[StoredReport]:
 
 
 def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
-    """One metrics.json.
-
-    Args:
-        path: of the file.
-        missing: the whole message where there is none.
+    """One metrics.json; `missing` is the whole message where there is none.
 
     Raises:
         InputError: it is not there, or may not be read.

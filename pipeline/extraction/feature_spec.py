@@ -116,13 +116,10 @@ def _load_backbone(name: str, params: Params) -> Backbone:
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
-    """The frames that a bundle needs, and the recipe of the features that this unmask makes.
+    """The frames that a bundle's recipe needs, and that of the features that this unmask makes.
 
-    The recipe has this unmask's pixels version, whatever the bundle was trained on;
+    The latter has this unmask's pixels version, whatever the bundle was trained on;
     `Bundle.pixels_note` says where the two differ.
-
-    Args:
-        facts: the recipe in bundle.json.
 
     Raises:
         MismatchError: this unmask has another face detector.

@@ -43,9 +43,6 @@ from pipeline.shell_commands import command_line
 def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Name and file of each video: a file is named by its path, as is one in a folder.
 
-    Args:
-        paths: files, or folders of them.
-
     Raises:
         InputError: a path is missing, or a folder holds no video.
     """
@@ -64,10 +61,7 @@ def predict_videos(
 ) -> Prediction:
     """Loads a bundle; the videos are judged as the result's verdicts are taken.
 
-    Args:
-        folder: of the bundle that `train` wrote.
-        videos: as `list_videos` returns them.
-        workers: threads that read; None takes the cores.
+    `videos` are as `list_videos` returns them; `workers` None takes the cores.
     """
     bundle = Bundle.load(folder)
     warn_about(bundle)
@@ -88,11 +82,6 @@ def predict_command(bundle: Path, video: Path, report: Path) -> str:
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
     """Reads, embeds and scores videos, in the order in which they are finished.
-
-    Args:
-        bundle: that judges.
-        videos: name and file of each.
-        workers: threads that read.
 
     Yields:
         One result for each video; for one that failed, the reason.

@@ -46,12 +46,7 @@ class Provenance:
 
 
 def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
-    """Collects the facts of a bundle.
-
-    Args:
-        bundle: as it was loaded.
-        folder: where it was loaded from; its test result is beside it. None: no test result.
-    """
+    """Collects the facts of a bundle; its test result lies beside `folder`, where it was loaded."""
     tuned = fine_tunings(bundle)
     parts = [format_head(bundle), format_backbone(bundle, tuned)]
     parts.append(format_result(None if folder is None else read_result(folder)))

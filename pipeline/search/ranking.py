@@ -41,11 +41,8 @@ class Setting:
 def rank(candidates: Iterable[Candidate], done: Mapping[str, RunResult]) -> list[Setting]:
     """Settings, best first: highest mean AUC, then lowest mean loss.
 
-    Those that were pruned come after all others, and those that diverged last.
-
-    Args:
-        candidates: each with a finished run at least.
-        done: results of runs by their keys.
+    Those that were pruned come after all others, and those that diverged last. Each candidate has a
+    finished run at least; `done` has results by the keys of runs.
     """
     settings = []
     for one in candidates:
@@ -74,13 +71,7 @@ def rank(candidates: Iterable[Candidate], done: Mapping[str, RunResult]) -> list
 def results_csv(
     names: Sequence[str], candidates: Iterable[Candidate], done: Mapping[str, RunResult]
 ) -> str:
-    """A row for each finished run, in the order of the candidates.
-
-    Args:
-        names: keys of what the sweep varies.
-        candidates: any number of them.
-        done: results of runs by their keys.
-    """
+    """A row for each finished run in the candidates' order; `names` are what the sweep varies."""
     rows = [
         [
             *(as_text(one.values[name]) for name in names),
