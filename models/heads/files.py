@@ -75,8 +75,7 @@ def write_history(folder: Path, heads: Mapping[str, Trained]) -> None:
     facts = {}
     for kind, head in heads.items():
         if head.history:
-            best = head.history[head.best_epoch - 1]
-            facts[kind] = {key: best[key] for key in ("epoch", "val_auc", "val_loss")}
+            facts[kind] = {key: head.best[key] for key in ("epoch", "val_auc", "val_loss")}
     write_json(folder / "validation.json", facts)
 
 

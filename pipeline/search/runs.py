@@ -107,10 +107,9 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
             epochs=len(log.rows),
             seconds=time.monotonic() - clock,
         )
-    best = trained.history[trained.best_epoch - 1]
     return RunResult(
-        val_auc=best["val_auc"],
-        val_loss=best["val_loss"],
+        val_auc=trained.best["val_auc"],
+        val_loss=trained.best["val_loss"],
         best_epoch=trained.best_epoch,
         epochs=len(trained.history),
         stop_reason=trained.stop_reason,
