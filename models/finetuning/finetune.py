@@ -107,27 +107,34 @@ def finetune(
     )
     kept = checkpoint_path(out)
     with ExitStack() as stack:
-        learn = stack.enter_context(cached(train, name="read training"))
-        check = stack.enter_context(cached(val, name="read validation"))
-        forger = Forger(learn, workers=workers) if config.forge else None
-        if forger is not None and not learn.labels.any():
-            learn, forger = stack.enter_context(
-                with_forged_copies(learn, forger, seed=seed, beside=out.parent)
+        train_clips = stack.enter_context(cached(train, name="read training"))
+        val_clips = stack.enter_context(cached(val, name="read validation"))
+        forger = Forger(train_clips, workers=workers) if config.forge else None
+        if forger is not None and not train_clips.labels.any():
+            train_clips, forger = stack.enter_context(
+                with_forged_copies(train_clips, forger, seed=seed, beside=out.parent)
             )
             config = config.replace(forge=1.0)
-            if not check.labels.any():
-                check, _ = stack.enter_context(
+            if not val_clips.labels.any():
+                val_clips, _ = stack.enter_context(
                     with_forged_copies(
-                        check, Forger(check, workers=workers), seed=seed + 1, beside=out.parent
+                        val_clips,
+                        Forger(val_clips, workers=workers),
+                        seed=seed + 1,
+                        beside=out.parent,
                     )
                 )
-        check_splits(learn.labels, check.labels)
+        check_splits(train_clips.labels, val_clips.labels)
         seed_everything(seed)
         net = FinetuneNet(backbone, config)
         key = run_key(
-            config, seed=seed, backbone=backbone.digest, size=backbone.size, clips=(learn, check)
+            config,
+            seed=seed,
+            backbone=backbone.digest,
+            size=backbone.size,
+            clips=(train_clips, val_clips),
         )
-        epochs = _Epochs(net, learn, check, forger, config, seed)
+        epochs = _Epochs(net, train_clips, val_clips, forger, config, seed)
         history, stopping = _run(epochs, kept, key, show=show)
         net.set_weights(stopping.best.weights)
     base = replace(backbone, model=None)
@@ -138,8 +145,8 @@ def finetune(
         name=f"{base.name.removesuffix('-finetuned')}-finetuned",
         digest=weights_digest(backbone.architecture, model),
         provenance={
-            "trained_on": _trained_on(base, learn, check),
-            "training": _training(base, {"train": (train, learn), "val": (val, check)}),
+            "trained_on": _trained_on(base, train_clips, val_clips),
+            "training": _training(base, {"train": (train, train_clips), "val": (val, val_clips)}),
             **(more_provenance or {}),
         },
     )
@@ -157,7 +164,7 @@ def finetune(
         history=tuple(history),
         best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history) - 1),
-        failures=learn.failures + check.failures,
+        failures=train_clips.failures + val_clips.failures,
     )
 
 
@@ -166,8 +173,8 @@ class _Epochs:
     """Both phases as epochs, of the same network and clips."""
 
     net: FinetuneNet
-    learn: Clips
-    check: Clips
+    train: Clips
+    val: Clips
     forger: Forger | None
     config: FinetuneConfig
     seed: int
@@ -179,10 +186,10 @@ class _Epochs:
         """
         rng = np.random.default_rng((self.seed, epoch))
         if epoch == 0:
-            return self.net.fit_head(self.learn, self.check, rng, self.forger)
+            return self.net.fit_head(self.train, self.val, rng, self.forger)
         row: dict[str, float] = {"epoch": epoch}
-        row |= self.net.train_epoch(self.learn, rng, epoch, self.forger)
-        return row | self.net.validate(self.check, epoch)
+        row |= self.net.train_epoch(self.train, rng, epoch, self.forger)
+        return row | self.net.validate(self.val, epoch)
 
 
 def _run(
@@ -216,11 +223,11 @@ def _run(
     return history, stopping
 
 
-def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[str, list[str]]]:
+def _trained_on(base: Backbone, train: Clips, val: Clips) -> dict[str, dict[str, list[str]]]:
     """Digests and groups the weights were trained on, those of earlier fine-tunings included."""
     earlier = base.provenance.get("trained_on", {})
     seen = {}
-    for name, clips in (("train", learn), ("val", check)):
+    for name, clips in (("train", train), ("val", val)):
         before = earlier.get(name, {})
         seen[name] = {
             "sha256s": sorted({*clips.sha256s, *before.get("sha256s", [])}),
