@@ -80,10 +80,6 @@ def index_videos(
 
 
 def check_manifest(path: Path) -> None:
-    """Refuses early a manifest, or the failures beside it, that cannot be written.
-
-    Raises:
-        OutputError: as it says.
-    """
+    """Raises OutputError where a manifest, or the failures beside it, cannot be written."""
     check_output(path)
     check_output(path.with_suffix(".failures.csv"))  # "." and "/" have no name to change

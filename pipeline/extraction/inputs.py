@@ -126,12 +126,9 @@ def failure_row(path: str, error: VideoError) -> Failure:
 
 
 def refuse_without_decoder(failures: Sequence[tuple[str | None, str | None]]) -> None:
-    """Refuses a run in which every video failed for want of a decoder.
+    """Raises ToolError where every video failed for want of a decoder.
 
     `failures` are class and message of each video's failure, or None.
-
-    Raises:
-        ToolError: as above; the message is the first video's.
     """
     if failures and all(kind == "no_decoder" for kind, _ in failures):
         raise ToolError(f"none of the videos can be decoded: {failures[0][1]}")

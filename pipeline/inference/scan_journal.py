@@ -163,11 +163,7 @@ def leftovers(out: Path) -> list[Path]:
 
 
 def check_scan_folder(out: Path) -> None:
-    """Refuses early a folder that cannot be written, or that holds anything but a scan.
-
-    Raises:
-        OutputError: as above.
-    """
+    """Raises OutputError where a folder cannot be written, or holds anything but a scan."""
     check_out_folder(out)
     for name in FILES:
         check_output(out / name)

@@ -101,10 +101,6 @@ class ScanRun:
         return {**self.scan.summary, "embedded": self.embedded, "files": files}
 
     def check_failures(self) -> None:
-        """Refuses a scan in which every video failed for want of a decoder.
-
-        Raises:
-            ToolError: as above.
-        """
+        """Raises ToolError where every video failed for want of a decoder."""
         if len(self.scan.failures) == self.scan.videos:
             refuse_without_decoder([(row.failure, row.message) for row in self.scan.failures])

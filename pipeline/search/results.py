@@ -67,11 +67,7 @@ class RunResult:
 
 
 def check_sweep(out: Path) -> None:
-    """Refuses early a folder that is no sweep's, or cannot be written; makes nothing.
-
-    Raises:
-        OutputError: as it says.
-    """
+    """Raises OutputError where a folder is no sweep's, or cannot be written; makes nothing."""
     check_fillable(out, marker=MARKER, files=FILES)
 
 
