@@ -95,7 +95,8 @@ def finetune(
             f"{backbone.name} is a custom model; fine-tuning needs a ResNet50 or resnet50-thin"
         )
     check_replaceable(out, marker="backbone.json")
-    check_output(checkpoint_path(out))
+    kept = checkpoint_path(out)
+    check_output(kept)
     cached = partial(
         cached_clips,
         read=read,
@@ -105,25 +106,17 @@ def finetune(
         workers=workers,
         show=show,
     )
-    kept = checkpoint_path(out)
     with ExitStack() as stack:
         train_clips = stack.enter_context(cached(train, name="read training"))
         val_clips = stack.enter_context(cached(val, name="read validation"))
         forger = Forger(train_clips, workers=workers) if config.forge else None
         if forger is not None and not train_clips.labels.any():
-            train_clips, forger = stack.enter_context(
-                with_forged_copies(train_clips, forger, seed=seed, beside=out.parent)
-            )
+            forged = partial(with_forged_copies, beside=out.parent)
+            train_clips, forger = stack.enter_context(forged(train_clips, forger, seed=seed))
             config = config.replace(forge=1.0)
             if not val_clips.labels.any():
-                val_clips, _ = stack.enter_context(
-                    with_forged_copies(
-                        val_clips,
-                        Forger(val_clips, workers=workers),
-                        seed=seed + 1,
-                        beside=out.parent,
-                    )
-                )
+                val_forger = Forger(val_clips, workers=workers)
+                val_clips, _ = stack.enter_context(forged(val_clips, val_forger, seed=seed + 1))
         check_splits(train_clips.labels, val_clips.labels)
         seed_everything(seed)
         net = FinetuneNet(backbone, config)
@@ -150,22 +143,23 @@ def finetune(
             **(more_provenance or {}),
         },
     )
-    details = {
-        "config": config.model_dump(),
-        "seed": seed,
-        "history": history,
-        "best_epoch": stopping.best.epoch,
-        "stop_reason": stopping.reason(len(history) - 1),
-    }
-    save_backbone(tuned, out, base=base, finetuning=details)
-    remove_checkpoint(kept)
-    return Finetuned(
+    result = Finetuned(
         backbone=tuned,
         history=tuple(history),
         best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history) - 1),
         failures=train_clips.failures + val_clips.failures,
     )
+    details = {
+        "config": config.model_dump(),
+        "seed": seed,
+        "history": history,
+        "best_epoch": result.best_epoch,
+        "stop_reason": result.stop_reason,
+    }
+    save_backbone(tuned, out, base=base, finetuning=details)
+    remove_checkpoint(kept)
+    return result
 
 
 @dataclass(frozen=True)
