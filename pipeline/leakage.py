@@ -34,7 +34,7 @@ TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Those of some videos that a network was trained on; false where there are none."""
+    """Videos and people that a network was trained on; false where there are none."""
 
     of: int  # how many videos were compared
     paths: tuple[str, ...]  # of videos whose very file it was trained on
@@ -73,7 +73,7 @@ def seen_among(
 
 
 def trained_on(bundle: Bundle) -> dict[str, TrainedOn]:
-    """What the bundle's "head" and "backbone" were trained on; nothing for a public backbone."""
+    """Training videos of the bundle's "head" and "backbone"; none for a public backbone."""
     return {"head": bundle.trained_on, "backbone": bundle.provenance.get("trained_on", {})}
 
 
@@ -155,7 +155,7 @@ def refuse_seen_validation(
 
 
 def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
-    """What the record of weights says that were fine-tuned from others with --allow-seen.
+    """The entry in a record of weights that were fine-tuned with --allow-seen.
 
     `provenance` is that of the weights they started from, `seen` what `refuse_seen_validation`
     gave.
@@ -169,7 +169,7 @@ def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
 
 
 def training_leaks(bundle: Bundle) -> list[str]:
-    """What a user of this bundle must know of its training with --allow-seen, a line each."""
+    """Warnings about a training with --allow-seen, for every use of the bundle."""
     found = []
     if bundle.seen_in_validation:
         found.append(

@@ -138,7 +138,7 @@ def make_encoder(
 
 
 def has_openvino() -> bool:
-    """Whether OpenVINO can be imported; it is not imported for that."""
+    """Whether OpenVINO is installed; it is not imported."""
     return find_spec("openvino") is not None
 
 

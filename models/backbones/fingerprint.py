@@ -42,7 +42,7 @@ CACHE_FORMAT = "unmask-backbone-memory"
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFingerprint:
-    """What is known of a backbone without its weights."""
+    """A backbone's facts, known without loading its weights."""
 
     name: str  # as in `models.backbones.registry.Backbone`
     digest: str  # sha256 over architecture, preprocessing and weights, hex

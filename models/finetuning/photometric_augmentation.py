@@ -25,7 +25,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True, kw_only=True)
 class Distortion:
-    """What happens to each frame of a clip, in this order."""
+    """The changes of each frame of a clip, in this order."""
 
     # 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them
     colours: tuple[float, ...] | None = None

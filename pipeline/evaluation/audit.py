@@ -177,7 +177,7 @@ def make_warnings(
     unread: Sequence[str],
     metadata: Sequence[dict[str, Any]],
 ) -> list[str]:
-    """What a reader must not miss, a line each."""
+    """Warnings, a line each."""
     lines = []
     for what, count in sorted(Counter(row["what"] for row in straddling).items()):
         first = next(row for row in straddling if row["what"] == what)

@@ -71,7 +71,7 @@ class CorruptionResults:
 
     @property
     def measured(self) -> list[CorruptionResult]:
-        """Those of corruptions that could be measured."""
+        """Results of the corruptions that could be measured."""
         return [step for step in self.steps if step.drop is not None]
 
     @property

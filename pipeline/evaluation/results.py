@@ -69,7 +69,7 @@ class ModelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What is left where videos too near the threshold get no verdict."""
+    """Accuracy where videos too near the threshold get no verdict."""
 
     unsure: float  # share of the videos that get no verdict
     right: float  # share of the others that are classified rightly
@@ -125,7 +125,7 @@ class Report:
 
     @property
     def misclassified_rows(self) -> list[int]:
-        """Rows of `predictions` that the first model has wrong, the farthest off first."""
+        """Rows of `predictions` that the first model misclassifies, the farthest off first."""
         name, result = self.first
         return rank_misclassified(
             np.asarray([row.label for row in self.predictions]),
@@ -136,7 +136,7 @@ class Report:
 
     @property
     def shuffled(self) -> BaselineResult | None:
-        """The first model on shuffled frames; None where their order is nothing to it."""
+        """The first model on shuffled frames; None for a head that ignores their order."""
         return next((one for one in self.baselines if one.name.endswith("shuffled frames")), None)
 
     @property

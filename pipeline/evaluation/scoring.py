@@ -1,4 +1,4 @@
-"""What `evaluate`, its matrix, `robustness` and `compare` share: splits, sequences, measuring."""
+"""Shared by `evaluate`, its matrix, `robustness` and `compare`: splits, sequences, metrics."""
 
 from __future__ import annotations
 

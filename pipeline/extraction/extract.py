@@ -158,7 +158,7 @@ def publish_features(
 
 
 def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:
-    """What to type after `extract`; without a manifest there are no labels to go on with."""
+    """The next command; without a manifest there are no labels to train on."""
     if source.suffix.casefold() != ".csv":
         return command_line("unmask", "store", "inspect", out)
     if bundle is not None:

@@ -76,7 +76,7 @@ def predict_videos(
 
 
 def predict_command(bundle: Path, video: Path, report: Path) -> str:
-    """What to type for the same page."""
+    """The command that writes the same page."""
     return command_line("unmask", "predict", bundle, video, "--report", report)
 
 

@@ -139,7 +139,7 @@ def format_result(result: HeldOutResult | None) -> str:
 
 
 def people(summary: TrainingSummary) -> str:
-    """How many groups, and whether they are real or rendered."""
+    """The number of groups, and whether they are real or rendered."""
     kinds = {kind: number for kind, number in summary.origins.items() if number}
     words = {FILMED: "real", RENDERED: "rendered"}
     if len(kinds) == 1:

@@ -33,7 +33,7 @@ STRIP_FRAMES = 16
 STRIP_WIDTH = 128
 """Pixels of a picture in the strip."""
 STRONGEST = 0.75
-"""How much of a picture the strongest heat covers."""
+"""Opacity of the strongest heat."""
 WARM, COOL = (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)
 """Of what speaks for fake and for real: the colours of the verdicts."""
 
@@ -49,7 +49,7 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Heat:
-    """What the page shows of a heat map."""
+    """A heat map, as the page shows it."""
 
     middle: Picture  # a crop
     whole: Picture  # the same under the map of all frames
@@ -62,7 +62,7 @@ class Heat:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceSection:
-    """What the page shows of one face with `count` frames."""
+    """One face with `count` frames, as the page shows it."""
 
     number: int
     count: int

@@ -72,7 +72,7 @@ def render_verdict(
 
 
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
-    """What a reader must not overlook, plain text."""
+    """Warnings at the top of the page, plain text."""
     main = judged.verdict
     found = [sentence(note) for note in (main.pixels_note, main.picture_note) if note]
     found += [

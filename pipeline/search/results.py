@@ -34,7 +34,7 @@ FILES = (MARKER, STUDY, LOCK, "results.csv", "ranking.csv", "best.yaml", PAGE)
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What one run reached."""
+    """The result of one run."""
 
     seconds: float  # that training took
     error: str = ""  # why there is no result: training diverged, or was pruned; "" for neither
@@ -106,7 +106,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def read_run(out: Path, run: Run) -> RunResult | None:
-    """What a finished run reached; None where there is none, or a damaged one."""
+    """The result of a finished run; None where there is none, or a damaged one."""
     try:
         facts = read_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
         return RunResult.from_json(facts["result"])

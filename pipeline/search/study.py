@@ -37,7 +37,7 @@ BEST_SHARE, FEWEST = 0.25, 20
 """For importances: the share of settings that count as good, and of how many at least. fANOVA would
 do with fewer, but takes minutes for a grid of 200 settings."""
 DAMAGE = (*BAD_FACTS, AssertionError, RuntimeError, optuna.exceptions.OptunaError)
-"""What Optuna raises where a journal is not what it wrote."""
+"""Errors that Optuna raises over a damaged journal."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -90,7 +90,7 @@ class Study:
         return self._begin(self._study.ask())
 
     def reporter(self, asked: Asked) -> Reporter:
-        """What the setting's first run reports its epochs to."""
+        """The reporter of the epochs of the setting's first run."""
         return Reporter(self.journal, self.name, asked.number)
 
     def tell(self, asked: Asked, auc: float) -> None:
