@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,13 +55,6 @@ class BundledHead(Trained):
     # of the same head given part of its input, each chosen on validation: "frames", "one frame",
     # "shuffled frames". Older bundles have none
     ablation_thresholds: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls, trained: Trained, *, threshold: float, calibration: Calibration | None = None
-    ) -> BundledHead:
-        """A head as `train_head` gave it, with its threshold."""
-        return cls(**vars(trained), threshold=threshold, calibration=calibration or Calibration())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +110,9 @@ class Bundle:
             "trained_on": self.trained_on,
             "provenance": self.provenance,
             "versions": self.versions or _versions(),
-            "controls": {name: one.to_json() for name, one in self.linear_baselines.items()},
+            "controls": {name: asdict(one) for name, one in self.linear_baselines.items()},
             "command": self.command,
-            "training": {name: one.to_json() for name, one in self.training.items()},
+            "training": {name: asdict(one) for name, one in self.training.items()},
         }
         if self.seen_in_validation:
             facts["seen_in_validation"] = self.seen_in_validation
@@ -132,7 +125,7 @@ class Bundle:
                     "history": list(head.history),
                     "best_epoch": head.best_epoch,
                     "stop_reason": head.stop_reason,
-                    "calibration": head.calibration.to_json(),
+                    "calibration": asdict(head.calibration),
                     "control_thresholds": head.ablation_thresholds,
                 }
             if copied:
@@ -184,9 +177,8 @@ class Bundle:
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
         """Calibrated P(fake) of each video, (N,) float64; see `models.heads.training.score`.
 
-        Args:
-            sequences: of the same recipe; `check_recipe` first.
-            baseline: score with the baseline in place of the head.
+        The sequences must have the bundle's recipe: `check_recipe` first. `baseline` takes the
+        place of the head.
 
         Raises:
             MismatchError: the embeddings have another length.

@@ -68,11 +68,7 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
 
 
 def pixels_note(bundle: Mapping[str, Any]) -> str:
-    """The warning of `predict` and `scan` where this unmask has another pixels version, or "".
-
-    Args:
-        bundle: recipe of the features that it was trained on.
-    """
+    """The warning where this unmask has another pixels version than a bundle's recipe, or ""."""
     trained = pixels_version_of(bundle)
     if trained == PIXELS_VERSION:
         return ""

@@ -31,10 +31,7 @@ tf.get_logger().setLevel("ERROR")
 def seed_everything(seed: int) -> None:
     """Makes a run repeatable: the same input, parameters, machine and threads, the same bytes.
 
-    Seeds Python, NumPy and TensorFlow, and asks TensorFlow for deterministic kernels.
-
-    Args:
-        seed: any integer from 0 to 2**32 - 1.
+    Seeds Python, NumPy and TensorFlow, from 0 to 2**32 - 1, and asks for deterministic kernels.
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from data.datasets.manifest import Video
@@ -60,13 +60,9 @@ class TrainingSummary:
         """Whether every group is known to be rendered."""
         return self.groups > 0 and self.origins.get(RENDERED, 0) == self.groups
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> TrainingSummary:
-        """The reverse of `to_json`.
+        """Reads the plain values of a record.
 
         Raises:
             KeyError, TypeError, ValueError: it is something else.

@@ -34,17 +34,11 @@ TrainedOn = Mapping[str, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """Those of some videos that a network was trained on; false where there are none.
+    """Videos and people that a network was trained on; false where there are none."""
 
-    Attributes:
-        of: how many videos were compared.
-        paths: of videos whose very file it was trained on.
-        people: groups of videos whose file or group it was trained on, sorted.
-    """
-
-    of: int
-    paths: tuple[str, ...]
-    people: tuple[str, ...]
+    of: int  # how many videos were compared
+    paths: tuple[str, ...]  # of videos whose very file it was trained on
+    people: tuple[str, ...]  # groups of videos whose file or group it was trained on, sorted
 
     def __bool__(self) -> bool:
         return bool(self.people)
@@ -79,7 +73,7 @@ def seen_among(
 
 
 def trained_on(bundle: Bundle) -> dict[str, TrainedOn]:
-    """What the bundle's "head" and "backbone" were trained on; nothing for a public backbone."""
+    """Training videos of the bundle's "head" and "backbone"; none for a public backbone."""
     return {"head": bundle.trained_on, "backbone": bundle.provenance.get("trained_on", {})}
 
 
@@ -133,7 +127,7 @@ def refuse_seen_validation(
         provenance: of the backbone, or of features that it made.
         manifest: of the training.
         allow_seen: continue all the same.
-        result: what will carry the mark, for the message.
+        result: what will record it, for the message.
 
     Returns:
         What the backbone has seen of the validation split, in words; empty if nothing.
@@ -161,11 +155,10 @@ def refuse_seen_validation(
 
 
 def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
-    """What the record of weights says that were fine-tuned from others with --allow-seen.
+    """The entry in a record of weights that were fine-tuned with --allow-seen.
 
-    Args:
-        provenance: of the weights that they started from.
-        seen: what `refuse_seen_validation` returned.
+    `provenance` is that of the weights they started from, `seen` what `refuse_seen_validation`
+    gave.
 
     Returns:
         `SEEN_IN_VALIDATION` -> both in words; {} for none.
@@ -176,7 +169,7 @@ def record_seen(provenance: Mapping[str, Any], seen: str) -> dict[str, str]:
 
 
 def training_leaks(bundle: Bundle) -> list[str]:
-    """What a user of this bundle must know of its training with --allow-seen, a line each."""
+    """Warnings about a training with --allow-seen, for every use of the bundle."""
     found = []
     if bundle.seen_in_validation:
         found.append(

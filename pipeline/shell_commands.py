@@ -14,11 +14,7 @@ from pathlib import Path
 
 
 def command_line(*words: str | Path) -> str:
-    """One line that a shell splits into these words.
-
-    Args:
-        words: options and values; a `Path` is a file name.
-    """
+    """One line that a shell splits into these words; a `Path` is a file name."""
     return " ".join(_quoted(word) for word in words)
 
 

@@ -55,6 +55,31 @@ COLUMNS = tuple(one.name for one in fields(Video) if one.name not in (*PUBLISHED
 
 
 @dataclass(frozen=True, kw_only=True)
+class SplitCounts:
+    """The videos of a split in numbers."""
+
+    split: str  # or "all"
+    reals: int
+    fakes: int
+    groups: int
+    minutes: float
+    methods: dict[str, int]  # number of fakes by method, sorted by name
+
+    @classmethod
+    def of(cls, split: str, videos: Sequence[Video]) -> SplitCounts:
+        """Counts these videos."""
+        methods = Counter(video.method for video in videos if video.label)
+        return cls(
+            split=split,
+            reals=len(videos) - methods.total(),
+            fakes=methods.total(),
+            groups=len({video.group for video in videos}),
+            minutes=sum(video.duration_seconds for video in videos) / 60,
+            methods=dict(sorted(methods.items())),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All rows, and the folder that their paths start from."""
 
@@ -139,20 +164,9 @@ class Manifest:
             raise InputError(f"the manifest {path} lists no video; write it with `unmask index`")
         return replace(manifest, videos=tuple(videos))
 
-    def summary(self) -> list[str]:
-        """Lines of a table: videos by split and label, groups, minutes."""
-        lines = [f"{'split':<7}{'real':>7}{'fake':>7}{'groups':>8}{'minutes':>9}"]
-        for split in (*SPLITS, "all"):
-            videos = self.split(split)
-            labels = Counter(video.label for video in videos)
-            minutes = sum(video.duration_seconds for video in videos) / 60
-            groups = len({video.group for video in videos})
-            lines.append(f"{split:<7}{labels[0]:>7}{labels[1]:>7}{groups:>8}{minutes:>9.1f}")
-        methods = Counter(video.method for video in self.videos if video.label == 1)
-        if methods:
-            counts = ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
-            lines.append(f"methods of the fakes: {counts}")
-        return lines
+    def counts(self) -> list[SplitCounts]:
+        """Of each split, then of all together."""
+        return [SplitCounts.of(split, self.split(split)) for split in (*SPLITS, "all")]
 
 
 def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[str]:

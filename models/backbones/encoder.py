@@ -25,14 +25,7 @@ from models.tf_runtime import frozen_graph, tf
 class BackboneEncoder:
     """Embeds face crops with a backbone; an `Encoder` of `features.extraction.engine`.
 
-    Args:
-        backbone: the network; its weights are copied, later changes have no effect here.
-        batch_size: rows of every call.
-
-    Attributes:
-        digest: the backbone's digest.
-        dim: D, length of one embedding.
-        batch_size: rows that every call must have.
+    The weights are copied: later changes of the backbone have no effect here.
     """
 
     def __init__(self, backbone: Backbone, *, batch_size: int = 32) -> None:
@@ -63,15 +56,10 @@ class TensorFlowEncoder(BackboneEncoder):
 
 
 class OpenVinoEncoder(BackboneEncoder):
-    """On OpenVINO, which uses a CPU's matrix units best.
+    """On OpenVINO, which uses a CPU's matrix units best; `threads` None takes all cores.
 
     It reads the graph that TensorFlow froze, so there is one network and one digest; its embeddings
     differ from TensorFlow's by rounding.
-
-    Args:
-        backbone: as in `BackboneEncoder`.
-        batch_size: likewise.
-        threads: that compute; None takes all cores.
 
     Raises:
         ToolError: OpenVINO is not installed, or cannot run this network.
@@ -150,7 +138,7 @@ def make_encoder(
 
 
 def has_openvino() -> bool:
-    """Whether OpenVINO can be imported; it is not imported for that."""
+    """Whether OpenVINO is installed; it is not imported."""
     return find_spec("openvino") is not None
 
 

@@ -42,7 +42,7 @@ CACHE_FORMAT = "unmask-backbone-memory"
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneFingerprint:
-    """What is known of a backbone without its weights."""
+    """A backbone's facts, known without loading its weights."""
 
     name: str  # as in `models.backbones.registry.Backbone`
     digest: str  # sha256 over architecture, preprocessing and weights, hex
@@ -120,12 +120,7 @@ def copy_backbone(folder: Path, to: Path) -> None:
 class LazyEncoder:
     """An encoder that loads its backbone when the first batch comes, so perhaps never.
 
-    Args:
-        fingerprint: of the backbone.
-        batch_size: rows of every call.
-        load: gives the encoder; called once, by the thread of the first batch.
-
-    Attributes: as of `models.backbones.encoder.BackboneEncoder`.
+    `load` is called once, by the thread of the first batch.
     """
 
     def __init__(

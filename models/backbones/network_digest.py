@@ -21,7 +21,7 @@ SETTINGS = (
     "max_value", "mean_bgr", "negative_slope", "padding", "pool_size", "strides", "threshold",
     "use_bias",
 )  # fmt: skip
-"""What of a layer's configuration decides its output, beside its weights."""
+"""Keys of a layer's configuration that decide its output, beside its weights."""
 
 ORIGINAL = {
     "resnet50": "1ba8d1c02e275075dc96e61ef76b5fb9c1f6d46c0c56a0cb46b9b82e1370b263",

@@ -40,9 +40,6 @@ def build_thin(size: int) -> keras.Model:
     Layers are named as in `keras.applications.ResNet50`: conv4_block2_3_conv is the third
     convolution in the second block of the fourth stage.
 
-    Args:
-        size: side of the input in pixels.
-
     Returns:
         A functional model: (B, size, size, 3) RGB from 0 to 255 in, (B, 1024) float32 out.
     """
@@ -78,9 +75,6 @@ def _block(x: Any, width: int, stride: int, *, shortcut: bool, name: str) -> Any
 
 def load_thin(size: int) -> keras.Model:
     """Builds the half-width ResNet50 and fills it from the wheel's ONNX file.
-
-    Args:
-        size: side of the input in pixels.
 
     Raises:
         ToolError: the wheel is missing, or its file is not the one that we know.

@@ -13,11 +13,7 @@ from models.tf_runtime import keras
 
 @keras.saving.register_keras_serializable(package="unmask")
 class CaffeInput(keras.layers.Layer):  # type: ignore[misc]
-    """RGB to BGR, minus a mean per channel; no scaling.
-
-    Args:
-        mean_bgr: mean of each channel, blue first, on the scale 0 to 255.
-    """
+    """RGB to BGR, minus `mean_bgr`, of each channel on the scale 0 to 255; no scaling."""
 
     def __init__(self, *, mean_bgr: tuple[float, float, float], **kwargs: Any) -> None:
         super().__init__(**kwargs)

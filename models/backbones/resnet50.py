@@ -20,9 +20,7 @@ MEAN_BGR = (103.939, 116.779, 123.68)
 def build_resnet50(size: int, weights: str | None = None) -> Any:
     """`keras.applications.ResNet50` with its preprocessing inside: (B, size, size, 3) -> (B, 2048).
 
-    Args:
-        size: side of the input in pixels.
-        weights: as in keras.applications; None leaves Keras's own random ones.
+    `weights` is as in keras.applications; None leaves Keras's own random ones.
     """
     inputs = keras.Input((size, size, 3), name="frames")
     prepared = CaffeInput(mean_bgr=MEAN_BGR, name="preprocess")(inputs)

@@ -47,23 +47,14 @@ class Linear:
         standard = (inputs - np.asarray(self.mean)) / np.asarray(self.scale)
         return np.asarray(expit(standard @ np.asarray(self.weight) + self.bias))
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for bundle.json."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in vars(self).items()
-        }
-
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Linear:
-        """The reverse of `to_json`.
+        """Reads a bundle.json's.
 
         Raises:
             ValueError, TypeError: it is something else.
         """
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()
-        }
+        values: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
         read = cls(**values)
         if len({len(read.mean), len(read.scale), len(read.weight)}) > 1 or 0 in read.scale:
             raise ValueError("a baseline's numbers do not fit each other")

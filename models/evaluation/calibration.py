@@ -8,7 +8,7 @@ ties). No TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,13 +67,9 @@ class Calibration:
             return "UNSURE"
         return "FAKE" if score >= threshold else "REAL"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for bundle.json."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
-        """The reverse of `to_json`.
+        """Reads a bundle.json's.
 
         Raises:
             ValueError, TypeError, KeyError: it is something else.

@@ -35,7 +35,7 @@ def delong(
     a: NDArray[np.float64],
     b: NDArray[np.float64],
     *,
-    confidence: float = 0.95,
+    confidence: float,
 ) -> DeLong:
     """Tests two models' scores of the same videos.
 

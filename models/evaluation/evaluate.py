@@ -128,8 +128,8 @@ def evaluate(
     methods: NDArray[np.str_] | tuple[str, ...],
     *,
     threshold: float | None,
-    rounds: int = 1000,
-    confidence: float = 0.95,
+    rounds: int,
+    confidence: float,
     seed: int = 0,
     kinds: Mapping[str, Sequence[str]] | None = None,
     frame_scores: NDArray[np.float64] | None = None,
@@ -249,7 +249,7 @@ def _slice(
 
 
 def difference(better: Evaluation, worse: Evaluation, metric: str = "auc") -> Estimate:
-    """How much higher a metric of one model is, on the same bootstrap draws of the same videos."""
+    """A metric of one model minus another's, on the same bootstrap draws of the same videos."""
     drawn = better.samples[metric] - worse.samples[metric]
     value = better.metrics[metric].value - worse.metrics[metric].value
     return _estimate(value, drawn, better.confidence)

@@ -36,7 +36,7 @@ METRICS = (
     "ece",
 )
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
-"""Those that need a threshold; the others are of order and probability alone."""
+"""Metrics that need a threshold; the others use the order or the value of scores alone."""
 CLIP = 1e-7
 """Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
 TARGET_FPRS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}

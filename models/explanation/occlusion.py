@@ -114,16 +114,7 @@ def spread(count: int) -> NDArray[np.int64]:
 
 
 def hide(pixels: NDArray[np.uint8], top: int, left: int) -> NDArray[np.uint8]:
-    """Blurs one part of all frames.
-
-    Args:
-        pixels: (T, S, S, 3) uint8 RGB.
-        top: of the part, in cells.
-        left: likewise.
-
-    Returns:
-        (T, S, S, 3) uint8.
-    """
+    """Blurs one part, at `top` and `left` in cells, of all frames: (T, S, S, 3) uint8 RGB."""
     side = pixels.shape[1]
     edges = [round(at * side / CELLS) for at in (left, top, left + PATCH_CELLS, top + PATCH_CELLS)]
     mask = Image.new("L", (side, side))

@@ -33,7 +33,7 @@ class ClipBatch:
 
 
 def clip_batches(
-    learn: Clips,
+    train: Clips,
     config: FinetuneConfig,
     draw: np.random.Generator,
     forger: Forger | None = None,
@@ -41,24 +41,24 @@ def clip_batches(
     """The batches of one epoch.
 
     Args:
-        learn: training clips.
+        train: training clips.
         config: sizes and strengths.
         draw: source of all randomness.
         forger: replaces `config.forge` of the fakes by forgeries of their real partners.
     """
-    size = learn.pixels.shape[2]
-    for videos in balanced_batches(learn, config.pairs_per_batch, draw):
+    size = train.pixels.shape[2]
+    for videos in balanced_batches(train, config.pairs_per_batch, draw):
         clips = np.empty((len(videos), config.frames_per_clip, size, size, 3), np.uint8)
         for row in range(0, len(videos), 2):
             real, fake = (int(video) for video in videos[row : row + 2])
-            rows = learn.some(real, config.frames_per_clip, draw)
-            clips[row] = learn.pixels[real, rows]
+            rows = train.draw_frames(real, config.frames_per_clip, draw)
+            clips[row] = train.pixels[real, rows]
             forged = None
             if forger is not None and draw.random() < config.forge:
                 forged = forger.forge(real, rows, int(draw.integers(2**32)))
             if forged is None:
-                rows = learn.some(fake, config.frames_per_clip, draw)
-                forged = learn.pixels[fake, rows]
+                rows = train.draw_frames(fake, config.frames_per_clip, draw)
+                forged = train.pixels[fake, rows]
             clips[row + 1] = forged
             distortion = draw_distortion(draw, config)
             for at in (row, row + 1):

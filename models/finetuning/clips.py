@@ -40,7 +40,7 @@ class Clips:
     sha256s: tuple[str, ...]  # of each video
     failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
 
-    def some(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
+    def draw_frames(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
         """Draws one frame from each of `count` equal parts of a video; their indices."""
         edges = np.linspace(0, self.counts[video], count + 1)
         return np.floor(draw.uniform(edges[:-1], edges[1:])).astype(np.int64)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from models.finetuning.network import FinetuneNet
 from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
 from models.tf_runtime import seed_everything
+from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from data.datasets.manifest import Video
@@ -66,10 +67,9 @@ def finetune(
     config: FinetuneConfig,
     out: Path,
     seed: int = 0,
-    marks: Mapping[str, Any] | None = None,
+    more_provenance: Mapping[str, str] | None = None,
     workers: int = 2,
     show: bool = True,
-    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None = None,
 ) -> Finetuned:
     """Fine-tunes a backbone and writes it to a folder that `load_backbone` reads.
 
@@ -81,10 +81,9 @@ def finetune(
         config: how.
         out: folder to write; whole or not at all.
         seed: of order, frames and augmentation.
-        marks: further facts for the provenance of the weights.
+        more_provenance: further facts for the provenance of the weights.
         workers: videos that are read at once.
         show: progress bars.
-        summarize: sums up the videos of a split as plain JSON, for the provenance.
 
     Raises:
         ConfigError: the backbone is a custom model, whose blocks are unknown.
@@ -96,7 +95,8 @@ def finetune(
             f"{backbone.name} is a custom model; fine-tuning needs a ResNet50 or resnet50-thin"
         )
     check_replaceable(out, marker="backbone.json")
-    check_output(checkpoint_path(out))
+    kept = checkpoint_path(out)
+    check_output(kept)
     cached = partial(
         cached_clips,
         read=read,
@@ -106,29 +106,28 @@ def finetune(
         workers=workers,
         show=show,
     )
-    kept = checkpoint_path(out)
     with ExitStack() as stack:
-        learn = stack.enter_context(cached(train, name="read training"))
-        check = stack.enter_context(cached(val, name="read validation"))
-        forger = Forger(learn, workers=workers) if config.forge else None
-        if forger is not None and not learn.labels.any():
-            learn, forger = stack.enter_context(
-                with_forged_copies(learn, forger, seed=seed, beside=out.parent)
-            )
+        train_clips = stack.enter_context(cached(train, name="read training"))
+        val_clips = stack.enter_context(cached(val, name="read validation"))
+        forger = Forger(train_clips, workers=workers) if config.forge else None
+        if forger is not None and not train_clips.labels.any():
+            forged = partial(with_forged_copies, beside=out.parent)
+            train_clips, forger = stack.enter_context(forged(train_clips, forger, seed=seed))
             config = config.replace(forge=1.0)
-            if not check.labels.any():
-                check, _ = stack.enter_context(
-                    with_forged_copies(
-                        check, Forger(check, workers=workers), seed=seed + 1, beside=out.parent
-                    )
-                )
-        check_splits(learn.labels, check.labels)
+            if not val_clips.labels.any():
+                val_forger = Forger(val_clips, workers=workers)
+                val_clips, _ = stack.enter_context(forged(val_clips, val_forger, seed=seed + 1))
+        check_splits(train_clips.labels, val_clips.labels)
         seed_everything(seed)
         net = FinetuneNet(backbone, config)
         key = run_key(
-            config, seed=seed, backbone=backbone.digest, size=backbone.size, clips=(learn, check)
+            config,
+            seed=seed,
+            backbone=backbone.digest,
+            size=backbone.size,
+            clips=(train_clips, val_clips),
         )
-        epochs = _Epochs(net, learn, check, forger, config, seed)
+        epochs = _Epochs(net, train_clips, val_clips, forger, config, seed)
         history, stopping = _run(epochs, kept, key, show=show)
         net.set_weights(stopping.best.weights)
     base = replace(backbone, model=None)
@@ -139,27 +138,28 @@ def finetune(
         name=f"{base.name.removesuffix('-finetuned')}-finetuned",
         digest=weights_digest(backbone.architecture, model),
         provenance={
-            "trained_on": _trained_on(base, learn, check),
-            "training": _training(base, {"train": (train, learn), "val": (val, check)}, summarize),
-            **(marks or {}),
+            "trained_on": _trained_on(base, train_clips, val_clips),
+            "training": _training(base, {"train": (train, train_clips), "val": (val, val_clips)}),
+            **(more_provenance or {}),
         },
+    )
+    result = Finetuned(
+        backbone=tuned,
+        history=tuple(history),
+        best_epoch=stopping.best.epoch,
+        stop_reason=stopping.reason(len(history) - 1),
+        failures=train_clips.failures + val_clips.failures,
     )
     details = {
         "config": config.model_dump(),
         "seed": seed,
         "history": history,
-        "best_epoch": stopping.best.epoch,
-        "stop_reason": stopping.reason(len(history) - 1),
+        "best_epoch": result.best_epoch,
+        "stop_reason": result.stop_reason,
     }
     save_backbone(tuned, out, base=base, finetuning=details)
     remove_checkpoint(kept)
-    return Finetuned(
-        backbone=tuned,
-        history=tuple(history),
-        best_epoch=stopping.best.epoch,
-        stop_reason=stopping.reason(len(history) - 1),
-        failures=learn.failures + check.failures,
-    )
+    return result
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ class _Epochs:
     """Both phases as epochs, of the same network and clips."""
 
     net: FinetuneNet
-    learn: Clips
-    check: Clips
+    train: Clips
+    val: Clips
     forger: Forger | None
     config: FinetuneConfig
     seed: int
@@ -180,10 +180,10 @@ class _Epochs:
         """
         rng = np.random.default_rng((self.seed, epoch))
         if epoch == 0:
-            return self.net.fit_head(self.learn, self.check, rng, self.forger)
+            return self.net.fit_head(self.train, self.val, rng, self.forger)
         row: dict[str, float] = {"epoch": epoch}
-        row |= self.net.train_epoch(self.learn, rng, epoch, self.forger)
-        return row | self.net.validate(self.check, epoch)
+        row |= self.net.train_epoch(self.train, rng, epoch, self.forger)
+        return row | self.net.validate(self.val, epoch)
 
 
 def _run(
@@ -217,11 +217,11 @@ def _run(
     return history, stopping
 
 
-def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[str, list[str]]]:
+def _trained_on(base: Backbone, train: Clips, val: Clips) -> dict[str, dict[str, list[str]]]:
     """Digests and groups the weights were trained on, those of earlier fine-tunings included."""
     earlier = base.provenance.get("trained_on", {})
     seen = {}
-    for name, clips in (("train", learn), ("val", check)):
+    for name, clips in (("train", train), ("val", val)):
         before = earlier.get(name, {})
         seen[name] = {
             "sha256s": sorted({*clips.sha256s, *before.get("sha256s", [])}),
@@ -231,24 +231,17 @@ def _trained_on(base: Backbone, learn: Clips, check: Clips) -> dict[str, dict[st
 
 
 def _training(
-    base: Backbone,
-    parts: dict[str, tuple[Sequence[Video], Clips]],
-    summarize: Callable[[Sequence[Video]], dict[str, Any]] | None,
+    base: Backbone, parts: dict[str, tuple[Sequence[Video], Clips]]
 ) -> list[dict[str, Any] | None]:
     """Summaries of the videos of each fine-tuning, oldest first; None where there is none.
 
-    Args:
-        base: where this one started.
-        parts: split -> videos, and the clips of those that could be read.
-        summarize: as of `finetune`.
+    `parts` has the videos of each split of this one, and the clips of those that could be read.
     """
     earlier = base.provenance.get("training")
     if earlier is None:
         earlier = [None] if base.provenance else []
-    if summarize is None:
-        return [*earlier, None]
     now = {}
     for name, (videos, clips) in parts.items():
         read = set(clips.sha256s)
-        now[name] = summarize([video for video in videos if video.sha256 in read])
+        now[name] = asdict(TrainingSummary.of(one for one in videos if one.sha256 in read))
     return [*earlier, now]

@@ -28,11 +28,7 @@ APART_SECONDS = 1.0
 
 
 class Forger:
-    """Forges cached real clips.
-
-    Args:
-        clips: to forge; fakes are skipped.
-        workers: threads that look for landmarks.
+    """Forges cached real clips; `workers` threads look for landmarks.
 
     Attributes:
         points: landmarks (count, 468, 2) of each real clip in which a face was seen.

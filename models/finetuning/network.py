@@ -44,9 +44,7 @@ WARMUP_EPOCHS = 0.5
 class FinetuneNet:
     """A backbone and a dense layer, and the two phases that train them.
 
-    Args:
-        backbone: a ResNet50 of ours; its model is changed in place.
-        config: how deep, and how fast.
+    The model of the backbone, a ResNet50 of ours, is changed in place.
     """
 
     def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
@@ -113,7 +111,7 @@ class FinetuneNet:
             variable.assign(value)
 
     def fit_head(
-        self, learn: Clips, check: Clips, rng: np.random.Generator, forger: Forger | None = None
+        self, train: Clips, val: Clips, rng: np.random.Generator, forger: Forger | None = None
     ) -> dict[str, float]:
         """The frozen phase: a logistic regression on frames becomes the dense layer.
 
@@ -122,8 +120,8 @@ class FinetuneNet:
         regularisation, as they choose an epoch (`best_of`).
 
         Args:
-            learn: training clips.
-            check: validation clips.
+            train: training clips.
+            val: validation clips.
             rng: source of all randomness.
             forger: as in `train_epoch`.
 
@@ -131,15 +129,15 @@ class FinetuneNet:
             Row 0 of the history.
         """
         encoder = make_encoder(self.backbone)
-        embedded, val_embedded = _embed_clips(learn, encoder), _embed_clips(check, encoder)
-        augmented, augmented_videos = self._embed_augmented(learn, rng, forger)
-        frames = np.concatenate([embedded[_exists(learn)], augmented])  # (M, D)
-        clean_videos = np.repeat(np.arange(len(learn.counts)), learn.counts)
+        embedded, val_embedded = _embed_clips(train, encoder), _embed_clips(val, encoder)
+        augmented, augmented_videos = self._embed_augmented(train, rng, forger)
+        frames = np.concatenate([embedded[_exists(train)], augmented])  # (M, D)
+        clean_videos = np.repeat(np.arange(len(train.counts)), train.counts)
         videos = np.concatenate([clean_videos, augmented_videos])  # (M,)
         mean, spread = frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-4)
-        labels = learn.labels[videos]
+        labels = train.labels[videos]
         # Each video weighs the same, however many frames it has.
-        weights = video_weights(learn.labels, "balanced")[videos] / np.bincount(videos)[videos]
+        weights = video_weights(train.labels, "balanced")[videos] / np.bincount(videos)[videos]
         weights *= video_weights(labels, self._class_weight)
         rows, layers = [], []
         for strength in PROBE_STRENGTHS:
@@ -148,8 +146,8 @@ class FinetuneNet:
             kernel = probe.coef_[0] / spread
             bias = probe.intercept_[0] - mean @ kernel
             row = {"epoch": 0.0}
-            row |= _measure("", learn, embedded @ kernel + bias)
-            row |= _measure("val_", check, val_embedded @ kernel + bias)
+            row |= _measure("", train, embedded @ kernel + bias)
+            row |= _measure("val_", val, val_embedded @ kernel + bias)
             rows.append(row)
             layers.append([kernel[:, None], np.array([bias])])
         best = best_of([(row["val_auc"], row["val_loss"]) for row in rows])
@@ -157,28 +155,28 @@ class FinetuneNet:
         return rows[best]
 
     def _embed_augmented(
-        self, learn: Clips, rng: np.random.Generator, forger: Forger | None
+        self, train: Clips, rng: np.random.Generator, forger: Forger | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Embeddings of augmented frames, (M, D), and the clip of each, (M,)."""
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
-            for batch in prefetch(clip_batches(learn, self.config, rng, forger)):
+            for batch in prefetch(clip_batches(train, self.config, rng, forger)):
                 clips, transforms = tf.constant(batch.clips), tf.constant(batch.transforms)
                 rows.append(self._augmented(clips, transforms).numpy())
                 videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
         return np.concatenate(rows), np.concatenate(videos)
 
     def train_epoch(
-        self, learn: Clips, rng: np.random.Generator, epoch: int, forger: Forger | None = None
+        self, train: Clips, rng: np.random.Generator, epoch: int, forger: Forger | None = None
     ) -> dict[str, float]:
         """One pass over the training clips; loss and AUC of its steps."""
         config = self.config
-        weights = video_weights(learn.labels, self._class_weight)
-        targets = smooth(learn.labels, config.label_smoothing)
+        weights = video_weights(train.labels, self._class_weight)
+        targets = smooth(train.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
-        steps = steps_per_epoch(learn, config.pairs_per_batch)
+        steps = steps_per_epoch(train, config.pairs_per_batch)
         (dropout_rng,) = rng.spawn(1)  # `rng` itself is in use by the thread that makes batches
-        for step, batch in enumerate(prefetch(clip_batches(learn, config, rng, forger))):
+        for step, batch in enumerate(prefetch(clip_batches(train, config, rng, forger))):
             share = share_of_rate(config, (epoch - 1) + step / steps)
             self._slow.learning_rate = config.learning_rate * share
             self._fast.learning_rate = config.head_learning_rate * share
@@ -190,15 +188,15 @@ class FinetuneNet:
                 tf.constant(dropout_rng.integers(2**31, size=2, dtype=np.int32)),
             )
             losses.append(check_loss(float(loss), epoch, config.learning_rate))
-            labels.append(learn.labels[batch.videos])
+            labels.append(train.labels[batch.videos])
             logits.append(clip_logits.numpy())
         auc = roc_auc_score(np.concatenate(labels), np.concatenate(logits))
         return {"loss": float(np.mean(losses)), "auc": float(auc)}
 
-    def validate(self, check: Clips, epoch: int) -> dict[str, float]:
+    def validate(self, val: Clips, epoch: int) -> dict[str, float]:
         """Loss and AUC of clip scores on frames without augmentation."""
-        logits = np.stack([self._forward(tf.constant(clip)).numpy() for clip in check.pixels])
-        row = _measure("val_", check, logits)
+        logits = np.stack([self._forward(tf.constant(clip)).numpy() for clip in val.pixels])
+        row = _measure("val_", val, logits)
         check_loss(row["val_loss"], epoch, 0)
         return row
 

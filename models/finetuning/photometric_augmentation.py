@@ -25,7 +25,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True, kw_only=True)
 class Distortion:
-    """What happens to each frame of a clip, in this order."""
+    """The changes of each frame of a clip, in this order."""
 
     # 12 numbers, a 3x4 matrix on red, green, blue and 1; None leaves them
     colours: tuple[float, ...] | None = None
@@ -59,16 +59,7 @@ def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distor
 def distort(
     clip: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Distorts every frame of a clip alike.
-
-    Args:
-        clip: (F, S, S, 3) uint8 RGB.
-        by: how.
-        draw: of the noise's pattern.
-
-    Returns:
-        (F, S, S, 3) uint8.
-    """
+    """Distorts all frames of a clip, (F, S, S, 3) uint8 RGB, alike; `draw` is for the noise."""
     return np.stack([_distort_frame(frame, by, draw) for frame in clip])
 
 

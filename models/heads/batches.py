@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class HeadBatch(NamedTuple):
-    """What one step takes, and of which videos."""
+    """The input of one step."""
 
     rows: NDArray[np.int64]  # (B,) numbers of the videos
     # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors

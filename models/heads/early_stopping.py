@@ -22,14 +22,11 @@ def is_near(highest: float, auc: float) -> bool:
 
 
 def best_of(measured: Sequence[tuple[float, float]]) -> int:
-    """The index of the best epoch, or probe; it does not depend on their order.
+    """The index of the best of (validation AUC, validation loss) pairs of epochs, or of probes.
 
-    The lowest loss among those whose AUC is less than AUC_TOLERANCE below the highest of all; of
-    equal losses the higher AUC, then the first. Differences to the highest are compared, not
-    rounded AUCs: 0.9451 and 0.9449 are near.
-
-    Args:
-        measured: validation AUC and validation loss of each; at least one.
+    It does not depend on their order: the lowest loss among those whose AUC is less than
+    AUC_TOLERANCE below the highest of all; of equal losses the higher AUC, then the first.
+    Differences to the highest are compared, not rounded AUCs: 0.9451 and 0.9449 are near.
     """
     highest = max(auc for auc, _ in measured)
     near = [index for index, (auc, _) in enumerate(measured) if is_near(highest, auc)]
@@ -56,9 +53,6 @@ class EarlyStopping:
     Where AUC and loss rise together, the best epoch so far may fall behind the highest AUC later,
     and another one take its place: the weights of those that can are kept, too, mostly of one or
     two epochs.
-
-    Args:
-        patience: epochs without a higher AUC before stopping.
 
     Attributes:
         candidates: epochs whose weights are kept, in order.

@@ -67,9 +67,7 @@ def load_model(path: Path, sha256: str) -> Any:
 def write_history(folder: Path, heads: Mapping[str, Trained]) -> None:
     """Writes history.csv, each epoch of the first head, and validation.json, every head's best.
 
-    Args:
-        folder: to write to.
-        heads: by kind; the first one is the one that gives verdicts.
+    `heads` are by kind; the first one gives the verdicts.
     """
     first = next(iter(heads.values()))
     rows = ([row[key] for key in COLUMNS] for row in first.history)
@@ -77,8 +75,7 @@ def write_history(folder: Path, heads: Mapping[str, Trained]) -> None:
     facts = {}
     for kind, head in heads.items():
         if head.history:
-            best = head.history[head.best_epoch - 1]
-            facts[kind] = {key: best[key] for key in ("epoch", "val_auc", "val_loss")}
+            facts[kind] = {key: head.best[key] for key in ("epoch", "val_auc", "val_loss")}
     write_json(folder / "validation.json", facts)
 
 

@@ -56,12 +56,7 @@ class TrainingLog:
             self._writer.close()
 
     def epoch(self, row: dict[str, float], *, best: bool) -> None:
-        """Logs an epoch.
-
-        Args:
-            row: epoch, loss, auc, val_loss, val_auc.
-            best: whether it is the best so far, which a star marks.
-        """
+        """Logs an epoch's row of the history; a star marks the best so far."""
         now = time.monotonic()
         if self._live:
             log.info(

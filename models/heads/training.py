@@ -39,6 +39,11 @@ class Trained:
     best_epoch: int  # the epoch whose weights the model has
     stop_reason: str  # one line for the reader
 
+    @property
+    def best(self) -> dict[str, float]:
+        """The best epoch's row."""
+        return self.history[self.best_epoch - 1]
+
 
 def train_head(
     train: Sequences,

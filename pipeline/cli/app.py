@@ -29,7 +29,7 @@ class Commands(TyperGroup):
         try:
             with command_runs():
                 result = super().invoke(ctx)
-                if sys.stdout is not None:  # a full disk behind `>` is told here, or by no line
+                if sys.stdout is not None:  # a full disk behind `>` raises here
                     sys.stdout.flush()
                 return result
         except UnmaskError as error:
@@ -39,11 +39,11 @@ class Commands(TyperGroup):
             typer.echo(LINE, err=True)
             raise typer.Exit(INTERRUPTED) from error
         except OSError as error:
-            told = as_users_error(error)
-            if told is None:  # a bug of ours, or a reader of our output that went away
+            mistake = as_users_error(error)
+            if mistake is None:  # a bug of ours, or a reader of our output that went away
                 raise
-            complain(told)
-            raise typer.Exit(told.exit_code) from error
+            complain(mistake)
+            raise typer.Exit(mistake.exit_code) from error
 
 
 app = typer.Typer(

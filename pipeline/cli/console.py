@@ -38,9 +38,7 @@ class _Handler(logging.Handler):
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Chooses what `data.io.progress.log` and progress bars show.
 
-    Args:
-        quiet: warnings alone, and no progress bars.
-        verbose: details, too.
+    `quiet` leaves warnings alone, and no bars; `verbose` shows details, too.
     """
     for handler in [one for one in log.handlers if isinstance(one, _Handler)]:
         log.removeHandler(handler)
@@ -86,12 +84,7 @@ def to_json(value: Any) -> Any:
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints a table to stdout; numbers are aligned to the right.
-
-    Args:
-        columns: their headings.
-        rows: cells, formatted by the caller where they are no text.
-    """
+    """Prints a table to stdout; numbers are aligned to the right, as the caller formatted them."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -21,6 +21,7 @@ from pipeline.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from data.datasets.manifest import SplitCounts
     from data.errors import VideoError
 
 commands = typer.Typer()
@@ -133,7 +134,8 @@ def index(
         workers=workers,
     )
     found = done.result
-    show(f"labels from {found.source}", *found.manifest.summary())
+    show(f"labels from {found.source}")
+    show_split_counts(found.manifest.counts())
     others = {"files that are no videos": found.not_videos}
     show_passed_over(others | {"videos without a label": len(found.unlabelled)})
     if found.missing:
@@ -192,6 +194,19 @@ def audit(
 def counts(methods: Mapping[str, int]) -> str:
     """Names with their numbers, as "swap 3, warp 4"."""
     return ", ".join(f"{name} {count}" for name, count in sorted(methods.items()))
+
+
+def show_split_counts(splits: Sequence[SplitCounts]) -> None:
+    """Prints a table of the splits, and the methods of all fakes."""
+    show(f"{'split':<7}{'real':>7}{'fake':>7}{'groups':>8}{'minutes':>9}")
+    show(
+        *(
+            f"{one.split:<7}{one.reals:>7}{one.fakes:>7}{one.groups:>8}{one.minutes:>9.1f}"
+            for one in splits
+        )
+    )
+    if methods := splits[-1].methods:
+        show(f"methods of the fakes: {counts(methods)}")
 
 
 def show_passed_over(numbers: Mapping[str, int]) -> None:

@@ -88,7 +88,7 @@ def show_metrics(reports: Sequence[StoredReport]) -> None:
 def describe_intervals(reports: Sequence[StoredReport]) -> list[str]:
     """How many videos, and the level of the intervals; a line for each kind of report.
 
-    A report of an earlier version does not tell its level, which could be set then, too.
+    A report of an earlier version does not record its level.
     """
     kinds: dict[str, list[str]] = {}
     for report in reports:

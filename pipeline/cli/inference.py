@@ -70,7 +70,7 @@ def predict(
 
 def verdict_page(prediction: Prediction, judged: Judged, again: str) -> str:
     """The page of a video; `again` is the command that writes it."""
-    from pipeline.inference.evidence import file_facts, heat_maps
+    from pipeline.inference.predict import file_facts, heat_maps
     from pipeline.reporting.verdict_page import render_verdict
 
     return render_verdict(

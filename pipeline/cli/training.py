@@ -108,5 +108,8 @@ def train(
         allow_seen=allow_seen,
     )
     for head in done.heads:
-        show(f"{head.kind}: {head.epochs} epochs; {head.stop_reason}, loss {head.val_loss:.4f}")
+        show(
+            f"{head.config.kind}: {len(head.history)} epochs; {head.stop_reason}, "
+            f"loss {head.best['val_loss']:.4f}"
+        )
     show(*(f"left out, no features: {path}" for path in done.missing[:10]), f"next: {done.next}")

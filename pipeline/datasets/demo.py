@@ -13,15 +13,10 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedDemo:
-    """A demo data set that was rendered.
+    """A demo data set that was rendered."""
 
-    Attributes:
-        summary: what is in the folder.
-        next: the command to go on with.
-    """
-
-    summary: DemoSummary
-    next: str
+    summary: DemoSummary  # what is in the folder
+    next: str  # the command to go on with
 
 
 def render_demo(folder: Path, *, params: Params, workers: int | None) -> RenderedDemo:

@@ -18,19 +18,12 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class ForgedVideos:
-    """A data set that was forged.
+    """A data set that was forged."""
 
-    Attributes:
-        summary: what is in the folder.
-        failures: the CSV of videos that failed.
-        max_failures: share of the videos that may fail.
-        next: the command to go on with.
-    """
-
-    summary: ForgeSummary
-    failures: Path
-    max_failures: float
-    next: str
+    summary: ForgeSummary  # what is in the folder
+    failures: Path  # the CSV of videos that failed
+    max_failures: float  # share of the videos that may fail
+    next: str  # the command to go on with
 
 
 def forge_videos(

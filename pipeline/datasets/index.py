@@ -19,19 +19,12 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class IndexedVideos:
-    """A manifest that was written.
+    """A manifest that was written."""
 
-    Attributes:
-        result: what was found.
-        manifest: the CSV.
-        failures: the CSV of files that are no readable video.
-        next: the command to go on with.
-    """
-
-    result: IndexResult
-    manifest: Path
-    failures: Path
-    next: str
+    result: IndexResult  # what was found
+    manifest: Path  # the CSV
+    failures: Path  # the CSV of files that are no readable video
+    next: str  # the command to go on with
 
 
 def index_videos(
@@ -87,10 +80,6 @@ def index_videos(
 
 
 def check_manifest(path: Path) -> None:
-    """Refuses early a manifest, or the failures beside it, that cannot be written.
-
-    Raises:
-        OutputError: as it says.
-    """
+    """Raises OutputError where a manifest, or the failures beside it, cannot be written."""
     check_output(path)
     check_output(path.with_suffix(".failures.csv"))  # "." and "/" have no name to change

@@ -37,30 +37,20 @@ STRONG_AUC = 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """All findings; the rows are plain, for JSON.
+    """All findings; the rows are plain, for JSON."""
 
-    Attributes:
-        videos: number of videos.
-        groups: number of groups.
-        balance: split, label, method, videos, groups.
-        straddling: what is in two splits: what ("person", "original", "file", "near-duplicate"),
-            name, splits, and a path in each of the first two as a and b.
-        lookalikes: near-duplicates in different groups: paths a and b, share of bits that differs.
-        unhashed: number of videos that could not be read and compared.
-        metadata: what, auc, low, high; empty where no folds can be made.
-        level: confidence of these intervals.
-        warnings: what a reader must not miss, a line each.
-    """
-
-    videos: int
-    groups: int
-    balance: list[dict[str, Any]]
+    videos: int  # number of videos
+    groups: int  # number of groups
+    balance: list[dict[str, Any]]  # split, label, method, videos, groups
+    # what is in two splits: what ("person", "original", "file", "near-duplicate"), name, splits,
+    # and a path in each of the first two as a and b
     straddling: list[dict[str, Any]]
+    # near-duplicates in different groups: paths a and b, share of bits that differs
     lookalikes: list[dict[str, Any]]
-    unhashed: int
-    metadata: list[dict[str, Any]]
-    level: float
-    warnings: list[str]
+    unhashed: int  # number of videos that could not be read and compared
+    metadata: list[dict[str, Any]]  # what, auc, low, high; empty where no folds can be made
+    level: float  # confidence of these intervals
+    warnings: list[str]  # what a reader must not miss, a line each
 
 
 def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit:
@@ -187,7 +177,7 @@ def make_warnings(
     unread: Sequence[str],
     metadata: Sequence[dict[str, Any]],
 ) -> list[str]:
-    """What a reader must not miss, a line each."""
+    """Warnings, a line each."""
     lines = []
     for what, count in sorted(Counter(row["what"] for row in straddling).items()):
         first = next(row for row in straddling if row["what"] == what)

@@ -34,7 +34,7 @@ Measure = Callable[[NDArray[np.float64], float | None], Evaluation]
 """Scores (N,) and threshold to an evaluation, always on the same videos and draws."""
 
 FRAMES, ONE_FRAME, SHUFFLED = "frames", "one frame", "shuffled frames"
-"""What a head may be shown; the keys of `BundledHead.ablation_thresholds`."""
+"""Inputs of the ablations; the keys of `BundledHead.ablation_thresholds`."""
 
 
 def score_frames(

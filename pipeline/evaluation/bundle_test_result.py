@@ -25,19 +25,12 @@ FORMAT, VERSION = "unmask-evaluation", 1
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutResult:
-    """What a bundle reached on videos and people that it never saw.
+    """What a bundle reached on videos and people that it never saw."""
 
-    Attributes:
-        split: that was evaluated.
-        auc: with its interval.
-        confidence: of the interval.
-        tested_on: the evaluated videos, in counts.
-    """
-
-    split: str
-    auc: Estimate
-    confidence: float
-    tested_on: TrainingSummary
+    split: str  # that was evaluated
+    auc: Estimate  # with its interval
+    confidence: float  # of the interval
+    tested_on: TrainingSummary  # the evaluated videos, in counts
 
 
 def result_path(bundle: Path) -> Path:
@@ -51,14 +44,10 @@ def keep_result(bundle: Path, report: Report) -> None:
 
     A result on videos or people seen in training is not kept. One that cannot be written is warned
     of: the report can do without.
-
-    Args:
-        bundle: its folder.
-        report: on it.
     """
     if report.seen or report.tested_on is None:
         return
-    evaluation = next(iter(report.models.values())).evaluation
+    evaluation = report.first[1].evaluation
     facts = {
         "format": FORMAT,
         "version": VERSION,
@@ -66,7 +55,7 @@ def keep_result(bundle: Path, report: Report) -> None:
         "split": report.split,
         "auc": asdict(evaluation.metrics["auc"]),
         "confidence": evaluation.confidence,
-        "tested_on": report.tested_on.to_json(),
+        "tested_on": asdict(report.tested_on),
     }
     try:
         write_text(result_path(bundle), as_json(facts))

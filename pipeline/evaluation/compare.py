@@ -44,46 +44,29 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredModel:
-    """One model's scores.
+    """One model's scores."""
 
-    Attributes:
-        name: report or bundle, and model, for people.
-        scores: path of a video -> its score.
-        threshold: of the model.
-        seen: what of these videos was seen in training, in words; empty if nothing.
-        training_leaks: as `pipeline.leakage.training_leaks` gives them, in one line.
-        confidence: of the intervals of the report; None for a bundle, and for an older report.
-    """
-
-    name: str
-    scores: dict[str, Score]
-    threshold: float
-    seen: str = ""
-    training_leaks: str = ""
+    name: str  # report or bundle, and model, for people
+    scores: dict[str, Score]  # path of a video -> its score
+    threshold: float  # of the model
+    seen: str = ""  # what of these videos was seen in training, in words; empty if nothing
+    training_leaks: str = ""  # as `pipeline.leakage.training_leaks` gives them, in one line
+    # of the intervals of the report; None for a bundle, and for an older report
     confidence: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How model A differs from model B on the videos that both have.
-
-    Attributes:
-        videos: number of videos that both have.
-        groups: number of their groups.
-        left_out: number of videos that one alone has.
-        confidence: of all intervals.
-        delong: the AUCs and DeLong's test.
-        bootstrap: metric -> A - B, on the same draws of groups.
-    """
+    """How model A differs from model B on the videos that both have."""
 
     a: ScoredModel
     b: ScoredModel
-    videos: int
-    groups: int
-    left_out: int
-    confidence: float
-    delong: DeLong
-    bootstrap: dict[str, Estimate]
+    videos: int  # number of videos that both have
+    groups: int  # number of their groups
+    left_out: int  # number of videos that one alone has
+    confidence: float  # of all intervals
+    delong: DeLong  # the AUCs and DeLong's test
+    bootstrap: dict[str, Estimate]  # metric -> A - B, on the same draws of groups
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints."""

@@ -9,7 +9,6 @@ from typing import Any
 from data.video.corruptions import Corruption
 from features.store.feature_set import SEEN_IN_VALIDATION, Failure
 from models.evaluation.evaluate import Estimate, Evaluation
-from pipeline.evaluation.results import with_interval
 
 ROBUSTNESS = "robustness.json"
 ORIGINAL = Corruption(name="original", family="original", severity=0)
@@ -18,20 +17,15 @@ ORIGINAL = Corruption(name="original", family="original", severity=0)
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionResult:
-    """What the head reaches on one corruption.
+    """What the head reaches on one corruption."""
 
-    Attributes:
-        corruption: which.
-        evaluation: on the videos that gave features; None where a class has none left.
-        drop: how much lower the AUC is than that of the originals of the same videos; None for
-            the originals themselves and where there is no evaluation.
-        failed: number of videos that gave no features.
-    """
-
-    corruption: Corruption
+    corruption: Corruption  # which
+    # on the videos that gave features; None where a class has none left
     evaluation: Evaluation | None
+    # how much lower the AUC is than that of the originals of the same videos; None for the
+    # originals themselves and where there is no evaluation
     drop: Estimate | None
-    failed: int
+    failed: int  # number of videos that gave no features
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -44,44 +38,47 @@ class CorruptionResult:
         if self.evaluation is not None:
             facts |= self.evaluation.to_json()
         if self.drop is not None:
-            facts |= with_interval("auc_drop", self.drop)
+            facts |= self.drop.to_json("auc_drop")
         return facts
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionResults:
-    """All that `robustness` found.
+    """All that `robustness` found."""
 
-    Attributes:
-        steps: one for each corruption, the originals first.
-        split: that was evaluated.
-        kind: of the head.
-        failures: name of a corruption and failure.
-        seen: what was seen in training, in words; empty if nothing.
-        rendered: whether the forgeries are rendered, not deepfakes.
-        facts: how to make it again, for the page.
-        training_leaks: as `pipeline.leakage.training_leaks` gives them.
-        embedded: number of videos and copies that were embedded now.
-        reused: likewise, whose features were in the store.
-    """
+    steps: Sequence[CorruptionResult]  # one for each corruption, the originals first
+    split: str  # that was evaluated
+    kind: str  # of the head
+    failures: Sequence[tuple[str, Failure]]  # name of a corruption and failure
+    seen: str  # what was seen in training, in words; empty if nothing
+    rendered: bool  # whether the forgeries are rendered, not deepfakes
+    facts: dict[str, str]  # how to make it again, for the page
+    training_leaks: Sequence[str] = ()  # as `pipeline.leakage.training_leaks` gives them
+    embedded: int = 0  # number of videos and copies that were embedded now
+    reused: int = 0  # likewise, whose features were in the store
 
-    steps: Sequence[CorruptionResult]
-    split: str
-    kind: str
-    failures: Sequence[tuple[str, Failure]]
-    seen: str
-    rendered: bool
-    facts: dict[str, str]
-    training_leaks: Sequence[str] = ()
-    embedded: int = 0
-    reused: int = 0
+    @property
+    def originals(self) -> Evaluation:
+        """Of the videos as they are."""
+        first = self.steps[0].evaluation
+        assert first is not None  # noqa: S101 - originals that cannot be measured are refused
+        return first
 
     @property
     def confidence(self) -> float:
         """Of all intervals."""
-        first = self.steps[0].evaluation
-        assert first is not None  # noqa: S101 - originals that cannot be measured are refused
-        return first.confidence
+        return self.originals.confidence
+
+    @property
+    def measured(self) -> list[CorruptionResult]:
+        """Results of the corruptions that could be measured."""
+        return [step for step in self.steps if step.drop is not None]
+
+    @property
+    def worst(self) -> CorruptionResult | None:
+        """The corruption that costs most; None where none could be measured."""
+        drops = {step.drop.value: step for step in reversed(self.steps) if step.drop is not None}
+        return drops[max(drops)] if drops else None
 
     def to_json(self) -> dict[str, Any]:
         """What robustness.json holds."""

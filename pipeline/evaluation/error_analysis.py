@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,8 @@ from data.video.frames import FrameRecipe
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
-from pipeline.evaluation.results import MisclassifiedVideo
+from models.explanation.score_interval import score_sequences
+from pipeline.evaluation.results import MisclassifiedVideo, rank_misclassified
 
 MOST = 12
 """Videos that are analysed."""
@@ -30,17 +30,6 @@ STEPS = 16
 """Most points of the score of all frames so far."""
 QUALITY = 80
 """Of the strip's JPEG: about 20 kB."""
-
-
-def rank_misclassified(
-    labels: NDArray[np.integer[Any]],
-    scores: NDArray[np.float64],
-    threshold: float,
-    paths: Sequence[str],
-) -> list[int]:
-    """Rows on the wrong side of the threshold, the farthest first, ties by path."""
-    wrong = np.flatnonzero((scores >= threshold) != (labels == 1))
-    return sorted(wrong.tolist(), key=lambda row: (-abs(scores[row] - threshold), paths[row]))
 
 
 def analyse_errors(
@@ -105,17 +94,10 @@ def score_so_far(
     """(seconds, P(fake)) of frames (T, D) up to a time, at most STEPS; the last is of all."""
     count = len(times)
     ends = np.unique(np.linspace(1, count, min(STEPS, count)).round().astype(np.int64))
-    unnamed = ("",) * len(ends)
-    prefixes = Sequences(
-        features=np.repeat(frames[None], len(ends), 0),
-        mask=np.arange(count)[None] < ends[:, None],
-        labels=np.zeros(len(ends), np.int8),
-        groups=unnamed,
-        methods=unnamed,
-        paths=unnamed,
-        sha256s=unnamed,
-    )
-    return tuple(zip(times[ends - 1].tolist(), bundle.score(prefixes).tolist(), strict=True))
+    mask = np.arange(count)[None] < ends[:, None]
+    raw = score_sequences(bundle.head, np.repeat(frames[None], len(ends), 0), mask)
+    scores = bundle.head.calibration.apply(raw)
+    return tuple(zip(times[ends - 1].tolist(), scores.tolist(), strict=True))
 
 
 def as_url(pixels: NDArray[np.uint8]) -> str:

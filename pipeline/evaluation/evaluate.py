@@ -81,7 +81,7 @@ def evaluate_bundle(
             for row, video in enumerate(scored)
         ],
         split=split,
-        dataset=rows.summary(),
+        dataset=rows.counts(),
         failures=failures,
         missing=[path for path in sequences.missing if path not in failed],
         model_card=make_model_card(

@@ -19,7 +19,6 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, Evaluation
 from pipeline.config import Params, as_options
-from pipeline.evaluation.results import with_interval
 from pipeline.evaluation.scoring import (
     are_rendered,
     check_split,
@@ -44,33 +43,25 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One bundle on one data set.
+    """One bundle on one data set."""
 
-    Attributes:
-        bundle: name of the row.
-        dataset: name of the column.
-        evaluation: of the head.
-        baseline: AUC of the mean-pool baseline; None where the bundle has none.
-        own: whether the bundle was trained on other videos of this manifest.
-        seen: what of these very videos was seen in training, in words; empty if nothing.
-        training_leaks: of the bundle, as `pipeline.leakage.training_leaks` gives them.
-        failed: paths of videos without features.
-        sequences: that were scored.
-        scores: P(fake) of each.
-        note: on the pixels version of the features; empty where it is the bundle's.
-    """
-
-    bundle: str
-    dataset: str
-    evaluation: Evaluation
-    baseline: Estimate | None
-    own: bool
-    seen: str
+    bundle: str  # name of the row
+    dataset: str  # name of the column
+    evaluation: Evaluation  # of the head
+    baseline: Estimate | None  # AUC of the mean-pool baseline; None where the bundle has none
+    own: bool  # whether the bundle was trained on other videos of this manifest
+    seen: str  # what of these very videos was seen in training, in words; empty if nothing
+    # of the bundle, as `pipeline.leakage.training_leaks` gives them
     training_leaks: tuple[str, ...]
-    failed: tuple[str, ...]
-    sequences: Sequences
-    scores: Sequence[float]
-    note: str = ""
+    failed: tuple[str, ...]  # paths of videos without features
+    sequences: Sequences  # that were scored
+    scores: Sequence[float]  # P(fake) of each
+    note: str = ""  # on the pixels version of the features; empty where it is the bundle's
+
+    @property
+    def auc(self) -> float:
+        """Of the head."""
+        return self.evaluation.metrics["auc"].value
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -82,29 +73,20 @@ class Cell:
         if self.training_leaks:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         if self.baseline is not None:
-            facts |= with_interval("baseline_auc", self.baseline)
+            facts |= self.baseline.to_json("baseline_auc")
         return facts | ({"pixels_note": self.note} if self.note else {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """All cells, row by row.
+    """All cells, row by row."""
 
-    Attributes:
-        bundles: names of the rows.
-        datasets: names of the columns.
-        cells: (bundle, data set) -> cell.
-        split: that was evaluated.
-        rendered: whether all forgeries are rendered, not deepfakes.
-        facts: how to make it again, for the page.
-    """
-
-    bundles: Sequence[str]
-    datasets: Sequence[str]
-    cells: dict[tuple[str, str], Cell]
-    split: str
-    rendered: bool
-    facts: dict[str, str]
+    bundles: Sequence[str]  # names of the rows
+    datasets: Sequence[str]  # names of the columns
+    cells: dict[tuple[str, str], Cell]  # (bundle, data set) -> cell
+    split: str  # that was evaluated
+    rendered: bool  # whether all forgeries are rendered, not deepfakes
+    facts: dict[str, str]  # how to make it again, for the page
 
     @property
     def training_leaks(self) -> list[str]:
@@ -118,6 +100,24 @@ class Matrix:
     def confidence(self) -> float:
         """Of all intervals."""
         return next(iter(self.cells.values())).evaluation.confidence
+
+    @property
+    def worst(self) -> Cell | None:
+        """Of lowest AUC, among bundles on data sets that they were not trained on."""
+        away = (cell for cell in self.cells.values() if not cell.own)
+        return min(away, key=lambda cell: cell.auc, default=None)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos of all data sets."""
+        row = self.bundles[0]
+        return sum(self.cells[row, name].evaluation.videos for name in self.datasets)
+
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """Data set and path of each video without features."""
+        cells = self.cells.values()
+        return sorted({(cell.dataset, path) for cell in cells for path in cell.failed})
 
     def to_json(self) -> dict[str, Any]:
         """What matrix.json holds."""

@@ -135,7 +135,7 @@ def report_commands(
 
 
 def data_facts(videos: Sequence[Video]) -> dict[str, str]:
-    """What these videos are, counted."""
+    """Numbers and formats of these videos."""
     compressions = Counter(video.compression for video in videos if video.compression)
     sizes = sorted({(video.width * video.height, video.width, video.height) for video in videos})
     seconds = [video.duration_seconds for video in videos]
@@ -153,7 +153,7 @@ def data_facts(videos: Sequence[Video]) -> dict[str, str]:
 
 
 def list_names(names: Iterable[str]) -> str:
-    """How many names, and the first of them."""
+    """The number of names, and the first of them."""
     held = sorted(set(names))
     more = f", and {len(held) - LISTED} more" if len(held) > LISTED else ""
     return f"{len(held)}: {', '.join(held[:LISTED])}{more}" if held else "0"
@@ -180,6 +180,6 @@ def _calibration_facts(head: BundledHead) -> dict[str, str]:
 
 
 def _leak_facts(bundle: Bundle) -> dict[str, str]:
-    """That the bundle was trained with --allow-seen; nothing for others."""
+    """A warning where the bundle was trained with --allow-seen; else nothing."""
     leaks = training_leaks(bundle)
     return {"mind": "; ".join(leaks)} if leaks else {}

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from data.datasets.manifest import SplitCounts
 from data.errors import InputError, StoreError
 from data.io.reading import read_json, shown
 from features.store.feature_set import SEEN_IN_VALIDATION
@@ -55,111 +57,87 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResult:
-    """One model of the report.
-
-    Attributes:
-        evaluation: its metrics.
-        history: a row per epoch, as `models.heads.training.Trained` has it.
-        best_epoch: the epoch whose weights it has.
-        stop_reason: why training ended.
-        calibration: of its scores.
-    """
+    """One model of the report."""
 
     evaluation: Evaluation
+    # a row per epoch, as `models.heads.training.Trained` has it
     history: Sequence[dict[str, float]]
-    best_epoch: int
-    stop_reason: str
-    calibration: Calibration = field(default_factory=Calibration)
+    best_epoch: int  # the epoch whose weights it has
+    stop_reason: str  # why training ended
+    calibration: Calibration = field(default_factory=Calibration)  # of its scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """What is left where videos too near the threshold get no verdict.
+    """Accuracy where videos too near the threshold get no verdict."""
 
-    Attributes:
-        unsure: share of the videos that get no verdict.
-        right: share of the others that are classified rightly.
-    """
-
-    unsure: float
-    right: float
+    unsure: float  # share of the videos that get no verdict
+    right: float  # share of the others that are classified rightly
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineResult:
-    """A simpler model on the same videos and bootstrap draws.
-
-    Attributes:
-        name: for people.
-        evaluation: its metrics.
-        gain: how much higher the AUC of the report's first model is.
-    """
+    """A simpler model on the same videos and bootstrap draws."""
 
     name: str
     evaluation: Evaluation
-    gain: Estimate
+    gain: Estimate  # how much higher the AUC of the report's first model is
 
 
 @dataclass(frozen=True, kw_only=True)
 class MisclassifiedVideo:
-    """One video on the wrong side of the first model's threshold.
+    """One video on the wrong side of the first model's threshold."""
 
-    Attributes:
-        row: its index among the report's predictions.
-        timestamps_seconds: of its frames.
-        frame_scores: P(fake) of each frame as if it were the whole video.
-        so_far: (seconds, P(fake)) of all frames up to then.
-        strip: its faces side by side as a `data:` URL; "" where they cannot be shown.
-        shown_seconds: when each face of the strip is.
-        reason: why there is no strip, in words; "" where there is one.
-    """
-
-    row: int
-    timestamps_seconds: tuple[float, ...]
-    frame_scores: tuple[float, ...]
-    so_far: tuple[tuple[float, float], ...]
-    strip: str
-    shown_seconds: tuple[float, ...]
-    reason: str
+    row: int  # its index among the report's predictions
+    timestamps_seconds: tuple[float, ...]  # of its frames
+    frame_scores: tuple[float, ...]  # P(fake) of each frame as if it were the whole video
+    so_far: tuple[tuple[float, float], ...]  # (seconds, P(fake)) of all frames up to then
+    strip: str  # its faces side by side as a `data:` URL; "" where they cannot be shown
+    shown_seconds: tuple[float, ...]  # when each face of the strip is
+    reason: str  # why there is no strip, in words; "" where there is one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that a report shows.
+    """All that a report shows."""
 
-    Attributes:
-        title: of the page.
-        models: name -> result; the head that gives the verdict first.
-        gain: how much higher the first model's AUC is than the second's; None with one model.
-        predictions: of every evaluated video.
-        split: that was evaluated.
-        dataset: lines of text about the manifest.
-        failures: rows of failures.csv.
-        missing: paths of videos of the split without features or failure.
-        model_card: heading -> facts.
-        tested_on: the evaluated videos, in counts.
-        seen: what of the evaluation was seen in training, in words; empty if nothing.
-        training_leaks: as `pipeline.leakage.training_leaks` gives them.
-        rendered: whether the forgeries are rendered, not deepfakes.
-        baselines: simpler models.
-        misclassified: the worst errors of the first model.
-    """
-
-    title: str
-    models: dict[str, ModelResult]
+    title: str  # of the page
+    models: dict[str, ModelResult]  # name -> result; the head that gives the verdict first
+    # how much higher the first model's AUC is than the second's; None with one model
     gain: Estimate | None
-    predictions: Sequence[Prediction]
-    split: str
-    dataset: Sequence[str]
-    failures: Sequence[dict[str, str]]
-    missing: Sequence[str]
-    model_card: dict[str, dict[str, str]]
-    tested_on: TrainingSummary | None = None
-    seen: str = ""
-    training_leaks: Sequence[str] = ()
-    rendered: bool = False
+    predictions: Sequence[Prediction]  # of every evaluated video
+    split: str  # that was evaluated
+    dataset: Sequence[SplitCounts]  # of the whole manifest, the last of all splits together
+    failures: Sequence[dict[str, str]]  # rows of failures.csv
+    missing: Sequence[str]  # paths of videos of the split without features or failure
+    model_card: dict[str, dict[str, str]]  # heading -> facts
+    tested_on: TrainingSummary | None = None  # the evaluated videos, in counts
+    seen: str = ""  # what of the evaluation was seen in training, in words; empty if nothing
+    training_leaks: Sequence[str] = ()  # as `pipeline.leakage.training_leaks` gives them
+    rendered: bool = False  # whether the forgeries are rendered, not deepfakes
     baselines: Sequence[BaselineResult] = ()
-    misclassified: Sequence[MisclassifiedVideo] = ()
+    misclassified: Sequence[MisclassifiedVideo] = ()  # the worst errors of the first model
+
+    @property
+    def first(self) -> tuple[str, ModelResult]:
+        """Name and result of the head that gives the verdict."""
+        return next(iter(self.models.items()))
+
+    @property
+    def misclassified_rows(self) -> list[int]:
+        """Rows of `predictions` that the first model misclassifies, the farthest off first."""
+        name, result = self.first
+        return rank_misclassified(
+            np.asarray([row.label for row in self.predictions]),
+            np.asarray([row.scores[name] for row in self.predictions]),
+            result.evaluation.threshold,
+            [row.path for row in self.predictions],
+        )
+
+    @property
+    def shuffled(self) -> BaselineResult | None:
+        """The first model on shuffled frames; None for a head that ignores their order."""
+        return next((one for one in self.baselines if one.name.endswith("shuffled frames")), None)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -172,7 +150,7 @@ class Report:
         if self.gain is not None:
             facts["auc_gain"] = asdict(self.gain)
         facts["controls"] = {
-            one.name: one.evaluation.to_json() | with_interval("auc_gain", one.gain)
+            one.name: one.evaluation.to_json() | one.gain.to_json("auc_gain")
             for one in self.baselines
         }
         facts["confidence"] = result.evaluation.confidence  # of all intervals above
@@ -186,7 +164,7 @@ class Report:
     @property
     def decided(self) -> Decided | None:
         """Of the first model; None where it decides on every video, or on none."""
-        name, result = next(iter(self.models.items()))
+        name, result = self.first
         scores = np.asarray([row.scores[name] for row in self.predictions])
         fake = np.asarray([row.label for row in self.predictions]) == 1
         sure = ~result.calibration.unsure(scores)
@@ -198,23 +176,28 @@ class Report:
     @property
     def summary(self) -> dict[str, float]:
         """What summary.json holds: a few metrics of the first model."""
-        metrics = next(iter(self.models.values())).evaluation.metrics
+        metrics = self.first[1].evaluation.metrics
         return {name: metrics[name].value for name in SUMMARIZED}
+
+
+def rank_misclassified(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    threshold: float,
+    paths: Sequence[str],
+) -> list[int]:
+    """Rows on the wrong side of the threshold, the farthest first, ties by path."""
+    wrong = np.flatnonzero((scores >= threshold) != (labels == 1))
+    return sorted(wrong.tolist(), key=lambda row: (-abs(scores[row] - threshold), paths[row]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredReport:
-    """A report as it is read back.
+    """A report as it is read back."""
 
-    Attributes:
-        name: of its folder.
-        metrics: its metrics.json.
-        page: its report.html.
-    """
-
-    name: str
-    metrics: dict[str, Any]
-    page: Path
+    name: str  # of its folder
+    metrics: dict[str, Any]  # its metrics.json
+    page: Path  # its report.html
 
     @property
     def models(self) -> dict[str, dict[str, Any]]:
@@ -246,11 +229,7 @@ def read_reports(folder: Path) -> list[StoredReport]:
 
 
 def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
-    """One metrics.json.
-
-    Args:
-        path: of the file.
-        missing: the whole message where there is none.
+    """One metrics.json; `missing` is the whole message where there is none.
 
     Raises:
         InputError: it is not there, or may not be read.
@@ -274,11 +253,6 @@ def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
 def is_model(facts: Any) -> bool:
     """Whether an entry of metrics.json is a model's."""
     return isinstance(facts, dict) and "auc_low" in facts
-
-
-def with_interval(name: str, estimate: Estimate) -> dict[str, float]:
-    """An estimate as flat JSON: `name`, `name`_low, `name`_high."""
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def format_interval(facts: dict[str, Any], metric: str) -> str:

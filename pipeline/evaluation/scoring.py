@@ -1,4 +1,4 @@
-"""What `evaluate`, its matrix, `robustness` and `compare` share: splits, sequences, measuring."""
+"""Shared by `evaluate`, its matrix, `robustness` and `compare`: splits, sequences, metrics."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ from pipeline.config import Params
 
 
 def check_split(split: str) -> None:
-    """Refuses a name that is no split.
-
-    Raises:
-        ConfigError: it is none.
-    """
+    """Raises ConfigError where the name is no split."""
     if split not in (*SPLITS, "all"):
         raise ConfigError(f"--split must be {', '.join(SPLITS)} or all, got {split!r}")
 

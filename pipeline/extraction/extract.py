@@ -30,25 +30,15 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """What `unmask extract` did.
+    """What `unmask extract` did."""
 
-    Attributes:
-        out: the folder of features.
-        videos: how many were to be embedded.
-        size_bytes: of the folder's shards.
-        summary: what was embedded, reused, failed, and where the time went.
-        workers: threads that read, of all machines together.
-        max_failures: share of the videos that may fail.
-        next_command: what to type next.
-    """
-
-    out: Path
-    videos: int
-    size_bytes: int
-    summary: ExtractSummary
-    workers: int
-    max_failures: float
-    next_command: str
+    out: Path  # the folder of features
+    videos: int  # how many were to be embedded
+    size_bytes: int  # of the folder's shards
+    summary: ExtractSummary  # what was embedded, reused, failed, and where the time went
+    workers: int  # threads that read, of all machines together
+    max_failures: float  # share of the videos that may fail
+    next_command: str  # what to type next
 
     def check_failures(self) -> None:
         """Refuses a run of which too many videos failed, or all.
@@ -168,7 +158,7 @@ def publish_features(
 
 
 def after_extraction(source: Path, out: Path, bundle: Path | None) -> str:
-    """What to type after `extract`; without a manifest there are no labels to go on with."""
+    """The next command; without a manifest there are no labels to train on."""
     if source.suffix.casefold() != ".csv":
         return command_line("unmask", "store", "inspect", out)
     if bundle is not None:

@@ -37,21 +37,13 @@ CARRIED = "backbone"
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
-    """The features to make; the backbone is loaded only where a video needs it.
+    """The features to make; the backbone is loaded only where a video needs it."""
 
-    Attributes:
-        frames: which frames, which crop.
-        recipe: of the features.
-        fingerprint: of the backbone.
-        load: loads the backbone; takes seconds.
-        views: of each training video.
-    """
-
-    frames: FrameRecipe
-    recipe: Recipe
-    fingerprint: BackboneFingerprint
-    load: Callable[[], Backbone]
-    views: Views = field(default_factory=Views)
+    frames: FrameRecipe  # which frames, which crop
+    recipe: Recipe  # of the features
+    fingerprint: BackboneFingerprint  # of the backbone
+    load: Callable[[], Backbone]  # loads the backbone; takes seconds
+    views: Views = field(default_factory=Views)  # of each training video
 
     @property
     def attach(self) -> Callable[[Path], None] | None:
@@ -124,13 +116,10 @@ def _load_backbone(name: str, params: Params) -> Backbone:
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
-    """The frames that a bundle needs, and the recipe of the features that this unmask makes.
+    """The frames that a bundle's recipe needs, and that of the features that this unmask makes.
 
-    The recipe has this unmask's pixels version, whatever the bundle was trained on;
+    The latter has this unmask's pixels version, whatever the bundle was trained on;
     `Bundle.pixels_note` says where the two differ.
-
-    Args:
-        facts: the recipe in bundle.json.
 
     Raises:
         MismatchError: this unmask has another face detector.

@@ -38,12 +38,7 @@ def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video
 
 
 def no_source(path: Path, wanted: str) -> InputError:
-    """The error for a path that is neither a file nor a folder.
-
-    Args:
-        path: as the user typed it.
-        wanted: what to give instead.
-    """
+    """The error for a path that is neither a file nor a folder; `wanted` is what to give."""
     if path.exists():
         return InputError(f"{path} is a pipe, socket or device; give {wanted}")
     if path.is_symlink():
@@ -131,13 +126,9 @@ def failure_row(path: str, error: VideoError) -> Failure:
 
 
 def refuse_without_decoder(failures: Sequence[tuple[str | None, str | None]]) -> None:
-    """Refuses a run in which every video failed for want of a decoder.
+    """Raises ToolError where every video failed for want of a decoder.
 
-    Args:
-        failures: class and message of each video's failure, or None.
-
-    Raises:
-        ToolError: as above; the message is the first video's.
+    `failures` are class and message of each video's failure, or None.
     """
     if failures and all(kind == "no_decoder" for kind, _ in failures):
         raise ToolError(f"none of the videos can be decoded: {failures[0][1]}")

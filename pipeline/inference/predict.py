@@ -15,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
+from data.errors import VideoError
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
-from data.video.failures import with_reason
+from data.video.failures import reason_of, with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
+from data.video.probe import probe
 from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
+from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
 from pipeline.extraction.feature_spec import bundle_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
@@ -39,9 +42,6 @@ from pipeline.shell_commands import command_line
 
 def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Name and file of each video: a file is named by its path, as is one in a folder.
-
-    Args:
-        paths: files, or folders of them.
 
     Raises:
         InputError: a path is missing, or a folder holds no video.
@@ -61,10 +61,7 @@ def predict_videos(
 ) -> Prediction:
     """Loads a bundle; the videos are judged as the result's verdicts are taken.
 
-    Args:
-        folder: of the bundle that `train` wrote.
-        videos: as `list_videos` returns them.
-        workers: threads that read; None takes the cores.
+    `videos` are as `list_videos` returns them; `workers` None takes the cores.
     """
     bundle = Bundle.load(folder)
     warn_about(bundle)
@@ -79,17 +76,12 @@ def predict_videos(
 
 
 def predict_command(bundle: Path, video: Path, report: Path) -> str:
-    """What to type for the same page."""
+    """The command that writes the same page."""
     return command_line("unmask", "predict", bundle, video, "--report", report)
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
     """Reads, embeds and scores videos, in the order in which they are finished.
-
-    Args:
-        bundle: that judges.
-        videos: name and file of each.
-        workers: threads that read.
 
     Yields:
         One result for each video; for one that failed, the reason.
@@ -162,17 +154,16 @@ def judge_face(
 ) -> JudgedFace:
     """Scores one face: (T, D) features, rounded as the store rounds them."""
     times = frames.timestamps_seconds
-    evidence = score_interval(bundle.head, features, times, clip_length=clip_length)
-    score = evidence.probability_fake
+    score = score_interval(bundle.head, features, times, clip_length=clip_length)
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
-        verdict=bundle.head.calibration.verdict(score, bundle.head.threshold),
-        probability_fake=score,
-        probability_low=evidence.low,
-        probability_high=evidence.high,
-        interval_level=None if evidence.low is None else INTERVAL_LEVEL,
-        agreement=evidence.agreement,
+        verdict=bundle.head.calibration.verdict(score.probability_fake, bundle.head.threshold),
+        probability_fake=score.probability_fake,
+        probability_low=score.low,
+        probability_high=score.high,
+        interval_level=None if score.low is None else INTERVAL_LEVEL,
+        agreement=score.agreement,
         frames_used=len(frames.pixels),
         faces_found=int(frames.face_found.sum()),
         start_seconds=float(times[0]),
@@ -180,7 +171,7 @@ def judge_face(
         jumps=jumps(on_one_scale(frames.boxes, frames.shown)),
         box=(x0, y0, x1, y1),
     )
-    return JudgedFace(verdict=verdict, evidence=evidence, frames=frames, features=features)
+    return JudgedFace(verdict=verdict, score=score, frames=frames, features=features)
 
 
 def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged:
@@ -197,3 +188,28 @@ def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged
         message=with_reason(failure.message, failure.stderr_tail),
     )
     return Judged(verdict=verdict)
+
+
+def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
+    """Number of a face -> its heat map; takes some seconds for each."""
+    assert judged.encoder is not None  # noqa: S101 - a video with a verdict was embedded
+    return {
+        one.verdict.face: heat_map(bundle.head, judged.encoder, one.frames.pixels, one.features)
+        for one in judged.faces
+    }
+
+
+def file_facts(judged: Judged) -> dict[str, str]:
+    """What ffprobe reads from the file's header; the file may be gone since it was judged."""
+    assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
+    try:
+        info = probe(judged.path)
+    except VideoError as error:
+        return {"header": f"no longer readable: {reason_of(error)}"}
+    return {
+        "size": f"{info.size_bytes / 1e6:.2f} MB",
+        "length": f"{info.duration_seconds:.2f} s",
+        "picture": f"{info.width} x {info.height}, {info.fps:.2f} frames/s",
+        "codec": f"{info.codec}, {info.pixel_format}",
+        "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
+    }

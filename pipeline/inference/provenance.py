@@ -34,15 +34,10 @@ WARNING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What a bundle was trained on.
+    """What a bundle was trained on."""
 
-    Attributes:
-        line: people, forgeries, backbone, test result; one line, plain text.
-        rendered_alone: whether head and backbone were trained on rendered people alone.
-    """
-
-    line: str
-    rendered_alone: bool
+    line: str  # people, forgeries, backbone, test result; one line, plain text
+    rendered_alone: bool  # whether head and backbone were trained on rendered people alone
 
     @property
     def warning(self) -> str | None:
@@ -51,12 +46,7 @@ class Provenance:
 
 
 def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
-    """Collects the facts of a bundle.
-
-    Args:
-        bundle: as it was loaded.
-        folder: where it was loaded from; its test result is beside it. None: no test result.
-    """
+    """Collects the facts of a bundle; its test result lies beside `folder`, where it was loaded."""
     tuned = fine_tunings(bundle)
     parts = [format_head(bundle), format_backbone(bundle, tuned)]
     parts.append(format_result(None if folder is None else read_result(folder)))
@@ -71,8 +61,8 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
 
 def warn_about(bundle: Bundle) -> None:
     """Logs what a user of this bundle must know before its verdicts."""
-    for mark in training_leaks(bundle):
-        log.warning(f"this bundle: {mark}")
+    for leak in training_leaks(bundle):
+        log.warning(f"this bundle: {leak}")
     if bundle.pixels_note:
         log.warning(bundle.pixels_note)
 
@@ -149,7 +139,7 @@ def format_result(result: HeldOutResult | None) -> str:
 
 
 def people(summary: TrainingSummary) -> str:
-    """How many groups, and whether they are real or rendered."""
+    """The number of groups, and whether they are real or rendered."""
     kinds = {kind: number for kind, number in summary.origins.items() if number}
     words = {FILMED: "real", RENDERED: "rendered"}
     if len(kinds) == 1:

@@ -72,18 +72,18 @@ def scan_folder(
     ]
     opened = Bundle.load(bundle)
     warn_about(opened)
-    identity = {
+    inputs = {
         "bundle_sha256": file_sha256(bundle / "bundle.json"),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     other_store = () if store == STORE else ("--store", store)
     command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *other_store)
     provenance = provenance_of(opened, bundle)
-    with Journal(out, identity) as journal:
+    with Journal(out, inputs) as journal:
 
         def snapshot() -> Scan:
             rows = [row for one in videos if (row := row_of(one, journal)) is not None]
-            return rank(opened, rows, len(videos), identity["folder"], command, provenance)
+            return rank(opened, rows, len(videos), inputs["folder"], command, provenance)
 
         todo = [one for one in videos if not is_done(one, journal, retry)]
         older = sum(is_outdated(journal.rows.get(one.name)) for one in todo)
@@ -110,12 +110,12 @@ def scan_folder(
                     if finished >= tabled * SHOW_GROWTH:
                         write_tables(out, scan)
                         tabled = finished
-                    write_page(opened, out, scan, identity, render)
+                    write_page(opened, out, scan, inputs, render)
                     shown = time.monotonic()
             scorer.finish()
         scan = snapshot()
         write_tables(out, scan)
-        write_page(opened, out, scan, identity, render)
+        write_page(opened, out, scan, inputs, render)
     known = len(videos) - len(todo)
     return ScanRun(scan=scan, out=out, known=known, embedded=scorer.embedded)
 
@@ -181,13 +181,13 @@ def write_tables(out: Path, scan: Scan) -> None:
 
 
 def write_page(
-    bundle: Bundle, out: Path, scan: Scan, identity: dict[str, str], render: Render
+    bundle: Bundle, out: Path, scan: Scan, inputs: dict[str, str], render: Render
 ) -> None:
     """Writes the files whose size does not depend on the number of videos: page and record."""
     write_text(out / "scan.html", render(bundle, scan))
-    facts: dict[str, Any] = {**identity, **scan.summary, "threshold": bundle.head.threshold}
+    facts: dict[str, Any] = {**inputs, **scan.summary, "threshold": bundle.head.threshold}
     if bundle.pixels_note:
         facts["pixels_note"] = bundle.pixels_note
-    if marks := training_leaks(bundle):
-        facts[SEEN_IN_VALIDATION] = "; ".join(marks)
+    if leaks := training_leaks(bundle):
+        facts[SEEN_IN_VALIDATION] = "; ".join(leaks)
     write_record(out, facts)

@@ -37,30 +37,19 @@ Stamp = tuple[int, int]  # size in bytes, time of change in ns
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One video of a scan.
+    """One video of a scan."""
 
-    Attributes:
-        path: below the scanned folder, POSIX.
-        stamp: size in bytes and time of change in ns; None for a file that is gone.
-        sha256: of the file; None where it could not be read.
-        probability_fake: calibrated; None after a failure.
-        frames_used: embedded frames.
-        faces_found: frames in which the detector saw the face.
-        failure: class of the failure, or None.
-        message: of the failure, or None.
-        pixels_version: that it was read with; a line without one is of version 1.
-        resized: whether its picture changes its size; known only if this scan read the video.
-    """
-
-    path: str
-    stamp: Stamp | None
-    sha256: str | None = None
-    probability_fake: float | None = None
-    frames_used: int = 0
-    faces_found: int = 0
-    failure: str | None = None
-    message: str | None = None
+    path: str  # below the scanned folder, POSIX
+    stamp: Stamp | None  # size in bytes and time of change in ns; None for a file that is gone
+    sha256: str | None = None  # of the file; None where it could not be read
+    probability_fake: float | None = None  # calibrated; None after a failure
+    frames_used: int = 0  # embedded frames
+    faces_found: int = 0  # frames in which the detector saw the face
+    failure: str | None = None  # class of the failure, or None
+    message: str | None = None  # of the failure, or None
+    # that it was read with; a line without one is of version 1
     pixels_version: int = PIXELS_VERSION
+    # whether its picture changes its size; known only if this scan read the video
     resized: bool = False
 
 
@@ -81,7 +70,7 @@ class Journal:
 
     Args:
         out: the folder; new, empty, or of an earlier run of the same scan.
-        identity: of the scan: digest of the bundle, the scanned folder.
+        inputs: of the scan, a name for each: the bundle's digest, the scanned folder.
 
     Attributes:
         rows: of all finished videos, by path.
@@ -93,10 +82,10 @@ class Journal:
         StoreError: its record is damaged, foreign or of a later version.
     """
 
-    def __init__(self, out: Path, identity: dict[str, str]) -> None:
+    def __init__(self, out: Path, inputs: dict[str, str]) -> None:
         self._path = out / JOURNAL
         self.rows: dict[str, Row] = {}
-        self._prepare(out, identity)
+        self._prepare(out, inputs)
         try:
             with writing(out):
                 self._lock = hold_lock(out)
@@ -124,19 +113,19 @@ class Journal:
         self._file.close()
         self._lock.close()
 
-    def _prepare(self, out: Path, identity: dict[str, str]) -> None:
+    def _prepare(self, out: Path, inputs: dict[str, str]) -> None:
         """Makes the folder, or checks that an existing one is of the same scan."""
         check_scan_folder(out)
         if (out / RECORD).exists():
             facts = read_versioned_json(out / RECORD, FORMAT, VERSION)
-            for key, value in identity.items():
+            for key, value in inputs.items():
                 if facts.get(key) != value:
                     raise OutputError(
                         f"{out} holds a scan of another {key.partition('_')[0]}, says {RECORD}; "
                         "choose another folder to write to"
                     )
             return
-        write_record(out, identity)
+        write_record(out, inputs)
 
     def _read(self) -> int:
         """Reads the whole lines; returns their length in bytes."""
@@ -174,11 +163,7 @@ def leftovers(out: Path) -> list[Path]:
 
 
 def check_scan_folder(out: Path) -> None:
-    """Refuses early a folder that cannot be written, or that holds anything but a scan.
-
-    Raises:
-        OutputError: as above.
-    """
+    """Raises OutputError where a folder cannot be written, or holds anything but a scan."""
     check_out_folder(out)
     for name in FILES:
         check_output(out / name)

@@ -24,19 +24,12 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """Videos that failed for the same reason, whatever the numbers in the message.
+    """Videos that failed for the same reason, whatever the numbers in the message."""
 
-    Attributes:
-        count: how many.
-        failure: class of the failure.
-        message: of the first of them.
-        path: of the first of them.
-    """
-
-    count: int
-    failure: str
-    message: str
-    path: str
+    count: int  # how many
+    failure: str  # class of the failure
+    message: str  # of the first of them
+    path: str  # of the first of them
 
     @property
     def words(self) -> str:
@@ -48,23 +41,14 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """All videos that a scan has finished so far, ranked.
+    """All videos that a scan has finished so far, ranked."""
 
-    Attributes:
-        folder: that was scanned.
-        videos: in it.
-        scored: highest P(fake) first.
-        failures: rows without a score, by path.
-        command: what to type for the same scan.
-        provenance: of the bundle.
-    """
-
-    folder: str
-    videos: int
-    scored: Sequence[Scored]
-    failures: Sequence[Row]
-    command: str
-    provenance: Provenance
+    folder: str  # that was scanned
+    videos: int  # in it
+    scored: Sequence[Scored]  # highest P(fake) first
+    failures: Sequence[Row]  # rows without a score, by path
+    command: str  # what to type for the same scan
+    provenance: Provenance  # of the bundle
 
     @property
     def reasons(self) -> list[Reason]:
@@ -104,19 +88,12 @@ class Scan:
 
 @dataclass(frozen=True, kw_only=True)
 class ScanRun:
-    """A finished run of `unmask scan`.
+    """A finished run of `unmask scan`."""
 
-    Attributes:
-        scan: all videos of the folder.
-        out: folder of the scan.
-        known: videos that an earlier run had finished.
-        embedded: videos embedded now.
-    """
-
-    scan: Scan
-    out: Path
-    known: int
-    embedded: int
+    scan: Scan  # all videos of the folder
+    out: Path  # folder of the scan
+    known: int  # videos that an earlier run had finished
+    embedded: int  # videos embedded now
 
     def to_json(self) -> dict[str, Any]:
         """The summary, how many were embedded now, and the files of all rows."""
@@ -124,10 +101,6 @@ class ScanRun:
         return {**self.scan.summary, "embedded": self.embedded, "files": files}
 
     def check_failures(self) -> None:
-        """Refuses a scan in which every video failed for want of a decoder.
-
-        Raises:
-            ToolError: as above.
-        """
+        """Raises ToolError where every video failed for want of a decoder."""
         if len(self.scan.failures) == self.scan.videos:
             refuse_without_decoder([(row.failure, row.message) for row in self.scan.failures])

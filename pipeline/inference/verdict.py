@@ -1,4 +1,4 @@
-"""The results of `unmask predict`: a video's verdict, and the evidence for it."""
+"""The results of `unmask predict`: a video's verdict, and what it rests on."""
 
 from __future__ import annotations
 
@@ -19,126 +19,78 @@ from pipeline.inference.provenance import Provenance
 
 @dataclass(frozen=True, kw_only=True)
 class FaceVerdict:
-    """The bundle's verdict on one face of a video.
+    """The bundle's verdict on one face of a video."""
 
-    Attributes:
-        face: 1 for the largest lasting one, whose verdict is the video's.
-        verdict: "FAKE", "REAL" or "UNSURE".
-        probability_fake: calibrated P(fake).
-        probability_low: of the interval over halves of the frames; None for few frames.
-        probability_high: likewise.
-        interval_level: of this interval, a share; None for few frames.
-        agreement: share of the halves that give the same verdict; None for few frames.
-        frames_used: embedded frames.
-        faces_found: frames in which the detector saw it.
-        start_seconds: when the first of its frames is shown.
-        end_seconds: when the last is shown.
-        jumps: how often it leaves its place from one frame to the next: at a cut, or where the
-            largest face becomes another person's.
-        box: x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown.
-    """
-
-    face: int
-    verdict: str
-    probability_fake: float
-    probability_low: float | None
-    probability_high: float | None
-    interval_level: float | None
-    agreement: float | None
-    frames_used: int
-    faces_found: int
-    start_seconds: float
-    end_seconds: float
+    face: int  # 1 for the largest lasting one, whose verdict is the video's
+    verdict: str  # "FAKE", "REAL" or "UNSURE"
+    probability_fake: float  # calibrated P(fake)
+    probability_low: float | None  # of the interval over halves of the frames; None for few frames
+    probability_high: float | None  # likewise
+    interval_level: float | None  # of this interval, a share; None for few frames
+    agreement: float | None  # share of the halves that give the same verdict; None for few frames
+    frames_used: int  # embedded frames
+    faces_found: int  # frames in which the detector saw it
+    start_seconds: float  # when the first of its frames is shown
+    end_seconds: float  # when the last is shown
+    # how often it leaves its place from one frame to the next: at a cut, or where the largest face
+    # becomes another person's
     jumps: int
+    # x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown
     box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The bundle's verdict on one video; `--json` prints these.
+    """The bundle's verdict on one video; `--json` prints these."""
 
-    Attributes:
-        video: as given.
-        warning: shown before the verdict where the bundle was trained on rendered people alone;
-            None for others.
-        training: what the bundle was trained on, and its test result; one line.
-        verdict: "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no
-            features.
-        probability_fake: calibrated P(fake), or None.
-        threshold: at or above it the verdict is FAKE.
-        frames_used: embedded frames.
-        faces_found: frames in which the detector saw the face.
-        sha256: of the file.
-        failure: class of the failure, or None.
-        message: of the failure, with what ffmpeg said of it; or None.
-        faces: of every lasting face, the video's own first; none after a failure.
-        pixels_note: says that the bundle was trained on another pixels version than this unmask
-            reads; or None.
-        picture_note: says that the video's picture changes its size; or None.
-    """
-
-    video: str
+    video: str  # as given
+    # shown before the verdict where the bundle was trained on rendered people alone; None for
+    # others
     warning: str | None = None
-    training: str = ""
+    training: str = ""  # what the bundle was trained on, and its test result; one line
+    # "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no features
     verdict: str | None
-    probability_fake: float | None
-    threshold: float
-    frames_used: int
-    faces_found: int
-    sha256: str | None
-    failure: str | None = None
-    message: str | None = None
+    probability_fake: float | None  # calibrated P(fake), or None
+    threshold: float  # at or above it the verdict is FAKE
+    frames_used: int  # embedded frames
+    faces_found: int  # frames in which the detector saw the face
+    sha256: str | None  # of the file
+    failure: str | None = None  # class of the failure, or None
+    message: str | None = None  # of the failure, with what ffmpeg said of it; or None
+    # of every lasting face, the video's own first; none after a failure
     faces: tuple[FaceVerdict, ...] = ()
+    # says that the bundle was trained on another pixels version than this unmask reads; or None
     pixels_note: str | None = None
-    picture_note: str | None = None
+    picture_note: str | None = None  # says that the video's picture changes its size; or None
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedFace:
-    """A face's verdict and the evidence for it.
-
-    Attributes:
-        verdict: of this face.
-        evidence: its score, interval and timeline.
-        frames: its crops.
-        features: (T, D), rounded as the store rounds them.
-    """
+    """A face's verdict and what it rests on."""
 
     verdict: FaceVerdict
-    evidence: ScoreInterval
+    score: ScoreInterval  # with its interval and timeline
     frames: Frames
-    features: NDArray[np.floating]
+    features: NDArray[np.floating]  # (T, D), rounded as the store rounds them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A video's verdict and the evidence for it.
-
-    Attributes:
-        verdict: of the video.
-        path: the file.
-        frames: as read; None after a failure.
-        faces: none after a failure.
-        encoder: the bundle's backbone; None where no video could be read at all.
-    """
+    """A video's verdict and what it rests on."""
 
     verdict: Verdict
     path: Path | None = None
-    frames: FacesFrames | None = None
-    faces: tuple[JudgedFace, ...] = ()
+    frames: FacesFrames | None = None  # as read; None after a failure
+    faces: tuple[JudgedFace, ...] = ()  # none after a failure
+    # the bundle's backbone; None where no video could be read at all
     encoder: Encoder | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Verdicts on videos, judged one after the other while `judged` is iterated over.
+    """Verdicts on videos, judged one after the other while `judged` is iterated over."""
 
-    Attributes:
-        bundle: that judges.
-        provenance: what the bundle was trained on.
-        judged: yields one result for each video as it is finished; a failed one has its reason.
-    """
-
-    bundle: Bundle
-    provenance: Provenance
+    bundle: Bundle  # that judges
+    provenance: Provenance  # what the bundle was trained on
+    # yields one result for each video as it is finished; a failed one has its reason
     judged: Iterator[Judged]

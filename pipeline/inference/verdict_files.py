@@ -14,11 +14,7 @@ MOST_CHARACTERS = 80
 
 
 class PageFiles:
-    """Names and writes pages.
-
-    Args:
-        target: a page if it ends with `.html`, else a folder.
-        several: whether there is more than one video.
+    """Names and writes pages: one where `target` ends with `.html`, else a folder of them.
 
     Raises:
         ConfigError: one page for several videos.

@@ -39,7 +39,7 @@ def class_balance(found: Audit) -> Rows:
 
 
 def metadata_aucs(found: Audit) -> Rows:
-    """How well metadata alone tell the label."""
+    """How well metadata alone predict the label."""
     return Rows(
         words="AUC of metadata alone against the label, with intervals",
         axis=unit_axis("AUC"),

@@ -81,23 +81,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Points of one kind.
+    """Points of one kind."""
 
-    Attributes:
-        name: for the legend; "" for none.
-        colour: of line and points; "" for a blue line with points of their own colours.
-        points: in the order of the line.
-        line: "solid", "dashed", "dotted", or "" for points alone.
-        width: of the line in pixels.
-        radius: of the points in pixels; 0 shows a point only to who points at it, -1 never.
-    """
-
-    name: str
-    colour: str
-    points: Sequence[Point]
-    line: str = "solid"
-    width: float = 2.5
-    radius: float = 4
+    name: str  # for the legend; "" for none
+    colour: str  # of line and points; "" for a blue line with points of their own colours
+    points: Sequence[Point]  # in the order of the line
+    line: str = "solid"  # "solid", "dashed", "dotted", or "" for points alone
+    width: float = 2.5  # of the line in pixels
+    radius: float = 4  # of the points in pixels; 0 shows a point only to who points at it, -1 never
 
     @property
     def marks(self) -> Sequence[Point]:
@@ -142,24 +133,18 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """A chart with two axes.
+    """A chart with two axes."""
 
-    Attributes:
-        words: what it shows, for those who cannot see it.
-        bar_names: (name, colour) of the bars, for the legend.
-        height: in pixels.
-        head: of a table of all marks' cells; whoever points at a mark sees its row.
-    """
-
-    words: str
+    words: str  # what it shows, for those who cannot see it
     x: Axis
     y: Axis
     series: Sequence[Series] = ()
     levels: Sequence[Level] = ()
     bands: Sequence[Band] = ()
     bars: Sequence[Bar] = ()
-    bar_names: Sequence[tuple[str, str]] = ()
-    height: int = 300
+    bar_names: Sequence[tuple[str, str]] = ()  # (name, colour) of the bars, for the legend
+    height: int = 300  # in pixels
+    # of a table of all marks' cells; whoever points at a mark sees its row
     head: Sequence[str] = ()
 
     def left(self, value: float) -> float:
@@ -178,41 +163,26 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of a chart of rows: a bar from the axis' start, or dots with a whisker.
+    """One line of a chart of rows: a bar from the axis' start, or dots with a whisker."""
 
-    Attributes:
-        name: at its left.
-        value: at its right, in words.
-        bar: where the bar ends.
-        low: where the whisker starts.
-        high: where it ends.
-        colour: of bar and whisker.
-    """
-
-    name: str
-    value: str
-    bar: float | None = None
+    name: str  # at its left
+    value: str  # at its right, in words
+    bar: float | None = None  # where the bar ends
     dots: Sequence[Point] = ()
-    low: float | None = None
-    high: float | None = None
-    colour: str = "blue"
+    low: float | None = None  # where the whisker starts
+    high: float | None = None  # where it ends
+    colour: str = "blue"  # of bar and whisker
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Lines with one horizontal axis in common; an axis without ticks is not drawn.
+    """Lines with one horizontal axis in common; an axis without ticks is not drawn."""
 
-    Attributes:
-        words: what it shows, for those who cannot see it.
-        band: low and high of a stripe behind all lines.
-        legend: (name, colour) of the marks.
-    """
-
-    words: str
+    words: str  # what it shows, for those who cannot see it
     axis: Axis
     rows: Sequence[Row]
-    band: tuple[float, float] | None = None
-    legend: Sequence[tuple[str, str]] = ()
+    band: tuple[float, float] | None = None  # low and high of a stripe behind all lines
+    legend: Sequence[tuple[str, str]] = ()  # (name, colour) of the marks
 
 
 def bars(words: str, rows: Sequence[Row]) -> Rows:

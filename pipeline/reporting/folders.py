@@ -29,7 +29,7 @@ def write_report(report: Report, out: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    first, result = next(iter(report.models.items()))
+    first, result = report.first
     predictions = [(row, LABEL_NAMES[row.label]) for row in report.predictions]
     threshold = result.evaluation.threshold
     epochs = list(result.history[0]) if result.history else ["epoch"]

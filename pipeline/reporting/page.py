@@ -27,9 +27,7 @@ from pipeline.reporting.charts import VERDICTS, shade
 def render(template: str, **values: Any) -> str:
     """A page as text; what UTF-8 cannot hold is shown escaped.
 
-    Args:
-        template: name of a file in `templates`.
-        values: what it is about; a name that the template needs and lacks is an error.
+    A name that the template needs and `values` lack is an error.
     """
     text = environment().get_template(template).render(values)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -6,9 +6,7 @@ same bytes.
 
 from __future__ import annotations
 
-import numpy as np
-
-from pipeline.evaluation.error_analysis import MOST, rank_misclassified
+from pipeline.evaluation.error_analysis import MOST
 from pipeline.evaluation.results import SHOWN, Report
 from pipeline.reporting.charts import Plot
 from pipeline.reporting.figures import learning_curve, reliability, roc, score_over_time, scores
@@ -17,22 +15,14 @@ from pipeline.reporting.page import render
 
 def render_page(report: Report) -> str:
     """Writes the page as text."""
-    name, result = next(iter(report.models.items()))
-    wrong = rank_misclassified(
-        np.asarray([row.label for row in report.predictions]),
-        np.asarray([row.scores[name] for row in report.predictions]),
-        result.evaluation.threshold,
-        [row.path for row in report.predictions],
-    )
+    name, result = report.first
     return render(
         "report.jinja",
         report=report,
         first_name=name,
         first_result=result,
-        shuffled=next((c for c in report.baselines if c.name.endswith("shuffled frames")), None),
         shown=SHOWN,
         charts=charts(report),
-        wrong=wrong,
         mistakes={one.row: one for one in report.misclassified},
         most=MOST,
     )
@@ -40,8 +30,8 @@ def render_page(report: Report) -> str:
 
 def charts(report: Report) -> dict[str, Plot]:
     """All charts by the id of their place in the page."""
-    first = next(iter(report.models))
-    evaluation = report.models[first].evaluation
+    first, result = report.first
+    evaluation = result.evaluation
     found = {
         "roc": roc(report),
         "scores": scores(report, first),

@@ -33,22 +33,16 @@ MEASURES = {
 
 def render_robustness(results: CorruptionResults) -> str:
     """Writes the page as text."""
-    first = results.steps[0].evaluation
-    assert first is not None  # noqa: S101 - `climb` refuses originals that cannot be measured
     by_family: dict[str, list[CorruptionResult]] = {}
     for step in results.steps[1:]:
         by_family.setdefault(step.corruption.family, []).append(step)
-    measured = [step for step in results.steps if step.drop is not None]
     return render(
         "robustness.jinja",
         results=results,
-        first=first,
-        worst=max(measured, key=lambda one: one.drop.value if one.drop else 0.0, default=None),
-        measured=measured,
         families=FAMILIES,
         overview=overview(results),
         charts={
-            family: against_severity(family, steps, first.metrics["auc"].value)
+            family: against_severity(family, steps, results.originals.metrics["auc"].value)
             for family, steps in by_family.items()
             if len(steps) > 1
         },

@@ -45,7 +45,7 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
 
 
 def warnings(bundle: Bundle, scan: Scan) -> list[str]:
-    """What a reader must not overlook, plain text."""
+    """Warnings at the top of the page, plain text."""
     found = [f"This bundle: {leak}." for leak in training_leaks(bundle)]
     if bundle.pixels_note:
         found.append(sentence(bundle.pixels_note))
@@ -58,7 +58,7 @@ def warnings(bundle: Bundle, scan: Scan) -> list[str]:
 
 
 def score_counts(values: Sequence[float]) -> Rows:
-    """How many videos have which P(fake)."""
+    """Histogram of P(fake)."""
     counts, edges = np.histogram(values, BINS, (0, 1))
     rows = [
         Row(name=f"{low:.1f} to {high:.1f}", value=str(count), bar=int(count))
@@ -68,7 +68,7 @@ def score_counts(values: Sequence[float]) -> Rows:
 
 
 def verdict_counts(counts: Mapping[str, int]) -> Rows:
-    """How many videos got which verdict."""
+    """Number of videos by verdict."""
     rows = [
         Row(name=name, value=str(counts[name]), bar=counts[name], colour=colour)
         for name, colour in VERDICTS.items()

@@ -105,7 +105,7 @@ def slice_charts(ranking: Sequence[Setting]) -> list[tuple[str, Plot]]:
 
 
 def importance_chart(importances: dict[str, float]) -> Rows | None:
-    """How much each parameter decides."""
+    """Importance of each parameter."""
     if not importances:
         return None
     rows = [Row(name=key, value=f"{share:.2f}", bar=share) for key, share in importances.items()]

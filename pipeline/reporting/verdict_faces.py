@@ -33,7 +33,7 @@ STRIP_FRAMES = 16
 STRIP_WIDTH = 128
 """Pixels of a picture in the strip."""
 STRONGEST = 0.75
-"""How much of a picture the strongest heat covers."""
+"""Opacity of the strongest heat."""
 WARM, COOL = (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)
 """Of what speaks for fake and for real: the colours of the verdicts."""
 
@@ -49,30 +49,20 @@ class Thumbnail:
 
 @dataclass(frozen=True, kw_only=True)
 class Heat:
-    """What the page shows of a heat map.
+    """A heat map, as the page shows it."""
 
-    Attributes:
-        middle: a crop.
-        whole: the same under the map of all frames.
-        frames: each used crop under its own map.
-        most: strongest effect of the whole map, in log-odds of fake.
-        most_single: of the maps of single frames.
-        hottest: what hiding the part that speaks most for fake does, in words.
-        coldest: of the one that speaks least for it.
-    """
-
-    middle: Picture
-    whole: Picture
-    frames: list[Thumbnail]
-    most: float
-    most_single: float
-    hottest: str
-    coldest: str
+    middle: Picture  # a crop
+    whole: Picture  # the same under the map of all frames
+    frames: list[Thumbnail]  # each used crop under its own map
+    most: float  # strongest effect of the whole map, in log-odds of fake
+    most_single: float  # of the maps of single frames
+    hottest: str  # what hiding the part that speaks most for fake does, in words
+    coldest: str  # of the one that speaks least for it
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceSection:
-    """What the page shows of one face with `count` frames."""
+    """One face with `count` frames, as the page shows it."""
 
     number: int
     count: int
@@ -103,7 +93,7 @@ def face_section(
     return FaceSection(
         number=one.verdict.face,
         count=count,
-        timeline=timeline(one.evidence, threshold, calibration),
+        timeline=timeline(one.score, threshold, calibration),
         strip=[
             Thumbnail(
                 picture=picture(frames.pixels[index], STRIP_WIDTH),
@@ -116,17 +106,17 @@ def face_section(
     )
 
 
-def timeline(evidence: ScoreInterval, threshold: float, calibration: Calibration) -> Plot:
+def timeline(score: ScoreInterval, threshold: float, calibration: Calibration) -> Plot:
     """The score of each window over time, with the video's score, the threshold and the band."""
     points = []
-    for one in evidence.windows:
+    for one in score.windows:
         verdict = calibration.verdict(one.probability_fake, threshold)
-        span, score = f"{one.start_seconds:.2f} to {one.end_seconds:.2f} s", one.probability_fake
+        span, value = f"{one.start_seconds:.2f} to {one.end_seconds:.2f} s", one.probability_fake
         points.append(
             Point(
                 x=(one.start_seconds + one.end_seconds) / 2,
-                y=score,
-                cells=(span, f"{score:.3f}", verdict),
+                y=value,
+                cells=(span, f"{value:.3f}", verdict),
                 colour=VERDICTS[verdict],
             )
         )
@@ -136,18 +126,18 @@ def timeline(evidence: ScoreInterval, threshold: float, calibration: Calibration
             Band(low=calibration.unsure_low, high=calibration.unsure_high, name="scores that are "
                  "UNSURE", colour=UNSURE)
         )  # fmt: skip
-    if evidence.low is not None and evidence.high is not None:
+    if score.low is not None and score.high is not None:
         bands.append(
-            Band(low=evidence.low, high=evidence.high, name="interval of that score", colour="blue")
+            Band(low=score.low, high=score.high, name="interval of that score", colour="blue")
         )
-    ends = [evidence.windows[0].start_seconds, evidence.windows[-1].end_seconds]
+    ends = [score.windows[0].start_seconds, score.windows[-1].end_seconds]
     return Plot(
         words="P(fake) of each window over time",
         x=fitted_axis("seconds", ends, room=0.02),
         y=unit_axis("P(fake)"),
         series=[Series(name="one window", colour="", points=points, radius=5)],
         levels=[
-            Level(value=evidence.probability_fake, name="score of all frames", line="solid"),
+            Level(value=score.probability_fake, name="score of all frames", line="solid"),
             Level(value=threshold, name="threshold", colour="ink"),
         ],
         bands=bands,

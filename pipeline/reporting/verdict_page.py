@@ -34,7 +34,7 @@ def render_verdict(
 
     Args:
         bundle: what judged it.
-        judged: the video, its faces and their evidence.
+        judged: the video, its faces and their scores.
         heats: number of a face -> what moved its score; a face without one has no such section.
         file_facts: of the video's file, for its card.
         provenance: of the bundle.
@@ -43,13 +43,13 @@ def render_verdict(
     assert judged.frames is not None  # noqa: S101 - a video with a verdict has frames
     main, still = judged.faces[0], judged.frames.still
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
-    ends = [end for end in (main.evidence.low, main.evidence.high) if end is not None]
+    ends = [end for end in (main.score.low, main.score.high) if end is not None]
     verdicts = dict.fromkeys(calibration.verdict(end, threshold) for end in ends)
     return render(
         "verdict.jinja",
         name=Path(judged.verdict.video).name,
         verdict=judged.verdict,
-        evidence=main.evidence,
+        main=main.score,
         calibration=calibration,
         threshold=threshold,
         axis=unit_axis("P(fake)", room=0),
@@ -72,7 +72,7 @@ def render_verdict(
 
 
 def warnings(bundle: Bundle, judged: Judged) -> list[str]:
-    """What a reader must not overlook, plain text."""
+    """Warnings at the top of the page, plain text."""
     main = judged.verdict
     found = [sentence(note) for note in (main.pixels_note, main.picture_note) if note]
     found += [

@@ -37,32 +37,20 @@ RANGE = re.compile(r"\s*([^\s,]+?)\.\.([^\s,:]+)(:log)?\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One head to train.
+    """One head to train."""
 
-    Attributes:
-        head: its shape.
-        train: how it is trained.
-        seed: of weights, dropout and order.
-        key: sha256 over all that decides the result, hex.
-    """
-
-    head: HeadConfig
-    train: TrainConfig
-    seed: int
-    key: str
+    head: HeadConfig  # its shape
+    train: TrainConfig  # how it is trained
+    seed: int  # of weights, dropout and order
+    key: str  # sha256 over all that decides the result, hex
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One combination of parameters, with a run for each seed.
+    """One combination of parameters, with a run for each seed."""
 
-    Attributes:
-        values: key -> value, of what the sweep varies.
-        runs: one for each seed.
-    """
-
-    values: dict[str, Any]
-    runs: tuple[Run, ...]
+    values: dict[str, Any]  # key -> value, of what the sweep varies
+    runs: tuple[Run, ...]  # one for each seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +67,13 @@ class Choices:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """A parameter that takes any number from `low` to `high`, drawn on a logarithmic scale or not.
-
-    Attributes:
-        whole: whole numbers alone.
-    """
+    """A parameter that takes any number from `low` to `high`, drawn on a linear or log scale."""
 
     key: str
     low: float
     high: float
     log: bool
-    whole: bool
+    whole: bool  # only integers
 
     def suggest(self, trial: BaseTrial) -> str:
         """The value that the sampler draws for a trial, as `--set` takes it; of 4 digits."""
@@ -102,23 +86,14 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A search space and what every run of it shares.
+    """A search space and what every run of it shares."""
 
-    Attributes:
-        axes: what is varied.
-        seeds: runs of each combination.
-        first_seed: of each combination's runs; the others follow.
-        params: a params.yaml, or None.
-        overrides: "key=value" for all runs.
-        data: sha256 over the features and the videos with their splits and labels, hex.
-    """
-
-    axes: tuple[Choices | Range, ...]
-    seeds: int
-    first_seed: int
-    params: Path | None
-    overrides: tuple[str, ...]
-    data: str
+    axes: tuple[Choices | Range, ...]  # what is varied
+    seeds: int  # runs of each combination
+    first_seed: int  # of each combination's runs; the others follow
+    params: Path | None  # a params.yaml, or None
+    overrides: tuple[str, ...]  # "key=value" for all runs
+    data: str  # sha256 over the features and the videos with their splits and labels, hex
 
     def candidate(self, texts: Sequence[str]) -> Candidate:
         """The combination of these values, one for each axis.

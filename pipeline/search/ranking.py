@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from data.io.atomic_files import as_csv
 from pipeline.search.plan import Candidate, as_text
 from pipeline.search.results import RunResult
 
@@ -20,26 +19,17 @@ MEASURED = ("val_auc", "val_loss", "best_epoch", "epochs", "seconds", "error")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One combination of parameters, over its seeds.
+    """One combination of parameters, over its seeds."""
 
-    Attributes:
-        values: key -> value, of what the sweep varies.
-        aucs: validation AUC of each seed's best epoch; none of those that have an error.
-        mean: of the AUCs; 0 where there are none.
-        spread: their standard deviation, of the sample; 0 with one seed.
-        loss: mean validation loss of the same epochs; None where there are none.
-        failed: seeds whose training diverged.
-        seconds: mean time of a run.
-        pruned: seeds whose training was pruned; the setting's other seeds were not trained then.
-    """
-
-    values: dict[str, Any]
+    values: dict[str, Any]  # key -> value, of what the sweep varies
+    # validation AUC of each seed's best epoch; none of those that have an error
     aucs: tuple[float, ...]
-    mean: float
-    spread: float
-    loss: float | None
-    failed: int
-    seconds: float
+    mean: float  # of the AUCs; 0 where there are none
+    spread: float  # their standard deviation, of the sample; 0 with one seed
+    loss: float | None  # mean validation loss of the same epochs; None where there are none
+    failed: int  # seeds whose training diverged
+    seconds: float  # mean time of a run
+    # seeds whose training was pruned; the setting's other seeds were not trained then
     pruned: int = 0
 
     @property
@@ -51,11 +41,8 @@ class Setting:
 def rank(candidates: Iterable[Candidate], done: Mapping[str, RunResult]) -> list[Setting]:
     """Settings, best first: highest mean AUC, then lowest mean loss.
 
-    Those that were pruned come after all others, and those that diverged last.
-
-    Args:
-        candidates: each with a finished run at least.
-        done: results of runs by their keys.
+    Those that were pruned come after all others, and those that diverged last. Each candidate has a
+    finished run at least; `done` has results by the keys of runs.
     """
     settings = []
     for one in candidates:
@@ -84,25 +71,19 @@ def rank(candidates: Iterable[Candidate], done: Mapping[str, RunResult]) -> list
 def results_csv(
     names: Sequence[str], candidates: Iterable[Candidate], done: Mapping[str, RunResult]
 ) -> str:
-    """A row for each finished run, in the order of the candidates.
-
-    Args:
-        names: keys of what the sweep varies.
-        candidates: any number of them.
-        done: results of runs by their keys.
-    """
+    """A row for each finished run in the candidates' order; `names` are what the sweep varies."""
     rows = [
         [
             *(as_text(one.values[name]) for name in names),
-            str(run.seed),
-            *(_cell(getattr(done[run.key], name)) for name in MEASURED),
+            run.seed,
+            *(getattr(done[run.key], name) for name in MEASURED),
             run.key,
         ]
         for one in candidates
         for run in one.runs
         if run.key in done
     ]
-    return _csv([*names, "seed", *MEASURED, "key"], rows)
+    return as_csv([*names, "seed", *MEASURED, "key"], rows)
 
 
 def ranking_csv(ranking: Sequence[Setting], *, prune: bool) -> str:
@@ -110,13 +91,12 @@ def ranking_csv(ranking: Sequence[Setting], *, prune: bool) -> str:
     names = list(ranking[0].values)
     rows = [
         [as_text(one.values[name]) for name in names]
-        + [str(one.mean), str(one.spread), _cell(one.loss)]
-        + [str(len(one.aucs)), str(one.failed), f"{one.seconds:.1f}"]
-        + [str(one.pruned)] * prune
+        + [one.mean, one.spread, one.loss, len(one.aucs), one.failed, f"{one.seconds:.1f}"]
+        + [one.pruned] * prune
         for one in ranking
     ]
     head = ["val_auc_mean", "val_auc_sd", "val_loss_mean", "seeds", "diverged", "seconds"]
-    return _csv([*names, *head, *["pruned"] * prune], rows)
+    return as_csv([*names, *head, *["pruned"] * prune], rows)
 
 
 def best_yaml(best: Setting) -> str:
@@ -129,15 +109,3 @@ def best_yaml(best: Setting) -> str:
             at = at.setdefault(section, {})
         at[last] = value
     return yaml.safe_dump(tree, sort_keys=False)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()

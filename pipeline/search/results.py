@@ -34,27 +34,17 @@ FILES = (MARKER, STUDY, LOCK, "results.csv", "ranking.csv", "best.yaml", PAGE)
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What one run reached.
+    """The result of one run."""
 
-    Attributes:
-        seconds: that training took.
-        error: why there is no result: training diverged, or was pruned; "" for neither.
-        pruned: whether it was pruned.
-        val_auc: validation AUC of the best epoch, of a pruned run too; None where it diverged.
-        val_loss: validation loss of that epoch; None where there is an error.
-        best_epoch: from 1; None where it diverged.
-        epochs: that were trained; None where it diverged.
-        stop_reason: why training ended, in one line.
-    """
-
-    seconds: float
-    error: str = ""
-    pruned: bool = False
+    seconds: float  # that training took
+    error: str = ""  # why there is no result: training diverged, or was pruned; "" for neither
+    pruned: bool = False  # whether it was pruned
+    # validation AUC of the best epoch, of a pruned run too; None where it diverged
     val_auc: float | None = None
-    val_loss: float | None = None
-    best_epoch: int | None = None
-    epochs: int | None = None
-    stop_reason: str = ""
+    val_loss: float | None = None  # validation loss of that epoch; None where there is an error
+    best_epoch: int | None = None  # from 1; None where it diverged
+    epochs: int | None = None  # that were trained; None where it diverged
+    stop_reason: str = ""  # why training ended, in one line
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is None or False is left out."""
@@ -77,11 +67,7 @@ class RunResult:
 
 
 def check_sweep(out: Path) -> None:
-    """Refuses early a folder that is no sweep's, or cannot be written; makes nothing.
-
-    Raises:
-        OutputError: as it says.
-    """
+    """Raises OutputError where a folder is no sweep's, or cannot be written; makes nothing."""
     check_fillable(out, marker=MARKER, files=FILES)
 
 
@@ -120,7 +106,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def read_run(out: Path, run: Run) -> RunResult | None:
-    """What a finished run reached; None where there is none, or a damaged one."""
+    """The result of a finished run; None where there is none, or a damaged one."""
     try:
         facts = read_versioned_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
         return RunResult.from_json(facts["result"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
 PROCESS_BYTES = 1 << 30
-"""What one process with TensorFlow takes beside the features, generously."""
+"""Memory of one process with TensorFlow beside the features, generously."""
 
 Data = tuple["Sequences", "Sequences"]
 """Training and validation."""
@@ -107,10 +107,9 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
             epochs=len(log.rows),
             seconds=time.monotonic() - clock,
         )
-    best = trained.history[trained.best_epoch - 1]
     return RunResult(
-        val_auc=best["val_auc"],
-        val_loss=best["val_loss"],
+        val_auc=trained.best["val_auc"],
+        val_loss=trained.best["val_loss"],
         best_epoch=trained.best_epoch,
         epochs=len(trained.history),
         stop_reason=trained.stop_reason,
@@ -119,14 +118,14 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
 
 
 def workers_for(runs: int, cores: int) -> int:
-    """As many processes as there are cores, as long as they find memory."""
+    """The number of processes: one per core, as far as memory reaches."""
     lines = Path("/proc/meminfo").read_text("ascii").splitlines()
     free = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAva")), 0)
     return max(1, min(runs, cores, free // PROCESS_BYTES))
 
 
 def _begin(features: Path, manifest: Path, threads: int) -> None:
-    """What a worker process does first."""
+    """Sets a worker process up."""
     from models.tf_runtime import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -37,25 +37,19 @@ BEST_SHARE, FEWEST = 0.25, 20
 """For importances: the share of settings that count as good, and of how many at least. fANOVA would
 do with fewer, but takes minutes for a grid of 200 settings."""
 DAMAGE = (*BAD_FACTS, AssertionError, RuntimeError, optuna.exceptions.OptunaError)
-"""What Optuna raises where a journal is not what it wrote."""
+"""Errors that Optuna raises over a damaged journal."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A setting that is tried.
+    """A setting that is tried."""
 
-    Attributes:
-        number: of the trial, from 0.
-        candidate: the setting and its runs.
-        finished: whether the study has its result.
-        pruned: what its first run reached before it was pruned; None where it was not.
-    """
-
-    number: int
-    candidate: Candidate
-    finished: bool = False
+    number: int  # of the trial, from 0
+    candidate: Candidate  # the setting and its runs
+    finished: bool = False  # whether the study has its result
+    # what its first run reached before it was pruned; None where it was not
     pruned: RunResult | None = None
 
 
@@ -96,7 +90,7 @@ class Study:
         return self._begin(self._study.ask())
 
     def reporter(self, asked: Asked) -> Reporter:
-        """What the setting's first run reports its epochs to."""
+        """The reporter of the epochs of the setting's first run."""
         return Reporter(self.journal, self.name, asked.number)
 
     def tell(self, asked: Asked, auc: float) -> None:
@@ -183,17 +177,11 @@ class Study:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Reports the epochs of a trial's first run, in the process that trains it.
+    """Reports the epochs of a trial's first run, in the process that trains it."""
 
-    Attributes:
-        journal: of the study.
-        name: of the study.
-        number: of the trial.
-    """
-
-    journal: Path
-    name: str
-    number: int
+    journal: Path  # of the study
+    name: str  # of the study
+    number: int  # of the trial
 
     def __call__(self, epoch: int, auc: float) -> bool:
         """Takes in an epoch (from 1); whether its best so far is below the median at that epoch."""

@@ -28,33 +28,21 @@ TRIALS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """A sweep that has ended.
+    """A sweep that has ended."""
 
-    Attributes:
-        out: its folder.
-        runs: with a result, those of earlier commands included.
-        trained_now: how many of them this command trained.
-        workers: processes that trained.
-        seeds: of each setting.
-        ranking: settings, best first.
-        history: mean validation AUC of each setting in the order of the search; None where it was
-            pruned.
-        importances: key -> how much it decides whether a setting is among the best quarter, 1 in
-            all; {} where there are too few settings.
-        next: the command that trains the best one.
-        seen_in_validation: which validation people trained the backbone; "" for none.
-    """
-
-    out: Path
-    runs: int
-    trained_now: int
-    workers: int
-    seeds: int
-    ranking: tuple[Setting, ...]
+    out: Path  # its folder
+    runs: int  # with a result, those of earlier commands included
+    trained_now: int  # how many of them this command trained
+    workers: int  # processes that trained
+    seeds: int  # of each setting
+    ranking: tuple[Setting, ...]  # settings, best first
+    # mean validation AUC of each setting in the order of the search; None where it was pruned
     history: tuple[float | None, ...]
+    # key -> how much it decides whether a setting is among the best quarter, 1 in all; {} where
+    # there are too few settings
     importances: dict[str, float]
-    next: str
-    seen_in_validation: str
+    next: str  # the command that trains the best one
+    seen_in_validation: str  # which validation people trained the backbone; "" for none
 
 
 def sweep(

@@ -15,19 +15,12 @@ from pipeline.config import Params
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedBackbone:
-    """A backbone that was written.
+    """A backbone that was written."""
 
-    Attributes:
-        out: its folder.
-        name: of the backbone.
-        dim: D, the size of an embedding.
-        digest: sha256 of its weights and preprocessing, hex.
-    """
-
-    out: Path
-    name: str
-    dim: int
-    digest: str
+    out: Path  # its folder
+    name: str  # of the backbone
+    dim: int  # D, the size of an embedding
+    digest: str  # sha256 of its weights and preprocessing, hex
 
 
 def export_backbone(name: str, out: Path, *, params: Params) -> ExportedBackbone:

@@ -10,7 +10,6 @@ from data.datasets.manifest import Manifest
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
 from models.backbones.fingerprint import RECORD
-from models.training_summary import TrainingSummary
 from pipeline.config import Params
 from pipeline.extraction.crop_cache import cached_crops
 from pipeline.extraction.inputs import DIGESTS, make_jobs
@@ -21,29 +20,17 @@ from pipeline.shell_commands import command_line
 
 @dataclass(frozen=True, kw_only=True)
 class FinetunedBackbone:
-    """A fine-tuned backbone that was written.
+    """A fine-tuned backbone that was written."""
 
-    Attributes:
-        out: its folder.
-        name: of the backbone.
-        digest: sha256 of its weights and preprocessing, hex.
-        frozen_auc: validation AUC of the videos' mean frame scores, before fine-tuning.
-        best_auc: the same after the best epoch.
-        best_epoch: whose weights were kept; 0 is the frozen phase.
-        stop_reason: why training ended, in one line.
-        failures: path and reason of each video that could not be read.
-        next: the command to go on with.
-    """
-
-    out: Path
-    name: str
-    digest: str
-    frozen_auc: float
-    best_auc: float
-    best_epoch: int
-    stop_reason: str
-    failures: tuple[tuple[str, str], ...]
-    next: str
+    out: Path  # its folder
+    name: str  # of the backbone
+    digest: str  # sha256 of its weights and preprocessing, hex
+    frozen_auc: float  # validation AUC of the videos' mean frame scores, before fine-tuning
+    best_auc: float  # the same after the best epoch
+    best_epoch: int  # whose weights were kept; 0 is the frozen phase
+    stop_reason: str  # why training ended, in one line
+    failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
+    next: str  # the command to go on with
 
 
 def finetune_backbone(
@@ -99,9 +86,8 @@ def finetune_backbone(
             config=params.finetune,
             out=out,
             seed=params.seed,
-            marks=record_seen(network.provenance, seen),
+            more_provenance=record_seen(network.provenance, seen),
             workers=workers,
-            summarize=lambda videos: TrainingSummary.of(videos).to_json(),
         )
     rooted = () if root is None else ("--root", root)
     following = ("--backbone", out, "-o", "embeddings")

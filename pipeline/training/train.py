@@ -28,37 +28,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedHead:
-    """How the training of one head went.
-
-    Attributes:
-        kind: of the head.
-        epochs: that were trained.
-        stop_reason: why training ended and which epoch was kept, in one line.
-        val_loss: validation loss of that epoch.
-    """
-
-    kind: str
-    epochs: int
-    stop_reason: str
-    val_loss: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """A bundle that was written.
+    """A bundle that was written."""
 
-    Attributes:
-        out: its folder.
-        heads: the head, then its mean-pool baseline where the head is another.
-        missing: training and validation videos without features.
-        next: the command to go on with.
-    """
-
-    out: Path
-    heads: tuple[TrainedHead, ...]
-    missing: tuple[str, ...]
-    next: str
+    out: Path  # its folder
+    # the head, then its mean-pool baseline where the head is another
+    heads: tuple[BundledHead, ...]
+    missing: tuple[str, ...]  # training and validation videos without features
+    next: str  # the command to go on with
 
 
 def train_bundle(
@@ -116,8 +93,8 @@ def train_bundle(
         for kind in dict.fromkeys((params.head.kind, "mean"))
     ]
     bundle = Bundle(
-        head=trained[0][0],
-        baseline=trained[1][0] if len(trained) > 1 else None,
+        head=trained[0],
+        baseline=trained[1] if len(trained) > 1 else None,
         recipe=opened.recipe.to_json(),
         dim=opened.dim,
         trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
@@ -135,7 +112,7 @@ def train_bundle(
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
         out=out,
-        heads=tuple(report for _, report in trained),
+        heads=tuple(trained),
         missing=(*train.missing, *val.missing),
         next=command_line("unmask", "evaluate", out, features, *following),
     )
@@ -143,7 +120,7 @@ def train_bundle(
 
 def train_calibrated(
     kind: HeadKind, train: Sequences, val: Sequences, *, params: Params, tensorboard: Path | None
-) -> tuple[BundledHead, TrainedHead]:
+) -> BundledHead:
     """Trains a head of this kind; calibration and threshold are chosen on validation."""
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
@@ -161,13 +138,7 @@ def train_calibrated(
     calibration, threshold = calibrate(
         val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
     )
-    report = TrainedHead(
-        kind=kind,
-        epochs=len(trained.history),
-        stop_reason=trained.stop_reason,
-        val_loss=trained.history[trained.best_epoch - 1]["val_loss"],
-    )
-    return BundledHead.of(trained, threshold=threshold, calibration=calibration), report
+    return BundledHead(**vars(trained), threshold=threshold, calibration=calibration)
 
 
 def training_command(

@@ -40,8 +40,8 @@ def train_bundle(backbone: Backbone) -> Bundle:
         for kind in ("lstm", "mean")
     ]
     return Bundle(
-        head=BundledHead.of(heads[0], threshold=0.4),
-        baseline=BundledHead.of(heads[1], threshold=0.6),
+        head=BundledHead(**vars(heads[0]), threshold=0.4),
+        baseline=BundledHead(**vars(heads[1]), threshold=0.6),
         recipe=recipe_of(backbone),
         dim=8,
         trained_on={"train": {"sha256s": ["a"], "groups": ["g"]}, "val": {}},

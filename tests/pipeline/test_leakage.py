@@ -261,7 +261,15 @@ def test_predict_and_scan_say_so(world: Any, loaded: None, run: Any, tmp_path: P
 
 def test_robustness_shows_the_mark(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     labels = np.array([0, 1, 0, 1])
-    found = evaluate(labels, labels * 0.5, ("a", "b", "c", "d"), ("",) * 4, threshold=0.4, rounds=9)
+    found = evaluate(
+        labels,
+        labels * 0.5,
+        ("a", "b", "c", "d"),
+        ("",) * 4,
+        threshold=0.4,
+        rounds=9,
+        confidence=0.95,
+    )
     step = CorruptionResult(corruption=ORIGINAL, evaluation=found, drop=None, failed=0)
     results = CorruptionResults(
         steps=[step], split="test", kind="lstm", failures=(), seen="", rendered=False, facts={},

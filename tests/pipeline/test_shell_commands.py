@@ -192,7 +192,7 @@ def printed(text: str) -> list[str]:
 
 def test_commands_that_runs_print_and_pages_show(world, run, loaded, tmp_path, monkeypatch):
     """Through the commands themselves, everything below a folder with a hostile name."""
-    monkeypatch.setattr("pipeline.inference.evidence.heat_maps", lambda *_: {})  # they take seconds
+    monkeypatch.setattr("pipeline.inference.predict.heat_maps", lambda *_: {})  # they take seconds
     here = tmp_path / HOSTILE
     here.mkdir()
     for one in ("demo", "bundle", "features", "manifest.csv"):

@@ -197,16 +197,18 @@ def test_a_failed_write_keeps_the_old_manifest(
     assert os.listdir(tmp_path) == ["manifest.csv"]
 
 
-def test_the_summary_counts_each_split(tmp_path: Path) -> None:
+def test_each_split_is_counted(tmp_path: Path) -> None:
     bob = replace(ANN, path="real/bob.mp4", group="bob", split="test", duration_seconds=57.5)
-    lines = Manifest(root=tmp_path, videos=(ANN, FAKE_ANN, bob)).summary()
-    assert [line.split() for line in lines[1:5]] == [
-        ["train", "1", "1", "1", "0.1"],
-        ["val", "0", "0", "0", "0.0"],
-        ["test", "1", "0", "1", "1.0"],
-        ["all", "2", "1", "2", "1.0"],
+    counts = Manifest(root=tmp_path, videos=(ANN, FAKE_ANN, bob)).counts()
+    assert [
+        (one.split, one.reals, one.fakes, one.groups, round(one.minutes, 1)) for one in counts
+    ] == [
+        ("train", 1, 1, 1, 0.1),
+        ("val", 0, 0, 0, 0.0),
+        ("test", 1, 0, 1, 1.0),
+        ("all", 2, 1, 2, 1.0),
     ]
-    assert lines[5] == "methods of the fakes: swap 1"
+    assert counts[-1].methods == {"swap": 1}
 
 
 def test_what_keeps_from_training_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_calibrated_scores_keep_their_order_and_lose_less(method: str) -> None:
         np.testing.assert_array_equal(after, scores)
     else:
         assert log_loss(labels, after) < log_loss(labels, scores)
-    assert Calibration.from_json(json.loads(json.dumps(calibration.to_json()))) == calibration
+    assert Calibration.from_json(json.loads(json.dumps(asdict(calibration)))) == calibration
 
 
 def test_few_videos_told_apart_do_not_make_every_score_sure() -> None:
@@ -181,7 +182,7 @@ def test_a_linear_control_learns_and_comes_back() -> None:
     found = fit_linear(inputs[:100], labels[:100], inputs[100:150], labels[100:150])
     assert roc_auc_score(labels[150:], found.score(inputs[150:])) > 0.8
     assert found.weight[1] == 0  # what never varies says nothing
-    assert Linear.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert Linear.from_json(json.loads(json.dumps(asdict(found)))) == found
     assert metadata([File()], ("hevc", "h264")).tolist()[0][-2:] == [0, 1]
 
 

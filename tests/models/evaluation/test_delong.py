@@ -20,7 +20,7 @@ def test_equals_its_definition(seed: int, ties: bool, count: int) -> None:
     a, b = (draw.standard_normal(count) + labels * shift for shift in (1.0, 0.3))
     if ties:
         a, b = np.round(a), np.round(b)
-    found = delong(labels, a, b)
+    found = delong(labels, a, b, confidence=0.95)
     tables = []
     for one in (a, b):
         fakes, reals = one[labels == 1][:, None], one[labels == 0][None]
@@ -38,5 +38,5 @@ def test_equals_its_definition(seed: int, ties: bool, count: int) -> None:
 
 def test_a_model_against_itself() -> None:
     labels, scores = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4])
-    assert delong(labels, scores, scores).p == 1
-    assert delong(labels, scores, scores).low == 0
+    assert delong(labels, scores, scores, confidence=0.95).p == 1
+    assert delong(labels, scores, scores, confidence=0.95).low == 0

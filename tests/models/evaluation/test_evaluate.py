@@ -122,6 +122,7 @@ def test_parts_hold_their_own_videos_alone() -> None:
         methods,
         threshold=0.5,
         rounds=50,
+        confidence=0.95,
         kinds={"data set": sets},
         frame_scores=frames,
     )
@@ -139,7 +140,14 @@ def test_parts_hold_their_own_videos_alone() -> None:
     expected = roc_auc_score(np.repeat(labels, there.sum(1)), frames[there])
     assert found.frames["auc"].value == pytest.approx(expected, abs=1e-12)
     alone = evaluate(
-        labels, scores, groups, methods, threshold=0.5, rounds=20, kinds={"label": methods}
+        labels,
+        scores,
+        groups,
+        methods,
+        threshold=0.5,
+        rounds=20,
+        confidence=0.95,
+        kinds={"label": methods},
     )
     assert alone.slices["label"]["swap"].auc is None
     assert alone.slices["label"]["swap"].recall_real is None
@@ -154,7 +162,9 @@ def test_perfect_reversed_and_constant_scores() -> None:
         ([0.9, 0.8, 0.2, 0.1], 0.0, 1.0),
         ([0.5, 0.5, 0.5, 0.5], 0.5, 0.5),
     ):
-        found = evaluate(labels, np.array(scores), groups, methods, threshold=0.5, rounds=20)
+        found = evaluate(
+            labels, np.array(scores), groups, methods, threshold=0.5, rounds=20, confidence=0.95
+        )
         assert found.metrics["auc"].value == auc
         assert found.metrics["eer"].value == pytest.approx(error_rate)
     assert found.confusion == ((0, 2), (0, 2))
@@ -183,7 +193,9 @@ def test_intervals_hold_the_value_and_shrink_with_videos() -> None:
     widths = []
     for count in (40, 4000):
         labels, scores, groups = drawn(count)
-        found = evaluate(labels, scores, groups, ("",) * count, threshold=0.5, rounds=300)
+        found = evaluate(
+            labels, scores, groups, ("",) * count, threshold=0.5, rounds=300, confidence=0.95
+        )
         for name, estimate in found.metrics.items():
             assert estimate.low <= estimate.value <= estimate.high, name
         widths.append(found.metrics["auc"].high - found.metrics["auc"].low)
@@ -192,10 +204,12 @@ def test_intervals_hold_the_value_and_shrink_with_videos() -> None:
 
 def test_a_model_compared_with_itself_differs_by_nothing() -> None:
     labels, scores, groups = drawn(60)
-    one = evaluate(labels, scores, groups, ("",) * 60, threshold=0.5, rounds=50)
+    one = evaluate(labels, scores, groups, ("",) * 60, threshold=0.5, rounds=50, confidence=0.95)
     assert difference(one, one) == difference(one, one, "ap")
     assert difference(one, one).high == 0
-    worse = evaluate(labels, 1 - scores, groups, ("",) * 60, threshold=0.5, rounds=50)
+    worse = evaluate(
+        labels, 1 - scores, groups, ("",) * 60, threshold=0.5, rounds=50, confidence=0.95
+    )
     assert difference(one, worse).low > 0
 
 
@@ -209,6 +223,14 @@ def test_the_threshold_is_the_best_balance_far_from_both_sides() -> None:
 
 def test_one_class_is_refused_with_what_is_missing() -> None:
     with pytest.raises(DatasetError, match="no fake video"):
-        evaluate(np.zeros(3, int), np.zeros(3), ("a",) * 3, ("",) * 3, threshold=0.5)
+        evaluate(
+            np.zeros(3, int),
+            np.zeros(3),
+            ("a",) * 3,
+            ("",) * 3,
+            threshold=0.5,
+            rounds=9,
+            confidence=0.95,
+        )
     with pytest.raises(DatasetError, match="no real video"):
         youden_threshold(np.ones(3, int), np.zeros(3))

@@ -43,28 +43,28 @@ def features() -> np.ndarray:
 def test_each_window_has_the_score_of_its_own_frames(kind, features):
     calibration = Calibration(method="temperature", temperature=2.0)
     head = head_of(kind, calibration=calibration)
-    evidence = score_interval(head, features, np.arange(12) / 4)
+    found = score_interval(head, features, np.arange(12) / 4)
     alone = head.model({"features": features[None, 3:7], "mask": np.ones((1, 4), bool)})
-    window = evidence.windows[3]
+    window = found.windows[3]
     assert (window.start_seconds, window.end_seconds) == (0.75, 1.5)
     wanted = calibration.apply(np.asarray(alone, np.float64))
     assert window.probability_fake == pytest.approx(float(wanted[0]), abs=1e-6)
-    assert evidence.low <= evidence.probability_fake <= evidence.high
-    assert evidence.low < evidence.high
-    assert 0 <= evidence.agreement <= 1
+    assert found.low <= found.probability_fake <= found.high
+    assert found.low < found.high
+    assert 0 <= found.agreement <= 1
 
 
 def test_a_video_that_never_changes_has_a_narrow_interval(features):
     still = np.repeat(features[:1], 12, axis=0)
-    evidence = score_interval(head_of("mean"), still, np.arange(12.0))
-    assert evidence.high - evidence.low < 1e-5
-    assert evidence.agreement == 1
+    found = score_interval(head_of("mean"), still, np.arange(12.0))
+    assert found.high - found.low < 1e-5
+    assert found.agreement == 1
 
 
 def test_few_frames_give_no_interval(features):
-    evidence = score_interval(head_of("mean"), features[:6], np.arange(6.0))
-    assert evidence.low is evidence.high is evidence.agreement is None
-    assert evidence.windows
+    found = score_interval(head_of("mean"), features[:6], np.arange(6.0))
+    assert found.low is found.high is found.agreement is None
+    assert found.windows
 
 
 def test_halves_are_halves_in_order_and_differ():
@@ -150,12 +150,12 @@ def test_interval_and_agreement_follow_one_rule(verdict, side, threshold, band, 
     features = np.zeros((count, DIM), np.float16)
     features[:, 0] = np.resize([0.5, 0.5, -0.5, -0.5], count)
     head = surer(side * 3 / count, threshold, **band)
-    evidence = score_interval(head, features, np.arange(float(count)))
+    found = score_interval(head, features, np.arange(float(count)))
     judge = head.calibration.verdict
-    ends = {judge(one, head.threshold) for one in (evidence.low, evidence.high)}
-    assert judge(evidence.probability_fake, head.threshold) == verdict
+    ends = {judge(one, head.threshold) for one in (found.low, found.high)}
+    assert judge(found.probability_fake, head.threshold) == verdict
     assert ends == {verdict}
-    assert evidence.agreement >= INTERVAL_LEVEL
+    assert found.agreement >= INTERVAL_LEVEL
 
 
 def test_agreement_is_the_share_of_halves_on_the_verdicts_side():
@@ -163,9 +163,9 @@ def test_agreement_is_the_share_of_halves_on_the_verdicts_side():
     features = np.zeros((12, DIM), np.float16)
     features[:, 0] = np.linspace(-2, 2, 12)
     head = surer(3 / 12, 2.99)
-    evidence = score_interval(head, features, np.arange(12.0))
-    assert evidence.low < head.threshold < evidence.probability_fake < evidence.high
-    assert 0.3 < evidence.agreement < 0.7  # laid around a score just above the threshold
+    found = score_interval(head, features, np.arange(12.0))
+    assert found.low < head.threshold < found.probability_fake < found.high
+    assert 0.3 < found.agreement < 0.7  # laid around a score just above the threshold
 
 
 def test_at_least_the_level_lies_inside_however_few_halves():

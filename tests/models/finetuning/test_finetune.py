@@ -224,8 +224,8 @@ def test_drawn_frames_exist() -> None:
     clips, draw = clips_of([0, 1], ["a", "b"]), np.random.default_rng(0)
     clips.counts[1] = 2
     for _ in range(50):
-        assert clips.some(1, 4, draw).max() <= 1
-        assert np.all(np.diff(clips.some(0, 4, draw)) == 1)  # one from each part
+        assert clips.draw_frames(1, 4, draw).max() <= 1
+        assert np.all(np.diff(clips.draw_frames(0, 4, draw)) == 1)  # one from each part
 
 
 def test_crops_are_read_once_and_in_order(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.datasets.manifest import Video
+from data.datasets.manifest import SplitCounts, Video
 from features.sequences.dataset import Sequences
 from models.bundle import Bundle, BundledHead
 from models.configs import CalibrationConfig, HeadConfig
@@ -75,7 +75,7 @@ def measured(bundle: Bundle, test: Sequences) -> tuple[Evaluation, dict[str, Eva
 
     def measure(values: Any, threshold: float | None, **more: Any) -> Evaluation:
         return evaluate(test.labels, values, test.groups, test.methods, threshold=threshold,
-                        rounds=50, **more)  # fmt: skip
+                        rounds=50, confidence=0.95, **more)  # fmt: skip
 
     frames = score_frames(bundle, test)
     at = bundle.head.ablation_thresholds.get(FRAMES)
@@ -131,7 +131,7 @@ def test_the_page_says_at_which_threshold(whole: bool) -> None:
     result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
     page = render_page(
         Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
-               dataset=(), failures=(), missing=(), model_card={})
+               dataset=[SplitCounts.of("all", ())], failures=(), missing=(), model_card={})
     )  # fmt: skip
     at = bundle.head.ablation_thresholds.get(FRAMES, 0.0)
     assert (f"chosen on single frames of validation videos: LSTM {at:.3f}." in page) is whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,7 +58,7 @@ def bundle_of(head: list[Video], tuned: list[Video] | None = None, **more):
 
     provenance = {}
     if tuned is not None:
-        summary = {"train": TrainingSummary.of(tuned).to_json()}
+        summary = {"train": asdict(TrainingSummary.of(tuned))}
         provenance = {"trained_on": who(tuned), "training": [summary]}
     facts = {
         "training": {"train": TrainingSummary.of(head)}, "trained_on": who(head),
@@ -77,7 +77,7 @@ def test_a_summary_counts_people_forgeries_and_origins():
     assert found.methods == {"reenactment": 1, "swap": 6}
     assert found.origins == {"filmed": 2, "rendered": 3, "unknown": 1}
     assert not found.rendered_alone
-    assert TrainingSummary.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert TrainingSummary.from_json(json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_a_manifest_of_an_earlier_demo_is_known_by_its_methods():
@@ -130,16 +130,12 @@ def test_a_backbone_carries_what_every_fine_tuning_learnt_from():
     videos = people(range(3), origin="filmed")
     read = SimpleNamespace(sha256s=[one.sha256 for one in videos[:4]])  # one person's failed
     base = SimpleNamespace(provenance={})
-
-    def summarize(some):
-        return TrainingSummary.of(some).to_json()
-
-    (now,) = _training(base, {"train": (videos, read)}, summarize)
+    (now,) = _training(base, {"train": (videos, read)})
     assert TrainingSummary.from_json(now["train"]).origins == {"filmed": 2}
     tuned = SimpleNamespace(provenance={"trained_on": {}, "training": [now]})
-    assert _training(tuned, {"train": (videos, read)}, summarize) == [now, now]
+    assert _training(tuned, {"train": (videos, read)}) == [now, now]
     earlier = SimpleNamespace(provenance={"trained_on": {}})
-    assert _training(earlier, {"train": (videos, read)}, None) == [None, None]
+    assert _training(earlier, {"train": (videos, read)}) == [None, now]
 
 
 def test_a_bundle_of_an_earlier_version_says_so():

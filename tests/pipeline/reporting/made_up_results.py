@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from data.datasets.manifest import SplitCounts
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, Still
 from data.video.corruptions import CORRUPTIONS
@@ -67,7 +68,9 @@ def report() -> Report:
         baselines=[BaselineResult(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
         misclassified=[mistake, replace(mistake, row=99)],
         split=HOSTILE,
-        dataset=(HOSTILE,),
+        dataset=(
+            SplitCounts(split="all", reals=5, fakes=5, groups=2, minutes=0.5, methods={HOSTILE: 5}),
+        ),
         failures=({"path": HOSTILE, "class": HOSTILE, "message": HOSTILE, "stderr": HOSTILE},),
         missing=(HOSTILE,),
         model_card={HOSTILE: {HOSTILE: HOSTILE}},
@@ -209,7 +212,7 @@ def judged(faces: int = 1) -> Judged:
         Window(start_seconds=at, end_seconds=at + 1.5, probability_fake=0.3 + at / 5)
         for at in times[:5]
     )
-    evidence = ScoreInterval(
+    score = ScoreInterval(
         probability_fake=0.6, low=0.4, high=0.8, agreement=0.9, windows=windows
     )  # fmt: skip
     one = FaceVerdict(
@@ -232,7 +235,7 @@ def judged(faces: int = 1) -> Judged:
             still=Still(pixels=pixels(540, 960, 3), scale=0.5, timestamp_seconds=1.0),
         ),
         faces=tuple(
-            JudgedFace(verdict=one, evidence=evidence, frames=crops, features=np.zeros((FRAMES, 4)))
+            JudgedFace(verdict=one, score=score, frames=crops, features=np.zeros((FRAMES, 4)))
             for one in found
         ),
     )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.datasets.manifest import Manifest
+from data.datasets.manifest import Manifest, SplitCounts
 from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe
@@ -58,7 +58,9 @@ def made_up(seed: int = 0, rendered: bool = True) -> Report:
     ]
     models = {
         name: ModelResult(
-            evaluation=evaluate(labels, values, groups, methods, threshold=0.5, rounds=100),
+            evaluation=evaluate(
+                labels, values, groups, methods, threshold=0.5, rounds=100, confidence=0.95
+            ),
             history=history,
             best_epoch=5,
             stop_reason="all epochs run",
@@ -82,7 +84,7 @@ def made_up(seed: int = 0, rendered: bool = True) -> Report:
             for n in range(40)
         ],
         split="test",
-        dataset=("split real fake",),
+        dataset=[SplitCounts.of("all", ())],
         failures=({"path": HOSTILE, "class": "no_face", "message": "no face"},),
         missing=(),
         model_card={"Features": {"backbone": "resnet50-thin"}},

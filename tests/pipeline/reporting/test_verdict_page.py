@@ -15,8 +15,7 @@ import pytest
 from models.bundle import Bundle
 from models.explanation.occlusion import HeatMap, heat_map, hide
 from pipeline.cli.options import PARTLY_FAILED
-from pipeline.inference.evidence import file_facts, heat_maps
-from pipeline.inference.predict import judge
+from pipeline.inference.predict import file_facts, heat_maps, judge
 from pipeline.inference.provenance import provenance_of
 from pipeline.inference.verdict import FaceVerdict, Judged
 from pipeline.inference.verdict_files import PageFiles
@@ -48,7 +47,7 @@ def heat(bundle, judged) -> Iterator[HeatMap]:
     face = judged.faces[0]
     made = heat_map(bundle.head, judged.encoder, face.frames.pixels, face.features, show=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.inference.evidence.heat_map", lambda *_: made)
+        patch.setattr("pipeline.inference.predict.heat_map", lambda *_: made)
         yield made
 
 
@@ -95,7 +94,7 @@ def test_the_page_shows_every_frame_and_its_heat(page, judged):
     assert read.tags.count("img") == 1 + 2 * frames + 2  # scene, strip and heat, face and its heat
     text = page.read_text("utf-8")
     assert len(text.encode()) <= 700_000
-    for one in judged.faces[0].evidence.windows:
+    for one in judged.faces[0].score.windows:
         span = f"{one.start_seconds:.2f} to {one.end_seconds:.2f} s"
         assert f"<title>window {span}, P(fake) {one.probability_fake:.3f}, verdict " in text
 
