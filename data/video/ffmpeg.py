@@ -14,6 +14,7 @@ import functools
 import math
 import re
 import resource
+import shlex
 import signal
 import subprocess
 import threading
@@ -26,6 +27,7 @@ from typing import IO, Any, Protocol, cast
 import ffmpeg
 
 from data.errors import NoDecoderError, ToolError, VideoError
+from data.io.progress import log
 from data.video.ffmpeg_binaries import (
     CROPS_CONTAINER,
     binary_pairs,
@@ -174,6 +176,7 @@ class Child:
         self._timed_out = False
         self._reader = reader
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        log.debug(shlex.join(command))
         self._process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError, VideoError
 from data.faces.crops import Frames
-from data.io.progress import progress
+from data.io.progress import log, progress
 from data.video.picture import count_sizes
 from features.extraction.batches import Batcher, Encoder
 from features.extraction.job import Embedded, Finished, Job
@@ -177,11 +177,13 @@ def keep_part(
         for result in results if missing else ():
             job, same = result.job, named[result.job.sha256]
             if result.failure is not None:
+                log.debug(f"{job.name}: {result.failure.failure}: {result.failure.message}")
                 summary.failures += [replace(result.failure, path=one.name) for one in same]
                 for view in job.views:
                     store.fail(key_of(job.sha256, view))
                 bar.update(job.duration_seconds)
             elif (sequence := result.sequence) is not None:
+                log.debug(f"{sequence.path}: {len(sequence.features)} frames embedded")
                 clock = time.monotonic()
                 store.stage(sequence)
                 summary.phases.write += time.monotonic() - clock

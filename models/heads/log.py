@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from pathlib import Path
@@ -32,7 +33,8 @@ class TrainingLog:
     def __init__(
         self, name: str, *, live: bool | None = None, tensorboard: Path | None = None
     ) -> None:
-        self._live = sys.stderr.isatty() if live is None else live
+        live = sys.stderr.isatty() if live is None else live
+        self._level = logging.INFO if live else logging.DEBUG  # elsewhere with --verbose alone
         self._name = name
         self._folder = None if tensorboard is None else tensorboard / name
         self._writer: Any = None
@@ -45,9 +47,8 @@ class TrainingLog:
                 for old in self._folder.glob("events.out.tfevents.*"):
                     old.unlink()  # two runs in one folder would be drawn as one
             self._writer = tf.summary.create_file_writer(str(self._folder))
-        if self._live:
-            log.info(self._name)
-            log.info(HEAD)
+        log.log(self._level, self._name)
+        log.log(self._level, HEAD)
         self._clock = time.monotonic()
         return self
 
@@ -58,11 +59,11 @@ class TrainingLog:
     def epoch(self, row: dict[str, float], *, best: bool) -> None:
         """Logs an epoch's row of the history; a star marks the best so far."""
         now = time.monotonic()
-        if self._live:
-            log.info(
-                f"{row['epoch']:>6}{row['loss']:>9.4f}{row['auc']:>8.3f}{row['val_loss']:>10.4f}"
-                f"{row['val_auc']:>9.3f}{now - self._clock:>9.2f}{' *' if best else ''}"
-            )
+        log.log(
+            self._level,
+            f"{row['epoch']:>6}{row['loss']:>9.4f}{row['auc']:>8.3f}{row['val_loss']:>10.4f}"
+            f"{row['val_auc']:>9.3f}{now - self._clock:>9.2f}{' *' if best else ''}",
+        )
         self._clock = now
         if self._writer is not None:
             with self._writer.as_default(step=int(row["epoch"])):

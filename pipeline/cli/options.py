@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from data.io.progress import log
 from pipeline.cli import console
 
 if TYPE_CHECKING:
@@ -54,7 +56,12 @@ AllowSeenOption = Annotated[
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show no progress bars or notes; warnings stay.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show details, too.")]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Show each video, epoch and ffmpeg command, and the time."
+    ),
+]
 
 
 def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]:
@@ -69,7 +76,9 @@ def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]
         @functools.wraps(function)
         def run(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
             console.set_verbosity(quiet=quiet, verbose=verbose)
+            clock = time.monotonic()
             function(**arguments)
+            log.debug(f"{time.monotonic() - clock:.1f} s")
 
         own = inspect.signature(function, eval_str=True)
         more = [
