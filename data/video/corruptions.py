@@ -156,14 +156,14 @@ class CorruptedCopy:
             VideoError: the source cannot be read, or takes too long.
         """
         info = probe(self.source)
-        seconds = time_budget(info)
         transcode(
             self.source,
             self.path,
-            info=info,
+            codec=info.codec,
+            stream_index=info.stream_index,
             chain=self.chain,
             crf=self.crf,
-            timeout_seconds=seconds,
+            timeout_seconds=time_budget(info),
         )
 
     @contextmanager

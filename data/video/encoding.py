@@ -19,7 +19,6 @@ from data.errors import VideoError
 from data.io.atomic_files import atomic_file
 from data.io.system_errors import FULL, TOO_LARGE, cannot_write
 from data.video.ffmpeg import Child, Filters, raw_frames_command, safe_url, video_command
-from data.video.probe import VideoInfo
 
 
 def encode(
@@ -64,7 +63,8 @@ def transcode(
     source: Path,
     target: Path,
     *,
-    info: VideoInfo,
+    codec: str,
+    stream_index: int,
     chain: Filters,
     crf: int,
     timeout_seconds: float,
@@ -74,7 +74,8 @@ def transcode(
     Args:
         source: the video.
         target: the file to write; its folder must exist.
-        info: the video's headers.
+        codec: of the video stream, as ffprobe names it.
+        stream_index: of the video stream in its container.
         chain: filters, which must end in an even width and height.
         crf, timeout_seconds: as for `encode`.
 
@@ -85,8 +86,8 @@ def transcode(
     with atomic_file(target, suffix=".mp4") as unfinished:
         command = video_command(
             source,
-            codec=info.codec,
-            stream_index=info.stream_index,
+            codec=codec,
+            stream_index=stream_index,
             chain=chain,
             target=safe_url(unfinished),
             output=_h264(crf, "medium") | {"map_metadata": -1},
