@@ -6,21 +6,24 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
   2>/dev/null && { echo $$p; break; }; done)
-# Named after what is in it: a change makes another one, and .venv is a link to the last.
+# Named by a digest of what defines it: a change makes another one, and .venv is a link to the last.
 ENVIRONMENT := $(shell cat requirements.lock pyproject.toml | sha256sum | cut -c 1-12)
 BIN := .venvs/$(ENVIRONMENT)/bin
-# The binaries of the environment first: a test starts `dvc` and `unmask` by their names.
+# The environment's programs come first: tests start `dvc` and `unmask` by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 help:
-	@echo "make demo   render the demo data set, run every stage, print the results"
-	@echo "make test   ruff, mypy, import-linter and pytest; test-slow: the rest, which CI runs too"
-	@echo "make results  the README's table: each way on the demo, mean of three seeds (half an hour)"
-	@echo "make bench  every benchmark; those against PyTorch where make bench-peers has put it"
-	@echo "make lock   pin requirements.lock anew from pyproject.toml (needs uv)"
-	@echo "make bench-peers  PyTorch in .venv-peers, and the benchmarks against it"
-	@echo "make clean  remove the environment and every result; the feature store too"
+	@echo "make demo         render the demo data set, run every stage, print the results"
+	@echo "make test         ruff, mypy, import-linter and pytest without the slow tests"
+	@echo "make test-slow    the slow tests"
+	@echo "make lint         ruff, mypy and import-linter alone"
+	@echo "make environment  the Python environment alone: .venv, from requirements.lock"
+	@echo "make results      the README's table of results, three seeds (half an hour)"
+	@echo "make bench        run every benchmark, write docs/performance.md"
+	@echo "make bench-peers  install PyTorch in .venv-peers, run the benchmarks against it"
+	@echo "make lock         write requirements.lock from pyproject.toml (needs uv)"
+	@echo "make clean        remove the environments, all results and the feature store"
 
 environment:
 	@.ci/environment $(ENVIRONMENT) "$(PYTHON)"
@@ -35,7 +38,7 @@ lint: environment
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two processes that think they have both cores would mostly wait for each other.
+# One thread per test process: two processes with two threads each would wait for each other.
 test test-slow: export OMP_NUM_THREADS := 1
 test test-slow: export OPENBLAS_NUM_THREADS := 1
 test test-slow: export TF_NUM_INTRAOP_THREADS := 1
@@ -53,7 +56,7 @@ results: environment
 bench: environment
 	$(BIN)/python benchmarks/all.py docs/performance.md
 
-# What others use, in an environment of its own: unmask never imports it.
+# PyTorch for comparison, in an environment of its own: unmask does not use it.
 .venv-peers/installed:
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \

@@ -1,8 +1,8 @@
-"""Runs every benchmark that is there and writes what they printed.
+"""Runs every benchmark and writes what they print to a page.
 
     python benchmarks/all.py docs/performance.md
 
-One that fails, or whose peers are not installed, says so in its place.
+The page says which benchmarks failed, or were skipped because PyTorch is not installed.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How much of the machine each runtime of the backbone reaches.
+"""What share of the machine's peak speed each runtime of the backbone reaches.
 
     python benchmarks/backbone.py [--backbone resnet50-random] [--batch 32] [--rounds 6]
 
-Measured in turn, round after round, the best round of each counts: NumPy's fp32 matrix product
-(the machine's peak), TensorFlow's `tf.function`, TensorFlow's frozen graph, OpenVINO. The last line
-is one JSON object: backbone_of_matmul_peak, the share of the peak that `--runtime auto` reaches at
-7.75 GFLOP a frame (ResNet50 at 224 px; not given for others); backbone_vs_tf_function, its rate
-over that of `tf.function`; largest_difference, relative to the largest embedding.
+NumPy's fp32 matrix product (the machine's peak), TensorFlow's `tf.function`, TensorFlow's frozen
+graph and OpenVINO are measured in turn, for several rounds; the best round of each counts. The last
+line is one JSON object: backbone_of_matmul_peak, the share of the peak that `--runtime auto`
+reaches at 7.75 GFLOP a frame (ResNet50 at 224 px; not given for others); backbone_vs_tf_function,
+its rate over that of `tf.function`; largest_difference, relative to the largest embedding.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""How hard is the demo data set? Prints what metadata and frozen features give away.
+"""How hard is the demo data set? Prints the AUC of metadata and of frozen features.
 
     python benchmarks/demo.py [--seeds 3] [--people 140]
 
-For each seed the demo of params.yaml is rendered into a temporary folder. Printed are: seconds to
-render, the
-share of frames in which the face detector sees the face, and areas under the ROC curve, all
-cross-validated by person: of classifiers on size, bit rate, resolution and duration (should be
-0.5), and of logistic regression on mean-pooled frozen features (should leave room to fine-tuning).
-The last line is one JSON object with the means over the seeds.
+For each seed the demo of params.yaml is rendered into a temporary folder. Prints the seconds to
+render, the share of frames in which the face detector finds the face, and areas under the ROC
+curve, cross-validated by person: of classifiers on size, bit rate, resolution and duration (should
+be 0.5), and of logistic regression on mean-pooled frozen features (should leave room to
+fine-tuning). The last line is one JSON object with the means over the seeds.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     taskset -c 0,1 python benchmarks/evaluate.py [--videos 10000] [--frames 16] [--rounds 1000]
 
-Made-up embeddings are sealed into a store and published; a bundle is trained on a small part of
-them. Timed is the command `unmask evaluate` on all others: reading the features, scoring by the
-head, the baseline and the controls, frame by frame too, all intervals, and the report. The last
+Simulated embeddings are written to a store and a feature set; a bundle is trained on a small part
+of them. The command `unmask evaluate` is timed on all others: reading the features, scoring them
+with the head and the baselines, single frames included, all intervals, and the report. The last
 line is one JSON object.
 """
 

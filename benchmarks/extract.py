@@ -1,10 +1,10 @@
-"""Stage one as a whole: is decoding hidden, is work done twice, does memory stay bounded?
+"""The speed of `extract`: do its parts run in parallel, is work repeated, is memory bounded?
 
     python benchmarks/extract.py [--clips FOLDER] [--backbone resnet50-thin] [--parts wall,noop,rss]
 
 wall: 40 clips of mixed codecs, sizes and lengths, made from the folder's (default ../shared/clips),
 are decoded, searched for faces and embedded, each alone; then all together by the engine of
-`extract`. noop: 100,000 videos that the store holds already are asked for again. rss: peak memory
+`extract`. noop: extracts 100,000 videos that the store already has. rss: peak memory
 of `unmask extract` on a video of one hour and on one of ten seconds, both 1920x1080.
 
 The last line is one JSON object: extract_wall_over_ideal, wall time over (CPU seconds of the parts

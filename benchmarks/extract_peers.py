@@ -1,10 +1,10 @@
-"""Stage one beside PyTorch: the same clips, as many frames, the same network.
+"""The speed of `extract` against PyTorch: the same clips, number of frames and network.
 
     make bench-peers        # makes PyTorch's environment, then runs this
 
-Clips of several makes, from ../shared/clips, are embedded by `features.extraction.engine.extract`
+Clips of several formats, from ../shared/clips, are embedded by `features.extraction.engine.extract`
 and by `peer_extract.py` (OpenCV, PyTorch and torchvision, one video at a time, as video_features
-does it), in turn, on all cores, without face crops, which the peer has not. Start-up and loading
+does it), in turn, on all cores, without face crops, which the peer lacks. Start-up and loading
 are not counted. The last line is one JSON object: extract_vs_torch, frames per second over the
 peer's.
 """

@@ -1,4 +1,4 @@
-"""How often the face is found, and what finding it costs beside the rest of stage one.
+"""How often the face is found, and what it costs compared with the rest of `extract`.
 
     python benchmarks/faces.py [FOLDER]
 

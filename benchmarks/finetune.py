@@ -2,12 +2,12 @@
 
     python benchmarks/finetune.py [--backbone resnet50-thin] [--rounds 3] [--forge 0.5]
 
-A bare step is the same network, blocks, loss and two Adams on a batch that lies in memory as ready
-tensors: nothing is drawn, read, distorted, forged or transformed. An epoch is `FinetuneNet`'s on
-cached crops with all augmentation of the defaults, and once more with forgeries made on the fly.
-The ways take turns in one run and the medians count. The last line is one JSON object:
-finetune_vs_bare_step, the rate of an epoch over that of bare steps; finetune_forging_vs_bare_step,
-the same with forgeries; frames_per_second of the epoch.
+A bare step is the same network, blocks, loss and two Adams on a batch of tensors in memory: nothing
+is drawn, read, augmented or forged. An epoch is `FinetuneNet`'s on cached crops with all
+augmentation of the defaults, and again with new forgeries. They take turns in one run and the
+medians count. The last line is one JSON object: finetune_vs_bare_step, the rate of an epoch over
+that of bare steps; finetune_forging_vs_bare_step, the same with forgeries; frames_per_second of the
+epoch.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python benchmarks/forge.py [--videos DIR] [--seconds 4] [--workers 2]
 
-Without --videos the demo's real people are rendered at 640x360. Measured are the whole command
+Without --videos the demo's real people are rendered at 640x360. It measures the whole command
 (decode, find faces and landmarks, forge, encode copy and forgery), counted in forged frames per
-second of wall time, once from nothing and once with the surveys kept, and `forge_clip` alone on
-face crops of 224 pixels, as fine-tuning uses it, in one process. The last line is one JSON object.
+second of wall time, once without and once with cached surveys of the faces, and `forge_clip` alone
+on face crops of 224 pixels, as fine-tuning uses it, in one process. The last line is one JSON
+object.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """ResNet50 features the way video_features makes them: OpenCV, torchvision, one video at a time.
 
-Run by `extract_peers.py` in the environment of `make bench-peers`; own code, no line of theirs.
+Run by `extract_peers.py` in the environment of `make bench-peers`; contains no code of
+video_features.
 
     python benchmarks/peer_extract.py FRAMES_PER_VIDEO VIDEO...
 

@@ -1,14 +1,14 @@
-"""How good is each way on the demo's test split, over several seeds? Writes the README's table.
+"""How good is each method on the demo's test split, over several seeds? Writes the README's table.
 
     dvc repro && python benchmarks/results.py [--seeds 3] [--readme README.md]
 
-The demo's videos, split and frozen features are those of `dvc repro`, and so is all of the seed in
-params.yaml. For each other seed the backbone is fine-tuned, features are extracted with it, a head
-and its mean-pool baseline are trained, and all is evaluated on people that nothing was trained or
-stopped on. `recipe` takes presets/recipe.yaml: 5e-6 for the backbone; flip, rotation and zoom. What
-the same code ran with the same parameters on the same videos is not run again. Crops and features
-are kept in the store beside the others; once artifacts/results is removed, `unmask store gc`
-removes them, too.
+The demo's videos, split and frozen features are those of `dvc repro`, and so are all results for
+the seed in params.yaml. For each other seed the backbone is fine-tuned, features are extracted with
+it, a head and its mean-pool baseline are trained, and all are evaluated on people that were used
+neither for training nor for early stopping. `recipe` uses presets/recipe.yaml: 5e-6 for the
+backbone; flip, rotation and zoom. Runs of the same code with the same parameters on the same videos
+are not repeated. Crops and features are kept in the store beside the others; once artifacts/results
+is removed, `unmask store gc` removes them, too.
 
 A value is the mean over seeds. Its interval draws groups with replacement, the same for all
 seeds and all ways. The last line is one JSON object.

@@ -1,18 +1,18 @@
-"""What the field's data sets would take: hours, GB and euros, worked out from rates measured here.
+"""Estimates hours, GB and euros for public data sets from rates measured on this machine.
 
     python benchmarks/scale.py [--clips FOLDER] [--frames 32] [--euros 0.05] [--into docs/scale.md]
 
 For each data set a clip of its typical size, length and frame rate is encoded (H.264) from a clip
 of the folder, or from a rendered one where there is none, and read as `extract` reads it: processor
-seconds of decoding, with the file's digest, and of the search for faces, each alone. Then those of
-the backbones, in full batches, and how many videos a second one driver takes in from workers
-(checks, stages, fsyncs). All else is arithmetic, and nothing of it was run:
+seconds of decoding, with the file's digest, and of the search for faces, each alone. It also
+measures the backbones, in full batches, and how many videos per second one driver accepts from
+workers (verification, staging, fsync). The rest is computed:
 
     core-hours = videos x (decoding + faces + frames x backbone) x overhead / 3600
 
---overhead: wall time over the parts' sum, as benchmarks/extract.py measures it on a quiet machine;
---euros: of a core for an hour. --into puts the tables between the marks in a document. No GPU is
-measured. The last line is one JSON object.
+--overhead: wall time over the sum of the parts, as benchmarks/extract.py measures it on a quiet
+machine; --euros: of a core for an hour. --into writes the tables between the marks in a document.
+No GPU is measured. The last line is one JSON object.
 """
 
 from __future__ import annotations

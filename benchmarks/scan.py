@@ -1,13 +1,13 @@
-"""What a scan of many videos costs beside decoding and the backbone, which are made up here.
+"""What a scan of many videos costs besides decoding and the backbone, which are simulated.
 
     python benchmarks/scan.py [--videos 100000] [--embed 10000] [--folder DIR]
 
-Two scans, each in a process of its own. The first is of videos whose features the store has: they
-are digested, scored, noted and ranked. The second embeds: features of real size, 32 x 2048 float16,
-go into the store, video by video, and are sealed into shards. Written is what the process handed to
-the system in all, temporary files included, less the features, which are written twice: staged and
-sealed. Memory is the peak of the process's own over what it had at the start, maps of shards left
-out. The last line is one JSON object.
+Two scans, each in a process of its own. The first scans videos whose features the store has: they
+are digested, scored, logged in the journal and ranked. The second embeds: features of real size, 32
+x 2048 float16, go into the store, video by video, and are sealed into shards. "written" counts all
+bytes that the process wrote, temporary files included, without the features, which are written
+twice: staged and sealed. "memory" is the peak of the process's own memory over that at the start,
+without mapped shards. The last line is one JSON object.
 """
 
 from __future__ import annotations

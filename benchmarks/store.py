@@ -1,11 +1,11 @@
-"""How the feature store grows: written, opened and loaded for training at several sizes.
+"""How the feature store scales: the time to write, open and load it at several sizes.
 
     python benchmarks/store.py [--videos 100000] [--frames 32] [--dim 2048] [--plot FILE.svg]
 
-Simulated features go into sealed shards of 256 MiB, are published as `extract` does it, opened, and
-loaded as `train` loads them: once to warm the page cache, once for the clock. The last line is one
+Simulated features go into sealed shards of 256 MiB, become a feature set as in `extract`, and are
+opened and loaded as in `train`: once to warm the page cache, once to be timed. The last line is one
 JSON object for the largest size: store_open_seconds; store_load_gb_s, of a sample that fits memory
-twice; store_stage_videos_per_second, of the crash-proof way of single videos; store_bytes_linear,
+twice; store_stage_videos_per_second, of writing single videos crash-safely; store_bytes_linear,
 bytes a video at the largest size over those at the smallest.
 """
 

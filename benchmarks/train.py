@@ -4,19 +4,19 @@
     python benchmarks/train.py [--rounds 5] [--torch .venv-peers/bin/python]
 
 An epoch is LSTM(128) on 1024 videos x 32 frames x 2048 float16 numbers in memory, batches of 32,
-Adam, one sigmoid on the last state. The ways take turns in one run and the medians count:
+Adam, one sigmoid on the last state. They take turns in one run and the medians count:
 
     unmask          FastLSTM in unmask's training step
     keras_fit       keras.layers.LSTM, trained as Keras trains: `Model.fit` on float32
     keras_layer     keras.layers.LSTM in unmask's training step in FastLSTM's place
     torch           nn.LSTM, the plain loop
-    matmul          the input's two products alone (forward, and the kernel's gradient): the floor
+    matmul          the input's two matrix products alone (forward, kernel's gradient): the floor
 
-Then, on features of 1000 videos in a folder as `extract` writes it:
+Then, on a feature set of 1000 videos:
 
     experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline; `unmask evaluate`
     experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
-    input_share_of_step         share of an epoch that the loop waits for its batches
+    input_share_of_step         share of an epoch spent waiting for batches
     features_over_memory        size of features that were trained on, over the memory allowed
 
 The last line is one JSON object.

@@ -23,7 +23,7 @@ FAILURE_CLASSES: tuple[str, ...] = get_args(FailureClass)
 
 
 def plain(text: str) -> str:
-    """Escapes text for a terminal: a stranger's file name may contain control sequences."""
+    """Escapes text for a terminal: an untrusted file name may contain control sequences."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 

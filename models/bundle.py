@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
-from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS
 from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC
 from models.backbones.registry import Backbone, load_backbone, save_backbone
@@ -141,7 +141,7 @@ class Bundle:
             InputError: there is no bundle at that path.
             StoreError: it is damaged, foreign or of a later version.
         """
-        facts = read_json(folder / BUNDLE_RECORD, FORMAT, VERSION)
+        facts = read_versioned_json(folder / BUNDLE_RECORD, FORMAT, VERSION)
         check_record(facts, folder / BUNDLE_RECORD)
         try:
             public = facts["backbone"]["folder"] is None

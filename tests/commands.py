@@ -1,4 +1,4 @@
-"""The commands that README.md and docs tell people to type."""
+"""Finds the commands in README.md and docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For all tests: no deadline on Hypothesis, since two busy cores make any late; a Ray cluster."""
+"""Set-up of all tests: no deadlines for Hypothesis, since cores may be busy; a Ray cluster."""
 
 import os
 from collections.abc import Iterator

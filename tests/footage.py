@@ -1,4 +1,4 @@
-"""Real footage, beside the checkout in `../shared`: it shows people, so no repository may hold it.
+"""Real footage, in `../shared` beside the checkout: it shows people, so it is in no repository.
 
 A test that calls one of these is skipped where the footage is missing; in CI it fails.
 """

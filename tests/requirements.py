@@ -1,8 +1,8 @@
-"""What a test does where something that it needs is missing.
+"""Skips or fails tests that need something which is missing.
 
-A developer's machine need not have all: such a test is skipped, with a reason. CI has it all, and a
-test that is always skipped protects nobody, so with CI=true in the environment it fails. What a
-machine of CI cannot have, `.ci/run` says aloud and names in CI_WITHOUT.
+On a developer's machine such a test is skipped with a reason. With CI=true in the environment it
+fails, since a test that is always skipped tests nothing. `.ci/run` prints what a CI machine cannot
+have and names it in CI_WITHOUT; tests of that are skipped.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def assign_groups(
     """
     links = Links()
     people = person_folders(entries)
-    given = {name for entry in entries for name in (entry.group, *entry.kin) if name}
+    given = {name for entry in entries for name in (entry.group, *entry.linked) if name}
     nodes, names = [], []
     nameless = []  # entries whose partners are to be found by name, with node and words
     for entry, sha256 in zip(entries, sha256s, strict=True):
@@ -107,10 +107,10 @@ def assign_groups(
                 links.join(node, f"folder {_plain(name)}")
             if name in given:
                 links.join(node, f"given {name}")
-        for other in entry.kin:
+        for other in entry.linked:
             links.join(node, f"given {other}")
         # A group keeps its name where only a part of its videos is downloaded.
-        name = min(name, *entry.kin) if entry.kin else name
+        name = min(name, *entry.linked) if entry.linked else name
         links.join(node, f"sha256 {sha256}")
         nodes.append(node)
         names.append(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +10,15 @@ from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
 from data.datasets.layouts.listing import Entry, Listing
-from data.datasets.layouts.method_filter import choose
+from data.datasets.layouts.method_filter import filter_listing
 from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import LABEL_NAMES, Manifest, Video, problems
-from data.datasets.near_duplicates import alike, fingerprints
-from data.datasets.official_splits import assign_splits, straddling
+from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
+from data.datasets.official_splits import assign_splits, straddling_warning
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
-from data.io.progress import progress
+from data.io.progress import map_videos
 from data.io.system_errors import reason
 from data.io.tables import to_text
 from data.video.failures import reason_of
@@ -93,7 +92,7 @@ def index(
         begin(listing.root)
     listing = with_origins(chosen, listing)
     if compression or methods:
-        listing = choose(listing, compression=compression, methods=methods)
+        listing = filter_listing(listing, compression=compression, methods=methods)
     looked = _look(listing, digests or DigestCache(), workers=workers)
     entries, infos, failures = [], [], []
     for entry, found in zip(listing.entries, looked, strict=True):
@@ -112,8 +111,8 @@ def index(
     same: list[tuple[int, int]] = []
     if near_duplicates:
         files = [listing.root / entry.path for entry in entries]
-        hashes = fingerprints(files, workers=workers)
-        same = [(one, other) for one, other, _ in alike(hashes)]
+        hashes = video_hashes(files, workers=workers)
+        same = [(one, other) for one, other, _ in near_duplicate_pairs(hashes)]
     if group_by == "stem":
         same += same_stem(entries)
     groups = assign_groups(entries, sha256s, same=same)
@@ -152,7 +151,7 @@ def index(
         unlabelled=tuple(listing.unlabelled),
         warnings=(
             *problems(videos, wanted),
-            *straddling(entries, splits),
+            *straddling_warning(entries, splits),
             *stem_warning(entries, groups),
         ),
         missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),
@@ -172,15 +171,10 @@ def _look(
         except OSError as error:
             return VideoError("unreadable", f"cannot read the file: {reason(error)}")
 
-    pool = ThreadPoolExecutor(workers)
     try:
-        found = pool.map(look, listing.entries)
-        total = len(listing.entries)
-        return list(progress(found, total=total, desc="index", unit="video"))
+        return map_videos(look, listing.entries, workers=workers, desc="index")
     finally:
-        # After Ctrl-C no further file is started, and the results so far are kept.
-        pool.shutdown(wait=False, cancel_futures=True)
-        digests.save()
+        digests.save()  # after Ctrl-C, too
 
 
 def _refuse_two_labels(entries: Sequence[Entry], sha256s: Sequence[str]) -> None:

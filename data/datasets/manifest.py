@@ -170,12 +170,7 @@ class Manifest:
 
 
 def problems(videos: Sequence[Video], splits: Sequence[str] = SPLITS) -> list[str]:
-    """What would keep these videos from training and evaluation, as lines of warning.
-
-    Args:
-        videos: of all splits.
-        splits: those that are needed.
-    """
+    """What would keep videos from training and evaluation where `splits` are needed: warnings."""
     lacking = [
         name
         for label, name in enumerate(LABEL_NAMES)

@@ -7,14 +7,13 @@ encoder, another size and another container. Cut, mirrored or re-timed copies ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.io.progress import progress
+from data.io.progress import map_videos
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import Picture
 from data.video.probe import probe
@@ -31,10 +30,13 @@ ALIKE = 0.10
 RECIPE = FrameRecipe(count=FRAMES, size=SIDE, crop="full", minimum_frames=1)
 BLOCK = 256
 
+VideoHash = NDArray[np.uint64]
+"""(FRAMES, WORDS) uint64."""
+
 _COSINES = np.cos(np.pi * (np.arange(SIDE)[None] + 0.5) * np.arange(KEPT)[:, None] / SIDE)
 
 
-def fingerprint(path: Path) -> NDArray[np.uint64]:
+def video_hash(path: Path) -> VideoHash:
     """The hash of a video, (FRAMES, WORDS) uint64; a video with fewer frames repeats its last.
 
     Raises:
@@ -52,12 +54,12 @@ def fingerprint(path: Path) -> NDArray[np.uint64]:
     return np.packbits(padded, axis=1).view(np.uint64)
 
 
-def fingerprints(
+def video_hashes(
     paths: Sequence[Path],
     *,
     workers: int,
     failed: Callable[[Path, VideoError], None] | None = None,
-) -> list[NDArray[np.uint64] | None]:
+) -> list[VideoHash | None]:
     """The hashes of many videos, None for one that cannot be read.
 
     Args:
@@ -66,31 +68,21 @@ def fingerprints(
         failed: called for each that cannot be read, from several threads.
     """
 
-    def look(path: Path) -> NDArray[np.uint64] | None:
+    def look(path: Path) -> VideoHash | None:
         try:
-            return fingerprint(path)
+            return video_hash(path)
         except VideoError as error:
             if failed is not None:
                 failed(path, error)
             return None
 
-    pool = ThreadPoolExecutor(workers)
-    try:
-        found = pool.map(look, paths)
-        return list(progress(found, total=len(paths), desc="hashes", unit="video"))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    return map_videos(look, paths, workers=workers, desc="hashes")
 
 
-def alike(
-    hashes: Sequence[NDArray[np.uint64] | None], *, most: float = ALIKE
+def near_duplicate_pairs(
+    hashes: Sequence[VideoHash | None],
 ) -> list[tuple[int, int, float]]:
-    """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits.
-
-    Args:
-        hashes: as `fingerprints` gives them.
-        most: share of bits that may differ.
-    """
+    """Pairs of near-duplicates: the two indices, lower first, and the share of differing bits."""
     readable = [index for index, one in enumerate(hashes) if one is not None]
     if len(readable) < 2:
         return []
@@ -102,7 +94,7 @@ def alike(
         differ = np.zeros((len(some), len(table)), np.uint16)
         for word in range(table.shape[1]):  # a column at a time: no (BLOCK, N, words) array
             differ += np.bitwise_count(some[:, word, None] ^ table[None, :, word])
-        for row, column in np.argwhere(differ <= most * total):
+        for row, column in np.argwhere(differ <= ALIKE * total):
             if start + row < column:
                 share = float(differ[row, column] / total)
                 pairs.append((readable[start + row], readable[column], share))

@@ -74,11 +74,11 @@ def assign_splits(
     return [name if how == "given" else drawn[how][name] for how, name in decided]
 
 
-def straddling(entries: Sequence[Entry], splits: Sequence[str]) -> list[str]:
+def straddling_warning(entries: Sequence[Entry], splits: Sequence[str]) -> list[str]:
     """A line of warning where a person is on both sides of the splits."""
     sides: defaultdict[str, set[str]] = defaultdict(set)
     for entry, split in zip(entries, splits, strict=True):
-        for name in filter(None, (entry.group, *entry.kin)):
+        for name in filter(None, (entry.group, *entry.linked)):
             sides[name].add("test" if split == "test" else "training")
     both = sorted(name for name, where in sides.items() if len(where) > 1)
     if not both:

@@ -25,19 +25,13 @@ FIRST = ("train", "val", "test")
 
 
 class SplitConfig(Settings):
-    """How videos are split.
-
-    Attributes:
-        validation: share of groups for validation.
-        test: share of groups for the test.
-        seed: of the order of groups.
-    """
+    """How videos are split."""
 
     section: ClassVar[str] = "index"
 
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    test: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    seed: int = 0
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of groups for validation
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.2  # share of groups for the test
+    seed: int = 0  # of the order of groups
 
     @model_validator(mode="after")
     def _some_are_left(self) -> SplitConfig:

@@ -24,19 +24,10 @@ def render(
     shot: Shot,
     rng: np.random.Generator,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Renders a take frame by frame.
+    """Renders a take: yields T frames (height, width, 3) uint8 RGB.
 
-    Args:
-        portrait: whose head, shape and light.
-        performance: what it does, T frames.
-        picture_at: gives the painted face (3, SIZE, SIZE) of a frame: the person's own, or a
-            rendered forgery of it.
-        camera: what films it.
-        shot: size of the frames.
-        rng: source of room, clothes and noise.
-
-    Yields:
-        T frames (height, width, 3) uint8 RGB.
+    `picture_at` gives the painted face (3, SIZE, SIZE) of a frame: the person's own, or a rendered
+    forgery of it. `rng` is the source of room, clothes and noise.
     """
     room = Backdrop(paint_background(rng, shot), shot)
     clothes, cover = paint_body(rng, portrait.person, portrait.light, shot)

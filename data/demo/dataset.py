@@ -16,7 +16,7 @@ from pathlib import Path
 from data.demo.take import DemoConfig, Take, plan, render_take
 from data.errors import ConfigError, InputError, StoreError, ToolError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
-from data.io.output_paths import check_out_folder, check_output
+from data.io.output_paths import check_out_folder
 from data.io.processes import job_runner
 from data.io.progress import progress
 from data.io.reading import read_json
@@ -65,9 +65,7 @@ def write_demo(folder: Path, config: DemoConfig, *, workers: int) -> DemoSummary
     takes = plan(config)
     if folder.is_file():
         raise InputError(f"{folder} must be a folder, got a file in its way")
-    check_out_folder(folder)
-    for name in (RECORD, LABELS):
-        check_output(folder / name)
+    check_out_folder(folder, files=(RECORD, LABELS))
     with writing(folder):
         make_folder(folder)
         _claim(folder, config, takes)
@@ -122,13 +120,8 @@ def _claim(folder: Path, config: DemoConfig, takes: list[Take]) -> None:
 def _render_file(folder: Path, take: Take, config: DemoConfig) -> None:
     """Renders and encodes one video."""
     try:
-        encode(
-            folder / take.path,
-            render_take(take, config),
-            fps=config.fps,
-            crf=config.crf,
-            preset=PRESET,
-        )
+        frames = render_take(take, config)
+        encode(folder / take.path, frames, fps=config.fps, crf=config.crf, preset=PRESET)
     except VideoError as error:
         raise ToolError(f"ffmpeg could not encode {take.path}: {error}") from error
 

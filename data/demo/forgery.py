@@ -87,13 +87,8 @@ def forge(
 ) -> Callable[[int], Picture]:
     """Returns the forged face of each frame, for `compositing.render`.
 
-    Args:
-        rng: source of jitter and motion.
-        forgery: its artefacts.
-        host: the face that is forged.
-        donor: whose inner face a swap shows.
-        performance: of the host; the forged region follows it, apart from its artefacts.
-        fps: frames per second.
+    A swap shows the donor's inner face. The forged region follows the host's performance, apart
+    from the forgery's artefacts.
     """
     frames = len(performance.yaw)
     times = np.arange(frames) / fps

@@ -20,20 +20,13 @@ def paint_hair(
     alpha: Plane,
     light: Light,
 ) -> tuple[Picture, Plane]:
-    """Lays hair around and over a painted face.
+    """Lays hair around and over a painted face; returns picture and alpha with it.
 
     Args:
-        person: whose hair.
-        rng: source of the strands.
-        u: (H, W) face coordinate to the right.
-        v: (H, W) face coordinate down.
+        person, rng, light: whose hair, source of the strands, what lights it.
+        u, v: (H, W) face coordinates to the right and down.
         distance: (H, W) distance from the middle of the face, 1 on its outline.
-        picture: (3, H, W) linear, the face and ears.
-        alpha: (H, W) where `picture` holds something.
-        light: what lights it.
-
-    Returns:
-        picture and alpha with the hair.
+        picture, alpha: (3, H, W) linear, the face and ears; (H, W) where it holds something.
     """
     strands = _strands(person, rng, u, v)
     if person.hair_style == "bald":

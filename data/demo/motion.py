@@ -18,31 +18,20 @@ Series = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Performance:
-    """One take, T frames.
+    """One take, T frames."""
 
-    Attributes:
-        yaw, pitch, roll: (T,) head angles in radians.
-        right, down: (T,) shift of the head in face units.
-        scale: (T,) size of the head, about 1.
-        eyes_open: (T,) 0..1.
-        gaze_right, gaze_down: (T,) about -1..1.
-        mouth_open: (T,) 0..1.
-        mouth_wide: (T,) -1..1.
-        brow_raise: (T,) 0..1.
-    """
-
-    yaw: Series
+    yaw: Series  # angles of the head in radians
     pitch: Series
     roll: Series
-    right: Series
+    right: Series  # shift of the head in face units
     down: Series
-    scale: Series
-    eyes_open: Series
-    gaze_right: Series
+    scale: Series  # size of the head, about 1
+    eyes_open: Series  # 0..1
+    gaze_right: Series  # about -1..1
     gaze_down: Series
-    mouth_open: Series
-    mouth_wide: Series
-    brow_raise: Series
+    mouth_open: Series  # 0..1
+    mouth_wide: Series  # -1..1
+    brow_raise: Series  # 0..1
 
     def expression(self, frame: int) -> Expression:
         """The expression in one frame."""

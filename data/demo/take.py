@@ -34,26 +34,22 @@ DONORS = 12
 
 
 class DemoConfig(Settings):
-    """What the demo data set holds.
-
-    Attributes:
-        people: number of people; each gives one real video and one fake.
-        seed: of everything that is drawn; equal settings give equal bytes on one machine.
-        seconds: mean length of a video; single ones vary by 20 % either way.
-        fps: frames per second.
-        width: of the frames in pixels, even.
-        height: of the frames in pixels, even; head and hair fill most of it.
-        crf: quality of the H.264 encoder, the same for every video; lower is better.
-    """
+    """What the demo data set holds."""
 
     section: ClassVar[str] = "demo"
 
+    # Number of people; each gives one real video and one fake.
     people: Annotated[int, Field(ge=1, le=10_000)] = 60
+    # Of everything that is drawn; equal settings give equal bytes on one machine.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    # Mean length of a video; single ones vary by 20 % either way.
     seconds: Annotated[float, Field(ge=0.2, le=600)] = 2.6
-    fps: Annotated[float, Field(ge=1, le=120)] = 25.0
+    fps: Annotated[float, Field(ge=1, le=120)] = 25.0  # frames per second
+    # Of the frames in pixels, even.
     width: Annotated[int, Field(ge=96, le=4096), AfterValidator(even)] = 320
+    # Of the frames in pixels, even; head and hair fill most of it.
     height: Annotated[int, Field(ge=96, le=2160), AfterValidator(even)] = 240
+    # Quality of the H.264 encoder, the same for every video; lower is better.
     crf: Annotated[int, Field(ge=0, le=51)] = 23
 
 

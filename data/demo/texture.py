@@ -24,16 +24,9 @@ Colour = NDArray[np.floating[Any]]
 def clouds(
     rng: np.random.Generator, height: int, width: int, octaves: tuple[tuple[float, float], ...]
 ) -> Plane:
-    """Draws smooth noise as a sum of octaves.
+    """Draws smooth noise, (height, width) float32 with mean about 0, as a sum of octaves.
 
-    Args:
-        rng: source of the draws.
-        height: rows of the result.
-        width: columns of the result.
-        octaves: pairs of (feature size in pixels, standard deviation).
-
-    Returns:
-        (height, width) float32 with mean about 0.
+    An octave is a feature size in pixels and a standard deviation.
     """
     total = np.zeros((height, width), np.float32)
     for size, deviation in octaves:

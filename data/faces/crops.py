@@ -16,27 +16,21 @@ from PIL import Image
 
 from data.faces.tracks import FaceTrack
 from data.video.frames import FrameRecipe, WholeFrames, read_whole
-from data.video.picture import Pictures, square_picture, whole_picture
+from data.video.picture import Picture, Pictures, whole_picture
 from data.video.probe import probe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """The chosen frames of one video, cropped.
+    """The chosen frames of one video, cropped."""
 
-    Attributes:
-        pixels: (T, S, S, 3) uint8 RGB.
-        timestamps_seconds: (T,) float64 on the stream's own clock, exact.
-        boxes: (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
-        face_found: (T,) bool; whether the detector saw the face in this very frame.
-        shown: (T, 2) int64, width and height of each frame as shown; None where they are not
-            known, as for crops out of the store.
-    """
-
-    pixels: NDArray[np.uint8]
-    timestamps_seconds: NDArray[np.float64]
+    pixels: NDArray[np.uint8]  # (T, S, S, 3) uint8 RGB
+    timestamps_seconds: NDArray[np.float64]  # (T,) float64 on the stream's own clock, exact
+    # (T, 4) float32, x0, y0, x1, y1 of each crop in pixels of its frame as shown.
     boxes: NDArray[np.float32]
-    face_found: NDArray[np.bool_]
+    face_found: NDArray[np.bool_]  # (T,) bool; whether the detector saw the face in this very frame
+    # (T, 2) int64, width and height of each frame as shown; None where they are not known, as for
+    # crops out of the store.
     shown: NDArray[np.int64] | None = None
 
 
@@ -48,9 +42,7 @@ class FaceFollower(Protocol):
     ) -> FaceTrack: ...
 
 
-def read_frames(
-    path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None, threads: int = 1
-) -> Frames:
+def read_frames(path: Path, recipe: FrameRecipe, *, faces: FaceFollower | None = None) -> Frames:
     """Reads the chosen frames of one video as crops; `faces` is needed for the crop "face".
 
     Raises:
@@ -58,7 +50,8 @@ def read_frames(
     """
     info = probe(path)
     if recipe.crop == "full":
-        square = read_whole(path, info, recipe, square_picture(info, recipe.size), threads=threads)
+        picture = Picture(shortest=recipe.size, turned=info.turned)
+        square = read_whole(path, info, recipe, picture)
         return Frames(
             pixels=square.pixels,
             timestamps_seconds=square.timestamps_seconds,
@@ -68,7 +61,7 @@ def read_frames(
         )
     if faces is None:
         raise ValueError("a face crop needs a face finder")
-    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
     return crop_track(read, faces.follow(read.pixels, read.timestamps_seconds), recipe)
 
 
@@ -121,7 +114,7 @@ def crop_faces(
         pad = max(pad, int(np.ceil(low[0] + side - width)), int(np.ceil(low[1] + side - height)))
         if pad:
             frame = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        # Rounding may leave a hair outside, which Pillow refuses.
+        # Rounding may leave an edge just outside, which Pillow refuses.
         left, top = max(0.0, low[0] + pad), max(0.0, low[1] + pad)
         right, bottom = min(left + side, frame.shape[1]), min(top + side, frame.shape[0])
         pixels[index] = np.asarray(

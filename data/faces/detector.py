@@ -28,21 +28,14 @@ OVERLAP = 0.3
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A model file of the wheel and how its output is read.
+    """A model file of the wheel and how its output is read."""
 
-    Attributes:
-        file: name in the wheel.
-        sha256: of the file.
-        side: of the square input in pixels.
-        grids: cells along one side and anchors per cell, in the order of the output.
-        threshold: the lowest score of a face.
-    """
-
-    file: str
-    sha256: str
-    side: int
+    file: str  # name in the wheel
+    sha256: str  # of the file
+    side: int  # of the square input in pixels
+    # Cells along one side and anchors per cell, in the order of the output.
     grids: tuple[tuple[int, int], ...]
-    threshold: float
+    threshold: float  # the lowest score of a face
 
 
 NEAR = Model(

@@ -55,15 +55,10 @@ JAW = (*OVAL[8:29],)
 
 @dataclass(frozen=True, kw_only=True)
 class Landmarks:
-    """The landmarks of one face over time.
+    """The landmarks of one face over time."""
 
-    Attributes:
-        points: (T, 468, 2) float32, x and y in pixels of the frames, smoothed.
-        found: (T,) bool, whether the model saw a face in this very frame.
-    """
-
-    points: NDArray[np.float32]
-    found: NDArray[np.bool_]
+    points: NDArray[np.float32]  # (T, 468, 2) float32, x and y in pixels of the frames, smoothed
+    found: NDArray[np.bool_]  # (T,) bool, whether the model saw a face in this very frame
 
 
 class LandmarkFinder:

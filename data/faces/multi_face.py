@@ -25,35 +25,25 @@ STILL_SIDE = 960
 
 @dataclass(frozen=True, kw_only=True)
 class Still:
-    """One whole frame of the video.
+    """One whole frame of the video."""
 
-    Attributes:
-        pixels: (H, W, 3) uint8 RGB, scaled down to STILL_SIDE.
-        scale: its pixels over the frame's as shown.
-        timestamp_seconds: when it is shown.
-    """
-
-    pixels: NDArray[np.uint8]
-    scale: float
-    timestamp_seconds: float
+    pixels: NDArray[np.uint8]  # (H, W, 3) uint8 RGB, scaled down to STILL_SIDE
+    scale: float  # its pixels over the frame's as shown
+    timestamp_seconds: float  # when it is shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class FacesFrames(Frames):
-    """The faces of one video; its own arrays hold the crops of all faces, one after the other.
+    """The faces of one video; its own arrays hold the crops of all faces, one after the other."""
 
-    Attributes:
-        faces: each face's own frames, the largest lasting one first; with `crop: full` one entry,
-            the middle square.
-        still: the frame that shows the most of them; None with `crop: full`.
-    """
-
+    # Each face's own frames, the largest lasting one first; with `crop: full` one entry, the middle
+    # square.
     faces: tuple[Frames, ...]
-    still: Still | None
+    still: Still | None  # the frame that shows the most of them; None with `crop: full`
 
 
 def read_every_face(
-    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None, threads: int = 1
+    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
 
@@ -63,11 +53,11 @@ def read_every_face(
         VideoError: with the class of the failure.
     """
     if recipe.crop == "full":
-        return joined([read_frames(path, recipe, threads=threads)], None)
+        return joined([read_frames(path, recipe)], None)
     if finder is None:
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
-    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side), threads=threads)
+    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
     timestamps = read.timestamps_seconds
     faces: list[Frames] = []
     seen = np.zeros(len(timestamps), int)

@@ -18,19 +18,12 @@ Detections = dict[int, NDArray[np.float32]]
 
 @dataclass(frozen=True, kw_only=True)
 class FaceTrack:
-    """One face over time.
+    """One face over time."""
 
-    Attributes:
-        boxes: (T, 4) float32, x0, y0, x1, y1, square, smoothed, without margin.
-        found: (T,) bool, whether the detector saw the face in this very frame.
-        start: the first frame that counts; 0 for the largest lasting face.
-        stop: the one after the last; T for the largest lasting face.
-    """
-
-    boxes: NDArray[np.float32]
-    found: NDArray[np.bool_]
-    start: int
-    stop: int
+    boxes: NDArray[np.float32]  # (T, 4) float32, x0, y0, x1, y1, square, smoothed, without margin
+    found: NDArray[np.bool_]  # (T,) bool, whether the detector saw the face in this very frame
+    start: int  # the first frame that counts; 0 for the largest lasting face
+    stop: int  # the one after the last; T for the largest lasting face
 
 
 def as_track(
@@ -109,12 +102,9 @@ def weight(face: NDArray[np.float32]) -> float:
 
 
 def fits(box: NDArray[np.float32], other: NDArray[np.float32], reach: float = 1.0) -> bool:
-    """Whether two boxes, some frames apart, can be of one face: near each other, of similar size.
+    """Whether two boxes (4,), some frames apart, can be of one face: near and of similar size.
 
-    Args:
-        box: (4,).
-        other: (4,).
-        reach: largest shift of the centre, over the longer of the two sides.
+    `reach` is the largest shift of the centre over the longer of the two sides.
     """
     side, other_side = (box[2:] - box[:2]).max(), (other[2:] - other[:2]).max()
     shift = np.abs((box[:2] + box[2:]) - (other[:2] + other[2:])).max() / 2
@@ -168,8 +158,7 @@ def smooth(
 ) -> NDArray[np.float32]:
     """Smooths square boxes (T, 4) by a symmetric Gaussian over time, never across a jump."""
     kernel = gaussian_kernel(timestamps_seconds, SMOOTH_SECONDS)
-    jumps = [not fits(one, other) for one, other in itertools.pairwise(boxes)]
-    shot = np.concatenate([[0], np.cumsum(jumps)])
+    shot = np.cumsum([False, *(not fits(*pair) for pair in itertools.pairwise(boxes))])
     kernel *= shot[:, None] == shot[None, :]
     kernel /= kernel.sum(1, keepdims=True)
     return np.asarray(kernel @ boxes, np.float32)

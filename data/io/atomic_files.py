@@ -3,7 +3,8 @@
 A temporary file in the same folder, fsync, rename, fsync of the folder (as in borg's
 `platform/base.py`). An output is a regular file or a new name. Links are followed; a folder,
 device, FIFO or socket is refused (`data.io.output_paths`). Inside a folder that is still hidden
-(`data.io.atomic_folders.replace_folder`), `write_plain` writes files under their own names.
+(`data.io.atomic_folders.replace_folder`), `write_plain` writes files under their own names. All
+functions raise OutputError or, the lower ones, OSError where a disk is full, read-only or fails.
 """
 
 from __future__ import annotations
@@ -28,11 +29,7 @@ NAME_BYTES = 200
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder and its parents, durably.
-
-    Raises:
-        OSError: it cannot be made.
-    """
+    """Makes a folder and its parents, durably."""
     missing = []
     at = folder
     while not at.exists():
@@ -76,23 +73,10 @@ def atomic_file(path: Path, *, suffix: str = "", also: str = "") -> Iterator[Pat
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8 whole or not at all; lines end as they do in `text`.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    write_bytes(path, text.encode())
+    """Writes a text file in UTF-8 whole or not at all; lines end as they do in `text`."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def as_json(facts: dict[str, Any]) -> str:
@@ -101,7 +85,7 @@ def as_json(facts: dict[str, Any]) -> str:
 
 
 def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A table as CSV; bytes of a stranger's file name that are not UTF-8 are escaped."""
+    """A table as CSV; bytes of a file name that are not UTF-8 are escaped."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -110,43 +94,24 @@ def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def write_plain(path: Path, content: str | bytes) -> None:
-    """Writes a file into a folder that is still hidden; `replace_folder` makes it durable.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Writes a file into a folder that is still hidden; `replace_folder` makes it durable."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def name_file(temporary: Path, path: Path) -> None:
-    """Renames a finished and synced file, durably.
-
-    Raises:
-        OSError: it cannot be done.
-    """
+    """Renames a finished and synced file, durably."""
     os.replace(temporary, path)
     sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> None:
-    """Forces a file's bytes to disk.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Forces a file's bytes to disk."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Forces a folder's entries to disk; some file systems refuse that and need not do it.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
+    """Forces a folder's entries to disk; some file systems refuse that and need not do it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -158,21 +123,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Forces a folder and everything in it to disk.
-
-    Raises:
-        OSError: the disk is full or fails.
-    """
-    for inside, _, files in os.walk(folder, topdown=False, onerror=_raise):
-        for name in sorted(files):
-            path = Path(inside, name)
-            if stat.S_ISREG(path.lstat().st_mode):
-                sync_file(path)
-        sync_folder(Path(inside))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    """Forces a folder and everything in it to disk."""
+    for path in (*folder.rglob("*"), folder):
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode):
+            sync_file(path)
+        elif stat.S_ISDIR(mode):
+            sync_folder(path)
 
 
 def hidden_name(name: str) -> str:

@@ -32,12 +32,11 @@ from data.io.atomic_files import (
 from data.io.output_paths import (
     check_folder_writable,
     check_out_folder,
-    check_output,
     follow,
     is_mount_point,
     refuse_other_kind,
 )
-from data.io.reading import read_json as read_any_json
+from data.io.reading import read_json
 from data.io.system_errors import cannot_read, cannot_write, is_of_writing, writing
 
 _AT_FDCWD = -100
@@ -104,10 +103,8 @@ def check_fillable(folder: Path, *, marker: str, files: Iterable[str]) -> None:
     Raises:
         OutputError: the path is taken by something else, or cannot be written.
     """
-    target = check_out_folder(folder)
+    target = check_out_folder(folder, files=files)
     _refuse_foreign(folder, target, marker)
-    for name in files:
-        check_output(folder / name)
 
 
 def _refuse_foreign(folder: Path, target: Path, marker: str) -> None:
@@ -227,7 +224,7 @@ def write_json(path: Path, facts: dict[str, Any]) -> None:
     write_plain(path, as_json(facts))
 
 
-def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
+def read_versioned_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
     """Reads a JSON object that declares its format and version.
 
     Args:
@@ -241,7 +238,7 @@ def read_json(path: Path, wanted: str, version: int) -> dict[str, Any]:
     """
     there = path.parent.is_dir() or not path.parent.exists()
     missing = f"{path.parent} holds no {path.name}; is it the right folder?"
-    facts = read_any_json(
+    facts = read_json(
         path,
         remedy="it is damaged, or another program's; write it anew",
         missing=missing if there else f"{path.parent} is not a folder",

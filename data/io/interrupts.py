@@ -25,27 +25,16 @@ LINE = "unmask: interrupted; finished work is kept"
 
 
 class _State:
-    """State of this process; handlers run in the main thread alone.
+    """State of this process; handlers run in the main thread alone."""
 
-    Attributes:
-        installed: unmask handles Ctrl-C.
-        running: a command runs.
-        presses: how often Ctrl-C was pressed.
-        line_written: LINE was written.
-        depth: number of nested blocks that defer Ctrl-C.
-        starting: a child process is being started.
-        pending: Ctrl-C was pressed in such a block.
-        stderr: file descriptor for LINE.
-    """
-
-    installed = False
-    running = False
-    presses = 0
-    line_written = False
-    depth = 0
-    starting = False
-    pending = False
-    stderr = 2
+    installed = False  # unmask handles Ctrl-C
+    running = False  # a command runs
+    presses = 0  # how often Ctrl-C was pressed
+    line_written = False  # LINE was written
+    depth = 0  # number of nested blocks that defer Ctrl-C
+    starting = False  # a child process is being started
+    pending = False  # Ctrl-C was pressed in such a block
+    stderr = 2  # file descriptor for LINE
 
 
 _state = _State()
@@ -94,7 +83,7 @@ def redirect_line(descriptor: int) -> None:
     _state.stderr = descriptor
 
 
-class held_back:
+class defer_interrupt:
     """Defers Ctrl-C to the end of the block, which must be short; a second one ends the process.
 
     It has no effect in other threads than the main one: Ctrl-C is never raised there.
@@ -116,7 +105,7 @@ class held_back:
             _interrupt()
 
 
-class not_swallowed:
+class reraise_interrupt:
     """Raises Ctrl-C again at the end of the block, where a library caught it, as imports may."""
 
     def __enter__(self) -> None:
@@ -127,7 +116,7 @@ class not_swallowed:
             raise KeyboardInterrupt
 
 
-class kept_from_children(held_back):
+class block_interrupt(defer_interrupt):
     """Starts child processes that never get Ctrl-C, not even in their first moment.
 
     The signal is blocked while they start, and a child inherits its parent's mask. A spawned child

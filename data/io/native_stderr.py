@@ -13,26 +13,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from data.io.interrupts import held_back, redirect_line, was_pressed
+from data.io.interrupts import defer_interrupt, redirect_line, was_pressed
 
 
 class _Redirect:
-    """The redirect of this process, shared by all blocks.
-
-    Attributes:
-        lock: of all below.
-        blocks: number of open blocks, of all threads.
-        original: a duplicate of the original file descriptor 2; -1 while it is not redirected.
-        captured: a file in memory with what was written meanwhile.
-        failed: a block ended by an error, so that what was captured is shown.
-    """
+    """The redirect of this process, shared by all blocks."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.blocks = 0
-        self.original = -1
-        self.captured = -1
-        self.failed = False
+        self.lock = threading.Lock()  # of all below
+        self.blocks = 0  # number of open blocks, of all threads
+        self.original = -1  # duplicate of the original descriptor 2; -1 while it is not redirected
+        self.captured = -1  # a file in memory with what was written meanwhile
+        self.failed = False  # a block ended by an error, so that what was captured is shown
 
     def enter(self) -> None:
         with self.lock:
@@ -110,7 +102,7 @@ def silenced_native_stderr() -> Iterator[None]:
     """
     entered = failed = False
     try:
-        with held_back():  # or Ctrl-C could leave the count wrong
+        with defer_interrupt():  # or Ctrl-C could leave the count wrong
             _redirect.enter()
             entered = True
         yield
@@ -119,12 +111,5 @@ def silenced_native_stderr() -> Iterator[None]:
         raise
     finally:
         if entered:
-            with held_back():
+            with defer_interrupt():
                 _redirect.leave(failed=failed)
-
-
-def discard_stderr() -> None:
-    """Discards whatever this process, a child of its own, will write to stderr."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, 2)
-    os.close(devnull)

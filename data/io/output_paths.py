@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,11 +40,8 @@ def follow(path: Path) -> Path:
         return Path(os.path.realpath(path))
 
 
-def check_output(path: Path) -> Path:
+def check_output(path: Path) -> None:
     """Refuses early what writing a file would refuse after hours of work; makes nothing.
-
-    Returns:
-        The file that will be written: `path`, or the target of a link.
 
     Raises:
         OutputError: it is no regular file, or cannot be written.
@@ -52,16 +50,13 @@ def check_output(path: Path) -> Path:
     if is_mount_point(target):
         raise OutputError(f"{path} is mounted by itself, so it cannot be replaced; choose another")
     check_folder_writable(target.parent, what=path)
-    return target
 
 
-def check_out_folder(folder: Path) -> Path:
-    """Refuses a folder to fill that is something else, or cannot be written; makes nothing.
+def check_out_folder(folder: Path, *, files: Iterable[str] = ()) -> Path:
+    """Refuses a folder to fill, or files in it, that cannot be written; makes nothing.
 
-    For folders that are filled file by file; for others, see `data.io.atomic_folders`.
-
-    Returns:
-        The folder itself, where a link leads to it.
+    For folders that are filled file by file; for others, see `data.io.atomic_folders`. Returns the
+    folder itself, where a link leads to it.
 
     Raises:
         OutputError: the path is taken by something else, or no file can be made there.
@@ -69,6 +64,8 @@ def check_out_folder(folder: Path) -> Path:
     target = follow(folder)
     refuse_other_kind(folder, target)
     check_folder_writable(target, what=folder)
+    for name in files:
+        check_output(folder / name)
     return target
 
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from data.errors import ToolError
-from data.io.interrupts import kept_from_children
+from data.io.interrupts import block_interrupt
 
 Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple[Any, Any]]]
 """`run(function, {key: arguments})` gives (key, result) of each, as they end."""
@@ -30,7 +30,7 @@ class Pool(ProcessPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As `ProcessPoolExecutor.submit`, which starts a child where none is idle."""
-        with kept_from_children():
+        with block_interrupt():
             return super().submit(function, *args, **kwargs)
 
     def end(self) -> None:
@@ -43,13 +43,7 @@ class Pool(ProcessPoolExecutor):
 def process_pool(
     workers: int, initializer: Callable[..., None] | None = None, *arguments: Any
 ) -> Pool:
-    """Makes a pool.
-
-    Args:
-        workers: processes.
-        initializer: what each does first.
-        arguments: of it.
-    """
+    """Makes a pool of `workers` processes, each of which calls `initializer(*arguments)` first."""
     start_tracker()
     return Pool(
         workers,
@@ -94,10 +88,9 @@ def job_runner(workers: int, *, what: str) -> Iterator[Run]:
 
 
 def start_tracker() -> None:
-    """Starts the process that tidies up after `multiprocessing`, before any child is started.
+    """Starts multiprocessing's resource tracker before any child: starting it unblocks SIGINT.
 
-    Starting it sets Ctrl-C free again, whoever held it back. After a second Ctrl-C it finds
-    semaphores that nobody gave back: it removes them, and need not tell the user of it.
+    After a second Ctrl-C it removes leaked semaphores; its warning about them is silenced.
     """
     quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
     sys.warnoptions.append(quiet)

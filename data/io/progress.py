@@ -8,12 +8,16 @@ shows the records.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 log = logging.getLogger("unmask")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def progress(
@@ -25,17 +29,24 @@ def progress(
     show: bool = True,
     **options: Any,
 ) -> tqdm[Any]:
-    """A progress bar with ETA.
+    """A progress bar of tqdm, whose arguments these are.
 
-    It draws nothing where stderr is no terminal, and with `--quiet`.
-
-    Args:
-        iterable: what to iterate over; None for a bar that the caller updates.
-        desc: label.
-        total: number of steps, where the iterable has no length.
-        unit: name of one step.
-        show: False draws nothing.
-        options: further arguments of `tqdm.tqdm`, such as `bar_format` and `leave`.
+    It draws nothing where `show` is False or stderr no terminal, and with `--quiet`.
     """
     disable = None if show and log.isEnabledFor(logging.INFO) else True
     return tqdm(iterable, desc=desc, total=total, unit=unit, disable=disable, **options)
+
+
+def map_videos(
+    function: Callable[[T], R], videos: Sequence[T], *, workers: int, desc: str
+) -> list[R]:
+    """The results of a function of each video, in order, in threads and with a progress bar.
+
+    After an error or Ctrl-C no further video is started.
+    """
+    pool = ThreadPoolExecutor(workers)
+    try:
+        results = pool.map(function, videos)
+        return list(progress(results, total=len(videos), desc=desc, unit="video"))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -77,13 +77,7 @@ def _refuse_special(facts: os.stat_result, path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError, *, missing: str = "") -> UnmaskError:
-    """Converts an error of opening or reading a file.
-
-    Args:
-        path: of the file.
-        error: the system's.
-        missing: the whole message where there is no such file.
-    """
+    """Converts an error of reading a file; `missing` is the message where there is none."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         if isinstance(error, NotADirectoryError) and not path.parent.is_dir():
             return InputError(missing or f"{path.parent} is not a folder")
@@ -164,17 +158,10 @@ def decode(content: bytes, path: Path, *, remedy: str, damaged: type[UnmaskError
 
 
 def read_text(
-    path: Path,
-    *,
-    remedy: str,
-    missing: str = "",
-    most_bytes: int | None = None,
-    damaged: type[UnmaskError] = InputError,
+    path: Path, *, remedy: str, damaged: type[UnmaskError] = InputError, **options: Any
 ) -> str:
-    """Reads a whole file as text; arguments and errors as `read_bytes` and `decode`."""
-    content = read_bytes(
-        path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged
-    )
+    """Reads a whole file as text; options and errors as `read_bytes` and `decode`."""
+    content = read_bytes(path, remedy=remedy, damaged=damaged, **options)
     return decode(content, path, remedy=remedy, damaged=damaged)
 
 
@@ -182,16 +169,15 @@ def read_json(
     path: Path,
     *,
     remedy: str,
-    missing: str = "",
-    most_bytes: int | None = None,
     damaged: type[UnmaskError] = InputError,
     nan: bool = False,
+    **options: Any,
 ) -> Any:
-    """Reads a whole JSON file; arguments and errors as `read_text` and `parse_json`.
+    """Reads a whole JSON file; options and errors as `read_text` and `parse_json`.
 
     With `nan`, NaN and infinity are read, which JSON does not have and some programs write.
     """
-    text = read_text(path, remedy=remedy, missing=missing, most_bytes=most_bytes, damaged=damaged)
+    text = read_text(path, remedy=remedy, damaged=damaged, **options)
     try:
         return parse_json(text, nan=nan)
     except BAD_JSON as error:
@@ -255,7 +241,7 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 def shown(value: object) -> str:
-    """A value from a stranger's file, shortened to one line of a message."""
+    """A value from an untrusted file, shortened to one line of a message."""
     try:
         return _SHORT.repr(value)[:80]
     except (ValueError, RecursionError):  # a whole number of too many digits to write

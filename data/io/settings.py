@@ -51,14 +51,12 @@ class Settings(BaseModel):
     A field validator raises ValueError("must be even"): the key goes before it, the value after it.
     A model validator's message, of settings that do not go together, is shown as it is.
 
-    Attributes:
-        section: of params.yaml, the first part of each key in a message; "" for the top level.
-
     Raises:
         SettingError: on construction, where a value does not fit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    # Of params.yaml, the first part of each key in a message; "" for the top level.
     section: ClassVar[str] = ""
 
     def __init__(self, **values: Any) -> None:

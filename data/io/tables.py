@@ -34,11 +34,11 @@ _ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f]|005c)")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row: its cells by column, the number of its last line, and file and line for messages."""
+    """One row."""
 
-    place: str
-    line: int
-    cells: dict[str, str]
+    place: str  # file and line, for messages
+    line: int  # number of its last line
+    cells: dict[str, str]  # by column
 
 
 class Table:
@@ -221,11 +221,6 @@ def path_in(text: str, folder: Path) -> str:
 
 def refuse_elsewhere(path: str, folder: Path, place: str) -> None:
     """Refuses an absolute path of another system, or one that a shell would expand.
-
-    Args:
-        path: as `path_in` returns it.
-        folder: that it should be relative to.
-        place: file and line, for the message.
 
     Raises:
         InputError: it begins with a drive, a server or a home folder, and no such file is there.

@@ -29,19 +29,12 @@ NOISE_SEED = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Corruption:
-    """One corruption at one severity.
+    """One corruption at one severity."""
 
-    Attributes:
-        name: on the command line and in tables.
-        family: kind of corruption; those of one family share a plot.
-        severity: in the family's unit.
-        crf: of the encoding.
-    """
-
-    name: str
-    family: str
-    severity: float
-    crf: int = LIGHT_CRF
+    name: str  # on the command line and in tables
+    family: str  # kind of corruption; those of one family share a plot
+    severity: float  # in the family's unit
+    crf: int = LIGHT_CRF  # of the encoding
 
 
 FAMILIES = {
@@ -145,22 +138,15 @@ def _scaled(width: int, height: int, share: float) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptedCopy:
-    """A corrupted copy of a video: its path and how it is made.
+    """A corrupted copy of a video: its path and how it is made."""
 
-    Attributes:
-        source: the video.
-        path: of the copy; its name holds the start of `sha256`.
-        sha256: over the source's sha256, the filters, the encoding and ffmpeg's version, hex; used
-            instead of the file's own, which is not known before the copy is made.
-        chain: filters.
-        crf: of the encoding.
-    """
-
-    source: Path
-    path: Path
+    source: Path  # the video
+    path: Path  # of the copy; its name holds the start of `sha256`
+    # Over the source's sha256, the filters, the encoding and ffmpeg's version, hex; used instead of
+    # the file's own, which is not known before the copy is made.
     sha256: str
-    chain: Filters
-    crf: int
+    chain: Filters  # filters
+    crf: int  # of the encoding
 
     def make(self) -> None:
         """Writes the copy, whole or not at all.
@@ -170,14 +156,14 @@ class CorruptedCopy:
             VideoError: the source cannot be read, or takes too long.
         """
         info = probe(self.source)
+        seconds = time_budget(info)
         transcode(
             self.source,
             self.path,
-            codec=info.codec,
-            stream_index=info.stream_index,
+            info=info,
             chain=self.chain,
             crf=self.crf,
-            timeout_seconds=time_budget(info),
+            timeout_seconds=seconds,
         )
 
     @contextmanager
@@ -202,14 +188,9 @@ def copy_of(
     height: int,
     fps: float,
 ) -> CorruptedCopy:
-    """Plans the corrupted copy of one video.
+    """Plans the corrupted copy of one video; in `folder`, each corruption has a folder of its own.
 
-    Args:
-        source: the video.
-        sha256: of its file, hex.
-        corruption: to apply.
-        folder: where copies lie, those of each corruption in a folder of their own.
-        width, height, fps: as for `filters_of`.
+    `sha256` is of the source's file; width, height and fps are as for `filters_of`.
     """
     chain = filters_of(corruption, width=width, height=height, fps=fps)
     crf, version = corruption.crf, find_tools().version

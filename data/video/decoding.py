@@ -54,38 +54,27 @@ DECODED = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """Chosen frames of a video.
+    """Chosen frames of a video."""
 
-    Attributes:
-        pixels: (T, H, W, 3) uint8 RGB; where frames are of several sizes, a list of (H, W, 3).
-        timestamps_seconds: (T,) float64 on the stream's own clock, exact; NaN where there is none.
-        shown: (T, 2) int64, width and height of each frame as shown, with square pixels.
-        graphs: how often ffmpeg made its filter graph, which counts frames from zero each time.
-        tail: the last lines of ffmpeg's stderr.
-    """
-
+    # (T, H, W, 3) uint8 RGB; where frames are of several sizes, a list of (H, W, 3).
     pixels: Pictures
+    # (T,) float64 on the stream's own clock, exact; NaN where there is none.
     timestamps_seconds: NDArray[np.float64]
+    # (T, 2) int64, width and height of each frame as shown, with square pixels.
     shown: NDArray[np.int64]
-    graphs: int
-    tail: str
+    graphs: int  # how often ffmpeg made its filter graph, which counts frames from zero each time
+    tail: str  # the last lines of ffmpeg's stderr
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """Every frame that a decoder shows, without its pixels.
+    """Every frame that a decoder shows, without its pixels."""
 
-    Attributes:
-        timestamps_seconds: (N,) float64 in the order of showing, NaN where there is none.
-        refused: packets that the decoder rejected with an error.
-        ended_well: whether ffmpeg reached the end of the file.
-        tail: the last lines of ffmpeg's stderr.
-    """
-
+    # (N,) float64 in the order of showing, NaN where there is none.
     timestamps_seconds: NDArray[np.float64]
-    refused: int
-    ended_well: bool
-    tail: str
+    refused: int  # packets that the decoder rejected with an error
+    ended_well: bool  # whether ffmpeg reached the end of the file
+    tail: str  # the last lines of ffmpeg's stderr
 
 
 class Showinfo:
@@ -96,21 +85,14 @@ class Showinfo:
 
     Args:
         sizes: keep the sizes of frames, too.
-
-    Attributes:
-        times: of each frame in seconds, NaN where it has none.
-        natives: width, height and both parts of the pixels' aspect, four for each frame.
-        sizes: width and height of each frame on stdout.
-        graphs: how often the filter graph was made.
-        refused: packets that the decoder rejected.
     """
 
     def __init__(self, *, sizes: bool) -> None:
-        self.times = array("d")
-        self.natives = array("q")
-        self.graphs = 0
-        self.refused = 0
-        self.sizes: list[tuple[int, int]] = []
+        self.times = array("d")  # of each frame in seconds, NaN where it has none
+        self.natives = array("q")  # width, height, both parts of the pixels' aspect of each frame
+        self.graphs = 0  # how often the filter graph was made
+        self.refused = 0  # packets that the decoder rejected
+        self.sizes: list[tuple[int, int]] = []  # width and height of each frame on stdout
         self._keeps_sizes = sizes
         self._ticks = (1, 1)
         self._first_size_known = Event()
@@ -163,7 +145,6 @@ def decode(
     seek_seconds: float | None = None,
     frame_rate: int | None = None,
     timeout_seconds: float,
-    threads: int = 1,
 ) -> Decoded:
     """Decodes chosen frames and scales them.
 
@@ -176,7 +157,6 @@ def decode(
         seek_seconds: start at the first frame at or after this time, on the stream's own clock.
         frame_rate: ignore the file's times and number the frames at this rate.
         timeout_seconds: for the whole call.
-        threads: of the decoder.
 
     Raises:
         VideoError: timeout; no_decoder; decode_error: an incomplete last frame, a distorted frame,
@@ -191,7 +171,6 @@ def decode(
     seen = Showinfo(sizes=True)
     with _start(
         path, info, chain, output, seen, options=options, timeout_seconds=timeout_seconds,
-        threads=threads,
     ) as child:  # fmt: skip
         size = seen.first_size()
         wide, high = size or (1, 1)
@@ -293,9 +272,7 @@ def _refuse_distorted(size: tuple[int, int], expected: tuple[int, int]) -> None:
         )
 
 
-def list_frames(
-    path: Path, info: VideoInfo, *, most: int, timeout_seconds: float, threads: int = 1
-) -> Listed:
+def list_frames(path: Path, info: VideoInfo, *, most: int, timeout_seconds: float) -> Listed:
     """Decodes the whole video, or its first `most` frames, to learn when they are shown.
 
     Raises:
@@ -304,9 +281,7 @@ def list_frames(
     chain: Filters = [("select", {"expr": "1"}), ("showinfo", {"checksum": 0})]
     output = {"format": "null", "frames:v": most}
     seen = Showinfo(sizes=False)
-    with _start(
-        path, info, chain, output, seen, timeout_seconds=timeout_seconds, threads=threads
-    ) as child:
+    with _start(path, info, chain, output, seen, timeout_seconds=timeout_seconds) as child:
         code = child.wait_in_time("decoding")
         tail = child.stderr_tail
     refuse_killed(code, "ffmpeg", tail)
@@ -327,7 +302,6 @@ def _start(
     *,
     options: dict[str, Any] | None = None,
     timeout_seconds: float,
-    threads: int,
 ) -> Child:
     """Starts ffmpeg on the video stream, through filters to stdout, with nothing distorted."""
     cropping = {"apply_cropping": "codec"} if info.crop_is_absurd else {}
@@ -339,8 +313,7 @@ def _start(
         target="pipe:",
         output=output,
         flags=("-loglevel", "level+info", "-copyts"),
-        threads=threads,
         options=cropping | (options or {}),
     )
     command.insert(len(command) - 1, "-noautoscale")  # else later sizes are bent to the first
-    return Child(command, timeout_seconds=timeout_seconds, threads=threads, reader=reader)
+    return Child(command, timeout_seconds=timeout_seconds, reader=reader)

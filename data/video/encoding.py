@@ -19,6 +19,7 @@ from data.errors import VideoError
 from data.io.atomic_files import atomic_file
 from data.io.system_errors import FULL, TOO_LARGE, cannot_write
 from data.video.ffmpeg import Child, Filters, raw_frames_command, safe_url, video_command
+from data.video.probe import VideoInfo
 
 
 def encode(
@@ -63,22 +64,19 @@ def transcode(
     source: Path,
     target: Path,
     *,
-    codec: str,
-    stream_index: int,
+    info: VideoInfo,
     chain: Filters,
     crf: int,
-    preset: str = "medium",
     timeout_seconds: float,
 ) -> None:
-    """Decodes a stranger's video, filters it and encodes it again, without sound.
+    """Decodes an untrusted video, filters it and encodes it again, without sound.
 
     Args:
         source: the video.
         target: the file to write; its folder must exist.
-        codec: of the video stream, as ffprobe names it.
-        stream_index: of the video stream in its container.
+        info: the video's headers.
         chain: filters, which must end in an even width and height.
-        crf, preset, timeout_seconds: as for `encode`.
+        crf, timeout_seconds: as for `encode`.
 
     Raises:
         OutputError: the disk is full or refuses.
@@ -87,13 +85,12 @@ def transcode(
     with atomic_file(target, suffix=".mp4") as unfinished:
         command = video_command(
             source,
-            codec=codec,
-            stream_index=stream_index,
+            codec=info.codec,
+            stream_index=info.stream_index,
             chain=chain,
             target=safe_url(unfinished),
-            output=_h264(crf, preset) | {"map_metadata": -1},
+            output=_h264(crf, "medium") | {"map_metadata": -1},
             flags=("-loglevel", "level+warning", "-y"),
-            threads=1,
         )
         with Child(command, timeout_seconds=timeout_seconds, threads=2) as child:
             _refuse_unwritten(child, target)

@@ -2,7 +2,7 @@
 
 `ffmpeg-python` builds the argument lists; running is ours, since its own runner has no timeout, can
 deadlock on a full stderr pipe, and raises an error that hides stderr and cannot be unpickled.
-Videos come from strangers: only local files and true video containers are opened, no playlist and
+Videos are untrusted: only local files and true video containers are opened, no playlist and
 no `concat`; each child has a time limit, a memory limit and no standard input, and is ended in
 `finally`. A child whose parent was killed ends by its own limit of processor time.
 """
@@ -182,7 +182,7 @@ class Child:
         )
         self.stdin = cast(IO[bytes], self._process.stdin)
         self.stdout = cast(IO[bytes], self._process.stdout)
-        # More than it can use before the watchdog ends it: for the day when no watchdog is left.
+        # More than it uses before the watchdog ends it: a limit for when our process was killed.
         cpu_seconds = math.ceil(timeout_seconds) * (threads + 1) + 5
         limits = {
             resource.RLIMIT_AS: MEMORY_BYTES,
@@ -246,7 +246,7 @@ class Child:
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None  # noqa: S101
-        begins = True  # the rest of a long line is a stranger's text, whatever it looks like
+        begins = True  # the rest of a long line is untrusted text, whatever it looks like
         try:
             for raw in iter(functools.partial(self._process.stderr.readline, LINE_BYTES), b""):
                 if begins and not (self._reader is not None and self._reader.line(raw)):
@@ -279,7 +279,7 @@ def safe_url(path: Path) -> str:
 
 
 def ffprobe(path: Path, arguments: list[str], *, timeout_seconds: float) -> Child:
-    """Starts ffprobe on a stranger's file; the caller closes the child."""
+    """Starts ffprobe on an untrusted file; the caller closes the child."""
     command = [
         *(str(find_tools().ffprobe), "-hide_banner", "-loglevel", "level+warning"),
         *("-max_alloc", str(BLOCK_BYTES), "-max_pixels", str(MAX_PIXELS)),
@@ -299,10 +299,9 @@ def video_command(
     target: str,
     output: dict[str, Any],
     flags: Sequence[str],
-    threads: int,
     options: dict[str, Any] | None = None,
 ) -> list[str]:
-    """ffmpeg's command that reads one stream of a stranger's video through filters.
+    """ffmpeg's command that reads one stream of an untrusted video through filters.
 
     Args:
         path: the video.
@@ -311,13 +310,13 @@ def video_command(
         chain: filters.
         target, output: URL to write to, and options of the output.
         flags: further global options.
-        threads, options: of the input.
+        options: of the input.
 
     Raises:
         NoDecoderError: no ffmpeg here decodes the codec.
     """
     safe = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS, "max_pixels": MAX_PIXELS}
-    stream = ffmpeg.input("-", threads=threads, **safe, **(options or {}))[str(stream_index)]
+    stream = ffmpeg.input("-", threads=1, **safe, **(options or {}))[str(stream_index)]
     for name, settings in chain:
         stream = stream.filter(name, **settings)
     command = [

@@ -47,39 +47,16 @@ def time_budget(info: VideoInfo) -> float:
     return min(7200.0, 60 + 10 * seconds)
 
 
-class Budget:
-    """The time that all calls for one video share, in seconds from now on."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    @property
-    def left_seconds(self) -> float:
-        """The time left.
-
-        Raises:
-            VideoError: timeout.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise VideoError("timeout", f"reading took more than {self._seconds:.0f} s")
-        return left
-
-
-def read_chosen(
-    path: Path, info: VideoInfo, choose: Choose, picture: Picture, *, threads: int = 1
-) -> Decoded:
+def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -> Decoded:
     """Reads the chosen frames of a video; their times are strictly ascending.
 
     Raises:
         VideoError: with the class of the failure.
     """
-    budget = Budget(time_budget(info))
-    video = _Video(path=path, info=info, picture=picture, budget=budget, threads=threads)
-    packets = read_packets(path, info, timeout_seconds=budget.left_seconds)
+    video = _Video(path=path, info=info, picture=picture, begun=time.monotonic())
+    packets = read_packets(path, info, timeout_seconds=video.left_seconds)
     refuse_truncated(path, info, packets)
-    refuse_changing_aspect(path, info, timeout_seconds=budget.left_seconds)
+    refuse_changing_aspect(path, info, timeout_seconds=video.left_seconds)
     times = packets.timestamps_seconds
     timed = len(times) > 0
     chosen = choose(times if timed else np.arange(packets.count, dtype=np.float64))
@@ -102,13 +79,20 @@ def read_chosen(
 
 @dataclass(frozen=True, kw_only=True)
 class _Video:
-    """A video to decode, and how."""
+    """A video to decode, and how; all calls for it share its time budget."""
 
     path: Path
     info: VideoInfo
     picture: Picture
-    budget: Budget
-    threads: int
+    begun: float  # of `time.monotonic`
+
+    @property
+    def left_seconds(self) -> float:
+        budget = time_budget(self.info)
+        left = self.begun + budget - time.monotonic()
+        if left <= 0:
+            raise VideoError("timeout", f"reading took more than {budget:.0f} s")
+        return left
 
     def decode(self, choice: str, count: int, **options: Any) -> Decoded:
         """As `data.video.decoding.decode`, in the time that is left."""
@@ -118,8 +102,7 @@ class _Video:
             choice=choice,
             count=count,
             picture=self.picture,
-            timeout_seconds=self.budget.left_seconds,
-            threads=self.threads,
+            timeout_seconds=self.left_seconds,
             **options,
         )
 
@@ -134,8 +117,7 @@ def _read_by_counting(video: _Video, packets: Packets, choose: Choose) -> Decode
         video.path,
         video.info,
         most=2 * packets.count + 16,
-        timeout_seconds=video.budget.left_seconds,
-        threads=video.threads,
+        timeout_seconds=video.left_seconds,
     )
     refuse_lossy(listed, packets.count)
     times = ascending(listed.timestamps_seconds, video.info.fps)

@@ -30,32 +30,26 @@ now every video is cropped at its own."""
 
 
 class FrameRecipe(Settings):
-    """Everything about frames that changes pixels; a part of each feature's key.
-
-    Attributes:
-        policy: "uniform": frames evenly over the whole video; "clip": runs of consecutive frames.
-        count: T, the frames asked for; a shorter video gives all it has, each once.
-        clip_length: frames of one run, for "clip".
-        size: S, side of a crop in pixels.
-        crop: "face": the largest lasting face; "full": the middle square of the picture.
-        margin: side of the crop over side of the face, for "face".
-        max_side: the longer side of the frames in which faces are looked for and cropped, in
-            pixels; larger videos are scaled down to it.
-        minimum_frames: fewer than this is a failure.
-        views: K, how many views of each training video are embedded: the video as it is, and
-            K - 1 augmented ones. Others have one, as it is. It changes no view's key.
-    """
+    """Everything about frames that changes pixels; a part of each feature's key."""
 
     section: ClassVar[str] = "frames"
 
+    # "uniform": frames evenly over the whole video; "clip": runs of consecutive frames.
     policy: Policy = "uniform"
+    # T, the frames asked for; a shorter video gives all it has, each once.
     count: Annotated[int, Field(ge=1, le=4096)] = 32
-    clip_length: Annotated[int, Field(ge=1, le=4096)] = 8
-    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    clip_length: Annotated[int, Field(ge=1, le=4096)] = 8  # frames of one run, for "clip"
+    size: Annotated[int, Field(ge=32, le=1024)] = 224  # S, side of a crop in pixels
+    # "face": the largest lasting face; "full": the middle square of the picture.
     crop: Crop = "face"
+    # Side of the crop over side of the face, for "face".
     margin: Annotated[float, Field(ge=1, le=4)] = 1.3
+    # The longer side of the frames in which faces are looked for and cropped, in pixels; larger
+    # videos are scaled down to it.
     max_side: Annotated[int, Field(ge=64, le=8192)] = 1280
-    minimum_frames: Annotated[int, Field(ge=1)] = 8
+    minimum_frames: Annotated[int, Field(ge=1)] = 8  # fewer than this is a failure
+    # K, how many views of each training video are embedded: the video as it is, and K - 1 augmented
+    # ones. Others have one, as it is. It changes no view's key.
     views: Annotated[int, Field(ge=1, le=100)] = 1
 
     @model_validator(mode="after")
@@ -110,37 +104,28 @@ class FrameRecipe(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class WholeFrames:
-    """The chosen frames of one video, not cropped to a face.
+    """The chosen frames of one video, not cropped to a face."""
 
-    Attributes:
-        pixels: (T, H, W, 3) uint8 RGB, to follow faces on. Where the video changes its size, H and
-            W are the largest frame's, and each frame lies in the middle, its shape kept.
-        timestamps_seconds: (T,) float64 on the stream's own clock, exact, ascending.
-        scales: (T,) float64, from pixels of each frame as shown to those of `pictures`.
-        boxes: (T, 4) float32, the part of each frame as shown that was read.
-        shown: (T, 2) int64, width and height of each frame as shown.
-        pictures: each frame in its own size, to crop from; `pixels` where there is one size.
-        layout: where they lie in `pixels`; None where each fills it.
-    """
-
+    # (T, H, W, 3) uint8 RGB, to follow faces on. Where the video changes its size, H and W are the
+    # largest frame's, and each frame lies in the middle, its shape kept.
     pixels: NDArray[np.uint8]
+    # (T,) float64 on the stream's own clock, exact, ascending.
     timestamps_seconds: NDArray[np.float64]
+    # (T,) float64, from pixels of each frame as shown to those of `pictures`.
     scales: NDArray[np.float64]
-    boxes: NDArray[np.float32]
-    shown: NDArray[np.int64]
-    pictures: Pictures
-    layout: Layout | None
+    boxes: NDArray[np.float32]  # (T, 4) float32, the part of each frame as shown that was read
+    shown: NDArray[np.int64]  # (T, 2) int64, width and height of each frame as shown
+    pictures: Pictures  # each frame in its own size, to crop from; `pixels` where there is one size
+    layout: Layout | None  # where they lie in `pixels`; None where each fills it
 
 
-def read_whole(
-    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture, *, threads: int = 1
-) -> WholeFrames:
+def read_whole(path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture) -> WholeFrames:
     """Reads the chosen frames, not yet cropped to the face.
 
     Raises:
         VideoError: with the class of the failure.
     """
-    read = read_chosen(path, info, partial(choose, recipe=recipe), picture, threads=threads)
+    read = read_chosen(path, info, partial(choose, recipe=recipe), picture)
     pixels, layout = lay_out(read.pixels)
     return WholeFrames(
         pixels=pixels,
@@ -154,10 +139,10 @@ def read_whole(
 
 
 def read_pixels(
-    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture, *, threads: int = 1
+    path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """As `read_whole`: pixels (T, H, W, 3) uint8 RGB and times (T,) float64 seconds alone."""
-    read = read_whole(path, info, recipe, picture, threads=threads)
+    read = read_whole(path, info, recipe, picture)
     return read.pixels, read.timestamps_seconds
 
 

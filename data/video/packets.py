@@ -33,25 +33,17 @@ ASF_HEADER_BYTES = 64 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class Packets:
-    """The packets of one video stream, in the order of presentation.
+    """The packets of one video stream, in the order of presentation."""
 
-    Attributes:
-        timestamps_seconds: (N,) float64, ascending, without NaN; empty where a packet carries no
-            time, or where the clock jumps back.
-        keyframes: (N,) bool, where a decoder can start.
-        count: N, also where packets carry no time.
-        discarded: further packets that are never shown, because of an edit list for example.
-        held_seconds: from the first picture to the end of the last, by the packets' times; 0
-            without any.
-        cut: whether ffprobe reports that the file, or its last packet, ends too early.
-    """
-
+    # (N,) float64, ascending, without NaN; empty where a packet carries no time, or where the clock
+    # jumps back.
     timestamps_seconds: NDArray[np.float64]
-    keyframes: NDArray[np.bool_]
-    count: int
-    discarded: int
+    keyframes: NDArray[np.bool_]  # (N,) bool, where a decoder can start
+    count: int  # N, also where packets carry no time
+    discarded: int  # further packets that are never shown, because of an edit list for example
+    # From the first picture to the end of the last, by the packets' times; 0 without any.
     held_seconds: float = 0.0
-    cut: bool = False
+    cut: bool = False  # whether ffprobe reports that the file, or its last packet, ends too early
 
 
 def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Packets:

@@ -36,21 +36,14 @@ Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """In which size frames are read; exactly one of the first three is given.
+    """In which size frames are read; exactly one of the first three is given."""
 
-    Attributes:
-        longest: the longer side is scaled down to this, never up.
-        shortest: the shorter side is scaled to this, and the middle square taken.
-        fixed: width and height, whatever the shape.
-        even: width and height are even numbers, as encoders want them.
-        turned: ffmpeg rotates the frames by a quarter turn, so that their pixels' aspect ratio
-            stretches the height.
-    """
-
-    longest: int | None = None
-    shortest: int | None = None
-    fixed: int | None = None
-    even: bool = False
+    longest: int | None = None  # the longer side is scaled down to this, never up
+    shortest: int | None = None  # the shorter side is scaled to this, and the middle square taken
+    fixed: int | None = None  # width and height, whatever the shape
+    even: bool = False  # width and height are even numbers, as encoders want them
+    # ffmpeg rotates the frames by a quarter turn, so that their pixels' aspect ratio stretches the
+    # height.
     turned: bool = False
 
     @property
@@ -134,16 +127,6 @@ def whole_picture(info: VideoInfo, max_side: int) -> Picture:
     return Picture(longest=max_side, turned=info.turned)
 
 
-def square_picture(info: VideoInfo, size: int) -> Picture:
-    """The middle square of the frame, scaled to `size`."""
-    return Picture(shortest=size, turned=info.turned)
-
-
-def even_picture(info: VideoInfo, max_side: int) -> Picture:
-    """As `whole_picture`, of even width and height."""
-    return Picture(longest=max_side, even=True, turned=info.turned)
-
-
 def middle_square(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The middle (side, side, 3) of a frame (h, w, 3)."""
     top, left = (frame.shape[0] - side) // 2, (frame.shape[1] - side) // 2
@@ -178,18 +161,12 @@ def place(frame: NDArray[np.uint8], slot: NDArray[np.uint8]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where pictures of several sizes lie on their canvas.
+    """Where pictures of several sizes lie on their canvas."""
 
-    Attributes:
-        width, height: of the canvas, the largest of the pictures by area.
-        sizes: (T, 2) int64, width and height of each picture.
-        rectangles: (T, 4) int64, x0, y0, x1, y1 of each picture on the canvas.
-    """
-
-    width: int
+    width: int  # of the canvas, that of the largest picture by area
     height: int
-    sizes: NDArray[np.int64]
-    rectangles: NDArray[np.int64]
+    sizes: NDArray[np.int64]  # (T, 2) int64, width and height of each picture
+    rectangles: NDArray[np.int64]  # (T, 4) int64, x0, y0, x1, y1 of each picture on the canvas
 
     @property
     def scales(self) -> NDArray[np.float64]:

@@ -36,41 +36,26 @@ EDGES = ("left", "right", "top", "bottom")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """The first video stream of a file with moving pictures.
+    """The first video stream of a file with moving pictures."""
 
-    Attributes:
-        stream_index: its index in the container.
-        codec: as ffprobe names it, "h264".
-        pixel_format: as ffprobe names it, "yuv420p".
-        width: in pixels as shown: after rotation, with square pixels.
-        height: likewise.
-        rotation_degrees: from 0 to below 360, to the whole degree; a quarter turn is already
-            counted in width and height.
-        fps: average frames per second; 0 where the file does not say.
-        duration_seconds: as declared; 0 where the file does not say.
-        frame_count: as declared, or None; never to be trusted.
-        promised_seconds: duration of the video stream itself, by its header or, in Matroska, its
-            tag; 0 where only the whole file has a duration and holds more than this stream.
-        bit_rate: of the whole file in bits per second; 0 where unknown.
-        size_bytes: of the file.
-        container: as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2".
-        crop_is_absurd: a clean aperture leaves next to nothing, and is ignored.
-    """
-
-    stream_index: int
-    codec: str
-    pixel_format: str
-    width: int
-    height: int
+    stream_index: int  # its index in the container
+    codec: str  # as ffprobe names it, "h264"
+    pixel_format: str  # as ffprobe names it, "yuv420p"
+    width: int  # in pixels as shown: after rotation, with square pixels
+    height: int  # likewise
+    # From 0 to below 360, to the whole degree; a quarter turn is already counted in width and
+    # height.
     rotation_degrees: int
-    fps: float
-    duration_seconds: float
-    frame_count: int | None
+    fps: float  # average frames per second; 0 where the file does not say
+    duration_seconds: float  # as declared; 0 where the file does not say
+    frame_count: int | None  # as declared, or None; never to be trusted
+    # Duration of the video stream itself, by its header or, in Matroska, its tag; 0 where only the
+    # whole file has a duration and holds more than this stream.
     promised_seconds: float
-    bit_rate: int
-    size_bytes: int
-    container: str = ""
-    crop_is_absurd: bool = False
+    bit_rate: int  # of the whole file in bits per second; 0 where unknown
+    size_bytes: int  # of the file
+    container: str = ""  # as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2"
+    crop_is_absurd: bool = False  # a clean aperture leaves next to nothing, and is ignored
 
     @property
     def turned(self) -> bool:

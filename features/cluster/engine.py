@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data.errors import ConfigError, StoreError, ToolError
@@ -38,43 +38,20 @@ LOCAL_MEMORY_BYTES = 1 << 30
 """Of shared memory for a Ray of this machine's own: weights, and some units."""
 
 
+@dataclass(kw_only=True)
 class RayEngine:
-    """An `Engine` of `features.extraction.engine` over a Ray cluster.
+    """An `Engine` of `features.extraction.engine` over a Ray cluster."""
 
-    Args:
-        address: of the cluster's head, host:port; "auto": the one that this machine belongs to;
-            "local": a new one of this machine alone.
-        recipe: of the features.
-        versions: of the programs here; a worker with others is refused, since its features might
-            not be the same.
-        equip: makes a worker's equipment; workers must be able to import it by its name.
-        files: returns the files that `equip` needs.
-        views: names of the views in the store; needed where jobs have others than view 0.
-        unit_views: most views in a unit of more than one video.
-
-    Attributes:
-        report: which workers took part.
-    """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        recipe: Recipe,
-        versions: dict[str, str],
-        equip: Equip,
-        files: Callable[[], dict[str, bytes]],
-        views: Views | None = None,
-        unit_views: int = UNIT_VIEWS,
-    ) -> None:
-        self.report = WorkersReport()
-        self._address = address
-        self._recipe = recipe
-        self._views = views or Views()
-        self._versions = versions
-        self._equip = equip
-        self._files = files
-        self._unit_views = unit_views
+    # Of the cluster's head, host:port; "auto": the one that this machine belongs to; "local": a new
+    # one of this machine alone.
+    address: str
+    recipe: Recipe  # of the features
+    versions: dict[str, str]  # of the programs here; a worker with others is refused
+    equip: Equip  # makes a worker's equipment; workers must be able to import it by its name
+    files: Callable[[], dict[str, bytes]]  # returns the files that `equip` needs
+    views: Views = field(default_factory=Views)  # names of the views in the store
+    unit_views: int = UNIT_VIEWS  # most views in a unit of more than one video
+    report: WorkersReport = field(default_factory=WorkersReport)  # which workers took part
 
     def __call__(self, jobs: Sequence[Job], phases: Phases) -> Generator[Finished, None, None]:
         """Embeds videos; see `features.extraction.engine.Engine`.
@@ -84,15 +61,15 @@ class RayEngine:
             ToolError: Ray is not installed; the cluster does not answer, or has no worker; a worker
                 lacks a video or has other programs; a unit ends every worker.
         """
-        with connected(self._address) as ray:
-            files = ray.put(self._files())
-            workers = Workers(ray, self._recipe, self._views, self._equip, files, self.report)
+        with connected(self.address) as ray:
+            arguments = (self.recipe, self.views, self.equip, ray.put(self.files()))
+            workers = Workers(ray, arguments, self.report)
             try:
                 workers.start_missing()
                 # Links stay links: what they point at may lie elsewhere on another machine.
                 sent = [replace(job, path=job.path.absolute()) for job in jobs]
                 views = sum(len(job.views) for job in sent)
-                most = max(1, min(self._unit_views, views // (4 * max(1, len(workers)))))
+                most = max(1, min(self.unit_views, views // (4 * max(1, len(workers)))))
                 workers.waiting.extend(cut_units(sent, most=most))
                 yield from self._run(workers, phases)
             finally:
@@ -113,8 +90,8 @@ class RayEngine:
                     yield from self._unpack(workers, worker, unit, result, phases)
 
     def _refuse_other_versions(self, ready: Ready) -> None:
-        for name in sorted(self._versions.keys() | ready.versions.keys()):
-            here, there = self._versions.get(name, "none"), ready.versions.get(name, "none")
+        for name in sorted(self.versions.keys() | ready.versions.keys()):
+            here, there = self.versions.get(name, "none"), ready.versions.get(name, "none")
             if here != there:
                 raise ToolError(
                     f"{ready.host} has {name} {there}, this machine has {here}: features might not "
@@ -131,7 +108,7 @@ class RayEngine:
     ) -> Iterator[Finished]:
         """Verifies a unit's results; a damaged one is tried again."""
         try:
-            results = list(unpack(unit, report, self._recipe, self._views))
+            results = list(unpack(unit, report, self.recipe, self.views))
         except StoreError as error:
             workers.retry(unit, str(error))
             return

@@ -35,50 +35,38 @@ class RemoteError:
     trace: str
 
 
+@dataclass
 class Worker:
-    """The process of one worker.
+    """The process of one worker."""
 
-    Args:
-        recipe: of the features.
-        views: names of the views in the store.
-        equip: makes the backbone and the reader of videos.
-        files: of the backbone.
-        threads: that it may use.
-    """
-
-    def __init__(
-        self, recipe: Recipe, views: Views, equip: Equip, files: dict[str, bytes], threads: int
-    ) -> None:
-        self._recipe = recipe
-        self._views = views
-        self._equip = equip
-        self._files = files
-        self._threads = threads
-        self._equipment: Equipment | None = None
+    recipe: Recipe  # of the features
+    views: Views  # names of the views in the store
+    equip: Equip  # makes the backbone and the reader of videos
+    files: dict[str, bytes]  # of the backbone
+    threads: int  # that it may use
+    equipment: Equipment | None = None  # once it is prepared
 
     def prepare(self) -> Ready | RemoteError:
         """Loads the backbone: takes seconds."""
         try:
-            self._equipment = self._equip(self._files, self._threads)
-            encoder = self._equipment.encoder
-            if encoder.digest != self._recipe.backbone_digest:
+            self.equipment = self.equip(self.files, self.threads)
+            encoder = self.equipment.encoder
+            if encoder.digest != self.recipe.backbone_digest:
                 raise ToolError("the backbone came with other weights than were sent; run again")
         except Exception as error:  # noqa: BLE001 - the driver raises it
             return _as_text(error)
         return Ready(
             host=socket.gethostname(),
-            versions=self._equipment.versions,
+            versions=self.equipment.versions,
             runtime=type(encoder).__name__,
         )
 
     def embed(self, unit: Unit) -> UnitReport | RemoteError:
         """Embeds a work unit."""
         try:
-            if self._equipment is None:
+            if self.equipment is None:
                 raise ValueError("prepare must come first")
-            return embed_unit(
-                unit, self._recipe, self._views, self._equipment, threads=self._threads
-            )
+            return embed_unit(unit, self.recipe, self.views, self.equipment, threads=self.threads)
         except Exception as error:  # noqa: BLE001 - the driver raises it
             return _as_text(error)
 

@@ -37,17 +37,11 @@ UNIT_SECONDS = 1800.0
 
 @dataclass(kw_only=True)
 class Unit:
-    """Videos that one worker embeds in one call.
+    """Videos that one worker embeds in one call."""
 
-    Attributes:
-        number: in the order of the jobs.
-        jobs: the videos.
-        lost: how often a worker was lost with it.
-    """
-
-    number: int
-    jobs: list[Job]
-    lost: int = 0
+    number: int  # in the order of the jobs
+    jobs: list[Job]  # the videos
+    lost: int = 0  # how often a worker was lost with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,22 +54,16 @@ class Unseen:
 
 @dataclass(frozen=True, kw_only=True)
 class UnitReport:
-    """Result of a unit.
+    """Result of a unit."""
 
-    Attributes:
-        shard: bytes of a sealed shard with the sequences of all that gave any; empty if none did.
-        sha256: of `shard`.
-        failures: sha256 of a video -> why neither it nor a view of it has features.
-        unseen: videos that the worker could not read as they were sent.
-        phases: seconds of each phase.
-        sizes: sha256 of each video whose picture changes its size -> how many sizes it has.
-    """
-
+    # Bytes of a sealed shard with the sequences of all that gave any; empty if none did.
     shard: bytes
-    sha256: str
+    sha256: str  # of `shard`
+    # sha256 of a video -> why neither it nor a view of it has features.
     failures: dict[str, Failure]
-    unseen: list[Unseen]
-    phases: Phases = field(default_factory=Phases)
+    unseen: list[Unseen]  # videos that the worker could not read as they were sent
+    phases: Phases = field(default_factory=Phases)  # seconds of each phase
+    # sha256 of each video whose picture changes its size -> how many sizes it has.
     sizes: dict[str, int] = field(default_factory=dict)
 
 

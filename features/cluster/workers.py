@@ -33,23 +33,14 @@ UNITS_AHEAD = 2
 
 @dataclass(kw_only=True)
 class WorkersReport:
-    """Which workers took part in a run.
+    """Which workers took part in a run."""
 
-    Attributes:
-        workers: number of those that became ready.
-        nodes: that they ran on.
-        threads: most that were ready at one time.
-        runtimes: of their backbones.
-        lost: workers that ended before the run did.
-        repeated: work units that were given out again.
-    """
-
-    workers: int = 0
-    nodes: set[str] = field(default_factory=set)
-    threads: int = 0
-    runtimes: set[str] = field(default_factory=set)
-    lost: int = 0
-    repeated: int = 0
+    workers: int = 0  # number of those that became ready
+    nodes: set[str] = field(default_factory=set)  # that they ran on
+    threads: int = 0  # most that were ready at one time
+    runtimes: set[str] = field(default_factory=set)  # of their backbones
+    lost: int = 0  # workers that ended before the run did
+    repeated: int = 0  # work units that were given out again
 
 
 @dataclass(eq=False, kw_only=True)
@@ -69,28 +60,16 @@ class Workers:
 
     Args:
         ray: the module, connected.
-        recipe: of the features.
-        views: names of the views in the store.
-        equip: makes a worker's equipment.
-        files: reference to the files that this needs.
+        arguments: of each `Worker` but its threads; the files as a reference of Ray.
         report: is kept up to date.
-
-    Attributes:
-        waiting: units that no worker has.
     """
 
     def __init__(
-        self,
-        ray: Any,
-        recipe: Recipe,
-        views: Views,
-        equip: Equip,
-        files: Any,
-        report: WorkersReport,
+        self, ray: Any, arguments: tuple[Recipe, Views, Equip, Any], report: WorkersReport
     ) -> None:
-        self.waiting: deque[Unit] = deque()
+        self.waiting: deque[Unit] = deque()  # units that no worker has
         self._ray = ray
-        self._arguments = (recipe, views, equip, files)
+        self._arguments = arguments
         self._report = report
         self._workers: dict[tuple[str, int], WorkerHandle] = {}
         self._calls: dict[Any, tuple[WorkerHandle, Unit | None]] = {}  # by Ray's reference

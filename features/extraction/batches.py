@@ -19,17 +19,11 @@ Tag = TypeVar("Tag")
 
 
 class Encoder(Protocol):
-    """A backbone as a function of a full batch: (batch_size, S, S, 3) uint8 -> (batch_size, D).
+    """A backbone as a function of a full batch: (batch_size, S, S, 3) uint8 -> (batch_size, D)."""
 
-    Attributes:
-        digest: sha256 over its weights.
-        dim: D, length of one embedding.
-        batch_size: rows of every call.
-    """
-
-    digest: str
-    dim: int
-    batch_size: int
+    digest: str  # sha256 over its weights
+    dim: int  # D, length of one embedding
+    batch_size: int  # rows of every call
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 

@@ -61,8 +61,8 @@ def extract(
         encoder: the backbone of the store's recipe.
         store: open for writing.
         workers: threads that read.
-        views: names of the views in the store; needed where jobs have others than view 0.
-        augment: makes a view's frames; likewise. Called from the threads that read.
+        views, augment: names of the views in the store, and what makes a view's frames; needed
+            where jobs have others than view 0. `augment` is called from the threads that read.
         show_progress: draw a progress bar.
 
     Raises:
@@ -74,25 +74,13 @@ def extract(
     return keep_all(jobs, engine=engine, store=store, views=views, show_progress=show_progress)
 
 
-def extract_part(
-    jobs: Sequence[Job], *, read: Read, encoder: Encoder, store: FeatureStore, workers: int
-) -> ExtractSummary:
-    """Embeds the next videos of a run whose videos are not all known when it starts.
-
-    The caller begins and finishes the store's run; shards are cut as if `extract` had been given
-    all parts at once. All else is as in `extract`, without a progress bar.
-    """
-    engine = local_engine(read, encoder, store.recipe, workers, Views(), None)
-    return keep_part(jobs, engine=engine, store=store, show_progress=False)
-
-
 def local_engine(
     read: Read,
     encoder: Encoder,
     recipe: Recipe,
     workers: int,
-    views: Views,
-    augment: Augment | None,
+    views: Views = Views(),  # noqa: B008 - it is frozen
+    augment: Augment | None = None,
 ) -> Engine:
     """The engine of this machine: threads that read, one encoder.
 
@@ -148,7 +136,10 @@ def keep_part(
     views: Views | None = None,
     show_progress: bool = True,
 ) -> ExtractSummary:
-    """As `keep_all`, but a part of a run: the store goes on with its order and closes no shard."""
+    """As `keep_all`, but for the next videos of a run whose videos are not all known at its start.
+
+    The caller begins and finishes the store's run; shards are cut as if all parts came at once.
+    """
     summary = ExtractSummary()
     views = views or Views()
     named: dict[str, list[Job]] = {}  # by sha256

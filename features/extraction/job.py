@@ -15,21 +15,13 @@ from features.store.shard import StoredSequence
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One video to embed.
+    """One video to embed."""
 
-    Attributes:
-        path: the file.
-        name: as the manifest or the command line has it.
-        sha256: of the file, hex.
-        duration_seconds: for the progress bar.
-        views: which views of it; 0 is the video as it is.
-    """
-
-    path: Path
-    name: str
-    sha256: str
-    duration_seconds: float
-    views: tuple[int, ...] = (0,)
+    path: Path  # the file
+    name: str  # as the manifest or the command line has it
+    sha256: str  # of the file, hex
+    duration_seconds: float  # for the progress bar
+    views: tuple[int, ...] = (0,)  # which views of it; 0 is the video as it is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,33 +30,21 @@ class Phases:
 
 @dataclass(kw_only=True)
 class ExtractSummary:
-    """What a run of `extract` did.
+    """What a run of `extract` did."""
 
-    Attributes:
-        done: videos embedded in this run, or some view of them.
-        reused: videos whose features were in the store, or those of a file of the same bytes.
-        augmented: augmented views embedded in this run.
-        kept_crops: videos of this run whose crops were in the store.
-        failures: videos without features; the next run tries them again.
-        resized: names of those embedded in this run whose picture changes its size.
-        frames: embedded in this run.
-        size_bytes: rows written in this run.
-        video_seconds: length of the videos embedded in this run.
-        wall_seconds: of the run.
-        phases: seconds of each phase.
-    """
-
-    done: int = 0
-    reused: int = 0
-    augmented: int = 0
-    kept_crops: int = 0
+    done: int = 0  # videos embedded in this run, or some view of them
+    reused: int = 0  # videos whose features were in the store, or those of a file of the same bytes
+    augmented: int = 0  # augmented views embedded in this run
+    kept_crops: int = 0  # videos of this run whose crops were in the store
+    # Videos without features; the next run tries them again.
     failures: list[Failure] = field(default_factory=list)
+    # Names of those embedded in this run whose picture changes its size.
     resized: list[str] = field(default_factory=list)
-    frames: int = 0
-    size_bytes: int = 0
-    video_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    phases: Phases = field(default_factory=Phases)
+    frames: int = 0  # embedded in this run
+    size_bytes: int = 0  # rows written in this run
+    video_seconds: float = 0.0  # length of the videos embedded in this run
+    wall_seconds: float = 0.0  # of the run
+    phases: Phases = field(default_factory=Phases)  # seconds of each phase
 
     @property
     def failed_by_class(self) -> dict[str, int]:

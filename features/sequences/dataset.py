@@ -8,58 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.datasets.manifest import Video
 from features.sequences.padded import Padded, Rows
 from features.store.feature_set import Features
 
 
-class VideoLike(Protocol):
-    """The part of `data.datasets.manifest.Video` that is used here."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def label(self) -> int: ...
-    @property
-    def group(self) -> str: ...
-    @property
-    def method(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sequences:
-    """Many videos as one array.
+    """Many videos as one array."""
 
-    Attributes:
-        features: (N, T, D) float16 or float32, zeros after a video's end.
-        mask: (N, T) bool, true where there is a frame; no row is all false.
-        labels: (N,) int8, 1 = fake.
-        groups: N names; videos of one group share a person or a source.
-        methods: N names; how a fake was made.
-        paths: N, as in the manifest.
-        sha256s: N, of the video files.
-        missing: paths of videos asked for that have no features.
-        views: (K N, T, D) where videos have augmented views: view k of video n is row k N + n,
-            view 0 the same as in `features`; None where there is no other view.
-        viewless: number of videos that lack a view; their own features take its place.
-    """
-
-    features: Rows
-    mask: NDArray[np.bool_]
-    labels: NDArray[np.int8]
-    groups: tuple[str, ...]
-    methods: tuple[str, ...]
-    paths: tuple[str, ...]
-    sha256s: tuple[str, ...]
-    missing: tuple[str, ...] = ()
+    features: Rows  # (N, T, D) float16 or float32, zeros after a video's end
+    mask: NDArray[np.bool_]  # (N, T) bool, true where there is a frame; no row is all false
+    labels: NDArray[np.int8]  # (N,) int8, 1 = fake
+    groups: tuple[str, ...]  # N names; videos of one group share a person or a source
+    methods: tuple[str, ...]  # N names; how a fake was made
+    paths: tuple[str, ...]  # N, as in the manifest
+    sha256s: tuple[str, ...]  # N, of the video files
+    missing: tuple[str, ...] = ()  # paths of videos asked for that have no features
+    # (K N, T, D) where videos have augmented views: view k of video n is row k N + n, view 0 the
+    # same as in `features`; None where there is no other view.
     views: Rows | None = None
-    viewless: int = 0
+    viewless: int = 0  # number of videos that lack a view; their own features take its place
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,7 +57,7 @@ class Sequences:
 
 
 def load_sequences(
-    features: Features, videos: Sequence[VideoLike], *, views: bool = False
+    features: Features, videos: Sequence[Video], *, views: bool = False
 ) -> Sequences:
     """The features of these videos, in their order.
 

@@ -15,17 +15,10 @@ from features.store.store import FeatureStore
 
 
 def adopt_feature_set(folder: Path, store: FeatureStore) -> int:
-    """Adopts the shards that have a video which the store lacks.
+    """Adopts the shards that have a video which the store lacks; returns the number of videos.
 
     What cannot be trusted is passed over, and its videos are embedded again: a folder without an
     intact index, a shard of another recipe, a shard with a changed byte.
-
-    Args:
-        folder: a feature set; there need be none.
-        store: open for writing.
-
-    Returns:
-        Number of videos that were adopted.
 
     Raises:
         OutputError: the store cannot be written.

@@ -7,9 +7,7 @@ docs/store-format.md is the specification.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -19,16 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError, StoreError
-from data.io.atomic_files import write_text
-from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.atomic_files import as_csv, write_text
+from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from data.io.tables import Table
 from features.store.key import Recipe, canonical
-from features.store.layout import (
-    FEATURES_FORMAT,
-    INDEX,
-    sha256_of,
-)
+from features.store.layout import FEATURES_FORMAT, INDEX, sha256_of
 from features.store.shard import Shard, StoredSequence
 from features.store.views import Views
 
@@ -43,19 +37,12 @@ _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal f
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A video without features: a row of failures.csv.
+    """A video without features: a row of failures.csv."""
 
-    Attributes:
-        path: as the manifest or the command line has it.
-        failure: one of `data.errors.FAILURE_CLASSES`.
-        message: what happened, one line.
-        stderr_tail: the last lines that ffmpeg wrote.
-    """
-
-    path: str
-    failure: str
-    message: str
-    stderr_tail: str
+    path: str  # as the manifest or the command line has it
+    failure: str  # one of `data.errors.FAILURE_CLASSES`
+    message: str  # what happened, one line
+    stderr_tail: str  # the last lines that ffmpeg wrote
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -64,18 +51,12 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in sorted(failures, key=lambda failure: failure.path):
-        cells = (row.path, row.failure, row.message, _ADDRESS.sub("", row.stderr_tail))
-        writer.writerow([_printable(cell) for cell in cells])
-    write_text(path, text.getvalue())
-
-
-def _printable(text: str) -> str:
-    """Escapes what UTF-8 cannot hold and carriage returns, so that any CSV reader takes it."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\r", "\\r")
+    rows = [
+        (one.path, one.failure, one.message, _ADDRESS.sub("", one.stderr_tail))
+        for one in sorted(failures, key=lambda failure: failure.path)
+    ]
+    # Carriage returns are escaped, so that any CSV reader takes it.
+    write_text(path, as_csv(COLUMNS, [[cell.replace("\r", "\\r") for cell in row] for row in rows]))
 
 
 def publish(
@@ -169,30 +150,19 @@ def _facts_sha256(facts: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """Content of features.json.
+    """Content of features.json."""
 
-    Attributes:
-        recipe: of all sequences.
-        dim: D, length of one embedding.
-        shards: file name -> entry, as `entry_of` makes it.
-        provenance: what the backbone was trained on; empty for a public one.
-        failures_sha256: of failures.csv.
-        only: sha256 of the videos that are shown; None shows all.
-        views: of the training videos.
-        stand_for: digest in the store -> sha256 of the file, where earlier versions cropped a
-            forgery at its original's face.
-        facts: the JSON as it was read, without its checksum.
-    """
-
-    recipe: Recipe
-    dim: int
-    shards: dict[str, dict[str, Any]]
-    provenance: dict[str, Any]
-    failures_sha256: str
-    only: frozenset[str] | None
-    views: Views
+    recipe: Recipe  # of all sequences
+    dim: int  # D, length of one embedding
+    shards: dict[str, dict[str, Any]]  # file name -> entry, as `entry_of` makes it
+    provenance: dict[str, Any]  # what the backbone was trained on; empty for a public one
+    failures_sha256: str  # of failures.csv
+    only: frozenset[str] | None  # sha256 of the videos that are shown; None shows all
+    views: Views  # of the training videos
+    # Digest in the store -> sha256 of the file, where earlier versions cropped a forgery at its
+    # original's face.
     stand_for: dict[str, str]
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # the JSON as it was read, without its checksum
 
 
 def read_index(folder: Path) -> Index:
@@ -202,7 +172,7 @@ def read_index(folder: Path) -> Index:
         InputError: it is no feature set.
         StoreError: damaged, foreign, or of a later version.
     """
-    facts = read_json(folder / INDEX, FORMAT, VERSION)
+    facts = read_versioned_json(folder / INDEX, FORMAT, VERSION)
     try:
         if facts.pop("sha256") != _facts_sha256(facts):
             raise ValueError("the index does not fit its checksum")

@@ -18,26 +18,20 @@ DType = Literal["float16", "float32", "uint8"]
 class Recipe:
     """Everything but the video that decides what its features are.
 
-    Attributes:
-        frames: plain JSON of `data.video.frames.FrameRecipe`.
-        face_detector: digest of the face finder, or None where none is used.
-        backbone: the backbone's name, for people; not part of the digest.
-        backbone_digest: sha256 over its weights.
-        dtype: of the stored features; uint8 is for crops, whose backbone is the identity.
-        precision: of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
-        pixels_version: of the code that made the crops; `data.pixels_version.PIXELS_VERSION` for
-            new ones. A recipe without it is of version 1.
-
     Raises:
         ConfigError: an unknown dtype or precision, or no version.
     """
 
-    frames: dict[str, Any]
-    face_detector: str | None
-    backbone: str
-    backbone_digest: str
+    frames: dict[str, Any]  # plain JSON of `data.video.frames.FrameRecipe`
+    face_detector: str | None  # digest of the face finder, or None where none is used
+    backbone: str  # the backbone's name, for people; not part of the digest
+    backbone_digest: str  # sha256 over its weights
+    # Of the stored features; uint8 is for crops, whose backbone is the identity.
     dtype: DType = "float16"
+    # Of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
     precision: Literal["float32", "mixed"] = "float32"
+    # Of the code that made the crops; `data.pixels_version.PIXELS_VERSION` for new ones. A recipe
+    # without it is of version 1.
     pixels_version: int = 1
 
     def __post_init__(self) -> None:

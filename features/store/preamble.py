@@ -34,17 +34,12 @@ class LaterVersionError(StoreError):
 
 @dataclass(frozen=True, kw_only=True)
 class Preamble:
-    """Content of the user block.
+    """Content of the user block."""
 
-    Attributes:
-        size_bytes: of the whole file.
-        rows: offset and length in bytes of each data set with a row for each frame.
-        header_sha256: over all bytes after the user block that are not in `rows`, hex.
-    """
-
-    size_bytes: int
+    size_bytes: int  # of the whole file
+    # Offset and length in bytes of each data set with a row for each frame.
     rows: dict[str, tuple[int, int]]
-    header_sha256: str
+    header_sha256: str  # over all bytes after the user block that are not in `rows`, hex
 
     def to_bytes(self) -> bytes:
         """The user block."""

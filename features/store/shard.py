@@ -48,25 +48,15 @@ ALIGNMENT_BYTES = 64
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredSequence:
-    """One video's features with the frames' timestamps, crops and detections.
+    """One video's features with the frames' timestamps, crops and detections."""
 
-    Attributes:
-        sha256: of the video file, hex.
-        key: of this sequence, hex.
-        path: of the video when it was extracted; for people.
-        features: (T, D) float16 or float32, T at least 1.
-        timestamps_seconds: (T,) float64.
-        boxes: (T, 4) float32, crops in pixels of the video as shown.
-        face_found: (T,) bool.
-    """
-
-    sha256: str
-    key: str
-    path: str
-    features: NDArray[np.floating[Any]]
-    timestamps_seconds: NDArray[np.float64]
-    boxes: NDArray[np.float32]
-    face_found: NDArray[np.bool_]
+    sha256: str  # of the video file, hex
+    key: str  # of this sequence, hex
+    path: str  # of the video when it was extracted; for people
+    features: NDArray[np.floating[Any]]  # (T, D) float16 or float32, T at least 1
+    timestamps_seconds: NDArray[np.float64]  # (T,) float64
+    boxes: NDArray[np.float32]  # (T, 4) float32, crops in pixels of the video as shown
+    face_found: NDArray[np.bool_]  # (T,) bool
 
     @property
     def nbytes(self) -> int:
@@ -102,10 +92,9 @@ def write_shard(
 
     Args:
         path: a new file.
-        sequences: at least one, all of one D and of the recipe's dtype. They may come from an
-            iterator: one at a time is in memory.
-        recipe: of all of them.
-        versions: of the programs that made them.
+        sequences: at least one, all of one D and of the recipe's dtype; an iterator keeps one at a
+            time in memory.
+        recipe, versions: of all of them, and of the programs that made them.
         frame_counts: T of each of them.
 
     Raises:
@@ -149,7 +138,7 @@ def _fill(
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype("<i8")
     types = _row_types(recipe)
     others: dict[str, list[NDArray[Any]]] = {name: [] for name in ROWS if name != "features"}
-    videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}
+    videos: dict[str, list[Any]] = {"sha256": [], "key": [], "crc32": [], "path": []}  # in order
     # The oldest layout that suffices: readable by every HDF5, and without timestamps.
     with h5py.File(
         sink,
@@ -176,13 +165,13 @@ def _fill(
             raise ValueError(f"must have {len(counts)} sequences, got {len(videos['key'])}")
         for name, parts in others.items():
             file.create_dataset(name, data=np.concatenate(parts), track_times=False)
-        widest = max(map(len, videos["path"]))
-        _write_column(file, "offsets", offsets)
-        _write_column(file, "frame_count", counts)
-        _write_column(file, "sha256", np.asarray(videos["sha256"], VIDEOS["sha256"]))
-        _write_column(file, "key", np.asarray(videos["key"], VIDEOS["key"]))
-        _write_column(file, "crc32", np.asarray(videos["crc32"], VIDEOS["crc32"]))
-        _write_column(file, "path", np.asarray(videos["path"], f"S{widest}"))
+        types = VIDEOS | {"path": f"S{max(map(len, videos['path']))}"}
+        columns = {"offsets": offsets, "frame_count": counts}
+        columns |= {name: np.asarray(values, types[name]) for name, values in videos.items()}
+        for name, column in columns.items():
+            if column.dtype.kind == "S":  # text is marked as UTF-8
+                column = column.astype(h5py.string_dtype("utf-8", column.dtype.itemsize))
+            file.create_dataset(name, data=column, track_times=False)
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         file.attrs["recipe"] = canonical(recipe.to_json())
@@ -211,13 +200,6 @@ def _check(sequence: StoredSequence, types: dict[str, str], count: int) -> None:
         )
     if not np.isfinite(sequence.features).all():
         raise ValueError(f"the features of {sequence.path} must be finite")
-
-
-def _write_column(file: Any, name: str, values: NDArray[Any]) -> None:
-    """A data set with an entry for each video; text is marked as UTF-8."""
-    if values.dtype.kind == "S":
-        values = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
-    file.create_dataset(name, data=values, track_times=False)
 
 
 class Shard:

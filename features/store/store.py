@@ -183,13 +183,13 @@ class FeatureStore:
             raise StoreError(f"{shard.path} is damaged; {REMEDY}")
         return shard.sequence(number)
 
-    def begin(self, keys: Iterable[str] = (), apart: Iterable[str] = ()) -> None:
-        """Starts a run; the arguments are those of `want`."""
+    def begin(self, keys: Iterable[str] = ()) -> None:
+        """Starts a run with these keys, as `want` adds them."""
         self._order.clear()
         self._settled.clear()
         self._queued.clear()
         self._pending, self._pending_bytes = [], 0
-        self.want(keys, apart)
+        self.want(keys)
 
     def want(self, keys: Iterable[str], apart: Iterable[str] = ()) -> None:
         """Adds sequences that are not sealed yet to the run's order.

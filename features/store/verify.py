@@ -31,20 +31,15 @@ ProblemClass = Literal["missing", "changed", "damaged", "foreign", "later", "seq
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One finding of `verify`.
+    """One finding of `verify`."""
 
-    Attributes:
-        file: relative to the folder that was verified.
-        problem: "missing": listed and not there; "changed": its bytes are not those that were
-            written; "damaged": its header or index cannot be trusted, so nothing in it can;
-            "sequence": one video's rows are damaged; "foreign": of another recipe; "later": of a
-            later version of unmask; "unlisted": the index does not list it.
-        message: what is wrong, one line.
-    """
-
-    file: str
+    file: str  # relative to the folder that was verified
+    # "missing": listed and not there; "changed": its bytes are not those that were written;
+    # "damaged": its header or index cannot be trusted, so nothing in it can; "sequence": one
+    # video's rows are damaged; "foreign": of another recipe; "later": of a later version of unmask;
+    # "unlisted": the index does not list it.
     problem: ProblemClass
-    message: str
+    message: str  # what is wrong, one line
 
 
 def verify(folder: Path) -> list[Problem]:

@@ -19,15 +19,11 @@ from features.store.key import canonical
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How many views the training videos have, and how they are augmented.
+    """How many views the training videos have, and how they are augmented."""
 
-    Attributes:
-        count: K, view 0 included; 1 is no augmentation.
-        augmentation: plain JSON of all that decides the pixels of views 1 to K - 1, except the
-            video and the view's number.
-    """
-
-    count: int = 1
+    count: int = 1  # K, view 0 included; 1 is no augmentation
+    # Plain JSON of all that decides the pixels of views 1 to K - 1, except the video and the view's
+    # number.
     augmentation: dict[str, Any] = field(default_factory=dict)
 
     @cached_property

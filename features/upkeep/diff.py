@@ -22,61 +22,41 @@ MEASURES = ("mean_cosine", "mean_distance", "frame_cosine", "frame_distance")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoChange:
-    """How far one video's features are apart.
+    """How far one video's features are apart."""
 
-    Attributes:
-        path: of the video, as the first feature set has it.
-        sha256: of the video file, hex.
-        frames: number of frames that both have, by their timestamps.
-        mean_cosine: cosine similarity of the two mean embeddings over all frames, -1 to 1.
-        mean_distance: the length of their difference over the mean of their lengths, 0 to 2.
-        frame_cosine: mean cosine similarity of the common frames; NaN where there is none.
-        frame_distance: mean relative distance of the common frames; NaN where there is none.
-    """
-
-    path: str
-    sha256: str
-    frames: int
-    mean_cosine: float
-    mean_distance: float
-    frame_cosine: float
-    frame_distance: float
+    path: str  # of the video, as the first feature set has it
+    sha256: str  # of the video file, hex
+    frames: int  # number of frames that both have, by their timestamps
+    mean_cosine: float  # cosine similarity of the two mean embeddings over all frames, -1 to 1
+    mean_distance: float  # the length of their difference over the mean of their lengths, 0 to 2
+    frame_cosine: float  # mean cosine similarity of the common frames; NaN where there is none
+    frame_distance: float  # mean relative distance of the common frames; NaN where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
-    """Result of `diff`.
-
-    Attributes:
-        a, b: the feature sets.
-        common: number of videos in both.
-        only_a: paths of the videos in the first alone, sorted.
-        only_b: in the second alone.
-        recipe: what differs in the recipes: name to both values.
-        changes: of each common video, the most changed first; none where D differs.
-    """
+    """Result of `diff` of two feature sets, a and b."""
 
     a: Path
     b: Path
-    common: int
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
-    recipe: dict[str, tuple[Any, Any]]
+    common: int  # number of videos in both
+    only_a: tuple[str, ...]  # paths of the videos in the first alone, sorted
+    only_b: tuple[str, ...]  # in the second alone
+    recipe: dict[str, tuple[Any, Any]]  # what differs in the recipes: name to both values
+    # Of each common video, the most changed first; none where D differs.
     changes: tuple[VideoChange, ...]
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Mean, min and max over videos of each measure; empty where nothing was compared."""
-        spread = {}
+        summary = {}
         for name in MEASURES:
             values = np.asarray([getattr(change, name) for change in self.changes])
             values = values[~np.isnan(values)]
             if len(values):
-                spread[name] = {
-                    "mean": float(values.mean()),
-                    "min": float(values.min()),
-                    "max": float(values.max()),
+                summary[name] = {
+                    one: float(getattr(values, one)()) for one in ("mean", "min", "max")
                 }
-        return spread
+        return summary
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows; null says that there was no common frame to measure."""

@@ -39,21 +39,14 @@ class GarbageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PartGarbage:
-    """What is removed and what stays of one recipe's part of a store.
+    """What is removed and what stays of one recipe's part of a store."""
 
-    Attributes:
-        part: the folder.
-        in_use: whether a feature set is of this recipe.
-        files: that can be removed.
-        linked: shards that no feature set uses, but that have other hard links, so they stay.
-        kept: number of all shards that stay, those included.
-    """
-
-    part: Path
-    in_use: bool
-    files: tuple[GarbageFile, ...]
+    part: Path  # the folder
+    in_use: bool  # whether a feature set is of this recipe
+    files: tuple[GarbageFile, ...]  # that can be removed
+    # Shards that no feature set uses, but that have other hard links, so they stay.
     linked: tuple[Path, ...]
-    kept: int
+    kept: int  # number of all shards that stay, those included
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,15 +38,13 @@ class Statistics:
 
     def to_json(self) -> dict[str, Any]:
         """The spread over dimensions, as plain values."""
-        spread = {
-            name: {
-                "min": float(values.min()),
-                "mean": float(values.mean()),
-                "max": float(values.max()),
-            }
-            for name, values in (("mean", self.mean), ("std", self.std))
-        }
-        return spread | {
+
+        def spread(values: NDArray[np.float64]) -> dict[str, float]:
+            return {name: float(getattr(values, name)()) for name in ("min", "mean", "max")}
+
+        return {
+            "mean": spread(self.mean),
+            "std": spread(self.std),
             "smallest": float(self.smallest.min()),
             "largest": float(self.largest.max()),
             "dead_dimensions": self.dead,
@@ -89,17 +87,12 @@ def statistics(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inspection:
-    """What a feature set, one recipe's part of a store, or a store holds.
+    """What a feature set, one recipe's part of a store, or a store holds."""
 
-    Attributes:
-        facts: plain JSON, name to value in the order to show them.
-        statistics: of each dimension; None where there is no frame, and for a store.
-        parts: of a store.
-    """
-
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # plain JSON, name to value in the order to show them
+    # Of each dimension; None where there is no frame, and for a store.
     statistics: Statistics | None = None
-    parts: tuple[Inspection, ...] = ()
+    parts: tuple[Inspection, ...] = ()  # of a store
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows: every dimension's own statistics, too."""

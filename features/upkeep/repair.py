@@ -41,43 +41,28 @@ class LostVideo:
 
 @dataclass(frozen=True, kw_only=True)
 class FileRepair:
-    """What is done about one damaged file.
+    """What is done about one damaged file."""
 
-    Attributes:
-        file: its path.
-        action: "rescued": its intact videos are in a new shard; "removed": no video in it was
-            intact; "left": unmask must not change it.
-        message: what was wrong, one line.
-        new_file: path of the new shard; None where there is none, or in a dry run.
-        kept: number of videos that are kept.
-        lost: videos that no other intact file of the folder holds.
-        unnamed: number of lost videos that cannot be named; None where not even that is known.
-    """
-
-    file: Path
+    file: Path  # its path
+    # "rescued": its intact videos are in a new shard; "removed": no video in it was intact; "left":
+    # unmask must not change it.
     action: Action
-    message: str
-    new_file: Path | None = None
-    kept: int = 0
-    lost: tuple[LostVideo, ...] = ()
+    message: str  # what was wrong, one line
+    new_file: Path | None = None  # path of the new shard; None where there is none, or in a dry run
+    kept: int = 0  # number of videos that are kept
+    lost: tuple[LostVideo, ...] = ()  # videos that no other intact file of the folder holds
+    # Number of lost videos that cannot be named; None where not even that is known.
     unnamed: int | None = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """Result of `repair`.
+    """Result of `repair`."""
 
-    Attributes:
-        folder: that was repaired.
-        dry_run: whether nothing was changed.
-        files: one entry for each damaged file.
-        also_in: folders where a file of the same name is damaged, too.
-    """
-
-    folder: Path
-    dry_run: bool
-    files: tuple[FileRepair, ...]
-    also_in: tuple[Path, ...]
+    folder: Path  # that was repaired
+    dry_run: bool  # whether nothing was changed
+    files: tuple[FileRepair, ...]  # one entry for each damaged file
+    also_in: tuple[Path, ...]  # folders where a file of the same name is damaged, too
 
     @property
     def to_extract(self) -> tuple[LostVideo, ...]:
@@ -93,9 +78,7 @@ class Repair:
 def repair(folder: Path, *, dry_run: bool = False) -> Repair:
     """Repairs a feature set, a store, or one recipe's part of a store.
 
-    Args:
-        folder: of them.
-        dry_run: changes nothing and takes no lock.
+    A dry run changes nothing and takes no lock.
 
     Raises:
         InputError: it is none of them.

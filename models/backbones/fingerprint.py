@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from data.errors import InputError, OutputError, StoreError
 from data.io import reading
 from data.io.atomic_files import as_json, write_text
-from data.io.atomic_folders import read_json
+from data.io.atomic_folders import read_versioned_json
 from features.extraction.batches import Encoder
 
 FORMAT = "unmask-backbone"
@@ -75,7 +75,9 @@ def find_fingerprint(
     if folder.is_dir():
         return _of_folder(folder, size)
     try:
-        known = read_json(cache, CACHE_FORMAT, 1)["known"][_cache_key(name_or_path, size, seed)]
+        known = read_versioned_json(cache, CACHE_FORMAT, 1)["known"][
+            _cache_key(name_or_path, size, seed)
+        ]
         return BackboneFingerprint(
             name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"]
         )
@@ -92,7 +94,7 @@ def cache_fingerprint(
         return
     known: dict[str, Any] = {}
     with suppress(InputError, StoreError, *reading.BAD_FACTS):
-        known = dict(read_json(cache, CACHE_FORMAT, 1)["known"])
+        known = dict(read_versioned_json(cache, CACHE_FORMAT, 1)["known"])
     known[key] = {name: getattr(fingerprint, name) for name in ("name", "digest", "dim")}
     with suppress(OutputError):  # it only saves time
         write_text(cache, as_json({"format": CACHE_FORMAT, "version": 1, "known": known}))
@@ -104,7 +106,7 @@ def copy_backbone(folder: Path, to: Path) -> None:
     Raises:
         StoreError: the record names no file.
     """
-    file = read_json(folder / RECORD, FORMAT, VERSION).get("file")
+    file = read_versioned_json(folder / RECORD, FORMAT, VERSION).get("file")
     name = Path(file).name if isinstance(file, str) and "\0" not in file else ""
     if not name:
         raise StoreError(f"{folder / RECORD} names no file of weights; write the backbone anew")
@@ -167,7 +169,7 @@ def imagenet_path() -> Path:
 
 def _of_folder(folder: Path, size: int) -> BackboneFingerprint | None:
     """The fingerprint in a folder's record, if the weights beside it have the record's sha256."""
-    facts = read_json(folder / RECORD, FORMAT, VERSION)
+    facts = read_versioned_json(folder / RECORD, FORMAT, VERSION)
     try:
         name = str(facts["file"])
         same = facts["size"] == size and Path(name).name == name

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import ConfigError, InputError, StoreError
-from data.io.atomic_folders import read_json, replace_folder, write_json
+from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, check_readable
 from models.backbones.fingerprint import (
     FORMAT,
@@ -210,7 +210,7 @@ def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
 
 def _load_folder(folder: Path, size: int) -> Backbone:
     """A folder that `save_backbone` wrote; the digest in it must fit the weights in it."""
-    facts = read_json(folder / RECORD, FORMAT, VERSION)
+    facts = read_versioned_json(folder / RECORD, FORMAT, VERSION)
     check_backbone(facts, folder / RECORD)
     architecture, digest = facts["architecture"], facts["digest"]
     more = {"name": facts["name"], "provenance": facts["provenance"]}

@@ -61,7 +61,7 @@ app.add_typer(
     name="store",
     cls=Commands,
     no_args_is_help=True,
-    help="Look into folders of features and stores, and keep them in order.",
+    help="Inspect, check and repair feature sets and stores; remove what is unused.",
     rich_help_panel="Features",
 )
 
@@ -81,7 +81,7 @@ def unmask(
         bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Set the tone: TensorFlow's and ffmpeg's own chatter stays off the terminal.
+    """Keep log lines of TensorFlow off the terminal.
 
     A path that is no UTF-8 is printed with escapes, as stderr does, and ends nothing.
     """

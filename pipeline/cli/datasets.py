@@ -32,12 +32,14 @@ MOST = 10
 
 @command(commands, panel="Data sets")
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder to write; new, empty or an older demo.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write: new, empty or an earlier demo.")
+    ],
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Render the demo data set: made-up people, real H.264, rendered forgeries.
+    """Render the demo data set: H.264 videos of made-up people, half of them forged.
 
     Example: unmask demo artifacts/demo
     """
@@ -55,15 +57,20 @@ def demo(
 @command(commands, panel="Data sets")
 def forge(
     reals: Annotated[
-        Path, typer.Argument(metavar="REAL_DIR", help="Folder of real videos, or a manifest.")
+        Path,
+        typer.Argument(
+            metavar="REAL_DIR", help="Folder of real videos, or a manifest that `index` wrote."
+        ),
     ],
-    out: Annotated[Path, typer.Argument(help="Folder to write; new, empty or an older forge.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write: new, empty or an earlier forge.")
+    ],
     root: RootOption = None,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Make training data from real videos alone: copies and self-made forgeries of them.
+    """Make self-made forgeries of real videos, each with a real copy, to train on.
 
     Example: unmask forge reals forged --set forge.copies=2
     """
@@ -84,17 +91,25 @@ def forge(
 
 @command(commands, panel="Data sets")
 def index(
-    root: Annotated[Path, typer.Argument(help="Folder with real/ and fake/, or a CSV of labels.")],
+    root: Annotated[
+        Path,
+        typer.Argument(metavar="ROOT", help="Folder with real/ and fake/, a data set, or a CSV."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Manifest; default ROOT/manifest.csv."),
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="Manifest to write; default: ROOT/manifest.csv."
+        ),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="Layout of ROOT; auto finds it, docs/datasets.md lists them.")
+        str,
+        typer.Option(metavar="NAME", help="Layout of ROOT, see docs/datasets.md; auto detects it."),
     ] = "auto",
     compression: Annotated[
         list[str] | None,
-        typer.Option("--compression", metavar="C23,...", help="Of FaceForensics++: only these."),
+        typer.Option(
+            "--compression", metavar="C23,...", help="Only these compressions of FaceForensics++."
+        ),
     ] = None,
     methods: Annotated[
         list[str] | None,
@@ -102,21 +117,23 @@ def index(
     ] = None,
     near_duplicates: Annotated[
         bool,
-        typer.Option("--near-duplicates", help="Group look-alikes too; decodes 8 frames of each."),
+        typer.Option(
+            "--near-duplicates", help="Group near-duplicates, too; decodes 8 frames of each video."
+        ),
     ] = False,
     group_by: Annotated[
         str,
         typer.Option(
             "--group-by",
             metavar="names|stem",
-            help="stem: names that differ by a number alone, as ann_0 and ann_1, are one person.",
+            help="stem: file names that differ by a number alone (ann_0, ann_1) are one person.",
         ),
     ] = "names",
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Find, probe, digest, label, group and split the videos below ROOT.
+    """Write a manifest of the videos in ROOT: label, group and split of each.
 
     Example: unmask index videos -o manifest.csv
     """
@@ -146,21 +163,23 @@ def index(
 
 @command(commands, panel="Data sets")
 def audit(
-    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
+    ],
     root: RootOption = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Page to write, as audit.html.")
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="HTML page to write.")
     ] = None,
     no_hashes: Annotated[
-        bool, typer.Option("--no-hashes", help="Decode nothing: no search for near-duplicates.")
+        bool, typer.Option("--no-hashes", help="Decode no video; finds no near-duplicates.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 10 where something is in two splits.")
+        bool, typer.Option("--strict", help="Exit with code 10 if something is in two splits.")
     ] = False,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Look for leaks: people, originals, near-duplicates in two splits; telling metadata.
+    """Look for leaks: people or near-duplicates in two splits, metadata that gives labels away.
 
     Example: unmask audit manifest.csv --root videos -o audit.html
     """

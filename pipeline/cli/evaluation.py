@@ -26,35 +26,46 @@ def evaluate(
     sources: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BUNDLE FEATURES", help="A bundle and its features; with --on: BUNDLE..."
+            metavar="BUNDLE FEATURES",
+            help="A bundle and its feature set; with --on, bundles alone.",
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Report folder to write.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
+    ],
     manifest: Annotated[
-        Path | None, typer.Option("--manifest", metavar="FILE", help="The manifest of FEATURES.")
+        Path | None,
+        typer.Option(
+            "--manifest", metavar="FILE", help="Manifest that FEATURES was extracted from."
+        ),
     ] = None,
     on: Annotated[
         list[str] | None,
         typer.Option(
             "--on",
             metavar="[NAME=]FEATURES:MANIFEST",
-            help="A data set to test on; repeat it for a cross-data-set matrix.",
+            help="Feature set and manifest of a data set to test on; repeatable.",
         ),
     ] = None,
     root: RootOption = None,
-    split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
+    ] = "test",
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Evaluate on seen people too; marks the report.")
+        bool,
+        typer.Option(
+            "--allow-seen", help="Measure on people seen in training, too; marks the report."
+        ),
     ] = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Measure bundles on videos and people that they never saw; write metrics, plots, report.html.
+    """Measure bundles on people that they never saw; write metrics and a page.
 
     Example: unmask evaluate bundle embeddings --manifest manifest.csv -o report
 
-    Example: unmask evaluate a b --on a-features:a.csv --on b-features:b.csv -o matrix
+    Example: unmask evaluate a b --on emb-a:a.csv --on emb-b:b.csv -o matrix
     """
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
@@ -107,30 +118,46 @@ def evaluate(
 
 @command(commands, panel="Evaluation")
 def robustness(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of results to write.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
+    ],
     root: RootOption = None,
-    split: Annotated[str, typer.Option(help="Split: test, val, train or all.")] = "test",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
+    ] = "test",
     rungs: Annotated[
         list[str] | None,
-        typer.Option("--rungs", metavar="NAME,...", help="Only these; see docs/evaluation.md."),
+        typer.Option(
+            "--rungs",
+            metavar="NAME,...",
+            help="Only these corruptions; docs/evaluation.md lists them.",
+        ),
     ] = None,
-    store: Annotated[
-        Path, typer.Option(help="Where finished features are kept for every later run.")
-    ] = Path(".unmask/store"),
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Store of finished features.")] = Path(
+        ".unmask/store"
+    ),
     keep: Annotated[
-        Path | None, typer.Option("--keep", help="Keep the degraded copies made now in a folder.")
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", help="Keep the corrupted copies made now in a folder."
+        ),
     ] = None,
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="Measure on seen people too; marks the report.")
+        bool,
+        typer.Option(
+            "--allow-seen", help="Measure on people seen in training, too; marks the report."
+        ),
     ] = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Degrade the test videos step by step and measure what is left of the AUC.
+    """Corrupt the test videos (compression, blur, noise, ...) and measure the AUC.
 
     Example: unmask robustness bundle manifest.csv --root videos -o robustness
     """
@@ -160,10 +187,12 @@ def robustness(
 
 @command(commands, panel="Evaluation")
 def results(
-    reports: Annotated[Path, typer.Argument(help="Folder of reports that `evaluate` wrote.")],
+    reports: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with reports that `evaluate` wrote.")
+    ],
     json_: JsonOption = False,
 ) -> None:
-    """Show the results of several reports side by side, and where their pages are.
+    """Print the results of several reports side by side, and the paths of their pages.
 
     Example: unmask results artifacts/reports
     """
@@ -185,29 +214,36 @@ def compare(
     a: Annotated[
         Path, typer.Argument(metavar="A", help="Report that `evaluate` wrote; with --on, a bundle.")
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one, on the same videos.")],
+    b: Annotated[
+        Path,
+        typer.Argument(metavar="B", help="Report or bundle to compare with, on the same videos."),
+    ],
     on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[NAME=]FEATURES:MANIFEST",
-            help="Score two bundles on this data set; once more for features of B's backbone.",
+            help="Score two bundles on this feature set; repeat for another backbone of B.",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="lstm, mean, ... of A and B; default: the first of each.")
+        str | None,
+        typer.Option(metavar="NAME", help="Model of A and B: lstm, mean, ...; default: the first."),
     ] = None,
     other: Annotated[
-        str | None, typer.Option(help="B's model, where it is not the same as A's.")
+        str | None, typer.Option(metavar="NAME", help="Model of B; default: the same as of A.")
     ] = None,
-    split: Annotated[str, typer.Option(help="With --on: train, val, test or all.")] = "test",
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="With --on: test, val, train or all.")
+    ] = "test",
     allow_seen: Annotated[
-        bool, typer.Option("--allow-seen", help="With --on: score what was seen in training, too.")
+        bool,
+        typer.Option("--allow-seen", help="With --on: measure on people seen in training, too."),
     ] = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Test whether two models differ: AUC by DeLong's test, and by a bootstrap of groups.
+    """Test whether the AUC of two models differs: DeLong's test, bootstrap by group.
 
     Example: unmask compare reports/frozen reports/finetuned
 

@@ -29,31 +29,47 @@ SHOWN = 10
 
 @command(commands, panel="Features")
 def extract(
-    source: Annotated[Path, typer.Argument(help="A manifest, a folder of videos, or one video.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of features to write.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A manifest, a folder of videos, or one video.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Feature set to write.")],
     root: RootOption = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Name or path of the backbone; default: backbone.name.")
+        str | None,
+        typer.Option(metavar="NAME", help="Backbone, by name or path; default: backbone.name."),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Take frames and backbone from this bundle.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Take frame settings and backbone from a bundle."),
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
     store: StoreOption = Path(".unmask/store"),
     max_failures: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Share of videos that may fail; default in params."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Videos that may fail, 0 to 1; default: extract.max_failures.",
+        ),
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option(help="Of the backbone: auto, tensorflow, openvino; default in params."),
+        typer.Option(
+            metavar="NAME", help="auto, tensorflow or openvino; default: extract.runtime."
+        ),
     ] = None,
     workers: WorkersOption = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: a cluster's machines.")] = "local",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or ray for a cluster.")
+    ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; default: this machine alone."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Address of the Ray cluster; default: RAY_ADDRESS, else this machine.",
+        ),
     ] = None,
 ) -> None:
     """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.

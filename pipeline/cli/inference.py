@@ -23,16 +23,22 @@ TOP = 10
 
 @command(commands, panel="Verdicts")
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    videos: Annotated[
+        list[Path], typer.Argument(metavar="VIDEO", help="Videos, or folders of them.")
+    ],
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="PAGE_OR_DIR", help="Write a page for each video."),
+        typer.Option(
+            "--report",
+            metavar="PAGE_OR_DIR",
+            help="Page to write; for several videos, a folder of pages.",
+        ),
     ] = None,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Say for each video and face: REAL, FAKE or UNSURE, how probable, from how many frames.
+    """Print a verdict on each video and face: REAL, FAKE or UNSURE, with P(fake).
 
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
@@ -115,22 +121,24 @@ def interval(face: FaceVerdict) -> str:
 
 @command(commands, panel="Verdicts")
 def scan(
-    bundle: Annotated[Path, typer.Argument(help="Bundle that `train` wrote.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of videos, searched at any depth.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of videos, searched at any depth.")
+    ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", help="Folder to write; an interrupted scan resumes in it."),
+        typer.Option("-o", "--out", metavar="DIR", help="Folder to write, or of a scan to resume."),
     ],
-    store: Annotated[
-        Path, typer.Option(help="Where finished features are kept for every later run.")
-    ] = Path(".unmask/store"),
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Store of finished features.")] = Path(
+        ".unmask/store"
+    ),
     retry: Annotated[
-        bool, typer.Option("--retry", help="Try videos again that failed in an earlier run.")
+        bool, typer.Option("--retry", help="Try again the videos that failed in an earlier run.")
     ] = False,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Score and rank a folder of thousands of videos; an interrupted scan resumes.
+    """Score and rank all videos of a folder; an interrupted scan resumes.
 
     Example: unmask scan bundle archive -o scan
     """

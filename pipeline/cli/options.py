@@ -22,37 +22,39 @@ PARTLY_FAILED = 12
 
 ParamsOption = Annotated[
     Path | None,
-    typer.Option("--params", metavar="FILE", help="A params.yaml; without it, the defaults."),
+    typer.Option("--params", metavar="FILE", help="Parameter file; default: built-in values."),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter; may be repeated."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set one parameter, as head.units=64; repeatable."
+    ),
 ]
 ManifestOption = Annotated[
     Path, typer.Option("--manifest", metavar="FILE", help="The manifest that `index` wrote.")
 ]
 RootOption = Annotated[
     Path | None,
-    typer.Option("--root", help="Folder of the videos, where it is not the manifest's own."),
+    typer.Option("--root", metavar="DIR", help="Folder of the videos; default: the manifest's."),
 ]
 StoreOption = Annotated[
-    Path, typer.Option(help="Where finished features and crops are kept for every later run.")
+    Path, typer.Option(metavar="DIR", help="Store of finished features and crops.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Parallel decoders; default: the cores.")
+    int | None, typer.Option("--workers", min=1, help="Parallel workers; default: one per core.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AllowSeenOption = Annotated[
     bool,
     typer.Option(
         "--allow-seen",
-        help="Go on where validation people trained the backbone; marks the result.",
+        help="Validate on people that trained the backbone, too; marks the result.",
     ),
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress and no notes; warnings stay.")
+    bool, typer.Option("--quiet", "-q", help="Show no progress bars or notes; warnings stay.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show more details.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show details, too.")]
 
 
 def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]:

@@ -33,38 +33,43 @@ class Sampler(StrEnum):
 
 @command(commands, panel="Training")
 def sweep(
-    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
+    features: Annotated[
+        Path, typer.Argument(metavar="FEATURES", help="Feature set that `extract` wrote.")
+    ],
     manifest: ManifestOption,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Sweep folder to write or go on with.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Sweep folder to write or resume.")
+    ],
     grid: Annotated[
         list[str] | None,
         typer.Option(
             "--grid",
             metavar="KEY=A,B",
-            help="Values of one parameter, or LOW..HIGH, LOW..HIGH:log with tpe; repeatable.",
+            help="Values of a parameter; with tpe also LOW..HIGH or LOW..HIGH:log. Repeatable.",
         ),
     ] = None,
     sampler: Annotated[
-        Sampler, typer.Option(help="Try every combination, or let TPE choose.")
+        Sampler, typer.Option(help="grid: every combination; tpe: chosen by Optuna.")
     ] = Sampler.grid,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Settings that tpe tries; 20 by default.")
+        int | None, typer.Option(min=1, help="Settings that tpe tries; default: 20.")
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Stop settings that fall behind in their first run.")
+        bool, typer.Option("--prune", help="Stop settings early that fall behind the median.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each setting.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds to train each setting with.")] = 3,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; default: the cores.")
+        int | None,
+        typer.Option("--workers", min=1, help="Training processes; default: one per core."),
     ] = None,
     allow_seen: AllowSeenOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Train heads with many parameters and seeds; rank them by validation alone.
+    """Train heads with many settings and seeds; rank them by validation AUC.
 
-    Example: unmask sweep embeddings --manifest manifest.csv -o sweep --grid head.units=64,128
+    Example: unmask sweep emb --manifest m.csv -o sweep --grid head.units=64,128
     """
     from data.io.atomic_files import write_text
     from pipeline.reporting.sweep_page import render_sweep

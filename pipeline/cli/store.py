@@ -25,13 +25,15 @@ commands = typer.Typer()
 LISTED = 20
 """Lines printed of a long list; `--json` has all."""
 
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show it and change nothing.")]
-FeaturesArgument = Annotated[Path, typer.Argument(help="A feature set, or a store.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+]
+FeaturesArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A feature set, or a store.")]
 
 
 @command(commands)
 def inspect(features: FeaturesArgument, json_: JsonOption = False) -> None:
-    """Show what a feature set or a store holds: recipe, backbone, videos, sizes, versions.
+    """Show what a feature set or a store holds: recipe, backbone, videos, sizes.
 
     Example: unmask store inspect embeddings
     """
@@ -59,7 +61,7 @@ def _show_facts(facts: dict[str, Any], indent: str = "") -> None:
 
 @command(commands)
 def verify(features: FeaturesArgument, json_: JsonOption = False) -> None:
-    """Read every byte of a feature set or a store and report all damage; exit 5 if there is any.
+    """Read every byte of a feature set or a store; report damage with exit code 5.
 
     Example: unmask store verify embeddings
     """
@@ -99,7 +101,7 @@ def _advice(folder: Path, problems: Sequence[Problem]) -> str:
 def repair(
     features: FeaturesArgument, dry_run: DryRunOption = False, json_: JsonOption = False
 ) -> None:
-    """Remove damaged shards, keep their intact videos, and list those to extract again.
+    """Remove damage, keep intact videos, and list those to extract again.
 
     Example: unmask store repair embeddings
     """
@@ -143,7 +145,7 @@ def _show_repair(repair: Repair) -> None:
 
 @command(commands)
 def gc(
-    store: Annotated[Path, typer.Argument(help="The store that `extract` fills.")] = Path(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The store to clean.")] = Path(
         ".unmask/store"
     ),
     keep: Annotated[
@@ -151,17 +153,17 @@ def gc(
         typer.Option(
             "--keep",
             metavar="FEATURES",
-            help="A feature set that stays whole; default: all below the current folder.",
+            help="Feature set to keep; repeatable; default: all below the current folder.",
         ),
     ] = None,
     drop_linked: Annotated[
-        bool, typer.Option("--drop-linked", help="Also remove what has hard links elsewhere.")
+        bool, typer.Option("--drop-linked", help="Also remove shards with hard links elsewhere.")
     ] = False,
     dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Show which shards no feature set uses, then remove them.
+    """Show what no feature set uses, and remove it after asking.
 
     Example: unmask store gc --dry-run
     """
@@ -231,13 +233,13 @@ def _size(files: Iterable[GarbageFile]) -> str:
 @command(commands)
 def diff(
     a: Annotated[Path, typer.Argument(metavar="A", help="A feature set.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    most: Annotated[int, typer.Option(min=0, help="How many videos to list.")] = 10,
+    b: Annotated[Path, typer.Argument(metavar="B", help="Feature set to compare with.")],
+    most: Annotated[int, typer.Option(min=0, help="Number of videos to list.")] = 10,
     json_: JsonOption = False,
 ) -> None:
-    """Compare two feature sets of the same videos: frozen with fine-tuned, say.
+    """Compare two feature sets of the same videos, as frozen and fine-tuned.
 
-    Example: unmask store diff artifacts/features/frozen artifacts/features/finetuned
+    Example: unmask store diff embeddings embeddings-tuned
     """
     from features.store.feature_set import Features
     from features.upkeep.diff import diff

@@ -26,13 +26,19 @@ commands = typer.Typer()
 @command(commands, panel="Training")
 def backbone(
     name: Annotated[
-        str, typer.Argument(help="resnet50-imagenet, resnet50-thin, resnet50-random or a path.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="resnet50-imagenet, resnet50-thin, resnet50-random or a path.",
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the weights to.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
+    ],
     params: ParamsOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Write a backbone's weights to a folder, fetching them once where they must be fetched.
+    """Write a backbone's weights to a folder; ImageNet's are downloaded once.
 
     Example: unmask backbone resnet50-imagenet -o weights/imagenet
     """
@@ -44,11 +50,16 @@ def backbone(
 
 @command(commands, panel="Training")
 def finetune(
-    manifest: Annotated[Path, typer.Argument(help="The manifest that `index` wrote.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write the weights to.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
+    ],
     root: RootOption = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Name or path of the backbone to start from.")
+        str | None,
+        typer.Option(metavar="NAME", help="Backbone to start from; default: backbone.name."),
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
@@ -56,7 +67,7 @@ def finetune(
     allow_seen: AllowSeenOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Fine-tune the backbone's last blocks on the training split's frames.
+    """Fine-tune the last blocks of the backbone on the training split.
 
     Example: unmask finetune manifest.csv --root videos -o weights/finetuned
     """
@@ -83,19 +94,21 @@ def finetune(
 
 @command(commands, panel="Training")
 def train(
-    features: Annotated[Path, typer.Argument(help="Folder of features that `extract` wrote.")],
+    features: Annotated[
+        Path, typer.Argument(metavar="FEATURES", help="Feature set that `extract` wrote.")
+    ],
     manifest: ManifestOption,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Bundle folder to write.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Bundle to write.")],
     params: ParamsOption = None,
     set_: SetOption = None,
     tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there, too.")
+        Path | None, typer.Option(metavar="DIR", help="Also write learning curves for TensorBoard.")
     ] = None,
     allow_seen: AllowSeenOption = False,
 ) -> None:
-    """Train the LSTM head, and its mean-pool baseline, on cached features.
+    """Train the LSTM head and its mean-pool baseline on cached features.
 
-    Example: unmask train embeddings --manifest manifest.csv -o bundle --set head.units=64
+    Example: unmask train embeddings --manifest manifest.csv -o bundle
     """
     from pipeline.training.train import train_bundle
 

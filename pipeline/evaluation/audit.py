@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from data.datasets.manifest import LABEL_NAMES, SPLITS, Manifest, Video
-from data.datasets.near_duplicates import alike, fingerprints
+from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
 from data.errors import VideoError
 from data.video.failures import reason_of
 from models.evaluation.baselines import METADATA, metadata
@@ -68,13 +68,13 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
     if hashes:
         reasons: dict[Path, VideoError] = {}
         files = [manifest.resolve(video) for video in videos]
-        hashed = fingerprints(files, workers=workers, failed=reasons.__setitem__)
+        hashed = video_hashes(files, workers=workers, failed=reasons.__setitem__)
         unread = [
             f"{video.path}: {reason_of(reasons[file])}"
             for video, file in zip(videos, files, strict=True)
             if file in reasons
         ]
-        for one, other, share in alike(hashed):
+        for one, other, share in near_duplicate_pairs(hashed):
             a, b = videos[one], videos[other]
             if a.split != b.split and a.sha256 != b.sha256:
                 straddling.append(_straddle("near-duplicate", a.path, [a, b]))

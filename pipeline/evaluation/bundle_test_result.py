@@ -13,7 +13,7 @@ from typing import Any
 
 from data.errors import InputError, OutputError, StoreError
 from data.io.atomic_files import as_json, write_text
-from data.io.atomic_folders import read_json
+from data.io.atomic_folders import read_versioned_json
 from data.io.progress import log
 from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
 from models.evaluation.evaluate import Estimate
@@ -66,7 +66,7 @@ def keep_result(bundle: Path, report: Report) -> None:
 def read_result(bundle: Path) -> HeldOutResult | None:
     """The result of this very bundle; None where there is none, or none that can be read."""
     try:
-        facts: dict[str, Any] = read_json(result_path(bundle), FORMAT, VERSION)
+        facts: dict[str, Any] = read_versioned_json(result_path(bundle), FORMAT, VERSION)
         if facts["bundle_sha256"] != file_sha256(bundle / BUNDLE_RECORD):
             return None
         return HeldOutResult(

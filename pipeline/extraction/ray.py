@@ -54,7 +54,7 @@ def extract_on_ray(
         What was done, and how many threads did it on all machines together.
     """
     engine = RayEngine(
-        address or os.environ.get("RAY_ADDRESS") or "local",
+        address=address or os.environ.get("RAY_ADDRESS") or "local",
         recipe=store.recipe,
         versions=versions(),
         equip=partial(

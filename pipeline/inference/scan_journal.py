@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 from data.errors import LockedError, OutputError
 from data.io.atomic_files import as_json, write_text
-from data.io.atomic_folders import read_json
+from data.io.atomic_folders import read_versioned_json
 from data.io.output_paths import check_out_folder, check_output
 from data.io.reading import BAD_FACTS, open_file, unreadable
 from data.io.system_errors import writing
@@ -117,7 +117,7 @@ class Journal:
         """Makes the folder, or checks that an existing one is of the same scan."""
         check_scan_folder(out)
         if (out / RECORD).exists():
-            facts = read_json(out / RECORD, FORMAT, VERSION)
+            facts = read_versioned_json(out / RECORD, FORMAT, VERSION)
             for key, value in inputs.items():
                 if facts.get(key) != value:
                     raise OutputError(

@@ -20,7 +20,7 @@ from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.video.failures import with_reason
 from features.extraction.batches import Encoder
-from features.extraction.engine import extract_part
+from features.extraction.engine import keep_part, local_engine
 from features.extraction.job import Job
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
@@ -129,13 +129,8 @@ class Scorer:
                 with lock:
                     bar.update(stamp[0] / 1e6 if stamp else 0)
 
-        summary = extract_part(
-            jobs,
-            read=read,
-            encoder=self._encoder,
-            store=self._opened,
-            workers=self._workers,
-        )
+        engine = local_engine(read, self._encoder, self._recipe, self._workers)
+        summary = keep_part(jobs, engine=engine, store=self._opened, show_progress=False)
         self.embedded += summary.done
         failures += summary.failures
         failed = {one.path for one in failures}

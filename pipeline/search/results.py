@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from data.errors import InputError, LockedError, StoreError
 from data.io.atomic_files import as_json, make_folder, write_text
-from data.io.atomic_folders import check_fillable, read_json
+from data.io.atomic_folders import check_fillable, read_versioned_json
 from data.io.reading import BAD_FACTS
 from data.io.system_errors import writing
 from pipeline.search.plan import Run
@@ -82,7 +82,7 @@ def begin(out: Path) -> None:
         make_folder(out / "runs")
     if not (out / MARKER).exists():
         write_text(out / MARKER, as_json({"format": FORMAT, "version": VERSION}))
-    read_json(out / MARKER, FORMAT, VERSION)
+    read_versioned_json(out / MARKER, FORMAT, VERSION)
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def locked(out: Path) -> Iterator[None]:
 def read_run(out: Path, run: Run) -> RunResult | None:
     """The result of a finished run; None where there is none, or a damaged one."""
     try:
-        facts = read_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
+        facts = read_versioned_json(out / "runs" / f"{run.key}.json", FORMAT, VERSION)
         return RunResult.from_json(facts["result"])
     except (InputError, StoreError, *BAD_FACTS):
         return None

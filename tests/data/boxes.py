@@ -1,4 +1,4 @@
-"""Puts boxes into MP4 files, so that headers can say what no encoder here would write."""
+"""Inserts boxes into MP4 files, for headers that the installed encoders do not write."""
 
 from __future__ import annotations
 

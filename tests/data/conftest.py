@@ -1,4 +1,4 @@
-"""Small real videos of every awkward make, made once a session by ffmpeg itself."""
+"""Small videos in unusual formats, encoded by ffmpeg once per session."""
 
 from __future__ import annotations
 

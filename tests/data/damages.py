@@ -1,7 +1,7 @@
-"""Ways to damage a small file, and what every reader must do about each: read it, or say one line.
+"""Ways to damage a small file, and a check of readers: each reads it or raises a one-line error.
 
-`check` is the whole promise: no traceback, no hang, the file and the remedy named, and what the
-system refuses is not called damage.
+`check` demands: no traceback, no hang, an error that names the file and the remedy, and that an
+error of the system is not reported as damage.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files from strangers: seeds damaged in every way, and what is no video but would like to be one.
+"""Malicious files: videos damaged in many ways, and other files that are named like videos.
 
-Everything is drawn from one seed, so that a file that broke something can be made again.
+Everything is drawn from one seed, so that a file that made a test fail can be made again.
 """
 
 from __future__ import annotations

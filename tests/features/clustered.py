@@ -1,4 +1,4 @@
-"""What workers of a cluster are equipped with in tests; they import it under this name."""
+"""The readers and encoders of cluster workers in tests; workers import this module by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made-up recipe, videos, reader and encoder: exact, fast, and without ffmpeg or TensorFlow."""
+"""A simulated recipe, videos, reader and encoder: exact, fast, without ffmpeg and TensorFlow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that ends in the middle: from one step on, nothing reaches the disk any more."""
+"""Simulates a crash: from a given step on, nothing is written to the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stands for Ray in one process: calls run when they are waited for, workers die when told."""
+"""Replaces Ray in one process: calls run when they are waited for, workers die on demand."""
 
 from __future__ import annotations
 

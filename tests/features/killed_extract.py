@@ -1,4 +1,4 @@
-"""A whole extraction as a process to be killed: real ffmpeg readers, a quick stand-in encoder.
+"""A whole extraction in a process that tests kill: real readers, a fast fake encoder.
 
     python -m tests.features.killed_extract VIDEOS STORE LOG
 

@@ -1,4 +1,4 @@
-"""Stores and published folders to damage, and ways to damage them."""
+"""Stores and feature sets to damage, and ways to damage them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Crops and embeddings of small videos, as this code makes them and as they were once recorded.
+"""Compares crops and embeddings of small videos with recorded ones.
 
-`differences` is the check: what must hold between two makers' processors and builds of ffmpeg, and
-what a change of a pixel's place, of a filter or of the preprocessing breaks.
+The tolerances of `differences` allow for other processors and builds of ffmpeg, and are exceeded by
+a shifted pixel, another filter or another preprocessing.
 """
 
 from __future__ import annotations

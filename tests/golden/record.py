@@ -1,7 +1,7 @@
-"""Records what this code makes of the golden videos: `python -m tests.golden.record`.
+"""Records crops and embeddings of the golden videos: `python -m tests.golden.record`.
 
-For a pixels version that has no record yet. `--replace` overwrites one: only before that version
-was released, since features of two codes would else stand under one key.
+It refuses a pixels version that has a record. `--replace` overwrites it: only before that version
+is released, since otherwise different features would have the same key.
 """
 
 from __future__ import annotations

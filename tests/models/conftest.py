@@ -1,4 +1,4 @@
-"""Small backbones and made-up sequences for the tests of this room."""
+"""Small backbones and simulated sequences for the tests of `models`."""
 
 from __future__ import annotations
 

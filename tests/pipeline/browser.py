@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium, for tests: what it makes of them, and what it complains of."""
+"""Loads pages in a headless Chromium, for tests: their layout, and the errors that it logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small data set and everything that the commands make of it, once a session."""
+"""A small data set and the outputs of all commands on it, made once per session."""
 
 from __future__ import annotations
 

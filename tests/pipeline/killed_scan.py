@@ -1,10 +1,10 @@
-"""Whole scans as processes to be killed: the real store, journal and pages, a made-up backbone.
+"""Whole scans in processes that tests kill: real store, journal and pages, a fake backbone.
 
     python -m tests.pipeline.killed_scan BUNDLE VIDEOS
 
 Reads requests from stdin, a line of JSON each, and forks a process for each, which runs `unmask
 scan` in the folder `cwd` and, if the request names a moment, sends itself a signal there. A line of
-stdout tells how it ended. To import what a scan needs takes seconds; so it is done once, without
+stdout says how it ended. Importing what a scan needs takes seconds, so it is done once, without
 TensorFlow.
 """
 

@@ -69,9 +69,9 @@ def read(root: Path) -> Listing:
             for entry in listing.entries
         ]
         unseen = listed.keys() - by_key.keys()
-        listing.lack(len(unseen), f"test videos of {TEST_LIST}")
+        listing.add_missing(len(unseen), f"test videos of {TEST_LIST}")
         absent -= unseen
-    listing.lack(len(absent), "originals of the fakes")
+    listing.add_missing(len(absent), "originals of the fakes")
     return listing
 
 
@@ -124,7 +124,7 @@ def _entry(path: str) -> Entry | None:
         path=path,
         label=label,
         group=f"celeb-df {target}" if target else alone,
-        kin=(f"celeb-df {source}",) if source else (),
+        linked=(f"celeb-df {source}",) if source else (),
         method=METHOD if label == FAKE else "real",
         target=target,
         source=source,

@@ -57,11 +57,11 @@ def read(root: Path) -> Listing:
             stems.setdefault(entry.method, set()).add(_stem(entry.path))
     for method, there in sorted(stems.items()):
         lacking = len(splits.keys() - there)
-        listing.lack(lacking, f"{method} videos", method=method)
+        listing.add_missing(lacking, f"{method} videos", method=method)
     if any(entry.label == FAKE for entry in listing.entries):
         faces = {entry.target for entry in listing.entries if entry.label == REAL}
         sources = {entry.source for entry in listing.entries if entry.source}
-        listing.lack(len(sources - faces), "people in source_videos")
+        listing.add_missing(len(sources - faces), "people in source_videos")
     return listing
 
 
@@ -121,7 +121,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         path=path,
         label=label,
         group=names[0],
-        kin=names[1:],
+        linked=names[1:],
         method=variant if label == FAKE else "real",
         split=splits.get(_stem(path), "") if label == FAKE else "",
         target=target,

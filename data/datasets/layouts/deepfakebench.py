@@ -102,7 +102,7 @@ def read(root: Path) -> Listing:
         ]
     )
     listing.unlabelled = [path for path in paths if path not in entries]
-    listing.lack(len(absent), f"videos named in {files[0].name}")
+    listing.add_missing(len(absent), f"videos named in {files[0].name}")
     return listing
 
 
@@ -245,7 +245,7 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
         path=path,
         label=label,
         group=groups[0] if groups else "",
-        kin=groups[1:],
+        linked=groups[1:],
         method=METHODS.get(name, record.label) if label == FAKE else "real",
         split=split,
         target=target,

@@ -89,14 +89,16 @@ def read(root: Path) -> Listing:
         )
     reals = {entry.group: entry.path for entry in listing.entries if entry.label != FAKE}
     listing.entries = [
-        replace(entry, original=reals.get(entry.kin[0], entry.original)) if entry.kin else entry
+        replace(entry, original=reals.get(entry.linked[0], entry.original))
+        if entry.linked
+        else entry
         for entry in normalise_splits(sorted(listing.entries, key=lambda entry: entry.path))
     ]
     listing.official = any(entry.split for entry in listing.entries)
     listing.unlabelled.sort()
-    listing.lack(absent, "videos named in the metadata")
-    originals = {name for entry in listing.entries for name in entry.kin}
-    listing.lack(len(originals - named), "originals of the fakes")
+    listing.add_missing(absent, "videos named in the metadata")
+    originals = {name for entry in listing.entries for name in entry.linked}
+    listing.add_missing(len(originals - named), "originals of the fakes")
     return listing
 
 
@@ -138,7 +140,7 @@ def _entry(file: str, label: int | None, split: str, *, original: str = "") -> E
         path=file,
         label=-1 if label is None else label,
         group=_group(file),
-        kin=(_group(original),) if original else (),
+        linked=(_group(original),) if original else (),
         method="DFDC" if label == FAKE else "real",
         split=split,
         original=original,

@@ -73,7 +73,7 @@ def read(root: Path) -> Listing:
         )
     listing.entries = normalise_splits(sorted(listing.entries, key=lambda entry: entry.path))
     listing.official = any(entry.split for entry in listing.entries)
-    listing.lack(absent, f"videos named in {path.name}")
+    listing.add_missing(absent, f"videos named in {path.name}")
     return listing
 
 
@@ -102,7 +102,7 @@ def _entry(video: str, label: int, record: dict[str, object], place: str) -> Ent
         path=video,
         label=label,
         group=names[0],
-        kin=tuple(names[1:]),
+        linked=tuple(names[1:]),
         method=method if label == FAKE else "real",
         split=split_in(record.get("set"), place),
         target=target,

@@ -181,7 +181,7 @@ def _entry(path: str, splits: dict[str, str]) -> Entry | None:
         path=path,
         label=FAKE if fake else REAL,
         group=people.groups[0],
-        kin=people.groups[1:],
+        linked=people.groups[1:],
         method=(PROPER.get(part, part) or "fake") if fake else "real",
         split="" if actors else _split(people, splits),
         target=people.target,
@@ -257,7 +257,7 @@ def _count_missing(listing: Listing, splits: dict[str, str]) -> None:
             lacking = len(wanted[name, compression] - stems)
         text = " ".join(filter(None, (name, compression, "videos")))
         method = name if name not in COLLECTIONS else ""
-        listing.lack(max(0, lacking), text, method=method, compression=compression)
+        listing.add_missing(max(0, lacking), text, method=method, compression=compression)
 
 
 def _number(digits: str, width: int) -> str:

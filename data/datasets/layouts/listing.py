@@ -73,7 +73,7 @@ class Entry:
     # none.
     split: str = ""
     # Further groups that this video joins to its own: of the source, of the original.
-    kin: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     target: str = ""  # the person who is seen, as the data set writes it; "" if unknown
     source: str = ""  # whose face or expression a fake took over; "" if unknown
     # Path of the real video that a fake was made from, whether it is there or not.
@@ -107,7 +107,9 @@ class Listing:
     # with a warning. In a user's own table that is an error.
     official: bool = False
 
-    def lack(self, count: int, what: str, *, method: str = "", compression: str = "") -> None:
+    def add_missing(
+        self, count: int, what: str, *, method: str = "", compression: str = ""
+    ) -> None:
         """Records that `count` videos are missing; nothing for 0."""
         if count:
             self.missing.append(

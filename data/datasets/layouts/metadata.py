@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry
 from data.errors import InputError
+from data.io import reading
 from data.io.reading import open_file, shown, unreadable
-from data.io.reading import read_json as read_any_json
-from data.io.reading import read_text as read_any_text
 from data.io.system_errors import is_no_such_file
 
 MAX_BYTES = 256 << 20
@@ -37,32 +36,24 @@ SPLITS = {
 }
 
 
-def read_text(path: Path) -> str:
-    """A whole file as text.
-
-    Raises:
-        InputError: it is too large, not UTF-8, or cannot be read.
-    """
-    return read_any_text(path, remedy=REMEDY, most_bytes=MAX_BYTES)
-
-
 def read_json(path: Path) -> object:
     """A whole JSON file.
 
     Raises:
-        InputError: as `read_text`, or it is ill-formed, nested too deep, or gives one key two
-            values.
+        InputError: it cannot be read, is too large, not UTF-8, ill-formed, nested too deep, or
+            gives one key two values.
     """
-    return read_any_json(path, remedy=REMEDY, most_bytes=MAX_BYTES, nan=True)
+    return reading.read_json(path, remedy=REMEDY, most_bytes=MAX_BYTES, nan=True)
 
 
 def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """The lines of a list that are not blank: file and line number for messages, and the text.
 
     Raises:
-        InputError: as `read_text`.
+        InputError: it cannot be read, is too large, or not UTF-8.
     """
-    for line, text in enumerate(read_text(path).splitlines(), start=1):
+    content = reading.read_text(path, remedy=REMEDY, most_bytes=MAX_BYTES)
+    for line, text in enumerate(content.splitlines(), start=1):
         if text.strip():
             yield f"{path}, line {line}", text.strip()
 
@@ -117,10 +108,6 @@ def read_object(path: Path) -> dict[str, object]:
 
 def inside(text: object, place: str) -> str:
     """A path in a metadata file, relative to a folder and inside it, POSIX.
-
-    Args:
-        text: as read.
-        place: file and key, for the message.
 
     Raises:
         InputError: it is no text, is absolute, or leads out of the folder.

@@ -9,7 +9,7 @@ from data.datasets.layouts.listing import FAKE, Listing
 from data.errors import ConfigError
 
 
-def choose(
+def filter_listing(
     listing: Listing, *, compression: Sequence[str] = (), methods: Sequence[str] = ()
 ) -> Listing:
     """Keeps the videos of some methods and compressions.

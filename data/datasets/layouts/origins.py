@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from data.datasets.layouts.listing import Listing
 from data.errors import InputError, StoreError
-from data.io.atomic_folders import read_json
+from data.io.atomic_folders import read_versioned_json
 
 OWN = frozenset({"table", "folders"})
 """Layouts of a user's own videos; all others are data sets of filmed people."""
@@ -26,7 +26,7 @@ def with_origins(layout: str, listing: Listing) -> Listing:
     @cache
     def is_demo(folder: str) -> bool:
         try:
-            read_json(listing.root / folder / DEMO_RECORD, DEMO_FORMAT, ANY_VERSION)
+            read_versioned_json(listing.root / folder / DEMO_RECORD, DEMO_FORMAT, ANY_VERSION)
         except (InputError, StoreError, OSError, ValueError):
             return False
         return True

@@ -15,13 +15,6 @@ from data.self_blending.clip.parameters import ForgeryParameters
 Pixels = NDArray[np.float32]
 
 GREY = np.asarray((0.299, 0.587, 0.114), np.float32)
-FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
 STANDARD_SIZE = 160.0
 """Size of the face in pixels to which the parameters of blur and sharpening refer."""
 SMALLEST_SIZE = 52.0
@@ -35,10 +28,7 @@ LIGHT_CELLS = 24
 def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) -> Image.Image:
     """Removes detail before the face is put in place: generators and old videos lack it.
 
-    Args:
-        picture: RGB, the part of the source that is needed.
-        parameters: of the clip.
-        size: of the face in it, pixels; it never shrinks below SMALLEST_SIZE.
+    A face of `size` pixels never shrinks below SMALLEST_SIZE.
     """
     width, height = picture.size
     if parameters.smooth_skin > 0:
@@ -47,7 +37,7 @@ def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) ->
     if parameters.shrink > 1:
         small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
         picture = picture.resize(small, Image.Resampling.BOX).resize(
-            (width, height), FILTERS[parameters.filter]
+            (width, height), Image.Resampling[parameters.filter.upper()]
         )
     if parameters.jpeg_quality:
         packed = io.BytesIO()
@@ -67,22 +57,16 @@ def smooth_skin(picture: Image.Image, share: float) -> Image.Image:
     return Image.fromarray((flat + kept[sharp - flat + 255]).astype(np.uint8))
 
 
-def grid_of(rng: np.random.Generator, period: int, side: int = 64) -> Pixels:
-    """A fine periodic pattern as upsampling layers leave it, (side, side) float32 of size 1."""
+def grid_of(rng: np.random.Generator, period: int) -> Pixels:
+    """A fine periodic pattern as upsampling layers leave it, (64, 64) float32 of size 1."""
     cell = rng.standard_normal((period, period)).astype(np.float32)
     cell -= cell.mean()
     cell /= max(float(cell.std()), 1e-3)
-    return np.tile(cell, (side // period + 1, side // period + 1))[:side, :side]
+    return np.tile(cell, (64 // period + 1, 64 // period + 1))[:64, :64]
 
 
 def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels) -> Image.Image:
-    """Applies contrast, saturation, gains, offsets and the tone curve.
-
-    Args:
-        picture: RGB.
-        parameters: of the clip.
-        extra: (3,) grey levels added in this frame.
-    """
+    """Applies contrast, saturation, gains, offsets, `extra` (3,) grey levels and the tone curve."""
     tone = np.eye(3, dtype=np.float32) * parameters.saturation
     tone += (1 - parameters.saturation) * GREY[None, :]
     tone *= parameters.contrast * np.asarray(parameters.gain, np.float32)[:, None]
@@ -100,17 +84,12 @@ def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels)
     return picture
 
 
-def refocus(picture: Image.Image, parameters: ForgeryParameters, size: float, more: float) -> Any:
-    """Blurs and sharpens, in proportion to the face.
-
-    Args:
-        picture: RGB.
-        parameters: of the clip.
-        size: of the face in pixels.
-        more: factor on the blur in this frame.
-    """
+def refocus(
+    picture: Image.Image, parameters: ForgeryParameters, size: float, factor: float
+) -> Image.Image:
+    """Blurs, by a factor of this frame, and sharpens in proportion to the face's size in pixels."""
     scale = min(2.5, max(0.5, size / STANDARD_SIZE))
-    blur = parameters.blur * scale * more
+    blur = parameters.blur * scale * factor
     if blur > 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(blur))
     if parameters.sharpen_percent:
@@ -173,26 +152,16 @@ def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:
     The slow part of the difference, as gradient-domain blending takes it over; the face's own
     texture stays.
     """
-    width, height = face.size
     cells = (LIGHT_CELLS, LIGHT_CELLS)
     seen, wanted = (
         np.asarray(one.resize(cells, Image.Resampling.BOX), np.float32) for one in (face, under)
     )
-    weights = np.asarray(Image.fromarray(mask).resize(cells, Image.Resampling.BOX), np.float32)[
-        ..., None
-    ] + np.float32(1e-3)
+    small = np.asarray(Image.fromarray(mask).resize(cells, Image.Resampling.BOX), np.float32)
+    weights = small[..., None] + np.float32(1e-3)
     gaps = np.arange(LIGHT_CELLS)[:, None] - np.arange(LIGHT_CELLS)[None, :]
     kernel = np.exp(-0.5 * (gaps / (0.13 * LIGHT_CELLS)) ** 2).astype(np.float32)
     total = np.einsum("ij,jkc,lk->ilc", kernel, (wanted - seen) * weights, kernel)
     slow = total / np.einsum("ij,jkc,lk->ilc", kernel, weights, kernel)
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(np.ascontiguousarray(slow[..., channel])).resize(
-                    (width, height), Image.Resampling.BILINEAR
-                )
-            )
-            for channel in range(3)
-        ],
-        -1,
-    )
+    channels = (Image.fromarray(one) for one in np.ascontiguousarray(slow.transpose(2, 0, 1)))
+    large = (one.resize(face.size, Image.Resampling.BILINEAR) for one in channels)
+    return np.stack([np.asarray(one, np.float32) for one in large], -1)

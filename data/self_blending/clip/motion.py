@@ -80,7 +80,7 @@ def late(times: NDArray[np.float64], lag: float, hold: float) -> NDArray[np.int6
 
 def other_moments(points: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each frame another moment of the clip with the head in a similar pose, (T,) int64."""
-    pose = normalised(points, RIGID).reshape(len(points), -1)
+    pose = normalised(points, RIGID)
     gaps = np.abs(times[:, None] - times[None, :])
     apart = min(APART_SECONDS, (times[-1] - times[0]) / 3)
     cost = root_mean_squares(pose, pose) + np.where(gaps < apart, 1.0, 0.0)
@@ -105,14 +105,9 @@ def fitting_moments(
 def like_moments(points: NDArray[np.float32], donor: NDArray[np.float32]) -> NDArray[np.int64]:
     """For each frame the moment of the donor's clip most like it in pose and face, (T,) int64."""
     weight = 0.4  # of the mouth: a wrong opening is seen less than a wrong pose
-    cost = root_mean_squares(
-        normalised(points, RIGID).reshape(len(points), -1),
-        normalised(donor, RIGID).reshape(len(donor), -1),
-    ) + weight * root_mean_squares(
-        normalised(points, LIPS).reshape(len(points), -1),
-        normalised(donor, LIPS).reshape(len(donor), -1),
-    )
-    return smooth_path(cost, 0.002)
+    pose = root_mean_squares(normalised(points, RIGID), normalised(donor, RIGID))
+    mouth = root_mean_squares(normalised(points, LIPS), normalised(donor, LIPS))
+    return smooth_path(pose + weight * mouth, 0.002)
 
 
 def smooth_path(cost: NDArray[np.float64], step: float) -> NDArray[np.int64]:
@@ -171,7 +166,7 @@ def missing_frames(
 def root_mean_squares(
     one: NDArray[np.floating], other: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Root mean square distance of each pair of rows, (T, S)."""
-    one, other = one.astype(np.float64), other.astype(np.float64)
+    """Root mean square distance of each pair of rows (T, ...) and (S, ...), (T, S)."""
+    one, other = (rows.reshape(len(rows), -1).astype(np.float64) for rows in (one, other))
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None, :] - 2 * one @ other.T
     return np.asarray(np.sqrt(np.maximum(squares, 0) / one.shape[1]))

@@ -223,8 +223,8 @@ def apply_affine(points: Points, matrix: Points) -> Points:
     return np.asarray(points @ matrix[:2] + matrix[2], np.float32)
 
 
-def bumps(rng: np.random.Generator, count: int = 6) -> tuple[NDArray[np.int64], Points]:
-    """An elastic deformation: anchors among CONTROL (count,), and pushes (count, 2) of size 1."""
-    anchors = rng.choice(len(CONTROL), count, replace=False)
-    pushes = rng.standard_normal((count, 2)).astype(np.float32)
+def bumps(rng: np.random.Generator) -> tuple[NDArray[np.int64], Points]:
+    """An elastic deformation: anchors among CONTROL (6,), and pushes (6, 2) of size 1."""
+    anchors = rng.choice(len(CONTROL), 6, replace=False)
+    pushes = rng.standard_normal((6, 2)).astype(np.float32)
     return anchors.astype(np.int64), pushes / np.linalg.norm(pushes, axis=1, keepdims=True)

@@ -94,18 +94,13 @@ class Staging:
         lag = parameters.lag_seconds if dense else 0.0
         hold = parameters.hold_seconds if dense else 0.0
         self._moments = self._choose(times, late(times, lag, hold))
-        self._eyes = (
-            eye_moments(rngs[6], landmarks, times, parameters.eyes) if donor is None else None
-        )
-        if donor is not None and parameters.eyes != "own":
-            # A donor's eyes are frozen, or repeated, at moments of the donor's clip.
-            donor_times = np.arange(len(donor.landmarks)) / 25
-            found = eye_moments(rngs[6], donor.landmarks, donor_times, parameters.eyes)
-            assert found is not None  # noqa: S101
-            self._eyes = found[np.arange(count) % len(found)]
+        # A donor's eyes are frozen, or repeated, at moments of the donor's clip.
+        self._source = landmarks if donor is None else donor.landmarks
+        source_times = times if donor is None else np.arange(len(self._source)) / 25
+        self._eyes = eye_moments(rngs[6], self._source, source_times, parameters.eyes)
         if self._eyes is not None:
-            source = landmarks if donor is None else donor.landmarks
-            self._eyes = fitting_moments(landmarks, source, self._eyes, self._moments)
+            eyes = self._eyes[np.arange(count) % len(self._eyes)]
+            self._eyes = fitting_moments(landmarks, self._source, eyes, self._moments)
         self._turns = moving[:, 9] * parameters.turn_jitter_degrees + parameters.turn_degrees
         drift = rngs[7].standard_normal(2)
         drift *= parameters.drift / max(float(np.linalg.norm(drift)), 1e-6)
@@ -141,7 +136,7 @@ class Staging:
     def _warps(self) -> None:
         """Where the source's points go, and the splines that take them there."""
         parameters, control = self.parameters, list(CONTROL)
-        source = self.points if self._donor is None else self._donor.landmarks
+        source = self._source
         to = self.points[:, control].copy()
         back = source[self._moments][:, control]
         self._source_sizes = face_sizes(source)

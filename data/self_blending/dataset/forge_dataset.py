@@ -20,7 +20,7 @@ from typing import Any
 from data.datasets.digests import DigestCache
 from data.errors import ConfigError, InputError, StoreError, VideoError
 from data.io.atomic_files import as_json, make_folder, write_text
-from data.io.output_paths import check_out_folder, check_output, follow
+from data.io.output_paths import check_out_folder, follow
 from data.io.processes import Run, job_runner
 from data.io.progress import progress
 from data.io.reading import read_json
@@ -188,9 +188,7 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out} must be a folder, got a file in its way")
     if out.is_dir():
         _refuse_foreign(out)
-    check_out_folder(out)
-    for name in OURS:
-        check_output(out / name)
+    check_out_folder(out, files=OURS)
 
 
 def _refuse_foreign(out: Path) -> bool:

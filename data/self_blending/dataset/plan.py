@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,33 +31,28 @@ SKIN_UNIT = 0.25
 
 
 class ForgeConfig(Settings):
-    """What `forge` makes.
-
-    Attributes:
-        copies: forgeries of each real video.
-        seed: of everything that is drawn.
-        seconds: longest clip; longer videos give their middle.
-        max_side: larger frames are scaled down to this, in pixels.
-        crf: quality of the H.264 encoder, lower is better; the same for a pair.
-        crf_spread: each pair's own quality differs from `crf` by at most this.
-        methods: weight of each method; a swap without a similar face becomes a blend.
-        swap_distance: greatest difference of two faces that are swapped; two clips of one person
-            in one light differ by about 0.4.
-        max_failures: share of videos that may fail before the command does.
-    """
+    """What `forge` makes."""
 
     section: ClassVar[str] = "forge"
 
-    copies: Annotated[int, Field(ge=1, le=100)] = 1
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    copies: Annotated[int, Field(ge=1, le=100)] = 1  # forgeries of each real video
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0  # of everything that is drawn
+    # Longest clip; longer videos give their middle.
     seconds: Annotated[float, Field(ge=0.2, le=60)] = 5.0
+    # Larger frames are scaled down to this, in pixels.
     max_side: Annotated[int, Field(ge=96, le=4096)] = 1280
+    # Quality of the H.264 encoder, lower is better; the same for a pair.
     crf: Annotated[int, Field(ge=0, le=51)] = 23
+    # Each pair's own quality differs from `crf` by at most this.
     crf_spread: Annotated[int, Field(ge=0, le=20)] = 3
+    # Weight of each method; a swap without a similar face becomes a blend.
     methods: dict[str, float] = Field(
         default={"blend": 4.0, "swap": 2.0, "reenact": 2.0, "rebuild": 2.0}
     )
+    # Greatest difference of two faces that are swapped; two clips of one person in one light differ
+    # by about 0.4.
     swap_distance: Annotated[float, Field(ge=0, le=100)] = 1.2
+    # Share of videos that may fail before the command does.
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.2
 
     @field_validator("methods")
@@ -91,40 +86,30 @@ class Item:
 
 
 def make_plan(sources: Sequence[Source], facts: Sequence[Facts], config: ForgeConfig) -> list[Item]:
-    """Draws what is made of each video.
-
-    Args:
-        sources: sorted by name.
-        facts: of each, from its survey.
-        config: settings.
-    """
+    """Draws what is made of each video; sources are sorted by name, facts are of their surveys."""
     spreads: list[int] = []
     wanted: list[list[tuple[Method, int]]] = []
+    methods = cast(dict[Method, float], config.methods)
     for source in sources:
         rng = _rng(source, config)
         spreads.append(int(rng.integers(-config.crf_spread, config.crf_spread + 1)))
         # In this order, so that one more copy leaves those before it as they are.
-        drawn = [
-            (pick(rng, config.methods), int(rng.integers(2**32))) for _ in range(config.copies)
-        ]
-        wanted.append(drawn)  # type: ignore[arg-type]
+        wanted.append(
+            [(pick(rng, methods), int(rng.integers(2**32))) for _ in range(config.copies)]
+        )
     swaps = [any(method == "swap" for method, _ in drawn) for drawn in wanted]
     donors, groups = _donors(sources, facts, swaps, config.swap_distance)
     items = []
     for place, (source, stem) in enumerate(zip(sources, _stems(sources), strict=True)):
         forgeries = []
         for copy, (method, seed) in enumerate(wanted[place], start=1):
-            donor = donors[place] if method == "swap" else None
-            parameters = draw_parameters(
-                seed, "blend" if method == "swap" and donor is None else method
-            )
-            forgeries.append(
-                Forgery(
-                    path=f"fake/{stem}_{copy}.mp4",
-                    parameters=parameters,
-                    donor="" if donor is None else sources[donor].name,
-                )
-            )
+            path, donor = f"fake/{stem}_{copy}.mp4", ""
+            if method == "swap" and (found := donors[place]) is not None:
+                donor = sources[found].name
+            elif method == "swap":
+                method = "blend"
+            parameters = draw_parameters(seed, method)
+            forgeries.append(Forgery(path=path, parameters=parameters, donor=donor))
         items.append(
             Item(
                 source=source,

@@ -29,16 +29,7 @@ MARGIN = 1.35
 
 
 def write_sheet(path: Path, out: Path, plan: Sequence[Item]) -> None:
-    """Writes a PNG: for each pair the real moments above, the forged ones below.
-
-    Args:
-        path: of the PNG.
-        out: the folder of the videos.
-        plan: of the videos.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Writes a PNG of the videos in `out`: of each pair real moments above, forged ones below."""
     pairs = [(item, one) for item in plan for one in item.forgeries]
     if not pairs:
         follow(path).unlink(missing_ok=True)

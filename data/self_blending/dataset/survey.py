@@ -27,7 +27,7 @@ from data.io.reading import BAD_FACTS, open_file
 from data.self_blending.clip.motion import CONTROL, face_sizes, normalised
 from data.self_blending.clip.shape import draw_mask, window_around
 from data.video.frames import FrameRecipe, read_pixels
-from data.video.picture import even_picture
+from data.video.picture import Picture
 from data.video.probe import VideoInfo, probe
 
 ALGORITHM = 1
@@ -43,6 +43,9 @@ MOMENTS = 8
 """Frames at which two people's poses and faces are compared."""
 STEPS = 16.0
 """Points are kept in sixteenths of a pixel, which is finer than the model."""
+
+_faces = functools.cache(FaceFinder)
+_landmarks = functools.cache(LandmarkFinder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +77,6 @@ def survey_key(sha256: str, *, seconds: float, max_side: int) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-@functools.cache
-def _faces() -> FaceFinder:
-    return FaceFinder()
-
-
-@functools.cache
-def _landmarks() -> LandmarkFinder:
-    return LandmarkFinder()
-
-
 def read_clip(
     path: Path, *, seconds: float, max_side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], VideoInfo]:
@@ -96,7 +89,7 @@ def read_clip(
         VideoError: the video cannot be decoded.
     """
     info = probe(path)
-    picture = even_picture(info, max_side)
+    picture = Picture(longest=max_side, even=True, turned=info.turned)
     width, height = picture.delivered(info.width, info.height)  # by the header: bounds memory
     fps = info.fps if 1 <= info.fps <= 240 else 25.0
     count = int(min(max(FEWEST_FRAMES, seconds * fps), CLIP_BYTES // (width * height * 3), 4096))
@@ -113,13 +106,7 @@ def read_clip(
 
 
 def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
-    """Finds the face in a video's middle, or reads an earlier survey.
-
-    Args:
-        path: the video.
-        keep: file of the survey; its folder must exist.
-        seconds: longest clip.
-        max_side: larger frames are scaled down to it.
+    """Finds the face in a video's middle, or reads an earlier survey, kept in the file `keep`.
 
     Raises:
         VideoError: the video cannot be decoded; no_face: there is no face, or it is too small.
@@ -146,7 +133,7 @@ def survey(path: Path, keep: Path, *, seconds: float, max_side: int) -> Facts:
         height=pixels.shape[1],
         face_size=round(size, 1),
         skin=_skin(pixels, found.points),
-        poses=tuple(tuple(row) for row in shapes.reshape(len(shapes), -1).round(4).tolist()),
+        poses=tuple(map(tuple, shapes.reshape(len(shapes), -1).round(4).tolist())),
     )
     _save(keep, Survey(facts=facts, points=found.points, times=times))
     return facts

@@ -308,7 +308,7 @@ def test_an_interruption_ends_soon_and_keeps_what_is_known(
 
     monkeypatch.setattr(data.datasets.digests, "probe", slow)
     with monkeypatch.context() as patched:
-        patched.setattr(data.datasets.index, "progress", interrupted)
+        patched.setattr("data.io.progress.progress", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(root, digests=DigestCache(tmp_path / "digests"))
     gate.set()

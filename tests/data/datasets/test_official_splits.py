@@ -11,7 +11,7 @@ import data.datasets.digests
 from data.datasets.index import IndexResult, index
 from data.datasets.layouts.listing import FAKE, NOT_TEST, REAL, Entry
 from data.datasets.manifest import Manifest
-from data.datasets.official_splits import assign_splits, straddling
+from data.datasets.official_splits import assign_splits, straddling_warning
 from data.datasets.splits import SplitConfig
 from data.errors import ConfigError, DatasetError
 from data.video.probe import VideoInfo
@@ -168,8 +168,8 @@ def test_dfdc_is_dealt_out_by_original(tmp_path: Path) -> None:
     assert result.missing == "videos named in the metadata: 1"
 
 
-def entry(name: str, split: str, *, group: str, kin: tuple[str, ...] = ()) -> Entry:
-    return Entry(path=name, label=REAL, split=split, group=group, kin=kin)
+def entry(name: str, split: str, *, group: str, linked: tuple[str, ...] = ()) -> Entry:
+    return Entry(path=name, label=REAL, split=split, group=group, linked=linked)
 
 
 def test_a_table_must_not_part_a_group_but_a_published_split_may() -> None:
@@ -177,16 +177,16 @@ def test_a_table_must_not_part_a_group_but_a_published_split_may() -> None:
     with pytest.raises(DatasetError, match="the group x is in two splits: a in train, b in test"):
         assign_splits(made, ["x", "x"], SplitConfig(), official=False)
     assert assign_splits(made, ["x", "x"], SplitConfig(), official=True) == ["train", "test"]
-    assert straddling(made, ["train", "test"])[0].startswith(
+    assert straddling_warning(made, ["train", "test"])[0].startswith(
         "the published split has a person or original in training and test alike, x for one"
     )
-    assert straddling(made, ["train", "val"]) == []
+    assert straddling_warning(made, ["train", "val"]) == []
 
 
 def test_a_video_without_a_split_follows_its_group_never_into_training_alone() -> None:
     made = [
-        entry("a", "train", group="x"), entry("b", "test", group="y", kin=("x",)),
-        entry("c", "", group="z", kin=("x",)), entry("d", "", group="w"),
+        entry("a", "train", group="x"), entry("b", "test", group="y", linked=("x",)),
+        entry("c", "", group="z", linked=("x",)), entry("d", "", group="w"),
     ]  # fmt: skip
     config = SplitConfig(validation=0, test=0)
     assert assign_splits(made, ["x", "x", "x", "w"], config, official=True) == [

@@ -13,7 +13,7 @@ import pytest
 from data.errors import OutputError
 from data.io import atomic_folders as folders
 from data.io import output_paths
-from data.io.atomic_files import atomic_file, sync_tree, write_bytes, write_text
+from data.io.atomic_files import atomic_file, sync_tree, write_text
 from data.io.atomic_folders import check_fillable, check_replaceable, replace_folder
 from data.io.output_paths import check_out_folder, check_output
 from data.self_blending.dataset.sheet import write_sheet
@@ -173,7 +173,7 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = Synced(monkeypatch)
-    write_bytes(tmp_path / "new" / "deep" / "file", b"bytes")
+    write_text(tmp_path / "new" / "deep" / "file", "bytes")
     for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "deep"):
         assert path.stat().st_ino in synced.inodes, path
 

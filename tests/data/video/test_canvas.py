@@ -17,13 +17,13 @@ from data.video import decoding, frame_reader
 from data.video import picture as pictures
 from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import (
+    Picture,
     count_sizes,
     lay_out,
     layout_of,
     on_one_scale,
     resized_note,
     size_note,
-    square_picture,
     whole_picture,
 )
 from data.video.probe import probe
@@ -228,7 +228,7 @@ def test_what_does_not_fit_in_memory_is_refused(tmp_path, monkeypatch):
     ) as caught:
         read_whole(path, info, RECIPE, picture)
     assert caught.value.failure == "decode_error"
-    read_whole(path, info, RECIPE, square_picture(info, 96))
+    read_whole(path, info, RECIPE, Picture(shortest=96, turned=info.turned))
 
 
 def test_boxes_go_to_the_canvas_and_back():

@@ -16,7 +16,7 @@ from data.video import frame_reader
 from data.video.decoding import Showinfo, decode
 from data.video.frames import FrameRecipe, read_whole
 from data.video.packets import read_packets
-from data.video.picture import Picture, even_picture, place, square_picture, whole_picture
+from data.video.picture import Picture, place, whole_picture
 from data.video.probe import probe
 from tests.data.boxes import AMBIENT, LIGHT, add_to_sample_entry, clean_aperture
 from tests.data.conftest import make
@@ -293,8 +293,10 @@ def test_ffmpeg_rounds_as_python_does(tmp_path, size, aspect):
                 "-vf", f"setsar={aspect}", "-c:v", "ffv1")  # fmt: skip
     info = probe(path)
     for picture in (
-        whole_picture(info, 100), whole_picture(info, 1280), square_picture(info, 64),
-        even_picture(info, 77), even_picture(info, 1280),
+        whole_picture(info, 100), whole_picture(info, 1280),
+        Picture(shortest=64, turned=info.turned),
+        Picture(longest=77, even=True, turned=info.turned),
+        Picture(longest=1280, even=True, turned=info.turned),
     ):  # fmt: skip
         found = decode(path, info, choice="1", count=2, picture=picture, timeout_seconds=30)
         due = picture.kept(*picture.delivered(info.width, info.height))

@@ -78,7 +78,7 @@ def run_on_ray(
     """A run over a cluster; returns its summary and who did it."""
     recipe = recipe or make_recipe()
     engine = RayEngine(
-        address,
+        address=address,
         recipe=recipe,
         versions=VERSIONS,
         equip=KNOWN[equipped],

@@ -155,10 +155,10 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         "class One:\n def __del__(self):\n  signal.raise_signal(signal.SIGINT)\n"
         "with interrupts.command_runs():\n one = One()\n del one\n time.sleep(9)\n",
         # An import that goes on without what it lacks.
-        "with interrupts.command_runs(), interrupts.not_swallowed():\n"
+        "with interrupts.command_runs(), interrupts.reraise_interrupt():\n"
         f" try:\n  {PRESS} except BaseException:\n  pass\n",
         # Held back, then raised.
-        "with interrupts.command_runs():\n with interrupts.held_back():\n"
+        "with interrupts.command_runs():\n with interrupts.defer_interrupt():\n"
         f"  {PRESS}  print('goes on', flush=True)\n print('not here')\n",
         # While descriptor 2 is turned away.
         "from data.io.native_stderr import silenced_native_stderr\n"

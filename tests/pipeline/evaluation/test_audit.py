@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data.datasets.manifest import Manifest
-from data.datasets.near_duplicates import fingerprint
+from data.datasets.near_duplicates import video_hash
 from data.faces.crops import read_frames
 from data.video.encoding import encode
 from data.video.frames import FrameRecipe
@@ -120,6 +120,6 @@ def test_the_command_prints_json_writes_a_page_and_can_be_strict(world, run, tmp
 
 
 def test_a_hash_is_of_the_pictures(world):
-    one, other = (fingerprint(world.demo / "real" / f"person_00{n}.mp4") for n in range(2))
+    one, other = (video_hash(world.demo / "real" / f"person_00{n}.mp4") for n in range(2))
     assert one.shape == (8, 3)
     assert np.bitwise_count(one ^ other).sum() > 0.15 * 8 * 143

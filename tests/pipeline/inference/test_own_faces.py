@@ -12,6 +12,7 @@ import pytest
 
 from data.datasets.manifest import Manifest
 from data.video.encoding import transcode
+from data.video.probe import probe
 from tests.pipeline.conftest import SMALL
 
 
@@ -35,8 +36,9 @@ def forged(world, run, tmp_path_factory) -> Forged:
         (videos / "real").mkdir(parents=True, exist_ok=True)
         (videos / "fake").mkdir(parents=True, exist_ok=True)
         shutil.copy(world.demo / real.path, videos / "real" / f"{number}.mp4")
+        source = world.demo / real.path
         transcode(
-            world.demo / real.path, videos / "fake" / f"{number}.mp4", codec="h264", stream_index=0,
+            source, videos / "fake" / f"{number}.mp4", info=probe(source),
             chain=[("noise", {"alls": 6, "all_seed": 1})], crf=38, timeout_seconds=60,
         )  # fmt: skip
         rows += [f"real/{number}.mp4,real,{real.group},,test,",

@@ -1,4 +1,4 @@
-"""Made-up results of every kind that has a page, each name in them the same hostile one."""
+"""Simulated results for every kind of page; each name in them is the same malicious one."""
 
 from __future__ import annotations
 

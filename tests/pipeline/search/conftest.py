@@ -1,4 +1,4 @@
-"""Features of made-up videos, and a stand-in for training, for tests of the search."""
+"""Simulated features, and a fake training, for tests of the search."""
 
 from __future__ import annotations
 
