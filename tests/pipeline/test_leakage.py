@@ -330,7 +330,7 @@ def test_fine_tuning_goes_on_from_weights_that_know_its_validation_only_when_tol
     assert not asked
     with pytest.raises(Asked):
         run(*command, "--allow-seen")
-    assert asked[0]["marks"][SEEN_IN_VALIDATION].startswith("1 of the")
+    assert asked[0]["more_provenance"][SEEN_IN_VALIDATION].startswith("1 of the")
 
 
 def test_nothing_is_said_of_a_sound_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ class Video:
     label: int
     group: str
     sha256: str
+    method: str = "swap"
+    origin: str = ""
 
 
 def videos(people: int, start: int = 0) -> list[Video]:
