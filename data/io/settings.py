@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from data.errors import ConfigError
@@ -64,6 +64,14 @@ class Settings(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise _setting_error(type(self), values, error) from error
+
+    @field_validator("*")
+    @classmethod
+    def _fits_64_bits(cls, value: Any) -> Any:
+        """NumPy and TensorFlow count in 64 bits; a longer integer would fail deep inside them."""
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError("must be an integer of at most 64 bits")
+        return value
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some values changed, checked like a new one."""

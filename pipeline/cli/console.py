@@ -14,7 +14,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
 
 from data.errors import UnmaskError, plain
@@ -74,10 +73,10 @@ def to_json(value: Any) -> Any:
         return [to_json(one) for one in value]
     if isinstance(value, set | frozenset):
         return sorted(to_json(one) for one in value)
-    if isinstance(value, np.ndarray | np.generic):
-        return to_json(value.tolist())
     if isinstance(value, Path):
         return plain(str(value))
+    if hasattr(value, "tolist"):  # NumPy's; also its float64, which is a float
+        return to_json(value.tolist())
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"no JSON for {type(value).__name__}")

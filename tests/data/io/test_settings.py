@@ -56,6 +56,11 @@ class Params(Settings):
         ({"unfreeze": 1.5}, "unfreeze", "must be an integer or a text, got 1.5"),
         ({"weight": {"real": "x"}}, "weight.real", "must be a number, got 'x'"),
         ({"width": 3}, "width", "must be even, got 3"),
+        (
+            {"width": 2**63},
+            "width",
+            "must be an integer of at most 64 bits, got 9223372036854775808",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_line(values: dict[str, Any], key: str, message: str) -> None:
