@@ -147,7 +147,7 @@ def test_windows_paths_of_a_manifest(folder: Path) -> None:
     assert path_in("real/back\\slash.mp4", folder) == "real/back\\slash.mp4"
 
 
-def test_no_folder_speaks_to_the_terminal(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_no_folder_speaks_to_the_terminal(tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
     """The manifest's own folder may be a stranger's, unpacked from an archive."""
     root = tmp_path / "\x1b[31m\n"
     for label in ("real", "fake"):
@@ -157,7 +157,6 @@ def test_no_folder_speaks_to_the_terminal(tmp_path: Path, capsys) -> None:  # ty
             encode(root / label / f"person_{number}.mp4", [shade] * 8, fps=25)
     for number in range(11):
         (root / "real" / f"{number}.mp4").write_text("no video")
-    index_videos(root, None, layout="auto", params=load_params(None, []), workers=1)
-    shown = capsys.readouterr().out
+    shown = run("index", root, "--workers", "1").output
     assert "manifest.failures.csv" in shown
     assert "\x1b" not in shown
