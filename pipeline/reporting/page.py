@@ -44,6 +44,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "split_name": split_name,
         "followed_by": lambda text, end: f"{text}{end}",
         "level": level_percent,
         "model_name": lambda name: NAMES.get(name, name),
@@ -60,6 +61,11 @@ def environment() -> Environment:
 def percent(estimate: Estimate) -> str:
     """A share with its interval."""
     return f"{estimate.value:.1%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def split_name(split: str) -> str:
+    """A split in a sentence, after "of"."""
+    return "all splits" if split == "all" else f"the {split} split"
 
 
 def sentence(text: str) -> str:

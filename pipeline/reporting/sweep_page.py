@@ -65,6 +65,9 @@ def history_chart(history: Sequence[float | None]) -> Plot:
     best = list(itertools.accumulate((auc for _, auc in tried), max))
     points = [Point(x=number, y=auc, cells=(str(number), f"{auc:.3f}")) for number, auc in tried]
     line = [Point(x=number, y=auc) for (number, _), auc in zip(tried, best, strict=True)]
+    # A step line: the best so far changes at a setting, not between two.
+    corners = [Point(x=new.x, y=old.y) for old, new in itertools.pairwise(line)]
+    line = [*line[:1], *itertools.chain(*zip(corners, line[1:], strict=True))]
     return Plot(
         words="mean validation AUC of each setting, in the order in which they were tried",
         x=fitted_axis("setting", (number for number, _ in tried), room=0.03),
