@@ -180,7 +180,7 @@ def stages_run(told: str) -> set[str]:
 
 def test_an_experiment_in_a_copy_runs_the_code_of_the_copy(project):
     """`--temp` starts from the commit; what is changed meanwhile in the checkout does not count."""
-    results = project.folder / "pipeline" / "results.py"
+    results = project.folder / "pipeline" / "evaluation" / "results.py"
     code = results.read_text()
     told = project.call("dvc", "exp", "run", "--temp", "-S", "head.units=8", "evaluate@frozen")
     assert stages_run(told) == {"train@frozen", "evaluate@frozen"}
