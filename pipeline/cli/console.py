@@ -39,9 +39,8 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
 
     `quiet` leaves warnings alone, and no bars; `verbose` shows details, too.
     """
-    for handler in [one for one in log.handlers if isinstance(one, _Handler)]:
-        log.removeHandler(handler)
-    log.addHandler(_Handler())
+    if not any(isinstance(handler, _Handler) for handler in log.handlers):
+        log.addHandler(_Handler())
     log.propagate = False
     log.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 

@@ -20,6 +20,17 @@ from pipeline.cli.options import (
 
 commands = typer.Typer()
 
+ReportOption = Annotated[
+    Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
+]
+SplitOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
+]
+MeasureSeenOption = Annotated[
+    bool,
+    typer.Option("--allow-seen", help="Measure on people seen in training, too; marks the report."),
+]
+
 
 @command(commands, panel="Evaluation")
 def evaluate(
@@ -30,9 +41,7 @@ def evaluate(
             help="A bundle and its feature set; with --on, bundles alone.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
-    ],
+    out: ReportOption,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -48,15 +57,8 @@ def evaluate(
         ),
     ] = None,
     root: RootOption = None,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
-    ] = "test",
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Measure on people seen in training, too; marks the report."
-        ),
-    ] = False,
+    split: SplitOption = "test",
+    allow_seen: MeasureSeenOption = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
@@ -122,13 +124,9 @@ def robustness(
     manifest: Annotated[
         Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
-    ],
+    out: ReportOption,
     root: RootOption = None,
-    split: Annotated[
-        str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
-    ] = "test",
+    split: SplitOption = "test",
     rungs: Annotated[
         list[str] | None,
         typer.Option(
@@ -146,12 +144,7 @@ def robustness(
             "--keep", metavar="DIR", help="Keep the corrupted copies made now in a folder."
         ),
     ] = None,
-    allow_seen: Annotated[
-        bool,
-        typer.Option(
-            "--allow-seen", help="Measure on people seen in training, too; marks the report."
-        ),
-    ] = False,
+    allow_seen: MeasureSeenOption = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,

@@ -1,4 +1,4 @@
-"""The training log of a sweep's run: silent, and it ends a run that falls behind the others.
+"""The training log of a sweep's run: it can end a run that falls behind the others.
 
 Apart from `pipeline.search.runs`, which must not load TensorFlow, as `models.heads.log` does.
 """
