@@ -51,7 +51,7 @@ def render_robustness(results: CorruptionResults) -> str:
 
 
 def overview(results: CorruptionResults) -> Rows:
-    """A row for each degradation: AUC with its interval."""
+    """A row for each corruption: AUC with its interval."""
     aucs = {
         step.corruption.name: step.evaluation.metrics["auc"]
         for step in results.steps
@@ -60,7 +60,7 @@ def overview(results: CorruptionResults) -> Rows:
     first = next(iter(aucs.values()))
     ends = [end for auc in aucs.values() for end in (auc.low, auc.high)]
     return Rows(
-        words="AUC of the originals and of each degradation, with intervals",
+        words="AUC of the originals and of each corruption, with intervals",
         axis=fitted_axis("AUC", ends, room=0.04),
         rows=[interval_row(name, auc.value, auc.low, auc.high) for name, auc in aucs.items()],
         band=(first.low, first.high),
@@ -92,5 +92,5 @@ def against_severity(family: str, steps: Sequence[CorruptionResult], original: f
         y=unit_axis(""),
         series=series,
         levels=[Level(value=original, name="AUC of the originals", colour="blue")],
-        head=("degradation", "measure", "value", "interval"),
+        head=("corruption", "measure", "value", "interval"),
     )

@@ -118,7 +118,7 @@ def test_robustness_tells_its_level(capsys, tmp_path):
     assert results.to_json()["confidence"] == 0.9
     page = Page(render_robustness(results)).shown
     assert "90% interval" in page
-    assert "95" not in page.partition("AUC by degradation")[0]
+    assert "95" not in page.partition("AUC by corruption")[0]
 
 
 def test_reports_of_other_videos_get_a_line_each():

@@ -84,7 +84,7 @@ def estimate(value: float) -> Estimate:
 
 
 def corruption_results() -> CorruptionResults:
-    """Every degradation, the last one without an evaluation."""
+    """Every corruption, the last one without an evaluation."""
     found = made_up().models["lstm"].evaluation
     steps = [CorruptionResult(corruption=ORIGINAL, evaluation=found, drop=None, failed=0)]
     steps += [
