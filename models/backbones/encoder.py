@@ -8,11 +8,13 @@ videos share its batch. docs/performance.md has the rates of both runtimes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from data.errors import ConfigError
 from data.io.progress import log
 from features.extraction.batches import Encoder
 from features.store.key import Precision
-from models.backbones.openvino_encoder import OpenVinoEncoder, convert, has_openvino
+from models.backbones.openvino_encoder import Network, OpenVinoEncoder, convert, has_openvino
 from models.backbones.precision import slow_note
 from models.backbones.registry import Backbone
 from models.backbones.tensorflow_encoder import TensorFlowEncoder, has_gpu
@@ -26,6 +28,7 @@ def make_encoder(
     runtime: str = "auto",
     threads: int | None = None,
     precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
 ) -> Encoder:
     """The backbone on the chosen runtime; the features' keys are the same for both.
 
@@ -37,6 +40,7 @@ def make_encoder(
         threads: of OpenVINO, None takes all cores; for TensorFlow see
             `models.tf_runtime.limit_threads`.
         precision: of the arithmetic, as the features' recipe has it.
+        keep: called with the network where OpenVINO runs it (`models.backbones.network_cache`).
 
     Raises:
         ConfigError: the runtime does not compute in the precision, or not on this machine.
@@ -56,7 +60,9 @@ def make_encoder(
         runtime = "openvino" if not has_gpu() and known and has_openvino() else "tensorflow"
     if runtime == "tensorflow":
         return TensorFlowEncoder(backbone, batch_size=batch_size, precision=precision)
-    return openvino_encoder(backbone, batch_size=batch_size, threads=threads, precision=precision)
+    return openvino_encoder(
+        backbone, batch_size=batch_size, threads=threads, precision=precision, keep=keep
+    )
 
 
 def openvino_encoder(
@@ -65,6 +71,7 @@ def openvino_encoder(
     batch_size: int = 32,
     threads: int | None = None,
     precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
 ) -> OpenVinoEncoder:
     """A loaded backbone on OpenVINO, which reads the graph that TensorFlow froze.
 
@@ -75,7 +82,7 @@ def openvino_encoder(
     network = convert(
         graph.graph.as_graph_def().SerializeToString(), name=backbone.name, size=backbone.size
     )
-    return OpenVinoEncoder(
+    encoder = OpenVinoEncoder(
         network,
         digest=backbone.digest,
         name=backbone.name,
@@ -84,3 +91,6 @@ def openvino_encoder(
         precision=precision,
         threads=threads,
     )
+    if keep is not None:  # once it is known to run
+        keep(network)
+    return encoder
