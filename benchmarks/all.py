@@ -28,6 +28,7 @@ RUNS = (
     ("Fine-tuning", ["finetune.py"]),
     ("Heads", ["train.py"]),
     ("Evaluation", ["evaluate.py"]),
+    ("A verdict", ["predict.py"]),
 )
 HEAD = """# Performance
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Video
 from features.store.key import Recipe
@@ -12,9 +13,11 @@ from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
 from models.bundle import Bundle, BundledHead
 from models.evaluation.calibration import THRESHOLD_LEVEL
 from models.evaluation.evaluate import level_percent
-from pipeline.config import Params
 from pipeline.leakage import trained_on, training_leaks
 from pipeline.shell_commands import command_line
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 LISTED = 300
 """Most names of groups in a list; of more it says how many there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -14,7 +14,9 @@ from features.store.feature_set import Features
 from models.bundle import Bundle, BundledHead
 from models.evaluation.evaluate import Evaluation, evaluate, level_percent
 from models.training_summary import RENDERED_METHOD
-from pipeline.config import Params
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 
 def check_split(split: str) -> None:
