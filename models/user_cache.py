@@ -58,7 +58,9 @@ class UserCache:
     def write(self, key: str, content: bytes) -> None:
         """Keeps a file; where that is impossible, nothing is kept and a debug line says so."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.parent.parent.mkdir(parents=True, exist_ok=True)
+            for made in (self.folder.parent, self.folder):
+                made.mkdir(mode=0o700, exist_ok=True)
             if not _is_private(self.folder):
                 log.debug(f"{self.folder} is not this user's alone; nothing is cached there")
                 return
@@ -96,6 +98,8 @@ def cache_folder() -> Path:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether this user owns a folder, and nobody else may write to it."""
-    facts = folder.stat()
-    return facts.st_uid == os.geteuid() and not stat.S_IMODE(facts.st_mode) & 0o022
+    """Whether this user owns a folder and the one it is in, and nobody else may write to them."""
+    return all(
+        facts.st_uid == os.geteuid() and not stat.S_IMODE(facts.st_mode) & 0o022
+        for facts in (folder.stat(), folder.parent.stat())
+    )
