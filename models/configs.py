@@ -64,7 +64,7 @@ class BackboneConfig(Settings):
 
 
 class ExtractConfig(Settings):
-    """How features are extracted; only dtype and mixed_precision change them."""
+    """How features are extracted; only dtype and precision change them."""
 
     section: ClassVar[str] = "extract"
 
@@ -72,7 +72,9 @@ class ExtractConfig(Settings):
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
     # of the backbone; TensorFlow and OpenVINO differ by rounding alone
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
-    mixed_precision: bool = False  # of TensorFlow on a GPU
+    # of the backbone's arithmetic; "auto" is int8 for a quantized backbone, else bfloat16 where the
+    # processor computes in it, else float32. float16 is TensorFlow's on a GPU
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float16"] = "auto"
     # share of videos that may fail before the command does
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
 

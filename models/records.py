@@ -89,11 +89,15 @@ class _Record(TypedDict):
     command: NotRequired[Text]
 
 
+_Quantized = TypedDict("_Quantized", {"network.xml": Text, "network.bin": Text})
+
+
 class _BackboneRecord(TypedDict):
     name: Text
     architecture: str
     digest: str
     provenance: _Provenance
+    quantized: NotRequired[_Quantized]
 
 
 _RECORD: TypeAdapter[Any] = TypeAdapter(_Record)

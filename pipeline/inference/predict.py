@@ -28,11 +28,12 @@ from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
+from features.store.key import Precision
 from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
-from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import provenance_of, warn_about
 from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Prediction, Verdict
@@ -86,11 +87,11 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     Yields:
         One result for each video; for one that failed, the reason.
     """
-    frames, recipe = bundle_recipe(bundle.recipe)
+    frames, recipe = scoring_recipe(bundle.recipe)
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
-    encoder = open_encoder(bundle)
+    encoder = open_encoder(bundle, recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
         jobs,
@@ -104,9 +105,9 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
             yield judge_video(bundle, result, frames, recipe.dtype, encoder)
 
 
-def open_encoder(bundle: Bundle) -> Encoder:
+def open_encoder(bundle: Bundle, precision: Precision) -> Encoder:
     """The bundle's backbone, ready to run."""
-    return make_encoder(bundle.load_backbone())
+    return make_encoder(bundle.load_backbone(), precision=precision)
 
 
 def judge_video(

@@ -27,7 +27,7 @@ from features.store.store import FeatureStore
 from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
 from pipeline.machine import versions
@@ -69,15 +69,13 @@ class Scorer:
         self.embedded = 0
         self._bundle = bundle
         self._workers = workers
-        self._frames, recipe = bundle_recipe(bundle.recipe)
-        # Scores come from float32, whatever the training features were computed in.
-        self._recipe = replace(recipe, precision="float32")
+        self._frames, self._recipe = scoring_recipe(bundle.recipe)
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
         fingerprint = BackboneFingerprint(
-            name=recipe.backbone,
-            digest=recipe.backbone_digest,
+            name=self._recipe.backbone,
+            digest=self._recipe.backbone_digest,
             dim=bundle.dim,
             provenance=bundle.provenance,
         )
@@ -93,7 +91,7 @@ class Scorer:
     def _load(self) -> Encoder:
         from models.backbones.encoder import make_encoder
 
-        return make_encoder(self._bundle.load_backbone())
+        return make_encoder(self._bundle.load_backbone(), precision=self._recipe.precision)
 
     def begin(self, known: Iterable[str]) -> None:
         """Starts the store's run with the videos that earlier runs staged and did not seal.
