@@ -1,13 +1,16 @@
 """The bundle: a folder with a trained head and everything needed to use it on a new video.
 
-    head.keras       the LSTM head, normaliser inside
-    baseline.keras   the mean-pool baseline trained on the same features, where there is one
-    bundle.json      recipe, backbone, thresholds, versions, what it was trained on
-    history.csv      each epoch of the head's training, to plot
-    validation.json  validation metrics of each head's best epoch, to choose by
-    backbone/        the weights, unless the backbone is public: fine-tuned or your own
+    head.safetensors       the LSTM head, normaliser inside; head.keras is the same for Keras
+    baseline.safetensors   the mean-pool baseline trained on the same features, where there is one;
+                           baseline.keras likewise
+    bundle.json            recipe, backbone, thresholds, versions, what it was trained on
+    history.csv            each epoch of the head's training, to plot
+    validation.json        validation metrics of each head's best epoch, to choose by
+    backbone/              the weights, unless the backbone is public: fine-tuned or your own
 
 On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
+TensorFlow is imported where a backbone is loaded, a bundle is written, or one of an earlier version
+is read, which has no `.safetensors`.
 """
 
 from __future__ import annotations
@@ -26,18 +29,19 @@ from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS
 from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC
-from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.configs import HeadConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
-from models.heads.files import load_model, save_model, write_history
-from models.heads.training import Trained, score
+from models.heads.files import load_head, save_head, write_history
+from models.heads.inference import score
+from models.heads.trained import Trained
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import check_record
 from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
+    from models.backbones.registry import Backbone
 
 FORMAT = "unmask-bundle"
 VERSION = 2
@@ -119,7 +123,7 @@ class Bundle:
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
                 facts[name] = {
-                    "sha256": save_model(head.model, new / f"{name}.keras"),
+                    **save_head(head, new, name, dim=self.dim),
                     "config": head.config.model_dump(),
                     "threshold": head.threshold,
                     "history": list(head.history),
@@ -129,6 +133,8 @@ class Bundle:
                     "control_thresholds": head.ablation_thresholds,
                 }
             if copied:
+                from models.backbones.registry import save_backbone
+
                 save_backbone(copied, new / "backbone")
             write_json(new / BUNDLE_RECORD, facts)
             write_history(new, {head.config.kind: head for head in heads.values()})
@@ -146,7 +152,7 @@ class Bundle:
         try:
             public = facts["backbone"]["folder"] is None
             heads = {
-                name: _load_head(folder, name, facts[name])
+                name: _load_head(folder, name, facts[name], facts["dim"])
                 for name in ("head", "baseline")
                 if name in facts
             }
@@ -175,7 +181,7 @@ class Bundle:
             ) from error
 
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
-        """Calibrated P(fake) of each video, (N,) float64; see `models.heads.training.score`.
+        """Calibrated P(fake) of each video, (N,) float64; see `models.heads.inference.score`.
 
         The sequences must have the bundle's recipe: `check_recipe` first. `baseline` takes the
         place of the head.
@@ -211,6 +217,8 @@ class Bundle:
             StoreError: the bundle's copy is damaged.
             ToolError: public weights are missing.
         """
+        from models.backbones.registry import load_backbone
+
         size = self.recipe["frames"]["size"]
         try:
             found = load_backbone(self.backbone, size=size)
@@ -224,11 +232,11 @@ class Bundle:
         return found
 
 
-def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:
-    """One `.keras` file with its entry of bundle.json."""
+def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> BundledHead:
+    """One head's files with their entry of bundle.json."""
     calibration = facts.get("calibration")
     return BundledHead(
-        model=load_model(folder / f"{name}.keras", facts["sha256"]),
+        model=load_head(folder, name, facts, dim=dim),
         config=HeadConfig(**facts["config"]),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),

@@ -33,6 +33,7 @@ class _Calibration(TypedDict):
 
 class _Head(TypedDict):
     sha256: str
+    weights_sha256: NotRequired[str]
     config: dict[str, str | Number]
     threshold: Number
     history: list[dict[str, Number]]

@@ -2,7 +2,7 @@
 
 A map makes the score a probability, a rule chooses the threshold on it, and the scores nearest the
 threshold get no verdict. The map keeps the order of scores, so AUC stays (isotonic regression makes
-ties). No TensorFlow.
+ties). What only fitting needs is imported there: `predict` applies a calibration and fits none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from models.configs import CalibrationConfig
 from models.evaluation.bootstrap import group_weights
@@ -143,6 +141,8 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
         return 1 / FLATTEST
     if slope_of_loss(STEEPEST) <= 0:
         return 1 / STEEPEST
+    from scipy.optimize import brentq
+
     return float(1 / brentq(slope_of_loss, FLATTEST, STEEPEST))
 
 
@@ -150,6 +150,8 @@ def fit_isotonic(
     labels: NDArray[np.int64], scores: NDArray[np.float64]
 ) -> tuple[tuple[float, float], ...]:
     """The knots of scikit-learn's isotonic regression."""
+    from sklearn.isotonic import IsotonicRegression
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
@@ -184,6 +183,8 @@ def evaluate(
         frames = {
             name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
         }
+    from sklearn.metrics import confusion_matrix, roc_curve
+
     table = confusion_matrix(labels, called, labels=[0, 1])
     (true_real, false_fake), (false_real, true_fake) = table.tolist()
     rates = roc_curve(labels, scores, drop_intermediate=False)
@@ -236,6 +237,8 @@ def _slice(
 
     auc = None
     if fake.any() and real.any():
+        from sklearn.metrics import roc_auc_score
+
         both = (fakes > 0) & (reals > 0)
         drawn = weighted_auc(labels[keep], scores[keep], weights[both][:, keep])
         auc = _estimate(float(roc_auc_score(labels[keep], scores[keep])), drawn, confidence)

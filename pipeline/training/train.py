@@ -124,8 +124,9 @@ def train_calibrated(
     """Trains a head of this kind; calibration and threshold are chosen on validation."""
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
+    from models.heads.inference import score
     from models.heads.log import TrainingLog
-    from models.heads.training import score, train_head
+    from models.heads.training import train_head
 
     trained = train_head(
         train,
