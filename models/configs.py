@@ -182,3 +182,14 @@ class EvaluateConfig(Settings):
     # bootstrap samples behind each interval
     rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval
+
+
+class HoldOutConfig(Settings):
+    """How `unmask evaluate --hold-out` divides people and forgery methods."""
+
+    section: ClassVar[str] = "hold_out"
+
+    # parts of the people, each tested by heads that learnt from the others
+    person_folds: Annotated[int, Field(ge=2, le=100)] = 4
+    # parts of the methods; a head is trained for each part of both
+    method_folds: Annotated[int, Field(ge=2, le=100)] = 4

@@ -37,6 +37,20 @@ SHOWN = {
 }
 """Metrics in the order in which people see them, with the field's names."""
 
+HELD_OUT_SHOWN = {
+    "auc_methods_several": "AUC, mean over methods with 3 videos or more",
+    "auc_methods": "AUC, mean over all methods",
+    "auc": "AUC over all videos",
+    "pairs": "same-scene pairs ranked rightly",
+    "cllr": "Cllr",
+    "recall_fake": "fakes caught (recall)",
+    "recall_real": "reals cleared (recall)",
+    "balanced_accuracy": "balanced accuracy",
+    "coverage": "videos with a verdict",
+    "decided_balanced_accuracy": "balanced accuracy of these",
+}
+"""Metrics of `evaluate --hold-out` in the order in which people see them."""
+
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
 """Metrics of the head in summary.json, by which `dvc exp show` compares experiments."""
 
