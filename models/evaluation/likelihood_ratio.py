@@ -162,6 +162,22 @@ def in_words(log10_lr: float) -> str:
     )
 
 
+def ratio_in_words(log10_lr: float) -> str:
+    """The ratio as a number or, below 1, as one part of a number: "12", "1/8"."""
+    times = times_in_words(log10_lr)
+    return times if log10_lr >= 0 or times == "1" else f"1/{times}"
+
+
+def interval_in_words(low: float | None, high: float | None) -> str:
+    """The interval of a ratio: "95 % interval of the ratio 3.1 to 40"."""
+    if low is None or high is None:
+        return "no interval"
+    return (
+        f"{100 * LEVEL:g} % interval of the ratio fake to real: {ratio_in_words(low)} to "
+        f"{ratio_in_words(high)}"
+    )
+
+
 def times_in_words(log10_lr: float) -> str:
     """How many times: two digits at most; "1" where it is nearly none."""
     times = 10.0 ** abs(log10_lr)
