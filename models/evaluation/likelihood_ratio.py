@@ -38,8 +38,8 @@ class LikelihoodRatio:
     intercept: float
     lower: float  # empirical bounds of log10 LR (ELUB); at most 0
     upper: float  # likewise; at least 0
-    # (slope, intercept) of draws of groups, for intervals
-    draws: tuple[tuple[float, float], ...]
+    # slope, intercept, lower and upper of draws of groups, for intervals
+    draws: tuple[tuple[float, float, float, float], ...]
     videos: int  # number of scores that it was fitted on
     groups: int  # of these, number of groups
     methods: int  # forgery methods that were held out; 0 where none could be
@@ -59,10 +59,9 @@ class LikelihoodRatio:
         whole = self.apply(scores)
         if not self.draws:
             return whole, whole
-        lines = np.asarray(self.draws)  # (R, 2)
-        drawn = np.multiply.outer(lines[:, 0], bounded_logits(scores))  # (R, ...)
-        drawn += lines[:, 1].reshape(-1, *[1] * np.ndim(scores))
-        drawn = np.clip(drawn, self.lower, self.upper)
+        of_each = np.asarray(self.draws).T.reshape(4, -1, *[1] * np.ndim(scores))  # (4, R, 1, ...)
+        slope, intercept, lower, upper = of_each
+        drawn = np.clip(slope * bounded_logits(scores) + intercept, lower, upper)  # (R, ...)
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
         return np.minimum(low, whole), np.maximum(high, whole)
@@ -124,7 +123,10 @@ class LikelihoodRatio:
         Raises:
             ValueError, TypeError, KeyError: it is something else.
         """
-        draws = tuple((float(slope), float(intercept)) for slope, intercept in facts["draws"])
+        draws = tuple(
+            (float(slope), float(intercept), float(lower), float(upper))
+            for slope, intercept, lower, upper in facts["draws"]
+        )
         read = cls(
             slope=float(facts["slope"]),
             intercept=float(facts["intercept"]),

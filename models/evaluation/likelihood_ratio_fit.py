@@ -47,10 +47,17 @@ def fit_likelihood_ratio(
     """
     truth = np.asarray(labels, np.int64)
     logits = bounded_logits(scores)
-    slope, intercept = fit_line(truth, logits)
-    drawn = [fit_line(truth, logits, weight) for weight in weights]
+    every = np.arange(len(truth))
+
+    def fit(weight: NDArray[np.float64] | None = None) -> tuple[float, float, float, float]:
+        slope, intercept = fit_line(truth, logits, weight)
+        rows = np.repeat(every, 1 if weight is None else weight.astype(np.int64))
+        bounds = empirical_bounds(truth[rows], slope * logits[rows] + intercept)
+        return slope, intercept, *bounds
+
+    slope, intercept, lower, upper = fit()
+    drawn = [fit(weight) for weight in weights]
     llrs = slope * logits + intercept
-    lower, upper = empirical_bounds(truth, llrs)
     return LikelihoodRatio(
         slope=slope,
         intercept=intercept,
