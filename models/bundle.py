@@ -3,6 +3,7 @@
     head.safetensors       the LSTM head, normaliser inside; head.keras is the same for Keras
     baseline.safetensors   the mean-pool baseline trained on the same features, where there is one;
                            baseline.keras likewise
+    novelty.npy            how training embeddings are distributed (`models.novelty`), where known
     bundle.json            recipe, backbone, thresholds, versions, what it was trained on
     history.csv            each epoch of the head's training, to plot
     validation.json        validation metrics of each head's best epoch, to choose by
@@ -27,17 +28,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
+from data.io.atomic_files import write_plain
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
-from data.io.reading import BAD_FACTS
+from data.io.reading import BAD_FACTS, file_sha256
 from features.store.key import Precision
 from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, BackboneFingerprint, LazyEncoder
 from models.backbones.network_cache import open_encoder
 from models.configs import ExtractConfig, HeadConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
+from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.files import load_head, save_head, write_history
 from models.heads.inference import score
 from models.heads.trained import Trained
+from models.novelty import FILE as NOVELTY
+from models.novelty import Novelty
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import check_record
 from models.training_summary import TrainingSummary
@@ -62,6 +67,8 @@ class BundledHead(Trained):
     # of the same head given part of its input, each chosen on validation: "frames", "one frame",
     # "shuffled frames". Older bundles have none
     ablation_thresholds: dict[str, float] = field(default_factory=dict)
+    # makes P(fake) a likelihood ratio; older bundles have none
+    likelihood_ratio: LikelihoodRatio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,8 @@ class Bundle:
     seen_in_validation: str = ""
     # counts of the videos of each split; none in older bundles
     training: dict[str, TrainingSummary] = field(default_factory=dict)
+    # of mean embeddings in training; None in older bundles
+    novelty: Novelty | None = None
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -135,6 +144,12 @@ class Bundle:
                     "calibration": asdict(head.calibration),
                     "control_thresholds": head.ablation_thresholds,
                 }
+                if head.likelihood_ratio is not None:
+                    facts[name]["likelihood_ratio"] = head.likelihood_ratio.to_json()
+            if self.novelty is not None:
+                write_plain(new / NOVELTY, self.novelty.content())
+                digest = file_sha256(new / NOVELTY)
+                facts["novelty"] = self.novelty.to_json() | {"sha256": digest}
             if copied:
                 from models.backbones.registry import save_backbone
 
@@ -177,6 +192,9 @@ class Bundle:
                     name: TrainingSummary.from_json(one)
                     for name, one in dict(facts.get("training", {})).items()
                 },
+                novelty=Novelty.load(folder, facts["novelty"], facts["dim"])
+                if "novelty" in facts
+                else None,
             )
         except (ConfigError, *BAD_FACTS) as error:
             raise StoreError(
@@ -262,7 +280,7 @@ class Bundle:
 
 def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> BundledHead:
     """One head's files with their entry of bundle.json."""
-    calibration = facts.get("calibration")
+    calibration, ratio = facts.get("calibration"), facts.get("likelihood_ratio")
     return BundledHead(
         model=load_head(folder, name, facts, dim=dim),
         config=HeadConfig(**facts["config"]),
@@ -274,6 +292,7 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> B
         ablation_thresholds={
             str(name): float(value) for name, value in facts.get("control_thresholds", {}).items()
         },
+        likelihood_ratio=LikelihoodRatio.from_json(ratio) if ratio else None,
     )
 
 

@@ -14,7 +14,13 @@ from data.errors import ConfigError
 from data.io.progress import log
 from features.extraction.batches import Encoder
 from features.store.key import Precision
-from models.backbones.openvino_encoder import Network, OpenVinoEncoder, convert, has_openvino
+from models.backbones.openvino_encoder import (
+    Network,
+    OpenVinoEncoder,
+    convert,
+    has_bfloat16,
+    has_openvino,
+)
 from models.backbones.precision import slow_note
 from models.backbones.registry import Backbone
 from models.backbones.tensorflow_encoder import TensorFlowEncoder, has_gpu
@@ -39,30 +45,45 @@ def make_encoder(
             no GPU, else TensorFlow.
         threads: of OpenVINO, None takes all cores; for TensorFlow see
             `models.tf_runtime.limit_threads`.
-        precision: of the arithmetic, as the features' recipe has it.
+        precision: of the arithmetic, as the features' recipe has it. Where this processor lacks a
+            unit for it, the same is computed more slowly, and a warning says so.
         keep: called with the network where OpenVINO runs it (`models.backbones.network_cache`).
 
     Raises:
-        ConfigError: the runtime does not compute in the precision, or not on this machine.
+        ConfigError: the runtime does not compute in the precision, or not on this machine; or the
+            backbone is quantized and the precision another than int8, or the other way round.
         ToolError: the runtime is not installed, or cannot run this network.
     """
-    if precision == "float16":
-        if runtime == "openvino":
-            raise ConfigError("extract.precision float16 is TensorFlow's; leave --runtime out")
-        runtime = "tensorflow"
-    elif precision != "float32" and runtime == "auto":
-        runtime = "openvino"
+    if (backbone.quantized is not None) != (precision == "int8"):
+        raise ConfigError(
+            f"{backbone.name} is {'' if backbone.quantized else 'not '}quantized to int8, the "
+            f"features' precision is {precision}; take the backbone that they were made with"
+        )
+    if precision == "int8" and runtime == "tensorflow":
+        raise ConfigError("extract.precision int8 is OpenVINO's; leave --runtime out")
+    if precision == "float16" and runtime == "openvino":
+        raise ConfigError("extract.precision float16 is TensorFlow's; leave --runtime out")
     if note := slow_note(precision):
         log.warning(note)
     if runtime == "auto":
-        # A user's own layers may be anything; TensorFlow runs them all.
-        known = backbone.architecture != "custom"
-        runtime = "openvino" if not has_gpu() and known and has_openvino() else "tensorflow"
+        runtime = _runtime(backbone, precision)
     if runtime == "tensorflow":
         return TensorFlowEncoder(backbone, batch_size=batch_size, precision=precision)
     return openvino_encoder(
         backbone, batch_size=batch_size, threads=threads, precision=precision, keep=keep
     )
+
+
+def _runtime(backbone: Backbone, precision: Precision) -> str:
+    """The runtime that "auto" means."""
+    if precision == "int8":
+        return "openvino"
+    if precision == "bfloat16":
+        return "openvino" if has_openvino() and has_bfloat16() else "tensorflow"
+    # A user's own layers may be anything; TensorFlow runs them all.
+    known = backbone.architecture != "custom"
+    fits = precision == "float32" and not has_gpu() and known and has_openvino()
+    return "openvino" if fits else "tensorflow"
 
 
 def openvino_encoder(
@@ -78,10 +99,7 @@ def openvino_encoder(
     Raises:
         ToolError: OpenVINO is not installed, or cannot run this network.
     """
-    graph = frozen_graph(backbone.model, (None, backbone.size, backbone.size, 3))
-    network = convert(
-        graph.graph.as_graph_def().SerializeToString(), name=backbone.name, size=backbone.size
-    )
+    network = backbone.quantized or openvino_network(backbone)
     encoder = OpenVinoEncoder(
         network,
         digest=backbone.digest,
@@ -94,3 +112,14 @@ def openvino_encoder(
     if keep is not None:  # once it is known to run
         keep(network)
     return encoder
+
+
+def openvino_network(backbone: Backbone) -> Network:
+    """A backbone's floating-point network in OpenVINO's form, by way of TensorFlow's frozen graph.
+
+    Raises:
+        ToolError: OpenVINO is not installed, or cannot read this network.
+    """
+    graph = frozen_graph(backbone.model, (None, backbone.size, backbone.size, 3))
+    content = graph.graph.as_graph_def().SerializeToString()
+    return convert(content, name=backbone.name, size=backbone.size)

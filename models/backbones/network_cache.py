@@ -28,7 +28,12 @@ from data.io.reading import BAD_FACTS
 from features.extraction.batches import Encoder
 from features.store.key import Precision
 from models.backbones.fingerprint import FORMAT, RECORD, VERSION, file_sha256, imagenet_path
-from models.backbones.openvino_encoder import Network, OpenVinoEncoder, has_openvino
+from models.backbones.openvino_encoder import (
+    Network,
+    OpenVinoEncoder,
+    has_bfloat16,
+    has_openvino,
+)
 from models.backbones.precision import slow_note
 from models.user_cache import UserCache
 
@@ -109,6 +114,8 @@ def can_skip_tensorflow(precision: Precision, runtime: str) -> bool:
     """
     if runtime == "tensorflow" or precision not in ("float32", "bfloat16") or not has_openvino():
         return False
+    if precision == "bfloat16":
+        return has_bfloat16()
     return runtime == "openvino" or not any(Path("/dev", name).exists() for name in GPU_DEVICES)
 
 

@@ -7,8 +7,10 @@ network and one digest; embeddings of the two runtimes differ by rounding.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,12 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import ToolError
+from data.errors import StoreError, ToolError
+from data.io.reading import check_readable
 from features.store.key import Precision
 
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 """What OpenVINO computes in where a layer has no precision of its own; those of an int8 network
 have one."""
+
+FILES = ("network.xml", "network.bin")
+"""Of a network in a folder: its layers, its constants."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,35 @@ class Network:
 
     xml: bytes  # layers
     weights: bytes  # constants
+
+    def save(self, folder: Path) -> None:
+        """Writes it to a folder as `FILES`."""
+        for name, content in zip(FILES, (self.xml, self.weights), strict=True):
+            (folder / name).write_bytes(content)
+
+    @classmethod
+    def read(cls, folder: Path, sha256s: Mapping[str, str]) -> Network:
+        """Reads what `save` wrote, with these digests by name.
+
+        Raises:
+            InputError: a file is not readable.
+            StoreError: a file is missing, or has another digest.
+        """
+        contents = []
+        for name in FILES:
+            path = folder / name
+            check_readable(path, missing=f"the weights {path} are missing; write them anew")
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != sha256s[name]:
+                raise StoreError(f"the weights {path} are damaged or changed; write them anew")
+            contents.append(content)
+        return cls(xml=contents[0], weights=contents[1])
+
+    @property
+    def sha256s(self) -> dict[str, str]:
+        """File name -> digest, hex."""
+        contents = zip(FILES, (self.xml, self.weights), strict=True)
+        return {name: hashlib.sha256(content).hexdigest() for name, content in contents}
 
 
 class OpenVinoEncoder:
@@ -60,17 +95,21 @@ class OpenVinoEncoder:
         precision: Precision = "float32",
         threads: int | None = None,
     ) -> None:
-        core = _core()
+        runtime = core()
         self.digest = digest
         self.batch_size = batch_size
         self.precision = precision
         self._shape = (batch_size, size, size, 3)
         try:
-            model = core.read_model(network.xml, network.weights)
+            model = runtime.read_model(network.xml, network.weights)
             model.reshape(list(self._shape))
-            compiled = core.compile_model(model, "CPU", settings(precision, threads))
+            compiled = runtime.compile_model(model, "CPU", settings(precision, threads))
         except RuntimeError as error:
             raise _cannot_run(name, error) from error
+        if precision == "bfloat16" and not _is_bfloat16(compiled):
+            raise ToolError(
+                "OpenVINO does not compute in bfloat16 on this processor; take --runtime tensorflow"
+            )
         self._request = compiled.create_infer_request()
         self._output = compiled.output(0)
         self.dim = int(self._output.shape[1])
@@ -96,12 +135,11 @@ def convert(graph_def: bytes, *, name: str, size: int) -> Network:
     Raises:
         ToolError: OpenVINO is not installed, or cannot read this graph.
     """
-    core = _core()
     with tempfile.TemporaryDirectory(prefix="unmask-") as folder:
         path = Path(folder) / "backbone.pb"  # the suffix names the format
         path.write_bytes(graph_def)
         try:
-            model = core.read_model(path)
+            model = core().read_model(path)
             model.reshape([-1, size, size, 3])
             return serialized(model)
         except RuntimeError as error:
@@ -123,6 +161,14 @@ def has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
+def has_bfloat16() -> bool:
+    """Whether OpenVINO rounds to bfloat16 on this processor: by its unit, or by AVX-512.
+
+    Elsewhere it would compute in float32 and not say so.
+    """
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def settings(precision: Precision, threads: int | None) -> dict[str, Any]:
     """One call at a time on all cores, or on `threads`, in the precision that was asked for.
 
@@ -138,7 +184,11 @@ def settings(precision: Precision, threads: int | None) -> dict[str, Any]:
     }
 
 
-def _core() -> Any:
+def _is_bfloat16(compiled: Any) -> bool:
+    return str(compiled.get_property("INFERENCE_PRECISION_HINT").to_string()) == "bf16"
+
+
+def core() -> Any:
     """OpenVINO's entry.
 
     Raises:

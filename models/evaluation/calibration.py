@@ -8,7 +8,7 @@ ties). What only fitting needs is imported there: `predict` applies a calibratio
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,17 @@ class Calibration:
         if bool(self.unsure(np.asarray(score))):
             return "UNSURE"
         return "FAKE" if score >= threshold else "REAL"
+
+    def widened(self, low: float, high: float, threshold: float) -> Calibration:
+        """With all scores from `low` to below `high` UNSURE, too, and those from there to the band.
+
+        Between the threshold and the score whose likelihood ratio is 1 the two contradict each
+        other.
+        """
+        low, high = min(low, threshold), max(high, threshold)
+        if self.unsure_low is not None and self.unsure_high is not None:
+            low, high = min(low, self.unsure_low), max(high, self.unsure_high)
+        return replace(self, unsure_low=low, unsure_high=high)
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Calibration:

@@ -103,7 +103,7 @@ def make_feature_spec(
         backbone=known.name,
         backbone_digest=known.digest,
         dtype=params.extract.dtype,
-        precision=choose_precision(params.extract.precision, runtime=params.extract.runtime),
+        precision=choose_precision(params.extract.precision, known, runtime=params.extract.runtime),
         pixels_version=PIXELS_VERSION,
     )
     views = make_views(frames.views)
