@@ -229,7 +229,8 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead
     calibration = facts.get("calibration")
     return BundledHead(
         model=load_model(folder / f"{name}.keras", facts["sha256"]),
-        config=HeadConfig(**facts["config"]),
+        # bundles of earlier versions have no conditioning, whatever its default is
+        config=HeadConfig(**({"condition": {"kind": "none"}} | facts["config"])),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],

@@ -16,8 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.configs import HeadConfig
+from models.heads.conditioning import Conditioning
 from models.heads.fast_lstm import FastLSTM
 from models.tf_runtime import keras
+
+STANDARDISE = "standardise"
+"""Name of the first layer, `Standardise` or `Condition`."""
 
 
 @keras.saving.register_keras_serializable(package="unmask")
@@ -40,6 +44,44 @@ class Standardise(keras.layers.Layer):  # type: ignore[misc]
         features = keras.ops.cast(features, self.compute_dtype)
         standard = (features - self.mean) / self.deviation
         return keras.ops.where(mask[..., None], standard, 0.0)
+
+
+@keras.saving.register_keras_serializable(package="unmask")
+class Condition(keras.layers.Layer):  # type: ignore[misc]
+    """(x - mean) @ matrix, as `models.heads.conditioning` fitted it; zero where the mask is false.
+
+    Args:
+        dimensions: E, length of a frame after it.
+        normalise_frames: whether each frame's own mean is subtracted and its length made 1, first.
+    """
+
+    def __init__(self, dimensions: int, normalise_frames: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.dimensions, self.normalise_frames = dimensions, normalise_frames
+
+    def get_config(self) -> dict[str, Any]:
+        """For the model's file."""
+        own = {"dimensions": self.dimensions, "normalise_frames": self.normalise_frames}
+        return {**super().get_config(), **own}
+
+    def build(self, features_shape: Any, mask_shape: Any = None) -> None:
+        """Makes mean (D,) and matrix (D, E), filled by `build_head` or from a file."""
+        dim = features_shape[-1]
+        self.mean = self.add_weight(shape=(dim,), name="mean", trainable=False)
+        self.matrix = self.add_weight(
+            shape=(dim, self.dimensions), name="matrix", trainable=False, initializer="zeros"
+        )
+
+    def call(self, features: Any, mask: Any) -> Any:
+        """(B, T, D) of any real dtype, (B, T) bool -> (B, T, E) float32."""
+        ops = keras.ops
+        features = ops.cast(features, self.compute_dtype)
+        if self.normalise_frames:
+            features = features - ops.mean(features, axis=-1, keepdims=True)
+            length = ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True))
+            features = features / ops.maximum(length, 1e-6)
+        conditioned = ops.matmul(features - self.mean, self.matrix)
+        return ops.where(mask[..., None], conditioned, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="unmask")
@@ -138,8 +180,9 @@ def build_head(
     config: HeadConfig,
     *,
     dim: int,
-    mean: NDArray[np.floating[Any]],
-    variance: NDArray[np.floating[Any]],
+    mean: NDArray[np.floating[Any]] | None = None,
+    variance: NDArray[np.floating[Any]] | None = None,
+    conditioning: Conditioning | None = None,
 ) -> Any:
     """Builds an untrained head.
 
@@ -148,16 +191,42 @@ def build_head(
         dim: D, length of one embedding.
         mean: (D,) of the training split's frames.
         variance: (D,) of the training split's frames; a dimension that never varies stays zero.
+        conditioning: takes the place of standardising; `mean` and `variance` are not needed.
 
     Returns:
         A Keras model: {"features": (B, T, D) float, "mask": (B, T) bool} -> (B,) float32 P(fake).
     """
     features = keras.Input((None, dim), name="features")
     mask = keras.Input((None,), dtype="bool", name="mask")
-    standardise = Standardise(name="standardise")
-    output = KINDS[config.kind](config, standardise(features, mask), mask)  # (B, 1)
+    if conditioning is None:
+        if mean is None or variance is None:
+            raise TypeError("build_head needs mean and variance, or a conditioning")
+        first, weights = Standardise(name=STANDARDISE), _standardising(mean, variance)
+    else:
+        first = Condition(conditioning.dimensions, conditioning.normalises_frames, name=STANDARDISE)
+        weights = [conditioning.mean, conditioning.matrix]
+    output = KINDS[config.kind](config, first(features, mask), mask)  # (B, 1)
     scores = keras.layers.Reshape((), name="score")(output)
+    first.set_weights(weights)
+    return keras.Model({"features": features, "mask": mask}, scores, name=config.kind)
+
+
+def after_conditioning(model: Any) -> Any:
+    """The part of a head after its first layer, with the same layers and weights.
+
+    Returns:
+        A Keras model: {"features": (B, T, E) conditioned, "mask": (B, T)} -> (B,) P(fake).
+    """
+    conditioned, mask = model.get_layer(STANDARDISE).output, model.get_layer("mask").output
+    conditioned.name = "features"  # Keras warns where a key is not its tensor's name
+    inputs = {"features": conditioned, "mask": mask}
+    return keras.Model(inputs, model.output, name=model.name)
+
+
+def _standardising(
+    mean: NDArray[np.floating[Any]], variance: NDArray[np.floating[Any]]
+) -> list[NDArray[np.float32]]:
+    """Weights of `Standardise`."""
     # float16 features carry about three digits; a spread below that is rounding, not signal.
     deviation = np.where(variance > 1e-8, np.sqrt(np.maximum(variance, 1e-8)), 1.0)
-    standardise.set_weights([mean.astype(np.float32), deviation.astype(np.float32)])
-    return keras.Model({"features": features, "mask": mask}, scores, name=config.kind)
+    return [mean.astype(np.float32), deviation.astype(np.float32)]
