@@ -84,7 +84,7 @@ class ConditionConfig(Settings):
 
     # "none" only standardises each dimension; "pca" also projects on the main directions of the
     # training frames, "pca_whiten" gives each of them the same variance; "layernorm_l2" makes each
-    # frame's own mean 0 and length 1, then projects. See `models.heads.conditioning`
+    # frame's own mean 0 and length 1, then projects. See `models.conditioning.linear_map`
     kind: Literal["none", "pca", "pca_whiten", "layernorm_l2"] = "none"
     dimensions: Annotated[int, Field(ge=1, le=8192)] = 128  # directions kept, at most
 

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import DatasetError
+from models.conditioning.cache import Conditioned, condition
 from models.configs import CLASSES, HeadConfig, TrainConfig
 from models.evaluation.baselines import pooled
-from models.heads.architectures import STANDARDISE, after_conditioning, build_head
+from models.heads.architectures import (
+    STANDARDISE,
+    build_after_conditioning,
+    build_head,
+    copy_weights,
+)
 from models.heads.batches import head_batches
-from models.heads.conditioned import Conditioned, condition
 from models.heads.early_stopping import EarlyStopping
 from models.heads.log import TrainingLog
 from models.heads.logistic import fit_logistic
@@ -70,7 +75,7 @@ def train_head(
         config: how to train it.
         seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
         log: of the epochs; None logs a table where stderr is a terminal.
-        conditioned: what `models.heads.conditioned.condition` made of both splits by
+        conditioned: what `models.conditioning.cache.condition` made of both splits by
             `head.condition`; None makes it here where the head conditions its input.
 
     Raises:
@@ -86,7 +91,7 @@ def train_head(
         conditioned = conditioned or condition(train, val, head.condition)
         train, val = conditioned.train, conditioned.val
         model = build_head(head, dim=dim, conditioning=conditioned.conditioning)
-        network = after_conditioning(model)
+        network = build_after_conditioning(head, conditioned.conditioning)
     weights = video_weights(train.labels, config.class_weight)  # (N,)
     with log or TrainingLog(head.kind) as training_log:
         if head.kind == "mean":
@@ -95,6 +100,8 @@ def train_head(
             network, train, val, weights, config=config, seed=seed, log=training_log
         )
     network.set_weights(stopping.best.weights)
+    if network is not model:
+        copy_weights(network, model)
     return Trained(
         model=model,
         config=head,
@@ -164,9 +171,9 @@ def _fit_mean(
     if head.condition.kind == "none":
         mean, deviation = model.get_layer(STANDARDISE).get_weights()
         of_train, of_val = (of_train - mean) / deviation, (of_val - mean) / deviation
+    check_loss(float(of_train.sum() + of_val.sum()), 1, 0)  # scikit-learn takes no NaN
     fitted = fit_logistic(of_train, labels, weights, of_val, val.labels)
     row = {"epoch": 1, **fitted.row}
-    check_loss(row["loss"] + row["val_loss"], 1, 0)
     log.epoch(row, best=True)
     weight, bias = fitted.weight[:, None], np.array([fitted.bias])
     model.get_layer("classifier").set_weights([weight, bias])

@@ -20,8 +20,8 @@ from data.io.reading import file_sha256
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
+from models.conditioning.cache import CACHE, Conditioned, condition
 from models.configs import ConditionConfig
-from models.heads.conditioned import CACHE, Conditioned, condition
 from pipeline.search.plan import Run
 from pipeline.search.results import RunResult
 

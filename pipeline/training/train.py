@@ -18,8 +18,8 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.backbones.fingerprint import BUNDLE_RECORD
+from models.conditioning.cache import CACHE, Conditioned, condition
 from models.configs import HeadConfig, HeadKind
-from models.heads.conditioned import CACHE, Conditioned, condition
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED

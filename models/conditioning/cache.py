@@ -1,12 +1,12 @@
 """Conditioned training and validation sequences, kept on disk for the next training.
 
-The map of `models.heads.conditioning` depends on the features and the training split alone, so it
-is fitted once for all heads, seeds and runs of a sweep that share them, and the small sequences
-are kept with it: D = 2048 in float16 becomes 128 in float32, 1/8 of the size. An entry is a folder named by a digest of all
-that decides its numbers:
+The map of `models.conditioning.linear_map` depends on the features and the training split alone, so
+it is fitted once for all heads, seeds and runs of a sweep that share them, and the small sequences
+are kept with it: D = 2048 in float16 becomes 128 in float32, 1/8 of the size. An entry is a folder
+named by a digest of all that decides its numbers:
 
     <cache>/<digest>/conditioned.json   format, sizes, sha256 of the other files
-    <cache>/<digest>/map.npz            mean and matrix
+    <cache>/<digest>/map.npz            mean, matrix and spread
     <cache>/<digest>/train.npy, ...     (F, E) float32, frames of all videos one after the other
 
 An entry that is damaged, or of another version, is made anew; the cache may be removed at any time.
@@ -32,8 +32,8 @@ from data.io.progress import log
 from data.io.reading import BAD_FACTS, file_sha256
 from features.sequences.padded import Padded
 from features.store.key import canonical
+from models.conditioning.linear_map import Conditioning
 from models.configs import ConditionConfig
-from models.heads.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -127,7 +127,7 @@ def _write(entry: Path, found: Conditioned) -> None:
     with replace_folder(entry, marker=RECORD) as new:
         fitted, lengths = found.conditioning, {}
         with (new / MAP).open("wb") as file:
-            np.savez(file, mean=fitted.mean, matrix=fitted.matrix)
+            np.savez(file, mean=fitted.mean, matrix=fitted.matrix, spread=fitted.spread)
         for name, rows in _rows(found).items():
             lengths[name] = [len(one) for one in rows.sequences]
             np.save(new / f"{name}.npy", np.concatenate(rows.sequences))
@@ -157,6 +157,7 @@ def _read(
                 kind=config.kind,
                 mean=kept["mean"],
                 matrix=kept["matrix"],
+                spread=kept["spread"],
                 explained=float(facts["explained"]),
             )
         lengths = dict(facts["lengths"])

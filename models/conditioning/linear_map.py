@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from data.errors import DatasetError
 from features.sequences.padded import Padded, Rows
 from models.configs import ConditionConfig
 
@@ -28,6 +29,9 @@ FLAT = 1e-8
 """A dimension of less variance is constant: float16 features carry about three digits."""
 FLOOR = 1e-6
 """Directions of less variance than this share of the largest are rounding, and are left out."""
+NOT_FINITE = (
+    "a feature of the training split is not a number; check them with `unmask store verify`"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +47,9 @@ class Conditioning:
     kind: str  # of `models.configs.ConditionConfig`
     mean: NDArray[np.float32]  # (D,) subtracted
     matrix: NDArray[np.float32]  # (D, E) standardising, projection and scale in one
+    # (E,) how large noise as large as one dimension of the standardised embedding, the root mean
+    # square of all of them, is in each direction after the map
+    spread: NDArray[np.float32]
     explained: float  # share of the frames' variance that the E directions have
 
     @property
@@ -64,9 +71,14 @@ class Conditioning:
             mask: (N, T).
             config: the kind, which is not "none", and E at most; fewer where the frames vary in
                 fewer directions.
+
+        Raises:
+            DatasetError: a feature is not a number.
         """
         normalise = config.kind == "layernorm_l2"
         mean, covariance = _moments(features, mask, normalise=normalise)
+        if not np.isfinite(covariance).all():
+            raise DatasetError(NOT_FINITE)
         variance = np.diag(covariance).copy()
         varies = variance > (0 if normalise else FLAT)
         if normalise:
@@ -98,10 +110,12 @@ class Conditioning:
             scale = 1 / np.sqrt(np.where(values > 0, values, 1.0))
         elif normalise:
             scale /= np.sqrt(max(values.mean(), 1e-30))
+        size = np.sqrt(total / max(int(varies.sum()), 1))
         return cls(
             kind=config.kind,
             mean=mean.astype(np.float32),
             matrix=(vectors / deviation[:, None] * scale).astype(np.float32),
+            spread=(scale * size).astype(np.float32),
             explained=float(values.sum() / total) if total else 1.0,
         )
 
