@@ -33,7 +33,7 @@ class _Calibration(TypedDict):
 
 class _Head(TypedDict):
     sha256: str
-    config: dict[str, str | Number]
+    config: dict[str, str | Number | dict[str, str | Number]]
     threshold: Number
     history: list[dict[str, Number]]
     best_epoch: int

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
-from data.errors import DatasetError
 from models.conditioning.cache import Conditioned, condition
-from models.configs import CLASSES, HeadConfig, TrainConfig
+from models.configs import HeadConfig, TrainConfig
 from models.evaluation.baselines import pooled
 from models.heads.architectures import (
     STANDARDISE,
@@ -27,7 +26,7 @@ from models.heads.batches import head_batches
 from models.heads.early_stopping import EarlyStopping
 from models.heads.log import TrainingLog
 from models.heads.logistic import fit_logistic
-from models.heads.split_checks import check_splits
+from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
@@ -231,33 +230,6 @@ def frame_statistics(
         squares += np.square(centred).sum(axis=0)
     mean = total / count
     return mean + shift, np.maximum(squares / count - np.square(mean), 0)
-
-
-def video_weights(
-    labels: NDArray[Any], class_weight: dict[str, float] | str | None
-) -> NDArray[np.float32]:
-    """The weight of each video in the loss, (N,) float32."""
-    if class_weight is None:
-        return np.ones(len(labels), np.float32)
-    if isinstance(class_weight, str):  # "balanced", as scikit-learn has it
-        each = len(labels) / (2 * np.bincount(labels, minlength=2))
-    else:
-        each = np.array([class_weight[name] for name in CLASSES])
-    return np.asarray(each[labels], np.float32)
-
-
-def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
-    """The loss, if it is a number.
-
-    Raises:
-        DatasetError: it is not; training has diverged.
-    """
-    if not np.isfinite(loss):
-        raise DatasetError(
-            f"the loss is {loss} in epoch {epoch}: training diverged; lower the learning rate "
-            f"(now {learning_rate:g}) and check the features with `unmask store verify`"
-        )
-    return float(loss)
 
 
 def _train_step(model: Any, optimizer: Any, like: Rows) -> Any:

@@ -15,12 +15,12 @@ from data.errors import ConfigError, DatasetError
 from models.heads.architectures import KINDS, HeadConfig
 from models.heads.batches import head_batches
 from models.heads.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
+from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
     frame_statistics,
     score,
     train_head,
-    video_weights,
 )
 from tests.models.conftest import made_up
 
