@@ -161,7 +161,11 @@ def _read(
                 explained=float(facts["explained"]),
             )
         lengths = dict(facts["lengths"])
-        rows = {name: _open(entry / f"{name}.npy", lengths[name]) for name in lengths}
+        steps = {"val": val.mask.shape[1]}
+        rows = {
+            name: _open(entry / f"{name}.npy", lengths[name], steps.get(name, train.mask.shape[1]))
+            for name in lengths
+        }
         parts = [
             replace(train, features=rows["train"], views=rows.get("views")),
             replace(val, features=rows["val"], views=None),
@@ -177,8 +181,8 @@ def _read(
         return None
 
 
-def _open(path: Path, lengths: Sequence[int]) -> Padded:
-    """(F, E) in a file as one sequence for each video."""
+def _open(path: Path, lengths: Sequence[int], steps: int) -> Padded:
+    """(F, E) in a file as one sequence for each video, (N, `steps`, E)."""
     frames: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     ends = np.cumsum(lengths)
     if (
@@ -187,7 +191,9 @@ def _open(path: Path, lengths: Sequence[int]) -> Padded:
         or len(frames) != (ends[-1] if lengths else 0)
     ):
         raise ValueError(f"{path.name} has other frames than {RECORD} says")
-    return Padded(np.split(frames, ends[:-1]), dim=frames.shape[1], dtype="float32")
+    found = Padded(np.split(frames, ends[:-1]), dim=frames.shape[1], dtype="float32")
+    found.shape = (len(lengths), steps, frames.shape[1])
+    return found
 
 
 def _remove_oldest(cache: Path, entry: Path) -> None:

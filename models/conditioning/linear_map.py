@@ -144,7 +144,9 @@ class Conditioning:
             rows += np.split(small, np.cumsum([len(one) for one in block])[:-1])
         for row, exists in zip(rows, mask, strict=True):
             row[~exists[: len(row)]] = 0
-        return Padded(rows, dim=self.dimensions, dtype="float32")
+        found = Padded(rows, dim=self.dimensions, dtype="float32")
+        found.shape = (len(rows), features.shape[1], self.dimensions)
+        return found
 
 
 def normalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
