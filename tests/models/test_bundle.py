@@ -207,3 +207,12 @@ def test_calibrated_scores_come_back(bundle: Bundle, tmp_path: Path) -> None:
     assert again.head.calibration == warm
     assert again.linear_baselines == {"metadata": mean}
     np.testing.assert_array_equal(again.score(videos), warm.apply(bundle.score(videos)))
+
+
+def test_a_bundle_from_before_conditioning_has_none(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    record = tmp_path / "bundle" / "bundle.json"
+    facts = json.loads(record.read_text())
+    del facts["head"]["config"]["condition"]
+    record.write_text(json.dumps(facts))
+    assert Bundle.load(tmp_path / "bundle").head.config == bundle.head.config
