@@ -294,14 +294,11 @@ DESIGNS = (
 )
 
 
-def scores_of(
-    design: Design, columns: Floats, clips: Clips, train: NDArray[np.int64], penalty: float
-) -> Callable[[NDArray[np.int64]], Floats]:
-    """Fits a design on some rows; scores others."""
-    apply = design.condition(columns, clips, train)
-    conditioned = apply(columns)
-    weights, bias = design.fit(conditioned, clips, train, penalty)
-    return lambda rows: conditioned[rows] @ weights + bias
+def conditioned(design: Design, columns: Floats, clips: Clips, train: NDArray[np.int64]) -> Floats:
+    """(N, R) in the space that the training rows span, where a penalised line has its weights."""
+    values = design.condition(columns, clips, train)(columns)
+    _, sizes, axes = np.linalg.svd(values[train], full_matrices=False)
+    return np.asarray(values @ axes[sizes > 1e-9 * sizes[0]].T)
 
 
 def learn(
@@ -312,21 +309,27 @@ def learn(
     Returns:
         Rows (n,) to the natural logarithm of a likelihood ratio, (n,).
     """
-    cuts = GroupKFold(min(INNER_FOLDS, len(set(clips.groups[train].tolist()))), shuffle=True,
-                      random_state=0)  # fmt: skip
-    labels, best = clips.labels[train], None
-    for penalty in design.penalties:
-        held = np.zeros(len(train))
-        for inner, other in cuts.split(train, labels, clips.groups[train]):
-            held[other] = scores_of(design, columns, clips, train[inner], penalty)(train[other])
-        calibration = LogisticRegression(class_weight="balanced").fit(held[:, None], labels)
-        loss = log_loss(labels, calibration.predict_proba(held[:, None])[:, 1])
-        if best is None or loss < best[0]:
-            best = (loss, penalty, calibration)
-    _, penalty, calibration = best
-    slope, bias = max(float(calibration.coef_[0, 0]), 0.0), float(calibration.intercept_[0])
-    whole = scores_of(design, columns, clips, train, penalty)
-    return lambda rows: slope * whole(rows) + (bias if slope else 0.0) + 1e-9 * whole(rows)
+    groups, labels = clips.groups[train], clips.labels[train]
+    cuts = GroupKFold(min(INNER_FOLDS, len(set(groups.tolist()))), shuffle=True, random_state=0)
+    held = np.zeros((len(design.penalties), len(train)))
+    for inner, other in cuts.split(train, labels, groups):
+        values = conditioned(design, columns, clips, train[inner])
+        for number, penalty in enumerate(design.penalties):
+            weights, bias = design.fit(values, clips, train[inner], penalty)
+            held[number, other] = values[train[other]] @ weights + bias
+    tried = []
+    for number, penalty in enumerate(design.penalties):
+        scores = held[number, :, None]
+        line = LogisticRegression(class_weight="balanced").fit(scores, labels)
+        tried.append((log_loss(labels, line.predict_proba(scores)[:, 1]), penalty, line))
+    _, penalty, line = min(tried, key=lambda one: one[:2])
+    slope, shift = max(float(line.coef_[0, 0]), 0.0), float(line.intercept_[0])
+    values = conditioned(design, columns, clips, train)
+    weights, bias = design.fit(values, clips, train, penalty)
+    whole = values @ weights + bias
+    # A slope of 0 says nothing of any clip; the order of the scores is kept for the AUC.
+    llrs = slope * whole + (shift if slope else 0.0) + 1e-9 * whole
+    return lambda rows: llrs[rows]
 
 
 def try_design(design: Design, clips: Clips, folds: list, test: NDArray, methods: NDArray) -> dict:

@@ -25,7 +25,7 @@ def named(world, tmp_path_factory) -> Path:
     rows = Manifest.read(world.manifest)
     reals = {video.group: video.path for video in rows.videos if not video.label}
     videos = [
-        replace(video, method=f"m{number % 2}", original=reals[video.group])
+        replace(video, method=f"m{number // 2 % 2}", original=reals[video.group])
         if video.label else video
         for number, video in enumerate(sorted(rows.videos, key=lambda one: one.group))
     ]  # fmt: skip
