@@ -30,6 +30,7 @@ from models.configs import (
     ExtractConfig,
     FinetuneConfig,
     HeadConfig,
+    HoldOutConfig,
     TrainConfig,
 )
 
@@ -64,6 +65,7 @@ class Params(Settings):
     train: TrainConfig = Field(default_factory=TrainConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    hold_out: HoldOutConfig = Field(default_factory=HoldOutConfig)
 
 
 SCALARS = ("videos", "seed")

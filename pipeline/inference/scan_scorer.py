@@ -30,6 +30,7 @@ from models.explanation.score_interval import score_sequences
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
+from pipeline.inference.weighing import novelties
 from pipeline.machine import versions
 
 
@@ -169,6 +170,7 @@ class Scorer:
             mask[row, : len(one.features)] = True
         head = self._bundle.head
         scores = head.calibration.apply(score_sequences(head, features, mask))
+        means = np.asarray([one.features.mean(0, dtype=np.float64) for one in stored])
         return {
             job.name: Row(
                 path=job.name,
@@ -177,6 +179,9 @@ class Scorer:
                 probability_fake=float(value),
                 frames_used=len(one.features),
                 faces_found=int(one.face_found.sum()),
+                novelty=novelty,
             )
-            for job, one, value in zip(jobs, stored, scores, strict=True)
+            for job, one, value, novelty in zip(
+                jobs, stored, scores, novelties(self._bundle, means), strict=True
+            )
         }
