@@ -161,9 +161,11 @@ def _read(
                 explained=float(facts["explained"]),
             )
         lengths = dict(facts["lengths"])
-        steps = {"val": val.mask.shape[1]}
+        frames = {"val": int(val.mask.shape[1])}
         rows = {
-            name: _open(entry / f"{name}.npy", lengths[name], steps.get(name, train.mask.shape[1]))
+            name: _open(
+                entry / f"{name}.npy", lengths[name], frames.get(name, int(train.mask.shape[1]))
+            )
             for name in lengths
         }
         parts = [
