@@ -124,7 +124,14 @@ def test_a_nan_is_one_line() -> None:
 def test_a_head_reads_embeddings_and_keeps_its_map(kind: str, head: str, tmp_path: Path) -> None:
     """The whole head on embeddings scores as the trained part does on conditioned frames."""
     train, val = sequences(40), sequences(20, seed=1)
-    config = HeadConfig(kind=head, units=4, condition=ConditionConfig(kind=kind, dimensions=6))
+    config = HeadConfig(
+        kind=head,
+        units=8,
+        dropout=0.1,
+        input_dropout=0.1,
+        input_scale=0.5,
+        condition=ConditionConfig(kind=kind, dimensions=10),
+    )
     trained = train_head(
         train, val, head=config,
         config=TrainConfig(epochs=20, batch_size=8, learning_rate=0.02, patience=20),
