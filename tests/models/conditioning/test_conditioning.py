@@ -30,7 +30,7 @@ DIM = 12
 
 def sequences(count: int = 40, *, views: int = 1, seed: int = 0) -> Sequences:
     """Videos of 3 to 6 frames whose dimensions vary together, alternately real and fake."""
-    made = made_up(count, dim=DIM, seed=seed)
+    made = made_up(count, signal=4.0, dim=DIM, seed=seed)
     mixing = np.random.default_rng(9).standard_normal((DIM, DIM))
     rows = [
         (one[exists] @ mixing).astype(np.float16)
