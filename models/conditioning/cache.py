@@ -161,13 +161,10 @@ def _read(
                 explained=float(facts["explained"]),
             )
         lengths = dict(facts["lengths"])
-        frames = {"val": int(val.mask.shape[1])}
-        rows = {
-            name: _open(
-                entry / f"{name}.npy", lengths[name], frames.get(name, int(train.mask.shape[1]))
-            )
-            for name in lengths
-        }
+        rows = {}
+        for name in lengths:
+            steps = int((val if name == "val" else train).mask.shape[1])
+            rows[name] = _open(entry / f"{name}.npy", lengths[name], steps)
         parts = [
             replace(train, features=rows["train"], views=rows.get("views")),
             replace(val, features=rows["val"], views=None),

@@ -86,6 +86,7 @@ def train_bundle(
     with ThreadPoolExecutor(1) as thread:  # importing TensorFlow leaves a core idle for 3 seconds
         conditioning = thread.submit(conditioned_features, features, train, val, params.head)
         from models.bundle import Bundle
+        from models.heads.training import train_head  # noqa: F401 - loads TensorFlow meanwhile
         from pipeline.evaluation.baselines import with_ablation_thresholds
 
         conditioned = conditioning.result()

@@ -30,7 +30,7 @@ DIM = 12
 
 def sequences(count: int = 40, *, views: int = 1, seed: int = 0) -> Sequences:
     """Videos of 3 to 6 frames whose dimensions vary together, alternately real and fake."""
-    made = made_up(count, dim=DIM, seed=seed)
+    made = made_up(count, signal=4.0, dim=DIM, seed=seed)
     mixing = np.random.default_rng(9).standard_normal((DIM, DIM))
     rows = [
         (one[exists] @ mixing).astype(np.float16)
@@ -124,7 +124,14 @@ def test_a_nan_is_one_line() -> None:
 def test_a_head_reads_embeddings_and_keeps_its_map(kind: str, head: str, tmp_path: Path) -> None:
     """The whole head on embeddings scores as the trained part does on conditioned frames."""
     train, val = sequences(40), sequences(20, seed=1)
-    config = HeadConfig(kind=head, units=4, condition=ConditionConfig(kind=kind, dimensions=6))
+    config = HeadConfig(
+        kind=head,
+        units=8,
+        dropout=0.1,
+        input_dropout=0.1,
+        input_scale=0.5,
+        condition=ConditionConfig(kind=kind, dimensions=10),
+    )
     trained = train_head(
         train, val, head=config,
         config=TrainConfig(epochs=20, batch_size=8, learning_rate=0.02, patience=20),
@@ -188,7 +195,7 @@ def test_the_cache_gives_the_same_bytes_without_a_fit(tmp_path: Path, monkeypatc
         {"config": ConditionConfig(kind="pca", dimensions=5)},
         {"config": ConditionConfig(kind="pca_whiten", dimensions=4)},
     ],
-    ids=str,
+    ids=["another digest", "another split", "another dimension", "another kind"],
 )
 def test_other_features_splits_or_settings_are_fitted_anew(
     changes: dict[str, Any], tmp_path: Path, monkeypatch: Any
