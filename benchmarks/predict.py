@@ -89,7 +89,7 @@ def make_bundle(path: Path) -> None:
         face_detector=FaceFinder().digest,
         backbone=backbone.name,
         backbone_digest=backbone.digest,
-        precision=choose_precision("auto"),
+        precision=choose_precision("auto", backbone.fingerprint(backbone.name)),
         pixels_version=PIXELS_VERSION,
     )
     bundle = Bundle(
