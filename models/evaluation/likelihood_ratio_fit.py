@@ -195,7 +195,7 @@ def cllr_min(
                 np.where(of_fakes > 0, of_fakes * np.log2(p), 0).sum()
                 + np.where(of_reals > 0, of_reals * np.log2(1 - p), 0).sum()
             )
-    return found / 2
+    return np.maximum(found, 0) / 2  # no negative zero
 
 
 def _round(value: float) -> float:

@@ -193,8 +193,8 @@ def _evidence_facts(bundle: Bundle) -> dict[str, str]:
     if novelty is not None:
         people = "person" if novelty.people == 1 else "people"
         facts["novel"] = (
-            f"beyond the range of {1 - novelty.share:.0%} of people like {novelty.people} "
-            f"validation {people}"
+            f"beyond the range that holds {1 - novelty.share:.0%} of {novelty.people} validation "
+            f"{people}"
         )
     return facts
 
