@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import redirect_stdout
 from dataclasses import replace
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, ToolError
+from data.io.progress import log
 from models.backbones.encoder import openvino_network
 from models.backbones.network_digest import quantized_digest
 from models.backbones.openvino_encoder import core, serialized
@@ -56,10 +59,12 @@ def quantize(backbone: Backbone, frames: NDArray[np.uint8]) -> Backbone:
     # give other embeddings (cosine 0.9997): weights get half of their range, and all give the same
     # bytes. It costs 0.0003 of the cosine with float32 (0.9964 for 0.9967, resnet50-thin).
     parameters = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
+    log.info(f"fitting the scales of {backbone.name} to {len(frames)} frames")
     try:
-        quantized = nncf.quantize(
-            model, dataset, subset_size=len(frames), advanced_parameters=parameters
-        )
+        with redirect_stdout(StringIO()):  # its progress bars
+            quantized = nncf.quantize(
+                model, dataset, subset_size=len(frames), advanced_parameters=parameters
+            )
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolError(f"NNCF cannot quantize {backbone.name} ({reason})") from error
