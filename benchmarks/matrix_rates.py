@@ -31,7 +31,7 @@ def matrix_product(precision: Precision) -> Callable[[], object]:
     rows = ops.parameter([SIDE, SIDE], np.float32, name="rows")
     value = rows
     for _ in range(PRODUCTS):
-        weights = draw.standard_normal((SIDE, SIDE)).astype(np.float32) / np.sqrt(SIDE)
+        weights = (draw.standard_normal((SIDE, SIDE)) / np.sqrt(SIDE)).astype(np.float32)
         if precision == "int8":
             peak = np.float32(np.abs(weights).max())
             constant = ops.fake_quantize(

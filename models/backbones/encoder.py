@@ -68,6 +68,11 @@ def make_encoder(
     if runtime == "auto":
         runtime = _runtime(backbone, precision)
     if runtime == "tensorflow":
+        if precision == "bfloat16" and backbone.architecture == "custom":
+            raise ConfigError(
+                f"{backbone.name} is a custom model, which TensorFlow computes in float32 alone; "
+                "set extract.precision to float32, or take --runtime openvino"
+            )
         return TensorFlowEncoder(backbone, batch_size=batch_size, precision=precision)
     return openvino_encoder(
         backbone, batch_size=batch_size, threads=threads, precision=precision, keep=keep
