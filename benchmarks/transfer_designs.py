@@ -106,6 +106,11 @@ def relative(part: Callable[[NDArray[np.float32]], Floats]) -> Callable[..., Flo
     return reduce
 
 
+def summed(part: Callable[[NDArray[np.float32]], Floats]) -> Callable[..., Floats]:
+    """One number, the average over dimensions: how much a clip moves at all."""
+    return lambda frames: part(frames).mean(keepdims=True)
+
+
 def normalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each frame centred, scaled (LayerNorm), and of length 1."""
     centred = frames - frames.mean(1, keepdims=True)
@@ -326,6 +331,25 @@ DESIGNS = (
         name="deviation by pairs, whitened by scenes",
         reduce=deviation,
         condition=whiten_by_scenes(0.1),
+        fit=by_pair,
+    ),
+    Design(
+        name="deviation, LayerNorm and L2",
+        reduce=after(normalised, deviation),
+    ),
+    Design(
+        name="deviation, one number by pairs, LayerNorm and L2",
+        reduce=after(normalised, summed(deviation)),
+        fit=by_pair,
+    ),
+    Design(
+        name="deviation by pairs, relative, LayerNorm and L2",
+        reduce=after(normalised, relative(deviation)),
+        fit=by_pair,
+    ),
+    Design(
+        name="mean, deviation by pairs, LayerNorm and L2",
+        reduce=after(normalised, joined(mean, deviation)),
         fit=by_pair,
     ),
     Design(name="mean by people", reduce=mean, fit=by_person),
