@@ -107,7 +107,7 @@ def divide(videos: Sequence[Video], *, seed: int) -> tuple[list[Video], list[Vid
 
 def say(head: BundledHead, test: Sequences) -> Said:
     """What `predict` says with this head."""
-    from models.heads.training import score
+    from models.heads.inference import score
 
     scores = head.calibration.apply(score(head.model, test))
     return Said(
