@@ -34,8 +34,9 @@ from benchmarks.transfer import REGIMES, learnt_from, shown
 from benchmarks.transfer_data import TRUE
 from data.datasets.manifest import Manifest, Video
 from features.store.feature_set import Features
-from models.evaluation.hold_out import LN10, HeldOutScores, evaluate_held_out
+from models.evaluation.hold_out import HeldOutScores, evaluate_held_out
 from models.evaluation.hold_out_plan import plan_hold_out
+from models.evaluation.likelihood_ratio import LN10
 from models.evaluation.pairs import pair_rows
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -104,6 +105,11 @@ def relative(part: Callable[[NDArray[np.float32]], Floats]) -> Callable[..., Flo
         return np.asarray(values - values.mean())
 
     return reduce
+
+
+def summed(part: Callable[[NDArray[np.float32]], Floats]) -> Callable[..., Floats]:
+    """One number, the average over dimensions: how much a clip moves at all."""
+    return lambda frames: part(frames).mean(keepdims=True)
 
 
 def normalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -326,6 +332,25 @@ DESIGNS = (
         name="deviation by pairs, whitened by scenes",
         reduce=deviation,
         condition=whiten_by_scenes(0.1),
+        fit=by_pair,
+    ),
+    Design(
+        name="deviation, LayerNorm and L2",
+        reduce=after(normalised, deviation),
+    ),
+    Design(
+        name="deviation, one number by pairs, LayerNorm and L2",
+        reduce=after(normalised, summed(deviation)),
+        fit=by_pair,
+    ),
+    Design(
+        name="deviation by pairs, relative, LayerNorm and L2",
+        reduce=after(normalised, relative(deviation)),
+        fit=by_pair,
+    ),
+    Design(
+        name="mean, deviation by pairs, LayerNorm and L2",
+        reduce=after(normalised, joined(mean, deviation)),
         fit=by_pair,
     ),
     Design(name="mean by people", reduce=mean, fit=by_person),

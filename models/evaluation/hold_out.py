@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.evaluate import Estimate, percentiles
+from models.evaluation.likelihood_ratio import LN10
 from models.evaluation.pairs import wins
 
 SEVERAL = 3
 """Videos from which on a method's AUC counts in the mean over methods with several videos."""
-LN10 = float(np.log(10))
 
 METRICS = (
     "auc_methods_several",

@@ -20,7 +20,7 @@ from data.errors import DatasetError
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from models.evaluation.baselines import Linear, fit_linear, metadata, pooled
-from models.evaluation.hold_out import LN10
+from models.evaluation.likelihood_ratio import LN10
 from pipeline.config import Params
 
 if TYPE_CHECKING:
@@ -106,13 +106,13 @@ def divide(videos: Sequence[Video], *, seed: int) -> tuple[list[Video], list[Vid
 
 
 def say(head: BundledHead, test: Sequences) -> Said:
-    """What `predict` says with this head."""
+    """What `predict` says with this head, but for videos unlike anything in training."""
     from models.heads.inference import score
 
-    scores = head.calibration.apply(score(head.model, test))
+    scores, ratio = head.calibration.apply(score(head.model, test)), head.likelihood_ratio
     return Said(
         scores=scores,
-        llrs=log_odds(scores),
+        llrs=log_odds(scores) if ratio is None else ratio.apply(scores),
         called_fake=scores >= head.threshold,
         decided=~head.calibration.unsure(scores),
     )
