@@ -1,10 +1,10 @@
 """Novelty: whether a face's embeddings are like those that a bundle was trained on.
 
 A head gives a sure score to anything, a rendered face or a cartoon, since it has no word for "none
-of what I know". The distance of a video's mean embedding from those of the training videos says
-so: Mahalanobis's, with the covariance of Ledoit and Wolf (2004), which is invertible with fewer
-videos than dimensions. Beyond the range that holds all but a `share` of the validation people, a
-video is unlike anything in training, and its score means nothing.
+of what I know". The distance of a video's mean embedding, in logarithms, from those of the training
+videos says so: Mahalanobis's, with the covariance of Ledoit and Wolf (2004), which is invertible
+with fewer videos than dimensions. Beyond the range that holds all but a `share` of the validation
+people, a video is unlike anything in training, and its score means nothing.
 
 A covariance of 2048 dimensions is 16 MB. Its eigenvectors beyond the first MOST_DIRECTIONS are
 replaced by their mean variance, and the others kept as float16: at most 1 MB. To apply it, NumPy
@@ -28,13 +28,20 @@ from data.io.reading import file_sha256, unreadable
 FILE = "novelty.npy"
 REASON = "unlike anything this detector was trained on"
 MOST_DIRECTIONS = 256
+FLOOR = 0.01
+"""Embeddings are means of rectified values, many of them next to 0: their logarithms, of the value
+plus this, are nearer to normal. Without, bundles of some 50 real clips flag 0 to 28 % of rendered
+ones in four random splits, with it 0 to 83 %."""
 FEWEST_VIDEOS = 10
 """With fewer training videos there is no distribution to speak of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Novelty:
-    """The distribution of mean embeddings in training, and how far from it validation reaches."""
+    """The distribution of mean embeddings in training, and how far from it validation reaches.
+
+    Of their logarithms (`as_logarithms`); so are mean, directions and variances.
+    """
 
     mean: NDArray[np.float32]  # (D,)
     directions: NDArray[np.float32]  # (K, D) eigenvectors of the covariance
@@ -49,7 +56,7 @@ class Novelty:
         return np.asarray(self._mahalanobis(means) / self.threshold)
 
     def _mahalanobis(self, means: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        centred = np.asarray(means, np.float64) - self.mean
+        centred = as_logarithms(means) - self.mean
         along = centred @ self.directions.T.astype(np.float64)  # (N, K)
         inside = np.square(along)
         outside = np.maximum(np.square(centred).sum(1) - inside.sum(1), 0)
@@ -134,8 +141,9 @@ def fit_novelty(
 
     if len(train) < FEWEST_VIDEOS:
         return None
-    mean = train.mean(0).astype(np.float16).astype(np.float64)
-    centred = train - train.mean(0)
+    known = as_logarithms(train)
+    mean = known.mean(0).astype(np.float16).astype(np.float64)
+    centred = known - known.mean(0)
     _, deviations, directions = np.linalg.svd(centred, full_matrices=False)
     variances = np.square(deviations) / len(train)
     total = float(variances.sum())
@@ -159,14 +167,18 @@ def fit_novelty(
     return Novelty(**{**vars(fitted), "threshold": _round(threshold)})
 
 
+def as_logarithms(means: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Logarithms of mean embeddings, of the same shape; what is negative counts as 0."""
+    return np.log(np.maximum(np.asarray(means, np.float64), 0) + FLOOR)
+
+
 def quantile_of_people(
     distances: NDArray[np.float64], groups: Sequence[str], *, share: float
 ) -> float:
     """The distance within which `1 - share` of the videos lie, where each group weighs alike.
 
     Not that of each group's farthest video, nor the conformal (n + 1)-th: both are next to the
-    largest of some thirty people's, so that one odd clip decides. On the demo that let a fifth of
-    all real clips pass; this one lets none pass, and flags 2 to 4 % of its own test split.
+    largest of some thirty people's, so that one odd clip decides.
     """
     _, member, sizes = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
     weights = 1 / sizes[member]

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
-from models.novelty import FILE, Novelty, fit_novelty, quantile_of_people
+from models.novelty import FILE, FLOOR, Novelty, fit_novelty, quantile_of_people
 
 DIM = 64
 
 
 def embeddings(count: int, *, seed: int, offset: float = 0.0) -> np.ndarray:
-    """(N, D) that vary in eight directions, and a little in all."""
-    basis = np.random.default_rng(99).standard_normal((8, DIM))
+    """(N, D) whose logarithms vary in eight directions, and a little in all."""
+    basis = np.random.default_rng(99).standard_normal((8, DIM)) / 5
     draw = np.random.default_rng(seed)
-    return (
-        draw.standard_normal((count, 8)) @ basis + 0.1 * draw.standard_normal((count, DIM)) + offset
-    )
+    logs = draw.standard_normal((count, 8)) @ basis + 0.02 * draw.standard_normal((count, DIM))
+    return np.exp(logs + offset)
 
 
 def fitted(share: float = 0.05) -> Novelty:
@@ -36,7 +35,7 @@ def test_others_of_the_same_kind_are_spared_and_another_kind_is_flagged() -> Non
     found = fitted()
     assert np.mean(found.distance(embeddings(400, seed=2)) > 1) < 0.1
     assert np.all(found.distance(embeddings(100, seed=3, offset=0.5)) > 1)
-    strange = np.random.default_rng(4).standard_normal((100, DIM)) * 2  # as far, in new directions
+    strange = np.exp(np.random.default_rng(4).standard_normal((100, DIM)) * 2)  # new directions
     assert np.all(found.distance(strange) > 1)
 
 
@@ -44,9 +43,9 @@ def test_the_distance_is_that_of_the_whole_covariance() -> None:
     from sklearn.covariance import LedoitWolf
 
     train = embeddings(150, seed=0)
-    whole = LedoitWolf().fit(train)
+    whole = LedoitWolf().fit(np.log(train + FLOOR))
     found, others = fitted(), embeddings(50, seed=5)
-    expected = np.sqrt(whole.mahalanobis(others)) / found.threshold
+    expected = np.sqrt(whole.mahalanobis(np.log(others + FLOOR))) / found.threshold
     np.testing.assert_allclose(found.distance(others), expected, rtol=0.02)  # float16
 
 
