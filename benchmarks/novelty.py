@@ -34,8 +34,8 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from models.evaluation.baselines import fit_linear, pooled
 from models.evaluation.bootstrap import group_weights
-from models.evaluation.folds import make_folds
 from models.evaluation.likelihood_ratio_fit import cllr, fit_likelihood_ratio
+from models.hold_out.folds import make_folds
 from models.novelty import Novelty, fit_novelty
 from pipeline.config import load_params
 

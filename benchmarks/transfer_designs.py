@@ -34,10 +34,10 @@ from benchmarks.transfer import REGIMES, learnt_from, shown
 from benchmarks.transfer_data import TRUE
 from data.datasets.manifest import Manifest, Video
 from features.store.feature_set import Features
-from models.evaluation.hold_out import HeldOutScores, evaluate_held_out
-from models.evaluation.hold_out_plan import plan_hold_out
 from models.evaluation.likelihood_ratio import LN10
 from models.evaluation.pairs import pair_rows
+from models.hold_out.evaluate import HeldOutScores, evaluate_held_out
+from models.hold_out.plan import plan_hold_out
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 INNER_FOLDS = 4

@@ -1,7 +1,7 @@
 """Scores of each video by a head that saw neither its person nor its forgery method.
 
 Heads of one kind are trained on folds of the training and validation videos
-(`models.evaluation.folds`), from cached features. Validation videos keep their part, which is to
+(`models.hold_out.folds`), from cached features. Validation videos keep their part, which is to
 end the training, so a fold's head is trained as the bundle's own is, on fewer videos.
 """
 
@@ -19,12 +19,12 @@ from features.sequences.selection import select
 from models.configs import HeadConfig, TrainConfig
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.calibration import Calibration
-from models.evaluation.folds import make_folds
 from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
 from models.heads.inference import score
 from models.heads.log import TrainingLog
 from models.heads.training import train_head
+from models.hold_out.folds import make_folds
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -89,7 +89,7 @@ def out_of_fold_scores(
         val: validation split; what of it is not held out ends a fold's training.
         head: shape of the heads.
         config: how to train them.
-        folds: how many, at most; see `models.evaluation.folds.make_folds`.
+        folds: how many, at most; see `models.hold_out.folds.make_folds`.
         seed: of weights, dropout and order.
 
     Returns:

@@ -22,7 +22,7 @@ from pipeline.evaluation.results import (
 )
 
 if TYPE_CHECKING:  # they load scikit-learn, which takes `results` longer than all else
-    from pipeline.evaluation.audit import Audit
+    from pipeline.datasets.audit import Audit
     from pipeline.evaluation.compare import Comparison
     from pipeline.evaluation.matrix import Matrix
     from pipeline.hold_out.hold_out import HoldOutReport

@@ -19,14 +19,14 @@ from data.errors import ConfigError, DatasetError, LeakError
 from data.io.progress import log, progress
 from features.store.feature_set import Features
 from models.evaluation.evaluate import Estimate
-from models.evaluation.hold_out import (
+from models.evaluation.pairs import pair_rows
+from models.hold_out.evaluate import (
     HeldOutEvaluation,
     HeldOutScores,
     difference,
     evaluate_held_out,
 )
-from models.evaluation.hold_out_plan import HeldOutFold, plan_hold_out
-from models.evaluation.pairs import pair_rows
+from models.hold_out.plan import HeldOutFold, plan_hold_out
 from pipeline.config import Params, as_options
 from pipeline.evaluation.scoring import are_rendered, describe_bootstrap
 from pipeline.hold_out.detectors import Said, say_all

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from data.datasets.manifest import LABEL_NAMES
-from pipeline.evaluation.audit import Audit
-from pipeline.reporting.charts import FAKE, REAL, Row, Rows, bars, interval_row, unit_axis
+from pipeline.datasets.audit import Audit
+from pipeline.reporting.charts.primitives import (
+    FAKE,
+    REAL,
+    Row,
+    Rows,
+    bars,
+    interval_row,
+    unit_axis,
+)
 from pipeline.reporting.page import render
 
 MOST = 100

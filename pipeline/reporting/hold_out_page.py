@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.evaluation.results import HELD_OUT_SHOWN
 from pipeline.hold_out.hold_out import HoldOutReport
-from pipeline.reporting.charts import Rows, interval_row, unit_axis
+from pipeline.reporting.charts.primitives import Rows, interval_row, unit_axis
 from pipeline.reporting.page import render
 
 MOST = 100

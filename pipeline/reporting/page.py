@@ -22,7 +22,7 @@ from data.video.failures import with_reason
 from models.evaluation.evaluate import Estimate, level_percent
 from models.evaluation.likelihood_ratio import ratio_in_words
 from pipeline.evaluation.results import NAMES
-from pipeline.reporting.charts import VERDICTS, shade
+from pipeline.reporting.charts.primitives import VERDICTS, shade
 
 
 def render(template: str, **values: Any) -> str:

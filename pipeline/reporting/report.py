@@ -9,9 +9,15 @@ from __future__ import annotations
 from models.novelty import REASON
 from pipeline.evaluation.error_analysis import MOST
 from pipeline.evaluation.results import SHOWN, Report
-from pipeline.reporting.charts import Plot
-from pipeline.reporting.evidence_figures import coverage, tippett
-from pipeline.reporting.figures import learning_curve, reliability, roc, score_over_time, scores
+from pipeline.reporting.charts.evidence import coverage, tippett
+from pipeline.reporting.charts.performance import (
+    learning_curve,
+    reliability,
+    roc,
+    score_over_time,
+    scores,
+)
+from pipeline.reporting.charts.primitives import Plot
 from pipeline.reporting.page import render
 
 

@@ -17,7 +17,7 @@ from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan
 from pipeline.leakage import training_leaks
-from pipeline.reporting.charts import VERDICTS, Row, Rows, bars
+from pipeline.reporting.charts.primitives import VERDICTS, Row, Rows, bars
 from pipeline.reporting.page import render, sentence
 
 MOST = 500

@@ -14,7 +14,7 @@ from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import Judged
 from pipeline.leakage import networks_trained_on, training_leaks
-from pipeline.reporting.charts import unit_axis
+from pipeline.reporting.charts.primitives import unit_axis
 from pipeline.reporting.page import picture, render, sentence
 from pipeline.reporting.verdict_faces import boxes, face_section
 

@@ -17,15 +17,15 @@ from features.sequences.dataset import Sequences
 from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
-from models.evaluation.hold_out import HeldOutEvaluation, MethodResult
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
-from pipeline.evaluation.audit import Audit
+from models.hold_out.evaluate import HeldOutEvaluation, MethodResult
+from pipeline.datasets.audit import Audit
+from pipeline.datasets.outside_pixels import OutsidePixels
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
 from pipeline.evaluation.matrix import Cell, Matrix
-from pipeline.evaluation.outside_pixels import OutsidePixels
 from pipeline.evaluation.results import (
     HELD_OUT_SHOWN,
     BaselineResult,

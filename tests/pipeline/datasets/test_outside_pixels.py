@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from data.datasets.manifest import Manifest, Video
 from data.video.encoding import encode
-from pipeline.evaluation.audit import make_warnings
-from pipeline.evaluation.outside_pixels import (
+from pipeline.datasets.audit import make_warnings
+from pipeline.datasets.outside_pixels import (
     FEWEST_PAIRS,
     compare_outside,
     leak_aucs,

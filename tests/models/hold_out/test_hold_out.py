@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data.errors import DatasetError
-from models.evaluation.hold_out import HeldOutScores, cllr_costs, difference, evaluate_held_out
-from models.evaluation.hold_out_plan import method_blocks, plan_hold_out
 from models.evaluation.pairs import pair_rows, wins
+from models.hold_out.evaluate import HeldOutScores, cllr_costs, difference, evaluate_held_out
+from models.hold_out.plan import method_blocks, plan_hold_out
 
 
 def videos(people: int = 24, methods: tuple[str, ...] = ("a", "b", "c", "d")):

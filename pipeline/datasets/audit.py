@@ -22,7 +22,7 @@ from data.video.failures import reason_of
 from models.evaluation.baselines import METADATA, metadata
 from models.evaluation.bootstrap import group_weights, weighted_auc
 from models.evaluation.evaluate import percentiles
-from pipeline.evaluation.outside_pixels import OutsidePixels, compare_outside
+from pipeline.datasets.outside_pixels import OutsidePixels, compare_outside
 
 LEVEL = 0.95
 """Confidence of the intervals."""

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.evaluation.folds import make_folds
+from models.hold_out.folds import make_folds
 
 
 @given(

@@ -7,7 +7,8 @@ import numpy as np
 from data.datasets.manifest import LABEL_NAMES
 from models.evaluation.likelihood_ratio import even_odds_llrs, ratio_in_words
 from pipeline.evaluation.results import NAMES, Report
-from pipeline.reporting.charts import (
+from pipeline.reporting.charts.performance import COLOURS
+from pipeline.reporting.charts.primitives import (
     FAKE,
     REAL,
     Level,
@@ -17,7 +18,6 @@ from pipeline.reporting.charts import (
     fitted_axis,
     unit_axis,
 )
-from pipeline.reporting.figures import COLOURS
 
 
 def tippett(report: Report, name: str) -> Plot:

@@ -1,6 +1,6 @@
 """Metrics of detectors that were tested on people and forgery methods held out of their training.
 
-Each detector of `models.evaluation.hold_out_plan` scored some videos. Scores are compared within
+Each detector of `models.hold_out.plan` scored some videos. Scores are compared within
 one detector only, since two may differ by more than the videos do. AUCs are averaged by method, so
 that a program with many videos does not stand for all. 1 = fake; intervals are of draws of groups.
 """
