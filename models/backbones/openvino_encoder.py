@@ -48,8 +48,8 @@ class Network:
         """Reads what `save` wrote, with these digests by name.
 
         Raises:
-            InputError: a file is not readable.
-            StoreError: a file is missing, or has another digest.
+            InputError: a file is missing, or not readable.
+            StoreError: a file has another digest.
         """
         contents = []
         for name in FILES:
@@ -147,9 +147,17 @@ def convert(graph_def: bytes, *, name: str, size: int) -> Network:
 
 
 def serialized(model: Any) -> Network:
-    """A model of OpenVINO as bytes."""
+    """A model of OpenVINO as bytes: the same for the same layers and constants.
+
+    OpenVINO numbers layers over the whole process, so they are named anew, by their order.
+    """
     import openvino
 
+    for number, layer in enumerate(model.get_ordered_ops()):
+        layer.set_friendly_name(f"{layer.get_type_name()}_{number}")
+        facts = layer.get_rt_info()
+        for name in [name for name in facts if name.startswith("fused_names")]:  # of origin
+            del facts[name]
     with tempfile.TemporaryDirectory(prefix="unmask-") as folder:
         xml, weights = Path(folder) / "network.xml", Path(folder) / "network.bin"
         openvino.serialize(model, xml, weights)

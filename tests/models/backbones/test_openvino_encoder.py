@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import ToolError
-from models.backbones import encoder as module
 from models.backbones.encoder import make_encoder, openvino_encoder
 from models.backbones.openvino_encoder import OpenVinoEncoder
 from models.backbones.registry import Backbone, load_backbone
@@ -48,7 +47,8 @@ def test_a_result_outlives_the_next_call(thin: Backbone, crops: NDArray[np.uint8
 
 def test_auto_takes_what_is_installed(thin: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(make_encoder(thin, batch_size=4), OpenVinoEncoder)
-    monkeypatch.setattr(module, "has_openvino", lambda: False)
+    monkeypatch.setattr("models.backbones.encoder.has_openvino", lambda: False)
+    monkeypatch.setattr("models.backbones.openvino_encoder.has_openvino", lambda: False)
     assert isinstance(make_encoder(thin, batch_size=4), TensorFlowEncoder)
     with pytest.raises(ToolError, match="pip install"):
         make_encoder(thin, batch_size=4, runtime="openvino")

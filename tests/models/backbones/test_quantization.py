@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.errors import ConfigError, StoreError, ToolError
+from data.errors import ConfigError, InputError, StoreError, ToolError
 from models.backbones import quantization
 from models.backbones.encoder import make_encoder
 from models.backbones.fingerprint import copy_backbone, find_fingerprint
@@ -82,7 +82,7 @@ def test_a_changed_network_is_refused(folder: Path, tmp_path: Path, name: str) -
     with pytest.raises(StoreError, match=f"{name} are damaged or changed"):
         load_backbone(tmp_path / "copy", size=size)
     path.unlink()
-    with pytest.raises(StoreError, match=f"{name} are missing"):
+    with pytest.raises(InputError, match=f"{name} are missing"):
         load_backbone(tmp_path / "copy", size=size)
 
 
