@@ -43,7 +43,7 @@ def matrix_product(precision: Precision) -> Callable[[], object]:
             constant = ops.constant(weights)
         value = ops.matmul(value, constant, False, False)
     model = openvino.Model([value], [rows])
-    compiled = core().compile_model(model, "CPU", settings(precision, None))
+    compiled = core().compile_model(model, "CPU", settings(precision, None) | {"NUM_STREAMS": 1})
     request = compiled.create_infer_request()
     given = draw.standard_normal((SIDE, SIDE)).astype(np.float32)
     return lambda: request.infer([given], share_inputs=True)

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import ToolError
+from features.store.key import Precision
 from models.backbones.encoder import make_encoder, openvino_encoder
 from models.backbones.openvino_encoder import OpenVinoEncoder
 from models.backbones.registry import Backbone, load_backbone
@@ -27,14 +28,33 @@ def test_equals_tensorflow(name: str, crops: NDArray[np.uint8]) -> None:
     np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5 * np.abs(other).max())
 
 
-def test_a_row_depends_on_nothing_but_itself(thin: Backbone, crops: NDArray[np.uint8]) -> None:
-    encoder = openvino_encoder(thin, batch_size=4)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("batch_size", [4, 12, 3])
+def test_the_batch_size_and_threads_change_no_byte_in_bfloat16(
+    thin: Backbone, crops: NDArray[np.uint8], batch_size: int, precision: Precision
+) -> None:
+    """Each batch is cut into parts, whatever its size; float32 may differ by rounding."""
+    few = openvino_encoder(thin, batch_size=4, precision=precision, threads=1)(crops)
+    batch = np.resize(crops, (batch_size, *crops.shape[1:]))
+    many = openvino_encoder(thin, batch_size=batch_size, precision=precision)(batch)
+    expected = np.resize(few, many.shape)
+    if precision == "bfloat16" and batch_size != 3:
+        np.testing.assert_array_equal(many, expected)
+    np.testing.assert_allclose(many, expected, atol=2e-2 * np.abs(few).max())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_row_depends_on_nothing_but_itself(
+    thin: Backbone, crops: NDArray[np.uint8], precision: Precision
+) -> None:
+    encoder = openvino_encoder(thin, batch_size=4, precision=precision)
     padded = np.zeros_like(crops)
     padded[0] = crops[0]
     first = encoder(crops)
     np.testing.assert_array_equal(encoder(padded)[0], first[0])
     np.testing.assert_array_equal(encoder(crops), first)
-    np.testing.assert_array_equal(openvino_encoder(thin, batch_size=4)(crops), first)
+    again = openvino_encoder(thin, batch_size=4, precision=precision)
+    np.testing.assert_array_equal(again(crops), first)
 
 
 def test_a_result_outlives_the_next_call(thin: Backbone, crops: NDArray[np.uint8]) -> None:
