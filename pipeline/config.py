@@ -36,7 +36,11 @@ from models.configs import (
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
-RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
+RETIRED = {
+    "frames.faces": "every video is cropped at its own face; remove the line",
+    "finetune.mixed_precision": "set finetune.precision to float16 for what true did; remove the "
+    "line for false",
+}
 """Keys of earlier versions, and what to do where one is still used."""
 
 
