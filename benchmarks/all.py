@@ -26,6 +26,19 @@ RUNS = (
     ("A scan", ["scan.py"]),
     ("The forge", ["forge.py"]),
     ("Fine-tuning", ["finetune.py"]),
+    (
+        "Fine-tuning all layers of ResNet50",
+        [
+            "finetune.py",
+            "--backbone",
+            "resnet50-random",
+            "--unfreeze",
+            "all",
+            "--rounds",
+            "1",
+        ],
+    ),
+    ("Fine-tuning's precision", ["finetune_precision.py"]),
     ("Heads", ["train.py"]),
     ("Evaluation", ["evaluate.py"]),
 )

@@ -75,17 +75,9 @@ class FinetuneNet:
             lambda gradients: self._slow.apply(gradients, self._learning),
             jit_compile=config.precision != "float16",
         )
-        # The last batch of an epoch is smaller: a trace for each size would cost seconds.
-        size, floats = backbone.size, tf.TensorSpec((None,), tf.float32)
-        clips = tf.TensorSpec((None, config.frames_per_clip, size, size, 3), tf.uint8)
-        transforms = tf.TensorSpec((None, 8), tf.float32)
-        seed = tf.TensorSpec((2,), tf.int32)
-        self._step = tf.function(
-            self._take_step, input_signature=[clips, transforms, floats, floats, seed]
-        )
+        self._step = tf.function(self._take_step)
         self._augmented = tf.function(
-            lambda clips, transforms: self._embed(transform_clips(clips, transforms)),
-            input_signature=[clips, transforms],
+            lambda clips, transforms: self._embed(transform_clips(clips, transforms))
         )
         self._plain = tf.function(self._embed)
 
