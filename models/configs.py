@@ -152,8 +152,8 @@ class FinetuneConfig(Settings):
     # same for all frames of a clip
     dropout: Share = 0.0
     # of the arithmetic; weights and Adam's moments are float32 in all. "auto" is bfloat16 on a
-    # processor with AMX, twice as fast, else float32. float16 is for GPUs, with loss scaling
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    # processor with AMX, else float32. float16 is for GPUs, with loss scaling
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
 
 
 class CalibrationConfig(Settings):

@@ -29,7 +29,7 @@ def resolve_precision(config: FinetuneConfig) -> tuple[FinetuneConfig, str]:
 
     "auto" is bfloat16 on a processor with AMX, else float32. oneDNN's convolutions with
     AVX512-BF16 alone took 1.4 times as long as in float32 (an AMX processor limited by
-    ONEDNN_MAX_CPU_ISA), and without either TensorFlow would compute bfloat16 many times slower.
+    ONEDNN_MAX_CPU_ISA). Without either, bfloat16 becomes float32.
 
     Returns:
         the configuration, its precision float32, bfloat16 or float16; and one line for the user
