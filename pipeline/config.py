@@ -30,6 +30,7 @@ from models.configs import (
     ExtractConfig,
     FinetuneConfig,
     HeadConfig,
+    HoldOutConfig,
     TrainConfig,
 )
 
@@ -37,10 +38,10 @@ MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
 RETIRED = {
-    "frames.faces": "every video is cropped at its own face; remove the line",
-    "finetune.mixed_precision": "set finetune.precision to float16 for what true did; remove the "
-    "line for false",
-}
+    f"{section}.mixed_precision": f"set {section}.precision to float16 for what true did; remove "
+    "the line for false"
+    for section in ("extract", "finetune")
+} | {"frames.faces": "every video is cropped at its own face; remove the line"}
 """Keys of earlier versions, and what to do where one is still used."""
 
 
@@ -64,6 +65,7 @@ class Params(Settings):
     train: TrainConfig = Field(default_factory=TrainConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    hold_out: HoldOutConfig = Field(default_factory=HoldOutConfig)
 
 
 SCALARS = ("videos", "seed")

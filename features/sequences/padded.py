@@ -35,6 +35,13 @@ class Padded:
         self.shape = (len(self._sequences), longest, dim)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
+    def take(self, numbers: NDArray[np.int64]) -> Padded:
+        """These videos, (n,), of the same shape otherwise; nothing is read."""
+        chosen = [self._sequences[number] for number in numbers.tolist()]
+        found = Padded(chosen, dim=self.shape[2], dtype=self.dtype.name)
+        found.shape = (len(chosen), *self.shape[1:])
+        return found
+
     def __len__(self) -> int:
         return len(self._sequences)
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from models.configs import CalibrationConfig
 from models.evaluation.thresholds import pick_threshold
@@ -78,6 +76,9 @@ def fit_linear(
         val_labels: (M,); both classes.
         codecs: kept with it.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
     mean, deviation = train.mean(0), train.std(0)
     varies = deviation > 1e-8
     scale = np.where(varies, deviation, 1.0)

@@ -2,20 +2,18 @@
 
 A map makes the score a probability, a rule chooses the threshold on it, and the scores nearest the
 threshold get no verdict. The map keeps the order of scores, so AUC stays (isotonic regression makes
-ties). No TensorFlow.
+ties). What only fitting needs is imported there: `predict` applies a calibration and fits none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from models.configs import CalibrationConfig
 from models.evaluation.bootstrap import group_weights
@@ -66,6 +64,17 @@ class Calibration:
         if bool(self.unsure(np.asarray(score))):
             return "UNSURE"
         return "FAKE" if score >= threshold else "REAL"
+
+    def widened(self, low: float, high: float, threshold: float) -> Calibration:
+        """With all scores from `low` to below `high` UNSURE, too, and those from there to the band.
+
+        Between the threshold and the score whose likelihood ratio is 1 the two contradict each
+        other.
+        """
+        low, high = min(low, threshold), max(high, threshold)
+        if self.unsure_low is not None and self.unsure_high is not None:
+            low, high = min(low, self.unsure_low), max(high, self.unsure_high)
+        return replace(self, unsure_low=low, unsure_high=high)
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
@@ -143,6 +152,8 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
         return 1 / FLATTEST
     if slope_of_loss(STEEPEST) <= 0:
         return 1 / STEEPEST
+    from scipy.optimize import brentq
+
     return float(1 / brentq(slope_of_loss, FLATTEST, STEEPEST))
 
 
@@ -150,6 +161,8 @@ def fit_isotonic(
     labels: NDArray[np.int64], scores: NDArray[np.float64]
 ) -> tuple[tuple[float, float], ...]:
     """The knots of scikit-learn's isotonic regression."""
+    from sklearn.isotonic import IsotonicRegression
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))
 

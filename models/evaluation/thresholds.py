@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from models.configs import CalibrationConfig
@@ -143,6 +142,8 @@ def _fit_line(
     def hessian(line: NDArray[np.float64]) -> NDArray[np.float64]:
         wrong = expit(sign * (line @ design))
         return np.asarray((design * (share * wrong * (1 - wrong))) @ design.T + np.diag(ridge))
+
+    from scipy.optimize import minimize
 
     found = minimize(
         loss, [1.0, 0.0], jac=True, hess=hessian, method="trust-ncg", options={"gtol": 1e-10}

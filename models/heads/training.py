@@ -6,7 +6,6 @@ than a step on some hundred videos.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,31 +17,15 @@ from models.configs import CLASSES, HeadConfig, TrainConfig
 from models.heads.architectures import build_head
 from models.heads.batches import head_batches
 from models.heads.early_stopping import EarlyStopping
+from models.heads.inference import score
 from models.heads.log import TrainingLog
 from models.heads.split_checks import check_splits
+from models.heads.trained import Trained
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
     from features.sequences.padded import Rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A trained head and how it got there."""
-
-    model: Any  # the head with the best epoch's weights
-    config: HeadConfig  # its shape
-    # one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two are those of
-    # the training steps themselves, with dropout and class weights
-    history: tuple[dict[str, float], ...]
-    best_epoch: int  # the epoch whose weights the model has
-    stop_reason: str  # one line for the reader
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The best epoch's row."""
-        return self.history[self.best_epoch - 1]
 
 
 def train_head(
@@ -107,31 +90,6 @@ def train_head(
         best_epoch=stopping.best.epoch,
         stop_reason=stopping.reason(len(history)),
     )
-
-
-def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray[np.float64]:
-    """P(fake) of each video, (N,) float64.
-
-    The last batch is filled up with empty videos: one shape, one traced graph, the same sums. So on
-    one machine, with one number of threads, a video's score has the same bytes whatever videos are
-    scored with it. Another `batch_size` may choose other kernels: there it is the same to 1e-6.
-    """
-    forward = getattr(model, "_unmask_forward", None)
-    if forward is None:
-        forward = tf.function(
-            lambda features, mask: model({"features": features, "mask": mask}, training=False)
-        )
-        model._unmask_forward = forward
-    count, steps, dim = sequences.features.shape
-    scores = np.zeros(count, np.float64)
-    for start in range(0, count, batch_size):
-        rows = slice(start, min(start + batch_size, count))
-        held = rows.stop - rows.start
-        features = np.zeros((batch_size, steps, dim), sequences.features.dtype)
-        mask = np.zeros((batch_size, steps), bool)
-        features[:held], mask[:held] = sequences.features[rows], sequences.mask[rows]
-        scores[rows] = forward(tf.constant(features), tf.constant(mask)).numpy()[:held]
-    return scores
 
 
 def frame_statistics(

@@ -27,9 +27,10 @@ from features.store.store import FeatureStore
 from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
+from pipeline.inference.weighing import novelties
 from pipeline.machine import versions
 
 
@@ -69,15 +70,13 @@ class Scorer:
         self.embedded = 0
         self._bundle = bundle
         self._workers = workers
-        self._frames, recipe = bundle_recipe(bundle.recipe)
-        # Scores come from float32, whatever the training features were computed in.
-        self._recipe = replace(recipe, precision="float32")
+        self._frames, self._recipe = scoring_recipe(bundle.recipe)
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
         fingerprint = BackboneFingerprint(
-            name=recipe.backbone,
-            digest=recipe.backbone_digest,
+            name=self._recipe.backbone,
+            digest=self._recipe.backbone_digest,
             dim=bundle.dim,
             provenance=bundle.provenance,
         )
@@ -93,7 +92,7 @@ class Scorer:
     def _load(self) -> Encoder:
         from models.backbones.encoder import make_encoder
 
-        return make_encoder(self._bundle.load_backbone())
+        return make_encoder(self._bundle.load_backbone(), precision=self._recipe.precision)
 
     def begin(self, known: Iterable[str]) -> None:
         """Starts the store's run with the videos that earlier runs staged and did not seal.
@@ -171,6 +170,7 @@ class Scorer:
             mask[row, : len(one.features)] = True
         head = self._bundle.head
         scores = head.calibration.apply(score_sequences(head, features, mask))
+        means = np.asarray([one.features.mean(0, dtype=np.float64) for one in stored])
         return {
             job.name: Row(
                 path=job.name,
@@ -179,6 +179,9 @@ class Scorer:
                 probability_fake=float(value),
                 frames_used=len(one.features),
                 faces_found=int(one.face_found.sum()),
+                novelty=novelty,
             )
-            for job, one, value in zip(jobs, stored, scores, strict=True)
+            for job, one, value, novelty in zip(
+                jobs, stored, scores, novelties(self._bundle, means), strict=True
+            )
         }

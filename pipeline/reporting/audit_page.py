@@ -21,6 +21,7 @@ def render_audit(found: Audit, name: str) -> str:
         most=MOST,
         balance=class_balance(found),
         metadata=metadata_aucs(found),
+        outside=outside_aucs(found),
     )
 
 
@@ -45,5 +46,17 @@ def metadata_aucs(found: Audit) -> Rows:
         axis=unit_axis("AUC"),
         rows=[
             interval_row(one["what"], one["auc"], one["low"], one["high"]) for one in found.metadata
+        ],
+    )
+
+
+def outside_aucs(found: Audit) -> Rows:
+    """How well pixels outside the face tell fakes from their originals."""
+    return Rows(
+        words="AUC of pixels outside the face, fakes against their originals, with intervals",
+        axis=unit_axis("AUC"),
+        rows=[
+            interval_row(one["what"], one["auc"], one["low"], one["high"])
+            for one in found.outside.aucs
         ],
     )

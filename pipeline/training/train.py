@@ -25,6 +25,7 @@ from pipeline.shell_commands import command_line
 if TYPE_CHECKING:
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
+    from models.novelty import Novelty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ def train_bundle(
             name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
             for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
         },
+        novelty=fit_training_novelty(train, val, share=params.calibration.novelty),
     )
     with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     following = ("--manifest", manifest, "-o", "report")
@@ -121,11 +123,16 @@ def train_bundle(
 def train_calibrated(
     kind: HeadKind, train: Sequences, val: Sequences, *, params: Params, tensorboard: Path | None
 ) -> BundledHead:
-    """Trains a head of this kind; calibration and threshold are chosen on validation."""
+    """Trains a head of this kind; calibration and threshold are chosen on validation.
+
+    Its likelihood ratio is fitted on held-out people and methods of both splits.
+    """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
+    from models.heads.inference import score
     from models.heads.log import TrainingLog
-    from models.heads.training import score, train_head
+    from models.heads.out_of_fold import fit_head_ratio
+    from models.heads.training import train_head
 
     trained = train_head(
         train,
@@ -138,7 +145,21 @@ def train_calibrated(
     calibration, threshold = calibrate(
         val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
     )
-    return BundledHead(**vars(trained), threshold=threshold, calibration=calibration)
+    ratio = fit_head_ratio(
+        train,
+        val,
+        head=trained.config,
+        config=params.train,
+        calibration=calibration,
+        folds=params.calibration.folds,
+        seed=params.seed,
+    )
+    return BundledHead(
+        **vars(trained),
+        threshold=threshold,
+        calibration=calibration if ratio is None else calibration.widened(*ratio.unsure, threshold),
+        likelihood_ratio=ratio,
+    )
 
 
 def training_command(
@@ -168,6 +189,17 @@ def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -
         )
         for name, (fit, check) in inputs.items()
     }
+
+
+def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> Novelty | None:
+    """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
+    from models.evaluation.baselines import pooled
+    from models.novelty import fit_novelty
+
+    if not share:
+        return None
+    means, others = (pooled(part.features, part.mask) for part in (train, val))
+    return fit_novelty(means, others, val.groups, share=share)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

@@ -58,8 +58,8 @@ def bundle(thin: Backbone) -> Bundle:
 def test_comes_back_whole(bundle: Bundle, thin: Backbone, tmp_path: Path) -> None:
     bundle.save(tmp_path / "bundle")
     names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
-    assert names == ["baseline.keras", "bundle.json", "head.keras", "history.csv",
-                     "validation.json"]  # fmt: skip
+    assert names == ["baseline.keras", "baseline.safetensors", "bundle.json", "head.keras",
+                     "head.safetensors", "history.csv", "validation.json"]  # fmt: skip
     again, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
     np.testing.assert_array_equal(again.score(videos), bundle.score(videos))
     np.testing.assert_array_equal(

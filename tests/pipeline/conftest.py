@@ -107,6 +107,6 @@ def encoder(world: World) -> Encoder:
 def loaded(encoder: Encoder) -> Iterator[None]:
     """Commands take the loaded backbone; `test_cli` has those that load their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.inference.predict.open_encoder", lambda bundle: encoder)
+        patch.setattr("pipeline.inference.predict.open_encoder", lambda bundle, precision: encoder)
         patch.setattr("pipeline.inference.scan_scorer.Scorer._load", lambda self: encoder)
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,18 +17,27 @@ from features.sequences.dataset import Sequences
 from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
+from models.evaluation.hold_out import HeldOutEvaluation, MethodResult
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
 from pipeline.evaluation.audit import Audit
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
 from pipeline.evaluation.matrix import Cell, Matrix
-from pipeline.evaluation.results import BaselineResult, MisclassifiedVideo, Report
+from pipeline.evaluation.outside_pixels import OutsidePixels
+from pipeline.evaluation.results import (
+    HELD_OUT_SHOWN,
+    BaselineResult,
+    MisclassifiedVideo,
+    Report,
+)
+from pipeline.hold_out.hold_out import Detector, HoldOutReport
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan, Scored
 from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
 from pipeline.reporting.audit_page import render_audit
+from pipeline.reporting.hold_out_page import render_held_out
 from pipeline.reporting.matrix_page import render_matrix
 from pipeline.reporting.report import render_page
 from pipeline.reporting.robustness_page import render_robustness
@@ -122,6 +131,24 @@ def matrix() -> Matrix:
     )  # fmt: skip
 
 
+def held_out() -> HoldOutReport:
+    """Two detectors on one method."""
+    one = Estimate(value=0.7, low=0.6, high=0.8)
+    evaluation = HeldOutEvaluation(
+        metrics=dict.fromkeys(HELD_OUT_SHOWN, one),
+        methods={HOSTILE: MethodResult(videos=3, groups=2, auc=one, recall=one)},
+        confidence=0.95,
+        samples={},
+    )
+    first = Detector(name=HOSTILE, evaluation=evaluation, gain={})
+    video = cast(Any, SimpleNamespace(label=1, path=HOSTILE, group=HOSTILE, method=HOSTILE))
+    return HoldOutReport(
+        detectors=(first, replace(first, name="mean", gain={"auc": one})), videos=(video,),
+        scores=np.array([0.5]), folds=(), trained_only=0, pairs=1, missing=(HOSTILE,) * 101,
+        seen=HOSTILE, rendered=False, facts={HOSTILE: HOSTILE},
+    )  # fmt: skip
+
+
 def sweep() -> SweepResult:
     """Settings of which one diverged and one was pruned, with every chart of a search."""
     good = Setting(
@@ -159,6 +186,11 @@ def audit() -> Audit:
         lookalikes=[{"a": HOSTILE, "b": HOSTILE, "differs": 0.04}],
         unhashed=0,
         metadata=[{"what": HOSTILE, "auc": 0.7, "low": 0.6, "high": 0.8}],
+        outside=OutsidePixels(
+            pairs=20,
+            unread=(HOSTILE,),
+            aucs=({"what": HOSTILE, "auc": 0.7, "low": 0.6, "high": 0.8},),
+        ),
         level=0.95,
         warnings=[HOSTILE],
     )
@@ -271,6 +303,7 @@ PAGES = {
     "report": lambda: render_page(report()),
     "robustness": lambda: render_robustness(corruption_results()),
     "matrix": lambda: render_matrix(matrix()),
+    "hold_out": lambda: render_held_out(held_out()),
     "sweep": lambda: render_sweep(sweep()),
     "audit": lambda: render_audit(audit(), HOSTILE),
     "scan": lambda: render_scan(bundle(), scan()),
