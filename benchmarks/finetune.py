@@ -51,8 +51,11 @@ from models.finetuning.precision import resolve_precision
 from models.matrix_units import matrix_unit
 from models.tf_runtime import seed_everything, tf
 
-PEOPLE, COPIES = 4, 6
+PEOPLE, COPIES = 4, 3
 """Rendered people, and how often each of their clips is in the training set."""
+
+ONCE = ("validation", "frozen phase")
+"""Long, not compared, and their graph is that of the network's other calls."""
 
 
 def crops(frames: int, size: int) -> Clips:
@@ -194,8 +197,8 @@ def main() -> None:
         calls["frozen phase", precision] = lambda net=net: net.fit_head(clips, clips, draw, forger)
     for turn in range(arguments.rounds + 1):
         for key, call in calls.items():
-            if key[0] == "frozen phase" and turn > 1:
-                continue  # long, and not compared
+            if key[0] in ONCE and turn != 1:
+                continue
             taken = seconds_of(call)
             if turn:  # the first one compiles
                 seconds.setdefault(key, []).append(taken)

@@ -23,7 +23,6 @@ from models.finetuning.batches import clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.forward_pass import ForwardPass, cut
-from models.finetuning.geometric_augmentation import transform_clips
 from models.heads.early_stopping import best_of
 from models.heads.training import check_loss, video_weights
 from models.prefetch import prefetch
@@ -76,10 +75,7 @@ class FinetuneNet:
             jit_compile=config.precision != "float16",
         )
         self._step = tf.function(self._take_step)
-        self._augmented = tf.function(
-            lambda clips, transforms: self._embed(transform_clips(clips, transforms))
-        )
-        self._plain = tf.function(self._embed)
+        self._embedding = tf.function(self._embed)
 
     def _embed(self, frames: Any) -> Any:
         """(B, S, S, 3) -> (B, D) float32."""
@@ -163,8 +159,8 @@ class FinetuneNet:
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
             for batch in prefetch(clip_batches(train, self.config, rng, forger)):
-                clips, transforms = tf.constant(batch.clips), tf.constant(batch.transforms)
-                rows.append(self._augmented(clips, transforms).numpy())
+                frames = batch.clips.reshape(-1, *batch.clips.shape[2:])
+                rows.append(self._embedding(tf.constant(frames)).numpy())
                 videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
         return np.concatenate(rows), np.concatenate(videos)
 
@@ -184,7 +180,6 @@ class FinetuneNet:
             self._fast.learning_rate = config.head_learning_rate * share
             loss, clip_logits = self._step(
                 tf.constant(batch.clips),
-                tf.constant(batch.transforms),
                 tf.constant(targets[batch.videos]),
                 tf.constant(weights[batch.videos]),
                 tf.constant(dropout_rng.integers(2**31, size=2, dtype=np.int32)),
@@ -212,7 +207,7 @@ class FinetuneNet:
         for start in range(0, len(exists), PLAIN_BATCH):
             rows = exists[start : start + PLAIN_BATCH]
             batch[: len(rows)] = flat[rows]
-            embedded[rows] = self._plain(tf.constant(batch)).numpy()[: len(rows)]
+            embedded[rows] = self._embedding(tf.constant(batch)).numpy()[: len(rows)]
         return embedded.reshape(*clips.pixels.shape[:2], -1)
 
     @property
@@ -221,14 +216,13 @@ class FinetuneNet:
         weight = self.config.class_weight
         return None if isinstance(weight, str) else weight
 
-    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any, seed: Any) -> Any:
+    def _take_step(self, clips: Any, labels: Any, weights: Any, seed: Any) -> Any:
         """One step; the lower part runs outside the tape and costs no gradient.
 
         Returns:
             the loss, and (B,) clip logits: each the mean of its frames' logits.
         """
-        frames = transform_clips(clips, transforms)  # (B * F, S, S, 3)
-        lower = self._lower(frames)
+        lower = self._lower(tf.reshape(clips, (-1, *clips.shape[2:])))
         with tf.GradientTape() as tape:
             embedded = self._upper(lower)  # (B * F, D) float32
             if self.config.dropout:
