@@ -64,6 +64,7 @@ bench: environment
 	@touch $@
 
 bench-peers: environment .venv-peers/installed
+	$(BIN)/python benchmarks/backbone.py
 	$(BIN)/python benchmarks/extract_peers.py
 	$(BIN)/python benchmarks/train.py
 

@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 RUNS = (
     ("The backbone's runtimes, ResNet50", ["backbone.py"]),
     ("The backbone's runtimes, half width", ["backbone.py", "--backbone", "resnet50-thin"]),
+    ("Precision and what heads find", ["precision.py"]),
     ("Stage one", ["extract.py"]),
+    ("Stage one, ResNet50", ["extract.py", "--backbone", "resnet50-random", "--parts", "wall"]),
     ("Stage one beside PyTorch", ["extract_peers.py"]),
     ("The face finder", ["faces.py"]),
     ("Data sets on paper", ["scale.py"]),
@@ -46,6 +48,7 @@ RUNS = (
     ("Fine-tuning's precision", ["finetune_precision.py"]),
     ("Heads", ["train.py"]),
     ("Evaluation", ["evaluate.py"]),
+    ("A verdict", ["predict.py"]),
 )
 HEAD = """# Performance
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,10 @@ from data.errors import ConfigError, InputError, MismatchError, StoreError
 from data.io.atomic_files import write_plain
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
-from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC
-from models.configs import HeadConfig
+from features.store.key import Precision
+from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, BackboneFingerprint, LazyEncoder
+from models.backbones.network_cache import open_encoder
+from models.configs import ExtractConfig, HeadConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import LikelihoodRatio
@@ -227,6 +230,31 @@ class Bundle:
         """As `models.recipe_check.check_recipes`, with this bundle's recipe."""
         return check_recipes(self.recipe, recipe)
 
+    def encoder(self, precision: Precision) -> LazyEncoder:
+        """The backbone as an encoder, which is loaded when it is needed.
+
+        Without TensorFlow where the network is cached. Loading raises what `load_backbone` does;
+        ConfigError where the precision is not one of this backbone, or of this machine; ToolError
+        where the runtime is not installed, or cannot run it.
+        """
+        fingerprint = BackboneFingerprint(
+            name=self.recipe["backbone"],
+            digest=self.recipe["backbone_digest"],
+            dim=self.dim,
+            provenance=self.provenance,
+        )
+        batch_size = ExtractConfig().batch_size
+        load = partial(
+            open_encoder,
+            self.backbone,
+            digest=fingerprint.digest,
+            size=self.recipe["frames"]["size"],
+            load=self.load_backbone,
+            precision=precision,
+            batch_size=batch_size,
+        )
+        return LazyEncoder(fingerprint, batch_size=batch_size, load=load)
+
     def load_backbone(self) -> Backbone:
         """The backbone that makes the features which this bundle reads.
 
@@ -255,7 +283,8 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> B
     calibration, ratio = facts.get("calibration"), facts.get("likelihood_ratio")
     return BundledHead(
         model=load_head(folder, name, facts, dim=dim),
-        config=HeadConfig(**facts["config"]),
+        # bundles of earlier versions have no conditioning, whatever its default is
+        config=HeadConfig(**({"condition": {"kind": "none"}} | facts["config"])),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],

@@ -85,6 +85,18 @@ class ExtractConfig(Settings):
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
+class ConditionConfig(Settings):
+    """How a head conditions embeddings: one linear map to fewer dimensions, fitted on training."""
+
+    section: ClassVar[str] = "head.condition"
+
+    # "none" only standardises each dimension; "pca" also projects on the main directions of the
+    # training frames, "pca_whiten" gives each of them the same variance; "layernorm_l2" makes each
+    # frame's own mean 0 and length 1, then projects. See `models.conditioning.linear_map`
+    kind: Literal["none", "pca", "pca_whiten", "layernorm_l2"] = "none"
+    dimensions: Annotated[int, Field(ge=1, le=8192)] = 128  # directions kept, at most
+
+
 class HeadConfig(Settings):
     """The shape of a head."""
 
@@ -102,6 +114,7 @@ class HeadConfig(Settings):
     # of the standardised embeddings before a layer with units. At 1 a thousand dimensions saturate
     # an LSTM's gates from the first step, and it memorises the training people
     input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
+    condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
 
 
 class TrainConfig(Settings):

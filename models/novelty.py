@@ -3,8 +3,8 @@
 A head gives a sure score to anything, a rendered face or a cartoon, since it has no word for "none
 of what I know". The distance of a video's mean embedding from those of the training videos says
 so: Mahalanobis's, with the covariance of Ledoit and Wolf (2004), which is invertible with fewer
-videos than dimensions. Farther than `share` of the validation people are, a video is unlike
-anything in training, and its score means nothing.
+videos than dimensions. Beyond the range that holds all but a `share` of the validation people, a
+video is unlike anything in training, and its score means nothing.
 
 A covariance of 2048 dimensions is 16 MB. Its eigenvectors beyond the first MOST_DIRECTIONS are
 replaced by their mean variance, and the others kept as float16: at most 1 MB. To apply it, NumPy
@@ -14,7 +14,6 @@ alone is needed.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,17 +162,15 @@ def fit_novelty(
 def quantile_of_people(
     distances: NDArray[np.float64], groups: Sequence[str], *, share: float
 ) -> float:
-    """The distance within which `1 - share` of new people are expected (split conformal).
+    """The distance within which `1 - share` of the videos lie, where each group weighs alike.
 
-    The farthest video of each group counts. Of n groups the (n + 1) (1 - share)-th smallest is
-    taken, the largest where there are too few (Vovk et al., 2005).
+    Not that of each group's farthest video, nor the conformal (n + 1)-th: both are next to the
+    largest of some thirty people's, so that one odd clip decides. On the demo that let a fifth of
+    all real clips pass; this one lets none pass, and flags 2 to 4 % of its own test split.
     """
-    farthest: dict[str, float] = {}
-    for group, distance in zip(groups, distances.tolist(), strict=True):
-        farthest[group] = max(distance, farthest.get(group, 0.0))
-    ranked = sorted(farthest.values())
-    place = math.ceil((len(ranked) + 1) * (1 - share) - 1e-9)
-    return ranked[min(place, len(ranked)) - 1]
+    _, member, sizes = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
+    weights = 1 / sizes[member]
+    return float(np.quantile(distances, 1 - share, weights=weights, method="inverted_cdf"))
 
 
 def _round(value: float) -> float:

@@ -8,6 +8,8 @@ videos share its batch. docs/performance.md has the rates of both runtimes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from data.errors import ConfigError
 from data.io.progress import log
 from features.extraction.batches import Encoder
@@ -32,6 +34,7 @@ def make_encoder(
     runtime: str = "auto",
     threads: int | None = None,
     precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
 ) -> Encoder:
     """The backbone on the chosen runtime; the features' keys are the same for both.
 
@@ -44,6 +47,7 @@ def make_encoder(
             `models.tf_runtime.limit_threads`.
         precision: of the arithmetic, as the features' recipe has it. Where this processor lacks a
             unit for it, the same is computed more slowly, and a warning says so.
+        keep: called with the network where OpenVINO runs it (`models.backbones.network_cache`).
 
     Raises:
         ConfigError: the runtime does not compute in the precision, or not on this machine; or the
@@ -64,8 +68,15 @@ def make_encoder(
     if runtime == "auto":
         runtime = _runtime(backbone, precision)
     if runtime == "tensorflow":
+        if precision == "bfloat16" and backbone.architecture == "custom":
+            raise ConfigError(
+                f"{backbone.name} is a custom model, which TensorFlow computes in float32 alone; "
+                "set extract.precision to float32, or take --runtime openvino"
+            )
         return TensorFlowEncoder(backbone, batch_size=batch_size, precision=precision)
-    return openvino_encoder(backbone, batch_size=batch_size, threads=threads, precision=precision)
+    return openvino_encoder(
+        backbone, batch_size=batch_size, threads=threads, precision=precision, keep=keep
+    )
 
 
 def _runtime(backbone: Backbone, precision: Precision) -> str:
@@ -86,14 +97,16 @@ def openvino_encoder(
     batch_size: int = 32,
     threads: int | None = None,
     precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
 ) -> OpenVinoEncoder:
     """A loaded backbone on OpenVINO, which reads the graph that TensorFlow froze.
 
     Raises:
         ToolError: OpenVINO is not installed, or cannot run this network.
     """
-    return OpenVinoEncoder(
-        backbone.quantized or openvino_network(backbone),
+    network = backbone.quantized or openvino_network(backbone)
+    encoder = OpenVinoEncoder(
+        network,
         digest=backbone.digest,
         name=backbone.name,
         size=backbone.size,
@@ -101,6 +114,9 @@ def openvino_encoder(
         precision=precision,
         threads=threads,
     )
+    if keep is not None:  # once it is known to run
+        keep(network)
+    return encoder
 
 
 def openvino_network(backbone: Backbone) -> Network:

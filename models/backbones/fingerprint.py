@@ -127,7 +127,7 @@ def copy_backbone(folder: Path, to: Path) -> None:
 class LazyEncoder:
     """An encoder that loads its backbone when the first batch comes, so perhaps never.
 
-    `load` is called once, by the thread of the first batch.
+    The function `load` is called once, by the thread of the first batch or of the method `load`.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class LazyEncoder:
         self.digest = fingerprint.digest
         self.dim = fingerprint.dim
         self.batch_size = batch_size
-        self._load = load
+        self._open = load
         self._encoder: Encoder | None = None
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -145,15 +145,23 @@ class LazyEncoder:
         Raises:
             StoreError: the weights that were loaded do not have the fingerprint.
         """
+        return self.load()(frames)
+
+    def load(self) -> Encoder:
+        """The encoder itself; loaded now where it was not yet.
+
+        Raises:
+            StoreError: the weights that were loaded do not have the fingerprint.
+        """
         if self._encoder is None:
-            encoder = self._load()
+            encoder = self._open()
             if encoder.digest != self.digest:
                 raise StoreError(
                     f"the backbone's weights have the digest {encoder.digest[:12]}, its record "
                     f"says {self.digest[:12]}; write the backbone anew"
                 )
             self._encoder = encoder
-        return self._encoder(frames)
+        return self._encoder
 
 
 def file_sha256(path: Path) -> str:

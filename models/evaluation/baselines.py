@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from models.configs import CalibrationConfig
 from models.evaluation.thresholds import pick_threshold
@@ -42,6 +41,8 @@ class Linear:
 
     def score(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(fake), (N, E) -> (N,)."""
+        from scipy.special import expit
+
         standard = (inputs - np.asarray(self.mean)) / np.asarray(self.scale)
         return np.asarray(expit(standard @ np.asarray(self.weight) + self.bias))
 

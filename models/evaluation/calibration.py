@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from models.configs import CalibrationConfig
 from models.evaluation.bootstrap import group_weights
@@ -47,6 +46,8 @@ class Calibration:
     def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw scores, any shape, to P(fake); NaN stays."""
         if self.method == "temperature":
+            from scipy.special import expit
+
             return np.asarray(expit(bounded_logit(scores) / self.temperature))
         if self.method == "isotonic":
             score, probability = np.asarray(self.knots).T
@@ -140,6 +141,8 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
     Platt's (1999) (n + 1) / (n + 2) in place of 1 keeps a few separable videos from making every
     score sure.
     """
+    from scipy.special import expit
+
     fakes = int(labels.sum())
     targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (len(labels) - fakes + 2))
     logits = bounded_logit(scores)
@@ -169,4 +172,6 @@ def fit_isotonic(
 
 def bounded_logit(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(p / (1 - p)), finite for every float32 score."""
+    from scipy.special import logit
+
     return np.asarray(logit(np.clip(scores, LEAST, MOST)))

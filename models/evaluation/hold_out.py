@@ -191,7 +191,7 @@ def _verdicts(
 ) -> dict[str, NDArray[np.float64]]:
     """Metrics of ratios and verdicts; a video that several detectors tested counts once."""
     right = said.called_fake == (labels == 1)
-    costs = _mean_of_detectors(cllr_costs(labels, said.llrs), said.scores)
+    costs = _mean_of_detectors(cllr_costs(labels, np.nan_to_num(said.llrs)), said.scores)
     recalls, decided_recalls, cllr = [], [], np.zeros(len(weights))
     for label in (1, 0):
         side = labels == label

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
-from sklearn.linear_model import LogisticRegression
 
 from models.evaluation.likelihood_ratio import LN10, LikelihoodRatio, bounded_logits
 
@@ -87,6 +85,8 @@ def fit_line(
         logits: (N,).
         weights: (N,) how often each counts; None is once.
     """
+    from sklearn.linear_model import LogisticRegression
+
     if weights is not None:
         held = weights > 0
         labels, logits, weights = labels[held], logits[held], weights[held]
@@ -180,6 +180,8 @@ def cllr_min(
     starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # equal scores are one
     fake = np.add.reduceat((weights * (labels == 1))[:, order], starts, axis=1)  # (R, K)
     real = np.add.reduceat((weights * (labels == 0))[:, order], starts, axis=1)
+    from scipy.optimize import isotonic_regression
+
     fake /= fake.sum(1, keepdims=True)
     real /= real.sum(1, keepdims=True)
     found = np.zeros(len(weights))
@@ -193,7 +195,7 @@ def cllr_min(
                 np.where(of_fakes > 0, of_fakes * np.log2(p), 0).sum()
                 + np.where(of_reals > 0, of_reals * np.log2(1 - p), 0).sum()
             )
-    return found / 2
+    return np.maximum(found, 0) / 2  # no negative zero
 
 
 def _round(value: float) -> float:

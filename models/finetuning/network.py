@@ -24,7 +24,7 @@ from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.forward_pass import ForwardPass, cut
 from models.heads.early_stopping import best_of
-from models.heads.training import check_loss, video_weights
+from models.heads.split_checks import check_loss, video_weights
 from models.prefetch import prefetch
 from models.tf_runtime import keras, tf
 

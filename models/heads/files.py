@@ -20,6 +20,7 @@ from data.errors import StoreError
 from data.io.atomic_files import as_csv, write_plain
 from data.io.atomic_folders import write_json
 from data.io.reading import BAD_FACTS, file_sha256, unreadable
+from models.conditioning.linear_map import Conditioning
 from models.heads.inference import HeadNetwork
 from models.heads.trained import Trained
 
@@ -146,11 +147,22 @@ def _as_keras(network: HeadNetwork, head: Trained, dim: int) -> Any:
     Raises:
         StoreError: this version builds another one by the head's configuration.
     """
-    from models.heads.architectures import build_head
+    from models.heads.architectures import NOISE, build_head
 
-    model = build_head(head.config, dim=dim, mean=np.zeros(dim), variance=np.ones(dim))
+    if head.config.condition.kind == "none":
+        model = build_head(head.config, dim=dim, mean=np.zeros(dim), variance=np.ones(dim))
+    else:
+        mean, matrix = network.layers[0].weights
+        conditioning = Conditioning(
+            kind=head.config.condition.kind,
+            mean=mean,
+            matrix=matrix,
+            spread=np.zeros(matrix.shape[1], np.float32),  # of training alone
+            explained=1.0,
+        )
+        model = build_head(head.config, dim=dim, conditioning=conditioning)
     weighted = [layer for layer in network.layers if layer.weights]
-    targets = [layer for layer in model.layers if layer.get_weights()]
+    targets = [one for one in model.layers if one.get_weights() and one.name != NOISE]
     try:
         for layer, target in zip(weighted, targets, strict=True):
             target.set_weights(layer.weights)

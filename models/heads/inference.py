@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from models.conditioning.linear_map import normalised
+
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
@@ -28,6 +30,8 @@ Mask = NDArray[np.bool_]
 
 VERSION = 1
 """Of the list of layers in a file."""
+NORMALISED = "normalise frames"
+"""Setting of a layer "condition" that makes each frame's own mean 0 and its length 1, first."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +40,8 @@ class Layer:
 
     kind: str  # a key of LAYERS
     weights: tuple[Array, ...] = ()  # in Keras's order
-    setting: float | str | None = None  # the factor of "scale", the activation of "dense"
+    # the factor of "scale", the activation of "dense", NORMALISED or None of "condition"
+    setting: float | str | None = None
 
 
 def _standardise(layer: Layer, x: Array, mask: Mask) -> Array:
@@ -46,6 +51,16 @@ def _standardise(layer: Layer, x: Array, mask: Mask) -> Array:
     standard /= deviation
     standard[~mask] = 0
     return standard
+
+
+def _condition(layer: Layer, x: Array, mask: Mask) -> Array:
+    """(B, T, D) -> (B, T, E) by a map of `models.conditioning`; zero where the mask is false."""
+    mean, matrix = layer.weights
+    if layer.setting == NORMALISED:
+        x = normalised(x.reshape(-1, x.shape[-1])).reshape(x.shape)
+    found = _times(x - mean, matrix)
+    found[~mask] = 0
+    return found
 
 
 def _scale(layer: Layer, x: Array, mask: Mask) -> Array:
@@ -115,6 +130,7 @@ def _mean(layer: Layer, x: Array, mask: Mask) -> Array:
 
 LAYERS: dict[str, Callable[[Layer, Array, Mask], Array]] = {
     "standardise": _standardise,
+    "condition": _condition,
     "scale": _scale,
     "dense": _dense,
     "lstm": _lstm,
@@ -227,9 +243,12 @@ def _from_keras(layer: Any) -> Layer | None:
         ValueError: it is not known, or has a setting that is not.
     """
     kind, config = type(layer).__name__, layer.get_config()
-    if kind in ("InputLayer", "Dropout", "SpatialDropout1D", "Reshape"):
+    if kind in ("InputLayer", "Dropout", "SpatialDropout1D", "ClipNoise", "Reshape"):
         return None
     weights = tuple(np.asarray(weight, np.float32) for weight in layer.get_weights())
+    if kind == "Condition":
+        setting = NORMALISED if config["normalise_frames"] else None
+        return Layer(kind="condition", weights=weights, setting=setting)
     if kind == "Rescaling" and config["offset"] == 0:
         return Layer(kind="scale", setting=float(config["scale"]))
     if kind == "Dense" and config["activation"] in ACTIVATIONS and len(weights) == 2:

@@ -10,7 +10,6 @@ from data.video.failures import with_reason
 from features.store.feature_set import SEEN_IN_VALIDATION
 from models.evaluation.evaluate import Estimate, level_percent
 from pipeline.cli.console import show, show_table
-from pipeline.evaluation.audit import Audit
 from pipeline.evaluation.corruption_results import CorruptionResults
 from pipeline.evaluation.results import (
     HELD_OUT_SHOWN,
@@ -22,7 +21,8 @@ from pipeline.evaluation.results import (
     level_in,
 )
 
-if TYPE_CHECKING:  # they load TensorFlow, which `audit` and `results` do without
+if TYPE_CHECKING:  # they load scikit-learn, which takes `results` longer than all else
+    from pipeline.evaluation.audit import Audit
     from pipeline.evaluation.compare import Comparison
     from pipeline.evaluation.matrix import Matrix
     from pipeline.hold_out.hold_out import HoldOutReport

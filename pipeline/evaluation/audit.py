@@ -14,12 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from data.datasets.manifest import LABEL_NAMES, SPLITS, Manifest, Video
 from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
@@ -150,6 +144,13 @@ def metadata_aucs(videos: Sequence[Video]) -> list[dict[str, Any]]:
     folds = min(5, len(set(groups)))
     if folds < 2 or len(set(labels.tolist())) < 2:
         return []
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     codecs = sorted({video.codec for video in videos})
     inputs = metadata(videos, codecs)  # (N, columns)
     weights = group_weights(labels, groups, rounds=500, seed=0)  # (rounds, N)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import difference
 from models.training_summary import TrainingSummary
-from pipeline.config import Params
 from pipeline.evaluation.baselines import FRAMES, kinds_of, measure_baselines, score_frames
 from pipeline.evaluation.error_analysis import analyse_errors
 from pipeline.evaluation.model_card import make_model_card
@@ -30,6 +30,9 @@ from pipeline.evaluation.scoring import (
     what_is_told,
 )
 from pipeline.leakage import refuse_seen, training_leaks
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 
 def evaluate_bundle(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from models.evaluation.baselines import pooled
 from models.evaluation.evaluate import Evaluation, evaluate, level_percent
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.training_summary import RENDERED_METHOD
-from pipeline.config import Params
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 
 def check_split(split: str) -> None:

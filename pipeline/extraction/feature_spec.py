@@ -27,10 +27,10 @@ from models.backbones.fingerprint import (
 )
 from models.backbones.precision import choose_precision
 from models.finetuning.views import make_views
-from pipeline.config import Params
 
 if TYPE_CHECKING:
     from models.backbones.registry import Backbone
+    from pipeline.config import Params
 
 CARRIED = "backbone"
 """Folder of weights inside a folder of features."""

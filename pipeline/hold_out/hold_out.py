@@ -20,7 +20,6 @@ from data.io.progress import log, progress
 from features.store.feature_set import Features
 from models.evaluation.evaluate import Estimate
 from models.evaluation.hold_out import (
-    METRICS,
     HeldOutEvaluation,
     HeldOutScores,
     difference,
@@ -278,6 +277,3 @@ def stack(
         scores[number, at], llrs[number, at] = one.scores, one.llrs
         called[number, at], decided[number, at] = one.called_fake, one.decided
     return HeldOutScores(scores=scores, llrs=llrs, called_fake=called, decided=decided)
-
-
-__all__ = ["METRICS", "HoldOutReport", "evaluate_held_out_methods", "hold_out"]

@@ -28,8 +28,6 @@ from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
-from features.store.key import Precision
-from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
@@ -116,23 +114,19 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
-    encoder = open_encoder(bundle, recipe.precision)
+    encoder = bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
         jobs,
         read=partial(read_every_face, recipe=frames, finder=finder),
         encoder=encoder,
         workers=workers,
+        meanwhile=encoder.load,
     ):
         if result.failure is not None:
             yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
         else:
             yield judge_video(bundle, result, frames, recipe.dtype, encoder)
-
-
-def open_encoder(bundle: Bundle, precision: Precision) -> Encoder:
-    """The bundle's backbone, ready to run."""
-    return make_encoder(bundle.load_backbone(), precision=precision)
 
 
 def judge_video(

@@ -19,12 +19,10 @@ from data.datasets.digests import DigestCache
 from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.video.failures import with_reason
-from features.extraction.batches import Encoder
 from features.extraction.engine import keep_part, local_engine
 from features.extraction.job import Job
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
-from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
 from pipeline.extraction.feature_spec import scoring_recipe
@@ -74,13 +72,7 @@ class Scorer:
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
-        fingerprint = BackboneFingerprint(
-            name=self._recipe.backbone,
-            digest=self._recipe.backbone_digest,
-            dim=bundle.dim,
-            provenance=bundle.provenance,
-        )
-        self._encoder = LazyEncoder(fingerprint, batch_size=32, load=self._load)
+        self._encoder = bundle.encoder(self._recipe.precision)
         self._opened = FeatureStore(store, self._recipe, versions=versions())
 
     def __enter__(self) -> Scorer:
@@ -88,11 +80,6 @@ class Scorer:
 
     def __exit__(self, *error: object) -> None:
         self._opened.__exit__(*error)
-
-    def _load(self) -> Encoder:
-        from models.backbones.encoder import make_encoder
-
-        return make_encoder(self._bundle.load_backbone(), precision=self._recipe.precision)
 
     def begin(self, known: Iterable[str]) -> None:
         """Starts the store's run with the videos that earlier runs staged and did not seal.

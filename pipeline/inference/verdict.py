@@ -37,16 +37,16 @@ class FaceVerdict:
     jumps: int
     # x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown
     box: tuple[float, float, float, float]
-    reason: str | None  # why it is UNSURE; None for the others
+    reason: str | None = None  # why it is UNSURE; None for the others
     # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, and for a
     # novel face
-    log10_lr: float | None
-    log10_lr_low: float | None  # of its interval; None likewise
-    log10_lr_high: float | None  # likewise
-    likelihood: str | None  # the ratio in words; None likewise
+    log10_lr: float | None = None
+    log10_lr_low: float | None = None  # of its interval; None likewise
+    log10_lr_high: float | None = None  # likewise
+    likelihood: str | None = None  # the ratio in words; None likewise
     # distance from the training videos, above 1 beyond those of validation: novel; None where the
     # bundle cannot tell
-    novelty: float | None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

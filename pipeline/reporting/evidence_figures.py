@@ -25,12 +25,12 @@ def tippett(report: Report, name: str) -> Plot:
 
     A bundle without ratios has those of P(fake) at even odds.
     """
-    rows = report.predictions
-    told = {row.path: row.log10_lrs.get(name) for row in rows}
     llrs = np.asarray(
-        [even_odds_llrs(np.asarray(row.scores[name])) if told[row.path] is None
-         else told[row.path] for row in rows], np.float64
-    )  # fmt: skip
+        [
+            row.log10_lrs.get(name, float(even_odds_llrs(np.asarray(row.scores[name]))))
+            for row in report.predictions
+        ]
+    )
     low, high = min(float(llrs.min()), 0.0), max(float(llrs.max()), 0.0)
     series = []
     for label, (word, colour) in enumerate(zip(LABEL_NAMES, (REAL, FAKE), strict=True)):

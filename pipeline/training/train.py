@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
+from data.io.reading import file_sha256
 from data.pixels_version import PIXELS_VERSION
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from features.store.layout import INDEX
 from models.backbones.fingerprint import BUNDLE_RECORD
-from models.configs import HeadKind
+from models.conditioning.cache import CACHE, Conditioned, condition
+from models.configs import HeadConfig, HeadKind
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
@@ -79,9 +83,13 @@ def train_bundle(
             f"{features} has no features of the training videos of {manifest}; "
             "extract from this manifest"
         )
-    from models.bundle import Bundle
-    from pipeline.evaluation.baselines import with_ablation_thresholds
+    with ThreadPoolExecutor(1) as thread:  # importing TensorFlow leaves a core idle for 3 seconds
+        conditioning = thread.submit(conditioned_features, features, train, val, params.head)
+        from models.bundle import Bundle
+        from models.heads.training import train_head  # noqa: F401 - loads TensorFlow meanwhile
+        from pipeline.evaluation.baselines import with_ablation_thresholds
 
+        conditioned = conditioning.result()
     if train.views is not None:
         log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
     if train.viewless:
@@ -90,7 +98,7 @@ def train_bundle(
         )
     runs = None if tensorboard is None else tensorboard / out.name
     trained = [
-        train_calibrated(kind, train, val, params=params, tensorboard=runs)
+        train_calibrated(kind, train, val, params=params, tensorboard=runs, conditioned=conditioned)
         for kind in dict.fromkeys((params.head.kind, "mean"))
     ]
     bundle = Bundle(
@@ -120,8 +128,24 @@ def train_bundle(
     )
 
 
+def conditioned_features(
+    features: Path, train: Sequences, val: Sequences, head: HeadConfig
+) -> Conditioned | None:
+    """Both splits as `head.condition` makes them, from the cache where they are; None for none."""
+    if head.condition.kind == "none":
+        return None
+    sha256 = file_sha256(features / INDEX)
+    return condition(train, val, head.condition, features_sha256=sha256, cache=CACHE)
+
+
 def train_calibrated(
-    kind: HeadKind, train: Sequences, val: Sequences, *, params: Params, tensorboard: Path | None
+    kind: HeadKind,
+    train: Sequences,
+    val: Sequences,
+    *,
+    params: Params,
+    tensorboard: Path | None,
+    conditioned: Conditioned | None = None,
 ) -> BundledHead:
     """Trains a head of this kind; calibration and threshold are chosen on validation.
 
@@ -141,6 +165,7 @@ def train_calibrated(
         config=params.train,
         seed=params.seed,
         log=TrainingLog(kind, tensorboard=tensorboard),
+        conditioned=conditioned,
     )
     calibration, threshold = calibrate(
         val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed

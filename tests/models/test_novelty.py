@@ -50,13 +50,13 @@ def test_the_distance_is_that_of_the_whole_covariance() -> None:
     np.testing.assert_allclose(found.distance(others), expected, rtol=0.02)  # float16
 
 
-def test_people_count_by_their_farthest_video() -> None:
-    groups = [f"p{n // 2}" for n in range(80)]
-    distances = np.arange(80.0)
-    assert quantile_of_people(distances, groups, share=0.05) == 77  # 39th of 40
-    assert (
-        quantile_of_people(distances[:20], groups[:20], share=0.05) == 19
-    )  # too few: the farthest
+def test_people_weigh_alike_however_many_videos_they_have() -> None:
+    distances = np.arange(100.0)
+    each = [f"p{n}" for n in range(100)]
+    assert quantile_of_people(distances, each, share=0.05) == 94
+    # The 40 farthest videos are of one person, and weigh as one of the others' 60 does.
+    crowded = [f"p{min(n, 60)}" for n in range(100)]
+    assert 56 <= quantile_of_people(distances, crowded, share=0.05) <= 60
 
 
 def test_written_and_read_back_it_says_the_same(tmp_path: Path) -> None:

@@ -79,12 +79,14 @@ def test_self_made_forgeries_alone_need_one_detector_for_each_part_of_the_people
     [
         ({"methods": ("one",)}, "at least 2 forgery methods, got one"),
         ({"methods": ("Wav2Lip-HD", "Wav2Lip+GFPGAN")}, "at least 2 forgery methods"),
-        ({"people": 1}, "at least 2 groups"),
+        ({"groups": 1}, "at least 2 groups"),
     ],
 )
 def test_too_little_to_hold_out_is_refused(change, message):
+    labels, groups, methods = videos(**{k: v for k, v in change.items() if k != "groups"})
+    groups = ["one"] * len(labels) if "groups" in change else groups
     with pytest.raises(DatasetError, match=message):
-        plan(*videos(**change))
+        plan(labels, groups, methods)
 
 
 def test_fakes_of_unnamed_methods_are_refused_with_the_remedy():
@@ -103,7 +105,7 @@ def said(scores: np.ndarray, **changes: np.ndarray) -> HeldOutScores:
 
 def measure(labels, groups, methods, pairs, given, rounds=200):
     return evaluate_held_out(
-        labels, np.asarray(groups), np.asarray(methods), np.asarray(pairs).reshape(-1, 2),
+        labels, np.asarray(groups), np.asarray(methods), np.asarray(pairs, int).reshape(-1, 2),
         given, rounds=rounds, confidence=0.95, seed=0,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from features.store.feature_set import Features
 from pipeline.hold_out.detectors import divide, face_sizes
 from pipeline.hold_out.hold_out import tested_videos as chosen_for_test
 
-FAST = ("--set", "train.epochs=3", "--set", "hold_out.person_folds=2", "--set",
+FAST = ("--set", "train.epochs=3", "--set", "hold_out.person_folds=3", "--set",
         "hold_out.method_folds=2", "--set", "evaluate.rounds=50")  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def named(world, tmp_path_factory) -> Path:
     rows = Manifest.read(world.manifest)
     reals = {video.group: video.path for video in rows.videos if not video.label}
     videos = [
-        replace(video, method=f"m{number % 2}", original=reals[video.group])
+        replace(video, method=f"m{number // 2 % 2}", original=reals[video.group])
         if video.label else video
         for number, video in enumerate(sorted(rows.videos, key=lambda one: one.group))
     ]  # fmt: skip
@@ -45,9 +45,9 @@ def report(world, named, run, tmp_path_factory) -> tuple[Path, str]:
 def test_every_detector_is_measured_on_every_method(world, report, named):
     out, shown = report
     facts = json.loads((out / "hold_out.json").read_text())
-    assert list(facts["detectors"]) == [
+    assert set(facts["detectors"]) == {
         "lstm", "mean", "logistic regression", "face size only", "metadata only"
-    ]  # fmt: skip
+    }  # fmt: skip
     fakes = sum(video.label for video in Manifest.read(named).videos)
     for one in facts["detectors"].values():
         assert set(one["by_method"]) == {"m0", "m1"}
