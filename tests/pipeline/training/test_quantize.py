@@ -46,9 +46,9 @@ def test_features_and_bundle_are_int8_and_carry_the_network(folder):
         assert (carried / "network.bin").is_file()
 
 
-def test_predict_takes_the_bundles_network(world, run, folder, tmp_path):
+def test_predict_takes_the_bundles_network(world, run, folder):
     video = next((world.demo / "real").glob("*.mp4"))
-    told = json.loads(run("predict", folder / "bundle", video, "--json").stdout)
+    (told,) = json.loads(run("predict", folder / "bundle", video, "--json").stdout)
     assert 0 <= told["probability_fake"] <= 1
 
 
