@@ -106,15 +106,19 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
         A colour matrix (3, 3) and an offset (3,): `pixels @ match[:3] + match[3]`. Lightness and
         colour have one factor each: a factor per channel would tint light and dark differently.
     """
-    weights = mask[..., None] / max(float(mask.sum()), 1e-6)
+    weights = mask.reshape(-1, 1) / max(float(mask.sum()), 1e-6)
     means, lights, colours = [], [], []
     for pixels in (face, under):
-        mean = (pixels * weights).sum((0, 1))
-        grey = (pixels - mean) @ GREY
-        tint = pixels - mean - grey[..., None]
+        flat = pixels.reshape(-1, 3)
+        mean = (weights.T @ flat)[0]
+        centred = flat - mean
+        spread = (centred * weights).T @ centred  # (3, 3), the weighted covariance
+        grey = float(GREY @ spread @ GREY)
+        # What is left of each channel without the grey: its variances, summed.
+        tint = float(np.trace(spread)) - 2 * float(spread.sum(0) @ GREY) + 3 * grey
         means.append(mean)
-        lights.append(np.sqrt((weights[..., 0] * grey**2).sum()))
-        colours.append(np.sqrt((weights * tint**2).sum()))
+        lights.append(math.sqrt(max(grey, 0.0)))
+        colours.append(math.sqrt(max(tint, 0.0)))
     light = np.clip(lights[1] / max(lights[0], 1.0), 0.7, 1.35)
     colour = np.clip(colours[1] / max(colours[0], 0.5), 0.4, 1.2)
     to_grey = np.outer(GREY, np.ones(3))
@@ -160,8 +164,13 @@ def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:
     weights = small[..., None] + np.float32(1e-3)
     gaps = np.arange(LIGHT_CELLS)[:, None] - np.arange(LIGHT_CELLS)[None, :]
     kernel = np.exp(-0.5 * (gaps / (0.13 * LIGHT_CELLS)) ** 2).astype(np.float32)
-    total = np.einsum("ij,jkc,lk->ilc", kernel, (wanted - seen) * weights, kernel)
-    slow = total / np.einsum("ij,jkc,lk->ilc", kernel, weights, kernel)
+    slow = _blurred((wanted - seen) * weights, kernel) / _blurred(weights, kernel)
     channels = (Image.fromarray(one) for one in np.ascontiguousarray(slow.transpose(2, 0, 1)))
     large = (one.resize(face.size, Image.Resampling.BILINEAR) for one in channels)
     return np.stack([np.asarray(one, np.float32) for one in large], -1)
+
+
+def _blurred(cells: Pixels, kernel: Pixels) -> Pixels:
+    """Blurs (N, N, C) along both sides by a kernel (N, N)."""
+    rows = (kernel @ cells.reshape(len(cells), -1)).reshape(cells.shape)
+    return np.asarray(kernel @ rows, np.float32)

@@ -22,6 +22,7 @@ from data.faces.landmarks import (
     RIGHT_BROW,
     RIGHT_EYE,
 )
+from data.faces.resampling import sample
 from data.self_blending.clip.motion import CONTROL
 from data.self_blending.clip.parameters import Region
 
@@ -196,19 +197,33 @@ def draw_warped(
         picture: the source, RGB.
         window: of the frame; the size of the result.
         back: (rows + 1, columns + 1, 2), where the mesh's corners lie in the picture.
-        bicubic: sharper than bilinear, twice as slow.
+        bicubic: sharper than bilinear, by Pillow, four times as slow.
     """
     # Pillow paints black outside of the picture: its edge is repeated instead.
     held = np.clip(back, 0.5, np.asarray(picture.size, np.float32) - 0.51)
     x, y = _cuts(window.width), _cuts(window.height)
+    if not bicubic:
+        right, down = _shares(x), _shares(y)
+        return sample(picture, down @ held[..., 0] @ right.T, down @ held[..., 1] @ right.T)
     cells = []
     for row in range(len(y) - 1):
         for column in range(len(x) - 1):
             box = (int(x[column]), int(y[row]), int(x[column + 1]), int(y[row + 1]))
             corners = held[[row, row + 1, row + 1, row], [column, column, column + 1, column + 1]]
             cells.append((box, tuple(corners.ravel().tolist())))
-    resample = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
-    return picture.transform((window.width, window.height), Image.Transform.MESH, cells, resample)
+    size = (window.width, window.height)
+    return picture.transform(size, Image.Transform.MESH, cells, Image.Resampling.BICUBIC)
+
+
+def _shares(cuts: NDArray[np.int64]) -> Points:
+    """How much each pixel between cuts takes of the values at the cuts, (pixels, cuts)."""
+    middles = np.arange(cuts[-1]) + 0.5
+    cell = np.searchsorted(cuts, middles) - 1
+    share = (middles - cuts[cell]) / (cuts[cell + 1] - cuts[cell])
+    found = np.zeros((len(middles), len(cuts)), np.float32)
+    rows = np.arange(len(middles))
+    found[rows, cell], found[rows, cell + 1] = 1 - share, share
+    return found
 
 
 def fit_affine(source: Points, target: Points) -> Points:
