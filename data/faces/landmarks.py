@@ -123,7 +123,8 @@ class LandmarkFinder:
         matrix = (turn * scale[:, None]).astype(np.float32)
         origin = ((start - low) * scale).astype(np.float32)
         x, y = (
-            matrix[axis, 0] * _MIDDLES[None, :] + (matrix[axis, 1] * _MIDDLES + origin[axis])[:, None]
+            matrix[axis, 0] * _MIDDLES[None, :]
+            + (matrix[axis, 1] * _MIDDLES + origin[axis])[:, None]
             for axis in (0, 1)
         )
         upright = np.asarray(sample(small, x, y), np.float32)

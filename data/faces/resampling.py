@@ -11,7 +11,7 @@ import math
 from typing import Literal
 
 import numpy as np
-from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, Resizer, ResizeOptions
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from cykooz_resizer.structs import CropBox
 from numpy.typing import NDArray
 from PIL import Image
@@ -114,7 +114,7 @@ def _sample(
     left, right_share = _fixed(x, width)
     top, low_share = _fixed(y, height)
     at = top * width + left
-    both = (right_share * low_share) >> 8
+    both = (right_share * low_share) >> np.uint32(8)
     shares = (256 - right_share - low_share + both, right_share - both, low_share - both, both)
     even = np.full(x.shape, _HALVES)  # the first and the third channel, 16 bits for each
     odd = even.copy()
@@ -123,11 +123,11 @@ def _sample(
         two = seen & _LANES
         two *= share
         even += two
-        seen >>= 8
+        seen >>= np.uint32(8)
         seen &= _LANES
         seen *= share
         odd += seen
-    even >>= 8
+    even >>= np.uint32(8)
     even &= _LANES
     odd &= ~_LANES
     even |= odd
@@ -140,4 +140,4 @@ def _fixed(places: NDArray[np.float32], extent: int) -> tuple[NDArray[np.intp], 
     fixed -= np.float32(127.5)
     np.clip(fixed, 0, 256 * (extent - 1) - 1, out=fixed)
     whole = fixed.astype(np.uint32)
-    return (whole >> 8).astype(np.intp), whole & 255
+    return (whole >> 8).astype(np.intp), whole & np.uint32(255)

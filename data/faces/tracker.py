@@ -27,7 +27,7 @@ from data.faces.tracks import (
     link,
 )
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raise it with any change that moves a box; it goes into the digest and so into every key."""
 SEARCH_EVERY = 6
 """Frames from one search of the whole scene to the next."""

@@ -200,11 +200,14 @@ def draw_warped(
         bicubic: sharper than bilinear, by Pillow, four times as slow.
     """
     # Pillow paints black outside of the picture: its edge is repeated instead.
-    held = np.clip(back, 0.5, np.asarray(picture.size, np.float32) - 0.51)
+    held = np.clip(back, 0.5, np.asarray(picture.size, np.float32) - np.float32(0.51))
     x, y = _cuts(window.width), _cuts(window.height)
     if not bicubic:
         right, down = _shares(x), _shares(y)
-        return sample(picture, down @ held[..., 0] @ right.T, down @ held[..., 1] @ right.T)
+        columns, lines = (
+            np.asarray(down @ held[..., axis] @ right.T, np.float32) for axis in (0, 1)
+        )
+        return sample(picture, columns, lines)
     cells = []
     for row in range(len(y) - 1):
         for column in range(len(x) - 1):
