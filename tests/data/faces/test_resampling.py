@@ -35,7 +35,7 @@ def test_parts_are_scaled_as_by_pillow(kernel, size, box):
     wanted = Image.fromarray(frame).resize(size, Image.Resampling[kernel.upper()], box)
     apart = np.abs(resize(frame, size, box, kernel).astype(int) - np.asarray(wanted))
     assert apart.max() <= 3
-    assert apart.mean() < 0.2
+    assert apart.mean() < 0.5  # half a pixel off makes 0.9 or more
 
 
 def test_what_lies_outside_of_the_filter_does_not_count():
