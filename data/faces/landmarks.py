@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from data.errors import VideoError
 from data.faces.detector import Interpreters, Model
-from data.faces.resampling import resize, sample
+from data.faces.resampling import resize
 from data.faces.tracks import gaussian_kernel
+
+cv2.setNumThreads(0)  # videos run in parallel already
 
 MESH = Model(
     file="face_landmark.tflite",
@@ -35,7 +37,6 @@ LEAST_FOUND_SHARE = 0.5
 SMOOTH_SECONDS = 0.04
 """Standard deviation of the smoothing kernel: one frame at 25 frames/s. Without it the model's
 jitter would be a common artefact of all self-blended forgeries."""
-_MIDDLES = np.arange(MESH.side, dtype=np.float32) + np.float32(0.5)
 EYE_CORNERS = (33, 263)
 
 OVAL = (
@@ -107,31 +108,33 @@ class LandmarkFinder:
     ) -> tuple[NDArray[np.float32], float]:
         """Runs the model on one face; (468, 2) points in the picture's pixels and a score."""
         part, model = side * ROOM, MESH.side
-        # First shrunk with antialiasing, then rotated: `sample` has no antialiasing of its own.
+        # First shrunk with antialiasing, which `warpAffine` has not, then rotated.
         wide = part * math.sqrt(2)
-        shrink = min(1.0, model / part)
         extent = np.asarray(frame.shape[1::-1])
         low = np.clip(np.floor(centre - wide / 2), 0, extent - 2)
         high = np.clip(np.ceil(centre + wide / 2), low + 2, extent)
-        size = np.maximum(2, np.rint((high - low) * shrink)).astype(int)
-        box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        small = Image.fromarray(resize(frame, (int(size[0]), int(size[1])), box, "bilinear"))
+        size = np.maximum(2, np.rint((high - low) * min(1.0, model / part))).astype(int)
+        left, top, right, bottom = map(int, (*low, *high))
+        small = frame[top:bottom, left:right]
+        if part > model:
+            box = (float(left), float(top), float(right), float(bottom))
+            small = resize(frame, (int(size[0]), int(size[1])), box, "bilinear")
         scale = size / (high - low)
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]]) * (part / model)
         start = centre - turn @ np.array([model / 2, model / 2])
-        matrix = (turn * scale[:, None]).astype(np.float32)
-        origin = ((start - low) * scale).astype(np.float32)
-        x, y = (
-            matrix[axis, 0] * _MIDDLES[None, :]
-            + (matrix[axis, 1] * _MIDDLES + origin[axis])[:, None]
-            for axis in (0, 1)
+        matrix = turn * scale[:, None]
+        # OpenCV counts from the middle of the first pixel. Outside of the picture the model
+        # expects black.
+        origin = (start - low) * scale + matrix @ np.array([0.5, 0.5]) - 0.5
+        upright = cv2.warpAffine(
+            small,
+            np.concatenate([matrix, origin[:, None]], 1),
+            (model, model),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        upright = np.asarray(sample(small, x, y), np.float32)
-        if min(x.min(), y.min()) < 0 or x.max() >= size[0] or y.max() >= size[1]:
-            outside = (x < 0) | (y < 0) | (x >= size[0]) | (y >= size[1])
-            upright[outside] = 0  # the model expects black there
-        raw, logit = self._interpreters.run(upright[None] / np.float32(255))
+        pixels = np.multiply(upright, np.float32(1 / 255), dtype=np.float32)
+        raw, logit = self._interpreters.run(pixels[None])
         seen = raw.reshape(POINTS, 3)[:, :2] @ turn.T + start
         return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit.item()))))
 
