@@ -86,7 +86,9 @@ class FaceDetector:
         height = max(1, round((bottom - top) * shrink))
         small = resize(frame, (width, height), (left, top, right, bottom), "bilinear")
         canvas = np.zeros((1, self.model.side, self.model.side, 3), np.float32)
-        np.subtract(small / np.float32(127.5), np.float32(1), out=canvas[0, :height, :width])
+        part = canvas[0, :height, :width]
+        np.multiply(small, np.float32(1 / 127.5), out=part, dtype=np.float32)
+        part -= np.float32(1)
         boxes, logits = self._interpreters.run(canvas)
         found = self._decode(boxes[0], logits[0, :, 0])
         found[:, :4] *= side
