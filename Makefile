@@ -64,12 +64,13 @@ bench: environment
 	@touch $@
 
 bench-peers: environment .venv-peers/installed
+	$(BIN)/python benchmarks/backbone.py
 	$(BIN)/python benchmarks/extract_peers.py
 	$(BIN)/python benchmarks/train.py
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
-	  --extra openvino --extra ray --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+	  --extra openvino --extra int8 --extra ray --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

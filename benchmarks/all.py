@@ -1,24 +1,31 @@
-"""Runs every benchmark and writes what they print to a page.
+"""Runs the benchmarks one after the other and writes what they print to a page.
 
-    python benchmarks/all.py docs/performance.md
+    python benchmarks/all.py docs/performance.md [--only store.py --only scan.py]
 
-The page says which benchmarks failed, or were skipped because PyTorch is not installed.
+`--only` runs these scripts alone, and replaces their sections of the page. Each section names the
+day and how busy the machine was; the page names the machine and its matrix units. A benchmark that
+failed says so on the page, and makes the exit code 1.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RUNS = (
     ("The backbone's runtimes, ResNet50", ["backbone.py"]),
     ("The backbone's runtimes, half width", ["backbone.py", "--backbone", "resnet50-thin"]),
+    ("Precision and what heads find", ["precision.py"]),
     ("Stage one", ["extract.py"]),
+    ("Stage one, ResNet50", ["extract.py", "--backbone", "resnet50-random", "--parts", "wall"]),
     ("Stage one beside PyTorch", ["extract_peers.py"]),
     ("The face finder", ["faces.py"]),
     ("Data sets on paper", ["scale.py"]),
@@ -28,53 +35,83 @@ RUNS = (
     ("Fine-tuning", ["finetune.py"]),
     ("Heads", ["train.py"]),
     ("Evaluation", ["evaluate.py"]),
+    ("A verdict", ["predict.py"]),
 )
 HEAD = """# Performance
 
-Written by `make bench` (and `make bench-peers` for what needs PyTorch) on {cores} cores, {machine},
-Python {python}. Absolute times are this machine's; ratios were measured in one run. What each
-figure means stands at the top of its script.
+Written by `make bench` on {cores} cores of {machine},
+matrix units: {units}; Python {python}. Absolute times are this machine's; ratios were measured in
+one run. What each figure means stands at the top of its script.
 """
+MATRIX_UNITS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+"""Flags of /proc/cpuinfo that decide how fast float32, bfloat16 and int8 products are."""
 
 
-def machine() -> str:
-    """The processor's name, as the system tells it."""
+def machine() -> tuple[str, str]:
+    """The processor's name and its matrix units, as Linux names them."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.machine()
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine(), "unknown"
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
+    found = set(flags[1].split()) if flags else set()
+    units = ", ".join(unit for unit in MATRIX_UNITS if unit in found) or "none of AVX2 and later"
+    return name[1] if name else platform.machine(), units
+
+
+def sections(page: str) -> dict[str, str]:
+    """The page's sections by title, each with its heading."""
+    parts = re.split(r"(?m)^(?=## )", page)[1:]
+    return {part.splitlines()[0].removeprefix("## "): part.strip() for part in parts}
+
+
+def section(title: str, script: str, arguments: list[str]) -> tuple[str, bool]:
+    """Runs one benchmark: its section of the page, and whether it succeeded."""
+    load = os.getloadavg()[0]
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    output = ended.stdout.strip()
+    if ended.returncode:
+        lines = ended.stderr.strip().splitlines()
+        output = f"{output}\nfailed: {lines[-1] if lines else ended.returncode}".strip()
+    else:
+        json.loads(output.splitlines()[-1])
+    shown = " ".join(["python", f"benchmarks/{script}", *arguments])
+    day = time.strftime("%Y-%m-%d")
+    text = f"## {title}\n\n`{shown}`, {day}, load average before {load:.1f}\n\n```\n{output}\n```"
+    if "--plot" in arguments:
+        text += f"\n\n![{title}]({Path(arguments[-1]).name})"
+    return text, not ended.returncode
 
 
 def main() -> None:
     """Runs them one after the other: together they would disturb each other."""
-    out = Path(sys.argv[1])
-    parts = [
-        HEAD.format(
-            cores=len(os.sched_getaffinity(0)),
-            machine=machine(),
-            python=platform.python_version(),
-        )
-    ]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--only", action="append", metavar="SCRIPT", default=[])
+    options = parser.parse_args()
+    unknown = set(options.only) - {script for _, (script, *_) in RUNS}
+    if unknown:
+        parser.error(f"no benchmark of that name: {', '.join(sorted(unknown))}")
+    name, units = machine()
+    head = HEAD.format(
+        cores=len(os.sched_getaffinity(0)),
+        machine=name,
+        units=units,
+        python=platform.python_version(),
+    )
+    kept = sections(options.page.read_text(encoding="utf-8")) if options.only else {}
     failed = 0
     for title, (script, *arguments) in RUNS:
-        if not (ROOT / "benchmarks" / script).is_file():
+        if options.only and script not in options.only:
             continue
-        command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
         print(f"{script} {' '.join(arguments)}", flush=True)
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        told = ended.stdout.strip()
-        if ended.returncode:
-            failed += 1
-            lines = ended.stderr.strip().splitlines()
-            told = f"{told}\nfailed: {lines[-1] if lines else ended.returncode}".strip()
-        else:
-            json.loads(told.splitlines()[-1])
-        shown = " ".join([script, *arguments])
-        picture = f"\n![{title}]({Path(arguments[-1]).name})\n" if "--plot" in arguments else ""
-        parts.append(f"## {title}\n\n`python benchmarks/{shown}`\n\n```\n{told}\n```\n{picture}")
-        out.write_text("\n".join(parts), encoding="utf-8")
-    sys.exit(failed)
+        kept[title], succeeded = section(title, script, arguments)
+        failed += not succeeded
+        texts = [kept[title] for title, _ in RUNS if title in kept]
+        options.page.write_text("\n\n".join([head.strip(), *texts]) + "\n", encoding="utf-8")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -125,8 +125,8 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=params.demo.people)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    from models.backbones.encoder import TensorFlowEncoder
     from models.backbones.registry import load_backbone
+    from models.backbones.tensorflow_encoder import TensorFlowEncoder
 
     network = load_backbone("resnet50-thin", size=params.frames.size)
     batch_size = params.frames.count

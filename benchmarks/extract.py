@@ -1,6 +1,7 @@
 """The speed of `extract`: do its parts run in parallel, is work repeated, is memory bounded?
 
-    python benchmarks/extract.py [--clips FOLDER] [--backbone resnet50-thin] [--parts wall,noop,rss]
+    python benchmarks/extract.py [--clips FOLDER] [--backbone resnet50-thin] [--precision auto]
+        [--parts wall,noop,rss]
 
 wall: 40 clips of mixed codecs, sizes and lengths, made from the folder's (default ../shared/clips),
 are decoded, searched for faces and embedded, each alone; then all together by the engine of
@@ -8,7 +9,7 @@ are decoded, searched for faces and embedded, each alone; then all together by t
 of `unmask extract` on a video of one hour and on one of ten seconds, both 1920x1080.
 
 The last line is one JSON object: extract_wall_over_ideal, wall time over (CPU seconds of the parts
-alone) / cores; frames_per_second; noop_100k_seconds; rss_hour_over_10s; rss_hour_mb.
+alone) / cores; precision; frames_per_second; noop_100k_seconds; rss_hour_over_10s; rss_hour_mb.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from functools import partial
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,7 @@ from features.store.feature_set import publish
 from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
+from models.backbones.precision import Choice, choose_precision
 from pipeline.extraction.inputs import make_jobs, named_videos
 from pipeline.machine import cores
 
@@ -84,14 +87,15 @@ def mixed_clips(source: Path, folder: Path, count: int) -> list[Path]:
     return made
 
 
-def wall(source: Path, backbone: str, workers: int) -> dict[str, float]:
+def wall(source: Path, backbone: str, workers: int, choice: Choice) -> dict[str, Any]:
     """Parts alone, then the engine."""
     from models.backbones.encoder import make_encoder
     from models.backbones.registry import load_backbone
 
     recipe = FrameRecipe(count=16)
     network = load_backbone(backbone)
-    encoder, finder = make_encoder(network), FaceFinder()
+    precision = choose_precision(choice, network.fingerprint(backbone))
+    encoder, finder = make_encoder(network, precision=precision), FaceFinder()
     encoder(np.zeros((32, 224, 224, 3), np.uint8))
     spent = {"decode": 0.0, "faces": 0.0, "backbone": 0.0}
     with tempfile.TemporaryDirectory() as scratch:
@@ -119,6 +123,7 @@ def wall(source: Path, backbone: str, workers: int) -> dict[str, float]:
             face_detector=finder.digest,
             backbone=network.name,
             backbone_digest=network.digest,
+            precision=precision,
         )
         jobs = [
             Job(path=path, name=path.name, sha256=f"{number:064x}", duration_seconds=5)
@@ -141,6 +146,8 @@ def wall(source: Path, backbone: str, workers: int) -> dict[str, float]:
     return {
         "clips": len(clips),
         "failed": len(summary.failures),
+        "backbone": backbone,
+        "precision": precision,
         "extract_wall_over_ideal": round(summary.wall_seconds / ideal, 3),
         "frames_per_second": round(summary.frames / summary.wall_seconds, 1),
     }
@@ -250,13 +257,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
     parser.add_argument("--backbone", default="resnet50-thin")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--parts", default="wall,noop,rss")
     args = parser.parse_args()
-    figures: dict[str, float] = {}
+    figures: dict[str, Any] = {}
     parts = args.parts.split(",")
     if "wall" in parts:
-        figures |= wall(args.clips, args.backbone, args.workers)
+        figures |= wall(args.clips, args.backbone, args.workers, args.precision)
     if "noop" in parts:
         figures |= noop()
     if "rss" in parts:

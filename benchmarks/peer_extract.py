@@ -3,10 +3,11 @@
 Run by `extract_peers.py` in the environment of `make bench-peers`; contains no code of
 video_features.
 
-    python benchmarks/peer_extract.py FRAMES_PER_VIDEO VIDEO...
+    python benchmarks/peer_extract.py PRECISION FRAMES_PER_VIDEO VIDEO...
 
 Every frame is decoded by OpenCV; the chosen ones go through torchvision's transforms and, batch by
-batch within the video, through ResNet50 without its top. Weights are random: speed is the same.
+batch within the video, through ResNet50 without its top, channels last, in float32 or in bfloat16
+autocast (PRECISION). Weights are random: speed is the same.
 Prints one JSON object: frames, seconds.
 """
 
@@ -27,9 +28,14 @@ BATCH = 32
 
 def main() -> None:
     """Extracts all videos and prints how long it took; a warm-up before does not count."""
-    count = int(sys.argv[1])
-    model = resnet50(weights=None).eval()
+    half, count = sys.argv[1] == "bfloat16", int(sys.argv[2])
+    model = resnet50(weights=None).eval().to(memory_format=torch.channels_last)
     model.fc = torch.nn.Identity()
+
+    def embed(batch: torch.Tensor) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            model(batch.contiguous(memory_format=torch.channels_last)).float().numpy()
+
     prepare = transforms.Compose(
         [
             transforms.ToPILImage(),
@@ -41,9 +47,9 @@ def main() -> None:
     )
     done = 0
     with torch.inference_mode():
-        model(torch.zeros(BATCH, 3, 224, 224))
+        embed(torch.zeros(BATCH, 3, 224, 224))
         clock = time.perf_counter()
-        for path in sys.argv[2:]:
+        for path in sys.argv[3:]:
             capture = cv2.VideoCapture(path)
             frames = []
             while True:
@@ -63,7 +69,7 @@ def main() -> None:
                         for index in chosen[start : start + BATCH]
                     ]
                 )
-                model(batch).numpy()
+                embed(batch)
             done += len(chosen)
         seconds = time.perf_counter() - clock
     print(json.dumps({"frames": done, "seconds": seconds, "torch": torch.__version__}))

@@ -3,8 +3,9 @@
     make bench-peers                       # PyTorch in an environment of its own, then this
     python benchmarks/train.py [--rounds 5] [--torch .venv-peers/bin/python]
 
-An epoch is LSTM(128) on 1024 videos x 32 frames x 2048 float16 numbers in memory, batches of 32,
-Adam, one sigmoid on the last state. They take turns in one run and the medians count:
+An epoch is LSTM(128) on 1024 videos x 32 frames x 2048 float16 numbers in memory (`--dim 128`: as
+many as conditioned features have), batches of 32, Adam, one sigmoid on the last state. They take
+turns in one run and the medians count:
 
     unmask          FastLSTM in unmask's training step
     keras_fit       keras.layers.LSTM, trained as Keras trains: `Model.fit` on float32
@@ -14,7 +15,11 @@ Adam, one sigmoid on the last state. They take turns in one run and the medians 
 
 Then, on a feature set of 1000 videos:
 
-    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline; `unmask evaluate`
+    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline, on conditioned
+                                features; `unmask evaluate`
+    experiment_auc              test AUC of its head
+    full_width_seconds, _auc    the same without conditioning
+    sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features
     experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
     input_share_of_step         share of an epoch spent waiting for batches
     features_over_memory        size of features that were trained on, over the memory allowed
@@ -41,7 +46,8 @@ import train_experiment  # beside this script
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-VIDEOS, STEPS, DIM, UNITS, BATCH = 1024, 32, 2048, 128, 32
+VIDEOS, STEPS, UNITS, BATCH = 1024, 32, 128, 32
+DIM = int(sys.argv[sys.argv.index("--dim") + 1]) if "--dim" in sys.argv else 2048
 
 
 def data(count: int = VIDEOS) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +180,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch", type=Path, default=ROOT / ".venv-peers/bin/python")
     parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "clips")
-    parser.add_argument("--parts", default="epochs,experiment,input,memory")
+    parser.add_argument("--parts", default="epochs,experiment,full,sweep,input,memory")
+    parser.add_argument("--dim", type=int, default=DIM, help="of the epochs' features")
     parser.add_argument("--limited", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.limited:
@@ -183,13 +190,20 @@ def main() -> None:
     parts = arguments.parts.split(",")
     figures = compare_epochs(arguments) if "epochs" in parts else {}
     if "experiment" in parts:
-        seconds = train_experiment.experiment()
-        figures["experiment_seconds"] = seconds
-        print(f"experiment   {seconds:8.1f} s")
+        seconds, auc = train_experiment.experiment()
+        figures |= {"experiment_seconds": seconds, "experiment_auc": auc}
+        print(f"experiment   {seconds:8.1f} s, AUC {auc:.3f}")
         needed = train_experiment.extraction(arguments.clips)
         if needed is not None:
             figures["experiment_over_extraction"] = seconds / needed
             print(f"extraction   {needed:8.0f} s, 1/{needed / seconds:.0f}")
+    if "full" in parts:
+        seconds, auc = train_experiment.experiment(condition=())
+        figures |= {"full_width_seconds": seconds, "full_width_auc": auc}
+        print(f"full width   {seconds:8.1f} s, AUC {auc:.3f}")
+    if "sweep" in parts:
+        figures["sweep_seconds"] = train_experiment.sweep()
+        print(f"sweep        {figures['sweep_seconds']:8.1f} s of 32 settings, 3 seeds")
     if "input" in parts:
         figures["input_share_of_step"] = train_experiment.input_share()
         print(f"input        {figures['input_share_of_step']:8.1%} of a step")

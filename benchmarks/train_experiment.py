@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import resource
 import statistics
@@ -81,22 +82,58 @@ def cached_videos(folder: Path, count: int) -> Path:
     return folder / "features"
 
 
-def experiment(videos: int = 1000) -> float:
-    """Seconds of `unmask train` for 30 epochs and `unmask evaluate`, from start to end."""
+CONDITION = ("--set", "head.condition.kind=layernorm_l2", "--set", "head.condition.dimensions=128")
+"""The features' first linear map, fitted once and kept; "none" is the full width."""
+GRID = ("head.units=64,128", "head.dropout=0.4,0.6", "head.input_dropout=0.4,0.8",
+        "train.learning_rate=5e-4,1e-3", "train.batch_size=32,64")  # fmt: skip
+"""32 settings."""
+
+
+def experiment(
+    videos: int = 1000, *, condition: tuple[str, ...] = CONDITION
+) -> tuple[float, float]:
+    """Seconds of `unmask train` for 30 epochs and `unmask evaluate`, and the head's test AUC.
+
+    From start to end, with nothing conditioned before.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         features = cached_videos(folder, videos)
-        unmask = [sys.executable, "-m", "pipeline"]
         known = ["--manifest", str(folder / "manifest.csv"), "-o"]
-        train = [*unmask, "train", str(features), *known, str(folder / "bundle"),
+        train = ["train", str(features), *known, str(folder / "bundle"),
                  "--set", f"train.epochs={EPOCHS}", "--set", f"train.patience={EPOCHS}",
-                 "--set", "seed=1"]  # fmt: skip
-        evaluate = [*unmask, "evaluate", str(folder / "bundle"), str(features), *known,
+                 "--set", "seed=1", *condition]  # fmt: skip
+        evaluate = ["evaluate", str(folder / "bundle"), str(features), *known,
                     str(folder / "report")]  # fmt: skip
         begun = time.perf_counter()
         for command in (train, evaluate):
-            subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+            _unmask(command, folder)
+        seconds = time.perf_counter() - begun
+        metrics = json.loads((folder / "report" / "metrics.json").read_text())
+        return seconds, metrics["lstm"]["auc"]
+
+
+def sweep(videos: int = 1000) -> float:
+    """Seconds of `unmask sweep` of 32 settings with 3 seeds each, from start to end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        features = cached_videos(folder, videos)
+        grid = [word for axis in GRID for word in ("--grid", axis)]
+        command = ["sweep", str(features), "--manifest", str(folder / "manifest.csv"),
+                   "-o", str(folder / "sweep"), *grid, "--seeds", "3",
+                   "--set", f"train.epochs={EPOCHS}", *CONDITION]  # fmt: skip
+        begun = time.perf_counter()
+        _unmask(command, folder)
         return time.perf_counter() - begun
+
+
+def _unmask(command: list[str], folder: Path) -> None:
+    """Runs a command in a folder of its own, where it keeps what it caches."""
+    subprocess.run(
+        [sys.executable, "-m", "pipeline", *command],
+        check=True, cwd=folder, stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
 
 
 def extraction(clips: Path, videos: int = 1000) -> float | None:

@@ -1,13 +1,17 @@
 """The bundle: a folder with a trained head and everything needed to use it on a new video.
 
-    head.keras       the LSTM head, normaliser inside
-    baseline.keras   the mean-pool baseline trained on the same features, where there is one
-    bundle.json      recipe, backbone, thresholds, versions, what it was trained on
-    history.csv      each epoch of the head's training, to plot
-    validation.json  validation metrics of each head's best epoch, to choose by
-    backbone/        the weights, unless the backbone is public: fine-tuned or your own
+    head.safetensors       the LSTM head, normaliser inside; head.keras is the same for Keras
+    baseline.safetensors   the mean-pool baseline trained on the same features, where there is one;
+                           baseline.keras likewise
+    novelty.npy            how training embeddings are distributed (`models.novelty`), where known
+    bundle.json            recipe, backbone, thresholds, versions, what it was trained on
+    history.csv            each epoch of the head's training, to plot
+    validation.json        validation metrics of each head's best epoch, to choose by
+    backbone/              the weights, unless the backbone is public: fine-tuned or your own
 
 On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
+TensorFlow is imported where a backbone is loaded, a bundle is written, or one of an earlier version
+is read, which has no `.safetensors`.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,21 +28,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, MismatchError, StoreError
+from data.io.atomic_files import write_plain
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
-from data.io.reading import BAD_FACTS
-from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC
-from models.backbones.registry import Backbone, load_backbone, save_backbone
-from models.configs import HeadConfig
+from data.io.reading import BAD_FACTS, file_sha256
+from features.store.key import Precision
+from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, BackboneFingerprint, LazyEncoder
+from models.backbones.network_cache import open_encoder
+from models.configs import ExtractConfig, HeadConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
-from models.heads.files import load_model, save_model, write_history
-from models.heads.training import Trained, score
+from models.evaluation.likelihood_ratio import LikelihoodRatio
+from models.heads.files import load_head, save_head, write_history
+from models.heads.inference import score
+from models.heads.trained import Trained
+from models.novelty import FILE as NOVELTY
+from models.novelty import Novelty
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import check_record
 from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
+    from models.backbones.registry import Backbone
 
 FORMAT = "unmask-bundle"
 VERSION = 2
@@ -55,6 +67,8 @@ class BundledHead(Trained):
     # of the same head given part of its input, each chosen on validation: "frames", "one frame",
     # "shuffled frames". Older bundles have none
     ablation_thresholds: dict[str, float] = field(default_factory=dict)
+    # makes P(fake) a likelihood ratio; older bundles have none
+    likelihood_ratio: LikelihoodRatio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +96,8 @@ class Bundle:
     seen_in_validation: str = ""
     # counts of the videos of each split; none in older bundles
     training: dict[str, TrainingSummary] = field(default_factory=dict)
+    # of mean embeddings in training; None in older bundles
+    novelty: Novelty | None = None
 
     def save(self, folder: Path) -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -119,7 +135,7 @@ class Bundle:
         with replace_folder(folder, marker=BUNDLE_RECORD) as new:
             for name, head in heads.items():
                 facts[name] = {
-                    "sha256": save_model(head.model, new / f"{name}.keras"),
+                    **save_head(head, new, name, dim=self.dim),
                     "config": head.config.model_dump(),
                     "threshold": head.threshold,
                     "history": list(head.history),
@@ -128,7 +144,15 @@ class Bundle:
                     "calibration": asdict(head.calibration),
                     "control_thresholds": head.ablation_thresholds,
                 }
+                if head.likelihood_ratio is not None:
+                    facts[name]["likelihood_ratio"] = head.likelihood_ratio.to_json()
+            if self.novelty is not None:
+                write_plain(new / NOVELTY, self.novelty.content())
+                digest = file_sha256(new / NOVELTY)
+                facts["novelty"] = self.novelty.to_json() | {"sha256": digest}
             if copied:
+                from models.backbones.registry import save_backbone
+
                 save_backbone(copied, new / "backbone")
             write_json(new / BUNDLE_RECORD, facts)
             write_history(new, {head.config.kind: head for head in heads.values()})
@@ -146,7 +170,7 @@ class Bundle:
         try:
             public = facts["backbone"]["folder"] is None
             heads = {
-                name: _load_head(folder, name, facts[name])
+                name: _load_head(folder, name, facts[name], facts["dim"])
                 for name in ("head", "baseline")
                 if name in facts
             }
@@ -168,6 +192,9 @@ class Bundle:
                     name: TrainingSummary.from_json(one)
                     for name, one in dict(facts.get("training", {})).items()
                 },
+                novelty=Novelty.load(folder, facts["novelty"], facts["dim"])
+                if "novelty" in facts
+                else None,
             )
         except (ConfigError, *BAD_FACTS) as error:
             raise StoreError(
@@ -175,7 +202,7 @@ class Bundle:
             ) from error
 
     def score(self, sequences: Sequences, *, baseline: bool = False) -> NDArray[np.float64]:
-        """Calibrated P(fake) of each video, (N,) float64; see `models.heads.training.score`.
+        """Calibrated P(fake) of each video, (N,) float64; see `models.heads.inference.score`.
 
         The sequences must have the bundle's recipe: `check_recipe` first. `baseline` takes the
         place of the head.
@@ -203,6 +230,31 @@ class Bundle:
         """As `models.recipe_check.check_recipes`, with this bundle's recipe."""
         return check_recipes(self.recipe, recipe)
 
+    def encoder(self, precision: Precision) -> LazyEncoder:
+        """The backbone as an encoder, which is loaded when it is needed.
+
+        Without TensorFlow where the network is cached. Loading raises what `load_backbone` does;
+        ConfigError where the precision is not one of this backbone, or of this machine; ToolError
+        where the runtime is not installed, or cannot run it.
+        """
+        fingerprint = BackboneFingerprint(
+            name=self.recipe["backbone"],
+            digest=self.recipe["backbone_digest"],
+            dim=self.dim,
+            provenance=self.provenance,
+        )
+        batch_size = ExtractConfig().batch_size
+        load = partial(
+            open_encoder,
+            self.backbone,
+            digest=fingerprint.digest,
+            size=self.recipe["frames"]["size"],
+            load=self.load_backbone,
+            precision=precision,
+            batch_size=batch_size,
+        )
+        return LazyEncoder(fingerprint, batch_size=batch_size, load=load)
+
     def load_backbone(self) -> Backbone:
         """The backbone that makes the features which this bundle reads.
 
@@ -211,6 +263,8 @@ class Bundle:
             StoreError: the bundle's copy is damaged.
             ToolError: public weights are missing.
         """
+        from models.backbones.registry import load_backbone
+
         size = self.recipe["frames"]["size"]
         try:
             found = load_backbone(self.backbone, size=size)
@@ -224,12 +278,13 @@ class Bundle:
         return found
 
 
-def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead:
-    """One `.keras` file with its entry of bundle.json."""
-    calibration = facts.get("calibration")
+def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> BundledHead:
+    """One head's files with their entry of bundle.json."""
+    calibration, ratio = facts.get("calibration"), facts.get("likelihood_ratio")
     return BundledHead(
-        model=load_model(folder / f"{name}.keras", facts["sha256"]),
-        config=HeadConfig(**facts["config"]),
+        model=load_head(folder, name, facts, dim=dim),
+        # bundles of earlier versions have no conditioning, whatever its default is
+        config=HeadConfig(**({"condition": {"kind": "none"}} | facts["config"])),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],
@@ -238,6 +293,7 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any]) -> BundledHead
         ablation_thresholds={
             str(name): float(value) for name, value in facts.get("control_thresholds", {}).items()
         },
+        likelihood_ratio=LikelihoodRatio.from_json(ratio) if ratio else None,
     )
 
 

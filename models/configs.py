@@ -43,6 +43,12 @@ def _known_blocks(unfreeze: int | str) -> int | str:
     return unfreeze
 
 
+def _known_folds(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("must be 0 or at least 2")
+    return folds
+
+
 ClassWeight = Annotated[
     dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None,
     BeforeValidator(_known_weights),
@@ -64,7 +70,7 @@ class BackboneConfig(Settings):
 
 
 class ExtractConfig(Settings):
-    """How features are extracted; only dtype and mixed_precision change them."""
+    """How features are extracted; only dtype and precision change them."""
 
     section: ClassVar[str] = "extract"
 
@@ -72,9 +78,23 @@ class ExtractConfig(Settings):
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 32  # frames of one call of the backbone
     # of the backbone; TensorFlow and OpenVINO differ by rounding alone
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
-    mixed_precision: bool = False  # of TensorFlow on a GPU
+    # of the backbone's arithmetic; "auto" is int8 for a quantized backbone, else bfloat16 where the
+    # processor computes in it, else float32. float16 is TensorFlow's on a GPU
+    precision: Literal["auto", "float32", "bfloat16", "int8", "float16"] = "auto"
     # share of videos that may fail before the command does
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class ConditionConfig(Settings):
+    """How a head conditions embeddings: one linear map to fewer dimensions, fitted on training."""
+
+    section: ClassVar[str] = "head.condition"
+
+    # "none" only standardises each dimension; "pca" also projects on the main directions of the
+    # training frames, "pca_whiten" gives each of them the same variance; "layernorm_l2" makes each
+    # frame's own mean 0 and length 1, then projects. See `models.conditioning.linear_map`
+    kind: Literal["none", "pca", "pca_whiten", "layernorm_l2"] = "none"
+    dimensions: Annotated[int, Field(ge=1, le=8192)] = 128  # directions kept, at most
 
 
 class HeadConfig(Settings):
@@ -94,6 +114,7 @@ class HeadConfig(Settings):
     # of the standardised embeddings before a layer with units. At 1 a thousand dimensions saturate
     # an LSTM's gates from the first step, and it memorises the training people
     input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
+    condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
 
 
 class TrainConfig(Settings):
@@ -170,6 +191,12 @@ class CalibrationConfig(Settings):
     miss_cost: Cost = 1.0  # of a fake called real
     # share of validation videos, those nearest the threshold, that get no verdict
     unsure: Share = 0.1
+    # folds, at most, that hold out people and forgery methods from heads of their own; likelihood
+    # ratios are fitted on their scores. 0 fits none
+    folds: Annotated[int, Field(ge=0, le=100), AfterValidator(_known_folds)] = 5
+    # share of people like those of validation whose videos may be called novel, unlike anything in
+    # training, and so UNSURE; 0 calls none
+    novelty: Share = 0.05
 
 
 class EvaluateConfig(Settings):
@@ -180,3 +207,14 @@ class EvaluateConfig(Settings):
     # bootstrap samples behind each interval
     rounds: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95  # level of each interval
+
+
+class HoldOutConfig(Settings):
+    """How `unmask evaluate --hold-out` divides people and forgery methods."""
+
+    section: ClassVar[str] = "hold_out"
+
+    # parts of the people, each tested by heads that learnt from the others
+    person_folds: Annotated[int, Field(ge=2, le=100)] = 4
+    # parts of the methods; a head is trained for each part of both
+    method_folds: Annotated[int, Field(ge=2, le=100)] = 4

@@ -1,4 +1,4 @@
-"""Whether features fit a bundle: the same backbone, frames and pixels version.
+"""Whether features fit a bundle: the same backbone, precision, frames and pixels version.
 
 Recipes are compared as plain JSON, as bundles and feature sets have them.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from data.errors import MismatchError
 from data.pixels_version import PIXELS_VERSION
 from data.video.frames import RETIRED
-from features.store.key import pixels_version_of
+from features.store.key import pixels_version_of, precision_of
 
 IGNORED = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
 """A backbone is identified by its digest; the pixels version has rules of its own."""
@@ -40,6 +40,7 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
             f"{backbone_words(features)}; {remedy}"
         )
     mine, other = _flat(bundle), _flat(features)
+    mine["precision"], other["precision"] = precision_of(bundle), precision_of(features)
     differ = sorted(
         key
         for key in mine.keys() | other.keys()

@@ -31,14 +31,37 @@ class _Calibration(TypedDict):
     unsure_high: Number | None
 
 
+class _LikelihoodRatio(TypedDict):
+    slope: Annotated[Number, Field(ge=0)]
+    intercept: Number
+    lower: Annotated[Number, Field(le=0)]
+    upper: Annotated[Number, Field(ge=0)]
+    draws: Annotated[list[list[Number]], Field(max_length=2000)]
+    videos: Count
+    groups: Count
+    methods: Annotated[int, Field(ge=0, lt=2**31)]
+    cllr: Number
+
+
 class _Head(TypedDict):
     sha256: str
-    config: dict[str, str | Number]
+    weights_sha256: NotRequired[str]
+    config: dict[str, str | Number | dict[str, str | Number]]
     threshold: Number
     history: list[dict[str, Number]]
     best_epoch: int
     stop_reason: str
     calibration: NotRequired[_Calibration]
+    likelihood_ratio: NotRequired[_LikelihoodRatio]
+
+
+class _Novelty(TypedDict):
+    sha256: str
+    variances: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1, max_length=4096)]
+    rest: Annotated[Number, Field(gt=0)]
+    threshold: Annotated[Number, Field(gt=0)]
+    share: Number
+    people: Count
 
 
 class _Linear(TypedDict):
@@ -87,6 +110,10 @@ class _Record(TypedDict):
     baseline: NotRequired[_Head]
     controls: NotRequired[dict[str, _Linear]]
     command: NotRequired[Text]
+    novelty: NotRequired[_Novelty]
+
+
+_Quantized = TypedDict("_Quantized", {"network.xml": Text, "network.bin": Text})
 
 
 class _BackboneRecord(TypedDict):
@@ -94,6 +121,7 @@ class _BackboneRecord(TypedDict):
     architecture: str
     digest: str
     provenance: _Provenance
+    quantized: NotRequired[_Quantized]
 
 
 _RECORD: TypeAdapter[Any] = TypeAdapter(_Record)

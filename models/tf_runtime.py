@@ -42,8 +42,11 @@ def limit_threads(count: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(count)
 
 
-def frozen_graph(model: Any, shape: tuple[int, int, int, int]) -> Any:
-    """The model as one graph function of uint8 frames of a shape, its weights constants."""
+def frozen_graph(model: Any, shape: tuple[int | None, int, int, int]) -> Any:
+    """The model as one graph function of uint8 frames of a shape, its weights constants.
+
+    None as the first size leaves the batch open.
+    """
     from tensorflow.python.framework import convert_to_constants
 
     traced = tf.function(lambda frames: model(frames, training=False))

@@ -30,13 +30,18 @@ from models.configs import (
     ExtractConfig,
     FinetuneConfig,
     HeadConfig,
+    HoldOutConfig,
     TrainConfig,
 )
 
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
-RETIRED = {"frames.faces": "every video is cropped at its own face; remove the line"}
+RETIRED = {
+    "frames.faces": "every video is cropped at its own face; remove the line",
+    "extract.mixed_precision": "set extract.precision to float16 for what true did; remove the "
+    "line for false",
+}
 """Keys of earlier versions, and what to do where one is still used."""
 
 
@@ -60,6 +65,7 @@ class Params(Settings):
     train: TrainConfig = Field(default_factory=TrainConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    hold_out: HoldOutConfig = Field(default_factory=HoldOutConfig)
 
 
 SCALARS = ("videos", "seed")

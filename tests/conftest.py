@@ -1,4 +1,4 @@
-"""Set-up of all tests: no deadlines for Hypothesis, since cores may be busy; a Ray cluster."""
+"""Set-up of all tests: a cache of their own, no deadlines for Hypothesis, a Ray cluster."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,12 @@ from tests import requirements
 
 settings.register_profile("unmask", deadline=None)
 settings.load_profile("unmask")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests, and the commands that they start, leave the cache of who runs them alone."""
+    os.environ["UNMASK_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

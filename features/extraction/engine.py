@@ -237,12 +237,14 @@ def embed_videos(
     workers: int,
     augment: Augment | None = None,
     phases: Phases | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Generator[Embedded, None, None]:
     """Reads and embeds videos; yields results as they are finished, in no fixed order.
 
     A video is decoded once, whatever the number of its views; they come one after the other.
 
-    Args are those of `extract`; the time of each phase is added to `phases`.
+    Args are those of `extract`; the time of each phase is added to `phases`. `meanwhile` is called
+    while the first videos are being read, to load the encoder.
     """
     batcher: Batcher[tuple[Job, int, Frames]] = Batcher(encoder)
 
@@ -261,6 +263,8 @@ def embed_videos(
 
     readers = Readers(jobs, read_views, workers=workers)
     try:
+        if meanwhile is not None:
+            meanwhile()
         for job, views, problem in readers.outcomes():
             if isinstance(problem, VideoError):
                 failure = Failure(

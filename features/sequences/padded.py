@@ -23,6 +23,7 @@ class Padded:
         dtype: of the numbers, float16 or float32.
 
     Attributes:
+        sequences: the N arrays.
         shape: (N, T, D), T of the longest; N and T can be 0.
         dtype: of the numbers.
     """
@@ -30,13 +31,20 @@ class Padded:
     def __init__(
         self, sequences: Sequence[NDArray[np.floating[Any]]], *, dim: int, dtype: str
     ) -> None:
-        self._sequences = list(sequences)
-        longest = max(map(len, self._sequences), default=0)
-        self.shape = (len(self._sequences), longest, dim)
+        self.sequences = list(sequences)
+        longest = max(map(len, self.sequences), default=0)
+        self.shape = (len(self.sequences), longest, dim)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
 
+    def take(self, numbers: NDArray[np.int64]) -> Padded:
+        """These videos, (n,), of the same shape otherwise; nothing is read."""
+        chosen = [self.sequences[number] for number in numbers.tolist()]
+        found = Padded(chosen, dim=self.shape[2], dtype=self.dtype.name)
+        found.shape = (len(chosen), *self.shape[1:])
+        return found
+
     def __len__(self) -> int:
-        return len(self._sequences)
+        return len(self.sequences)
 
     def __iter__(self) -> Iterator[NDArray[np.floating[Any]]]:
         for number in range(len(self)):
@@ -52,7 +60,7 @@ class Padded:
     def gather(self, numbers: NDArray[np.int64], into: NDArray[np.floating[Any]]) -> None:
         """Copies these videos, (n,), into an array (n, T, D) of the same type."""
         for row, number in enumerate(numbers):
-            one = self._sequences[number]
+            one = self.sequences[number]
             into[row, : len(one)] = one
             into[row, len(one) :] = 0
 

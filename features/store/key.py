@@ -7,11 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from data.errors import ConfigError, StoreError
 
 DType = Literal["float16", "float32", "uint8"]
+Precision = Literal["float32", "bfloat16", "int8", "float16"]
+"""Of the backbone's arithmetic."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+MIXED = "mixed"
+"""What JSON has in place of float16, so that the keys of earlier versions stay valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +34,8 @@ class Recipe:
     backbone_digest: str  # sha256 over its weights
     # Of the stored features; uint8 is for crops, whose backbone is the identity.
     dtype: DType = "float16"
-    # Of the backbone's arithmetic; "mixed" rounds otherwise than "float32".
-    precision: Literal["float32", "mixed"] = "float32"
+    # Of the backbone's arithmetic: each rounds otherwise. A recipe without it is of float32.
+    precision: Precision = "float32"
     # Of the code that made the crops; `data.pixels_version.PIXELS_VERSION` for new ones. A recipe
     # without it is of version 1.
     pixels_version: int = 1
@@ -37,8 +43,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32", "uint8"):
             raise ConfigError(f"dtype must be float16, float32 or uint8, got {self.dtype!r}")
-        if self.precision not in ("float32", "mixed"):
-            raise ConfigError(f"precision must be float32 or mixed, got {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
         if type(self.pixels_version) is not int or self.pixels_version < 1:
             raise ConfigError(f"pixels_version must be 1 or more, got {self.pixels_version!r}")
 
@@ -49,6 +57,8 @@ class Recipe:
             del facts["pixels_version"]
         if self.precision == "float32":
             del facts["precision"]
+        elif self.precision == "float16":
+            facts["precision"] = MIXED
         return facts
 
     @classmethod
@@ -59,8 +69,8 @@ class Recipe:
             StoreError: it is something else.
         """
         try:
-            recipe = cls(**facts)
-        except (TypeError, ConfigError) as error:
+            recipe = cls(**{**facts, "precision": precision_of(facts)})
+        except (TypeError, AttributeError, ConfigError) as error:
             raise StoreError(f"not a recipe of this version of unmask: {error}") from error
         texts = (recipe.backbone, recipe.backbone_digest, recipe.face_detector or "")
         if not isinstance(recipe.frames, dict) or not all(isinstance(one, str) for one in texts):
@@ -78,6 +88,12 @@ class Recipe:
 def pixels_version_of(recipe: Mapping[str, Any]) -> int:
     """The pixels version of a recipe in plain JSON."""
     return int(recipe.get("pixels_version", 1))
+
+
+def precision_of(recipe: Mapping[str, Any]) -> Precision:
+    """The precision of a recipe in plain JSON."""
+    found = recipe.get("precision", "float32")
+    return "float16" if found == MIXED else found
 
 
 def sequence_key(video_sha256: str, recipe: Recipe) -> str:

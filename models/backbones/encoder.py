@@ -8,94 +8,23 @@ videos share its batch. docs/performance.md has the rates of both runtimes.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from data.errors import ConfigError, ToolError
+from data.errors import ConfigError
+from data.io.progress import log
+from features.extraction.batches import Encoder
+from features.store.key import Precision
+from models.backbones.openvino_encoder import (
+    Network,
+    OpenVinoEncoder,
+    convert,
+    has_bfloat16,
+    has_openvino,
+)
+from models.backbones.precision import slow_note
 from models.backbones.registry import Backbone
-from models.tf_runtime import frozen_graph, tf
-
-
-class BackboneEncoder:
-    """Embeds face crops with a backbone; an `Encoder` of `features.extraction.engine`.
-
-    The weights are copied: later changes of the backbone have no effect here.
-    """
-
-    def __init__(self, backbone: Backbone, *, batch_size: int = 32) -> None:
-        self.digest = backbone.digest
-        self.dim = backbone.dim
-        self.batch_size = batch_size
-        self._shape = (batch_size, backbone.size, backbone.size, 3)
-        self._graph = frozen_graph(backbone.model, self._shape)
-
-    def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeds one full batch: (batch_size, S, S, 3) uint8 RGB -> (batch_size, D) float32."""
-        if frames.shape != self._shape or frames.dtype != np.uint8:
-            raise ValueError(
-                f"frames must be uint8 {self._shape}, got {frames.dtype} {frames.shape}"
-            )
-        return self._embed(frames)
-
-    def _embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise NotImplementedError
-
-
-class TensorFlowEncoder(BackboneEncoder):
-    """On TensorFlow."""
-
-    def _embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (embeddings,) = self._graph(tf.constant(frames))
-        return np.asarray(embeddings.numpy(), dtype=np.float32)
-
-
-class OpenVinoEncoder(BackboneEncoder):
-    """On OpenVINO, which uses a CPU's matrix units best; `threads` None takes all cores.
-
-    It reads the graph that TensorFlow froze, so there is one network and one digest; its embeddings
-    differ from TensorFlow's by rounding.
-
-    Raises:
-        ToolError: OpenVINO is not installed, or cannot run this network.
-    """
-
-    def __init__(
-        self, backbone: Backbone, *, batch_size: int = 32, threads: int | None = None
-    ) -> None:
-        if not has_openvino():
-            raise ToolError(
-                "OpenVINO is not installed: pip install 'unmask[openvino]', or take "
-                "--runtime tensorflow"
-            )
-        import openvino
-
-        super().__init__(backbone, batch_size=batch_size)
-        core = openvino.Core()
-        with tempfile.TemporaryDirectory(prefix="unmask-") as folder:
-            path = Path(folder) / "backbone.pb"  # the suffix names the format
-            path.write_bytes(self._graph.graph.as_graph_def().SerializeToString())
-            try:
-                network = core.read_model(path)
-                network.reshape(list(self._shape))
-                compiled = core.compile_model(network, "CPU", _openvino_settings(threads))
-            except RuntimeError as error:
-                reason = " ".join(str(error).split())[:200]
-                raise ToolError(
-                    f"OpenVINO cannot run {backbone.name} ({reason}); take --runtime tensorflow"
-                ) from error
-        del self._graph
-        self._request = compiled.create_infer_request()
-        self._output = compiled.output(0)
-
-    def _embed(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-        results = self._request.infer([frames], share_inputs=True)
-        return np.array(results[self._output], dtype=np.float32)
+from models.backbones.tensorflow_encoder import TensorFlowEncoder, has_gpu
+from models.tf_runtime import frozen_graph
 
 
 def make_encoder(
@@ -104,9 +33,10 @@ def make_encoder(
     batch_size: int = 32,
     runtime: str = "auto",
     threads: int | None = None,
-    mixed_precision: bool = False,
-) -> BackboneEncoder:
-    """The backbone on the chosen runtime; the features' keys are the same for all.
+    precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
+) -> Encoder:
+    """The backbone on the chosen runtime; the features' keys are the same for both.
 
     Args:
         backbone: the network.
@@ -115,54 +45,86 @@ def make_encoder(
             no GPU, else TensorFlow.
         threads: of OpenVINO, None takes all cores; for TensorFlow see
             `models.tf_runtime.limit_threads`.
-        mixed_precision: on a GPU TensorFlow computes in float16 where it is accurate enough; the
-            embeddings then round otherwise, so their recipe says so.
+        precision: of the arithmetic, as the features' recipe has it. Where this processor lacks a
+            unit for it, the same is computed more slowly, and a warning says so.
+        keep: called with the network where OpenVINO runs it (`models.backbones.network_cache`).
 
     Raises:
-        ConfigError: mixed precision without a GPU, or on OpenVINO.
+        ConfigError: the runtime does not compute in the precision, or not on this machine; or the
+            backbone is quantized and the precision another than int8, or the other way round.
         ToolError: the runtime is not installed, or cannot run this network.
     """
-    if mixed_precision:
-        if runtime == "openvino":
-            raise ConfigError("extract.mixed_precision is TensorFlow's; leave --runtime out")
-        use_float16("extract.mixed_precision")
-        runtime = "tensorflow"
+    if (backbone.quantized is not None) != (precision == "int8"):
+        raise ConfigError(
+            f"{backbone.name} is {'' if backbone.quantized else 'not '}quantized to int8, the "
+            f"features' precision is {precision}; take the backbone that they were made with"
+        )
+    if precision == "int8" and runtime == "tensorflow":
+        raise ConfigError("extract.precision int8 is OpenVINO's; leave --runtime out")
+    if precision == "float16" and runtime == "openvino":
+        raise ConfigError("extract.precision float16 is TensorFlow's; leave --runtime out")
+    if note := slow_note(precision):
+        log.warning(note)
     if runtime == "auto":
-        on_cpu = not tf.config.list_physical_devices("GPU")
-        # A user's own layers may be anything; TensorFlow runs them all.
-        known = backbone.architecture != "custom"
-        runtime = "openvino" if on_cpu and known and has_openvino() else "tensorflow"
-    if runtime == "openvino":
-        return OpenVinoEncoder(backbone, batch_size=batch_size, threads=threads)
-    return TensorFlowEncoder(backbone, batch_size=batch_size)
+        runtime = _runtime(backbone, precision)
+    if runtime == "tensorflow":
+        if precision == "bfloat16" and backbone.architecture == "custom":
+            raise ConfigError(
+                f"{backbone.name} is a custom model, which TensorFlow computes in float32 alone; "
+                "set extract.precision to float32, or take --runtime openvino"
+            )
+        return TensorFlowEncoder(backbone, batch_size=batch_size, precision=precision)
+    return openvino_encoder(
+        backbone, batch_size=batch_size, threads=threads, precision=precision, keep=keep
+    )
 
 
-def has_openvino() -> bool:
-    """Whether OpenVINO is installed; it is not imported."""
-    return find_spec("openvino") is not None
+def _runtime(backbone: Backbone, precision: Precision) -> str:
+    """The runtime that "auto" means."""
+    if precision == "int8":
+        return "openvino"
+    if precision == "bfloat16":
+        return "openvino" if has_openvino() and has_bfloat16() else "tensorflow"
+    # A user's own layers may be anything; TensorFlow runs them all.
+    known = backbone.architecture != "custom"
+    fits = precision == "float32" and not has_gpu() and known and has_openvino()
+    return "openvino" if fits else "tensorflow"
 
 
-def use_float16(option: str) -> None:
-    """Makes graphs that are traced from now on compute in float16 where it is accurate enough.
+def openvino_encoder(
+    backbone: Backbone,
+    *,
+    batch_size: int = 32,
+    threads: int | None = None,
+    precision: Precision = "float32",
+    keep: Callable[[Network], None] | None = None,
+) -> OpenVinoEncoder:
+    """A loaded backbone on OpenVINO, which reads the graph that TensorFlow froze.
 
     Raises:
-        ConfigError: there is no GPU; the option is named.
+        ToolError: OpenVINO is not installed, or cannot run this network.
     """
-    if not tf.config.list_physical_devices("GPU"):
-        raise ConfigError(f"{option} needs TensorFlow on a GPU; leave it out on this machine")
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})
+    network = backbone.quantized or openvino_network(backbone)
+    encoder = OpenVinoEncoder(
+        network,
+        digest=backbone.digest,
+        name=backbone.name,
+        size=backbone.size,
+        batch_size=batch_size,
+        precision=precision,
+        threads=threads,
+    )
+    if keep is not None:  # once it is known to run
+        keep(network)
+    return encoder
 
 
-def _openvino_settings(threads: int | None) -> dict[str, Any]:
-    """One call at a time on all cores, or on `threads`, in full precision.
+def openvino_network(backbone: Backbone) -> Network:
+    """A backbone's floating-point network in OpenVINO's form, by way of TensorFlow's frozen graph.
 
-    By default OpenVINO computes in bfloat16 where a CPU has it: twice as fast, and wrong in the
-    third digit. Pinned threads would compete with the decoders for the same core.
+    Raises:
+        ToolError: OpenVINO is not installed, or cannot read this network.
     """
-    return {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
-        "ENABLE_CPU_PINNING": False,
-    }
+    graph = frozen_graph(backbone.model, (None, backbone.size, backbone.size, 3))
+    content = graph.graph.as_graph_def().SerializeToString()
+    return convert(content, name=backbone.name, size=backbone.size)

@@ -28,6 +28,7 @@ from data.io import reading
 from data.io.atomic_files import as_json, write_text
 from data.io.atomic_folders import read_versioned_json
 from features.extraction.batches import Encoder
+from models.backbones.openvino_encoder import FILES
 
 FORMAT = "unmask-backbone"
 VERSION = 1
@@ -50,6 +51,8 @@ class BackboneFingerprint:
     # what it was trained on; empty for a public one
     provenance: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None  # that `save_backbone` wrote, where it comes from one
+    architecture: str = ""  # as in `Backbone`; "" where that is not known
+    quantized: bool = False  # to int8
 
     @property
     def is_public(self) -> bool:
@@ -106,21 +109,25 @@ def copy_backbone(folder: Path, to: Path) -> None:
     Raises:
         StoreError: the record names no file.
     """
-    file = read_versioned_json(folder / RECORD, FORMAT, VERSION).get("file")
+    record = read_versioned_json(folder / RECORD, FORMAT, VERSION)
+    file = record.get("file")
     name = Path(file).name if isinstance(file, str) and "\0" not in file else ""
     if not name:
         raise StoreError(f"{folder / RECORD} names no file of weights; write the backbone anew")
     missing = f"{folder / RECORD} names {name}, which is not there; write the backbone anew"
     reading.check_readable(folder / name, missing=missing)
+    more = FILES if record.get("quantized") is not None else ()
+    for one in more:
+        reading.check_readable(folder / one, missing=missing.replace(name, one))
     to.mkdir()
-    for one in (RECORD, name):
+    for one in (RECORD, name, *more):
         shutil.copyfile(folder / one, to / one)
 
 
 class LazyEncoder:
     """An encoder that loads its backbone when the first batch comes, so perhaps never.
 
-    `load` is called once, by the thread of the first batch.
+    The function `load` is called once, by the thread of the first batch or of the method `load`.
     """
 
     def __init__(
@@ -129,7 +136,7 @@ class LazyEncoder:
         self.digest = fingerprint.digest
         self.dim = fingerprint.dim
         self.batch_size = batch_size
-        self._load = load
+        self._open = load
         self._encoder: Encoder | None = None
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -138,15 +145,23 @@ class LazyEncoder:
         Raises:
             StoreError: the weights that were loaded do not have the fingerprint.
         """
+        return self.load()(frames)
+
+    def load(self) -> Encoder:
+        """The encoder itself; loaded now where it was not yet.
+
+        Raises:
+            StoreError: the weights that were loaded do not have the fingerprint.
+        """
         if self._encoder is None:
-            encoder = self._load()
+            encoder = self._open()
             if encoder.digest != self.digest:
                 raise StoreError(
                     f"the backbone's weights have the digest {encoder.digest[:12]}, its record "
                     f"says {self.digest[:12]}; write the backbone anew"
                 )
             self._encoder = encoder
-        return self._encoder(frames)
+        return self._encoder
 
 
 def file_sha256(path: Path) -> str:
@@ -175,12 +190,17 @@ def _of_folder(folder: Path, size: int) -> BackboneFingerprint | None:
         same = facts["size"] == size and Path(name).name == name
         if not same or file_sha256(folder / name) != facts["sha256"]:
             return None
+        quantized = dict(facts.get("quantized", {}))
+        if any(file_sha256(folder / name) != quantized[name] for name in FILES if quantized):
+            return None
         return BackboneFingerprint(
             name=str(facts["name"]),
             digest=str(facts["digest"]),
             dim=int(facts["dim"]),
             provenance=dict(facts["provenance"]),
             folder=folder,
+            architecture=str(facts["architecture"]),
+            quantized=bool(quantized),
         )
     except (InputError, *reading.BAD_FACTS):
         return None  # loading it says what is wrong

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,12 @@ def weights_digest(architecture: str, model: Any) -> str:
         digest.update(f"\n{weight.path} {value.dtype.str} {shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
+
+
+def quantized_digest(digest: str, sha256s: Mapping[str, str]) -> str:
+    """sha256 over the floating-point backbone's digest and the quantized network's files, hex."""
+    facts = json.dumps(["int8", digest, dict(sha256s)], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
 
 
 def layers_digest(model: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from models.backbones.fingerprint import (
     BackboneFingerprint,
     file_sha256,
 )
-from models.backbones.network_digest import weights_digest
+from models.backbones.network_digest import quantized_digest, weights_digest
 from models.backbones.open_nsfw import build_thin, load_thin
+from models.backbones.openvino_encoder import Network
 from models.backbones.resnet50 import build_resnet50, load_imagenet, load_random
 from models.records import check_backbone
 from models.tf_runtime import keras
@@ -47,6 +48,9 @@ class Backbone:
     provenance: dict[str, Any] = field(default_factory=dict)
     # the `.keras` file of a custom one, which is copied, never rewritten
     source: Path | None = None
+    # the same network in int8, where it is quantized (`models.backbones.quantization`): this is
+    # what is run then, and the digest covers it
+    quantized: Network | None = None
 
     def fingerprint(self, name_or_path: str | Path) -> BackboneFingerprint:
         """Its fingerprint; `name_or_path` is what `load_backbone` was given."""
@@ -57,6 +61,8 @@ class Backbone:
             dim=self.dim,
             provenance=self.provenance,
             folder=folder if folder.is_dir() else None,
+            architecture=self.architecture,
+            quantized=self.quantized is not None,
         )
 
 
@@ -131,6 +137,9 @@ def save_backbone(
         else:
             path = new / "backbone.weights.h5"
             backbone.model.save_weights(path)
+        if backbone.quantized is not None:
+            backbone.quantized.save(new)
+            facts["quantized"] = backbone.quantized.sha256s
         write_json(new / RECORD, facts | {"file": path.name, "sha256": file_sha256(path)})
 
 
@@ -233,6 +242,10 @@ def _load_folder(folder: Path, size: int) -> Backbone:
             f"{folder} has the architecture {architecture!r}, unknown to this version; use a later "
             "unmask, or write the backbone anew"
         )
+    if (quantized := facts.get("quantized")) is not None:
+        network = Network.read(folder, quantized)
+        whole = quantized_digest(backbone.digest, network.sha256s)
+        backbone = replace(backbone, digest=whole, quantized=network)
     if backbone.digest != digest:
         file = folder / str(facts.get("file", ""))
         if file.is_file() and file_sha256(file) == facts.get("sha256"):

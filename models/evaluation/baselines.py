@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from models.configs import CalibrationConfig
 from models.evaluation.thresholds import pick_threshold
@@ -44,6 +41,8 @@ class Linear:
 
     def score(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(fake), (N, E) -> (N,)."""
+        from scipy.special import expit
+
         standard = (inputs - np.asarray(self.mean)) / np.asarray(self.scale)
         return np.asarray(expit(standard @ np.asarray(self.weight) + self.bias))
 
@@ -78,6 +77,9 @@ def fit_linear(
         val_labels: (M,); both classes.
         codecs: kept with it.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
     mean, deviation = train.mean(0), train.std(0)
     varies = deviation > 1e-8
     scale = np.where(varies, deviation, 1.0)

@@ -2,20 +2,17 @@
 
 A map makes the score a probability, a rule chooses the threshold on it, and the scores nearest the
 threshold get no verdict. The map keeps the order of scores, so AUC stays (isotonic regression makes
-ties). No TensorFlow.
+ties). What only fitting needs is imported there: `predict` applies a calibration and fits none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from models.configs import CalibrationConfig
 from models.evaluation.bootstrap import group_weights
@@ -49,6 +46,8 @@ class Calibration:
     def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw scores, any shape, to P(fake); NaN stays."""
         if self.method == "temperature":
+            from scipy.special import expit
+
             return np.asarray(expit(bounded_logit(scores) / self.temperature))
         if self.method == "isotonic":
             score, probability = np.asarray(self.knots).T
@@ -66,6 +65,17 @@ class Calibration:
         if bool(self.unsure(np.asarray(score))):
             return "UNSURE"
         return "FAKE" if score >= threshold else "REAL"
+
+    def widened(self, low: float, high: float, threshold: float) -> Calibration:
+        """With all scores from `low` to below `high` UNSURE, too, and those from there to the band.
+
+        Between the threshold and the score whose likelihood ratio is 1 the two contradict each
+        other.
+        """
+        low, high = min(low, threshold), max(high, threshold)
+        if self.unsure_low is not None and self.unsure_high is not None:
+            low, high = min(low, self.unsure_low), max(high, self.unsure_high)
+        return replace(self, unsure_low=low, unsure_high=high)
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
@@ -131,6 +141,8 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
     Platt's (1999) (n + 1) / (n + 2) in place of 1 keeps a few separable videos from making every
     score sure.
     """
+    from scipy.special import expit
+
     fakes = int(labels.sum())
     targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (len(labels) - fakes + 2))
     logits = bounded_logit(scores)
@@ -143,6 +155,8 @@ def fit_temperature(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> f
         return 1 / FLATTEST
     if slope_of_loss(STEEPEST) <= 0:
         return 1 / STEEPEST
+    from scipy.optimize import brentq
+
     return float(1 / brentq(slope_of_loss, FLATTEST, STEEPEST))
 
 
@@ -150,10 +164,14 @@ def fit_isotonic(
     labels: NDArray[np.int64], scores: NDArray[np.float64]
 ) -> tuple[tuple[float, float], ...]:
     """The knots of scikit-learn's isotonic regression."""
+    from sklearn.isotonic import IsotonicRegression
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels)
     return tuple(zip(fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist(), strict=True))
 
 
 def bounded_logit(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """log(p / (1 - p)), finite for every float32 score."""
+    from scipy.special import logit
+
     return np.asarray(logit(np.clip(scores, LEAST, MOST)))

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from models.evaluation.evaluate import check_classes
 
@@ -76,6 +75,8 @@ def _placements(
     fakes: NDArray[np.float64], reals: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
     """AUC; for each fake the share of reals below it, for each real the share of fakes above."""
+    from scipy.stats import rankdata
+
     together = rankdata(np.concatenate([fakes, reals]))
     by_fake = (together[: len(fakes)] - rankdata(fakes)) / len(reals)
     by_real = 1 - (together[len(fakes) :] - rankdata(reals)) / len(fakes)

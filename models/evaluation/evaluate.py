@@ -15,14 +15,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
+from models.evaluation.likelihood_ratio import even_odds_llrs
+from models.evaluation.likelihood_ratio_fit import cllr, cllr_min
 from models.evaluation.metrics import AT_THRESHOLD, METRICS, point_metrics
 
 FRAME_ROUNDS = 200
 """Draws behind the intervals of single frames, but for their AUC: frames are many."""
+LR_METRICS = ("cllr", "cllr_min")
+"""Of likelihood ratios, measured on whole videos."""
+CLLR_MIN_ROUNDS = 200
+"""Draws behind the interval of the least Cllr, each of which is a regression of its own."""
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +76,8 @@ class Slice:
 class Evaluation:
     """A model's metrics on one set of videos, with bootstrap intervals."""
 
-    # one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold
+    # one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold, and for
+    # each of LR_METRICS
     metrics: dict[str, Estimate]
     methods: dict[str, Estimate]  # recall of fakes by method
     # kind ("method", "data set", "compression") -> name -> metrics of that part
@@ -134,6 +140,7 @@ def evaluate(
     kinds: Mapping[str, Sequence[str]] | None = None,
     frame_scores: NDArray[np.float64] | None = None,
     frame_threshold: float | None = None,
+    log10_lrs: NDArray[np.float64] | None = None,
 ) -> Evaluation:
     """Measures scores against labels.
 
@@ -149,6 +156,7 @@ def evaluate(
         kinds: further parts to measure: "data set" -> (N,) names; "" belongs to no part.
         frame_scores: (N, T) P(fake) of each frame alone, NaN where there is no frame.
         frame_threshold: chosen on single frames of other videos; None leaves out what needs one.
+        log10_lrs: (N,) likelihood ratios; None reads P(fake) at even odds.
 
     Raises:
         DatasetError: one class only.
@@ -160,6 +168,10 @@ def evaluate(
     at, frames_at = (math.nan if one is None else one for one in (threshold, frame_threshold))
     samples = weighted_metrics(truth, scores, weights, threshold=at)
     points = point_metrics(truth, scores, threshold=at)
+    llrs = even_odds_llrs(scores) if log10_lrs is None else log10_lrs
+    samples["cllr"] = cllr(truth, llrs, weights)
+    samples["cllr_min"] = cllr_min(truth, scores, weights[:CLLR_MIN_ROUNDS])
+    points |= {"cllr": cllr(truth, llrs), "cllr_min": cllr_min(truth, scores)}
     called = scores >= at
     measure = partial(
         _slice, truth, scores, weights, None if math.isnan(at) else called, confidence=confidence
@@ -184,13 +196,18 @@ def evaluate(
         frames = {
             name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
         }
+    from sklearn.metrics import confusion_matrix, roc_curve
+
     table = confusion_matrix(labels, called, labels=[0, 1])
     (true_real, false_fake), (false_real, true_fake) = table.tolist()
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
     thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
     return Evaluation(
-        metrics={name: _estimate(points[name], samples[name], confidence) for name in _names(at)},
+        metrics={
+            name: _estimate(points[name], samples[name], confidence)
+            for name in (*_names(at), *LR_METRICS)
+        },
         methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
         slices=slices,
         frames=frames,
@@ -201,7 +218,7 @@ def evaluate(
         groups=len(set(groups)),
         confidence=confidence,
         roc=(false_positive.tolist(), true_positive.tolist(), thresholds.tolist()),
-        samples={name: samples[name] for name in _names(at)},
+        samples={name: samples[name] for name in (*_names(at), *LR_METRICS)},
     )
 
 
@@ -236,6 +253,8 @@ def _slice(
 
     auc = None
     if fake.any() and real.any():
+        from sklearn.metrics import roc_auc_score
+
         both = (fakes > 0) & (reals > 0)
         drawn = weighted_auc(labels[keep], scores[keep], weights[both][:, keep])
         auc = _estimate(float(roc_auc_score(labels[keep], scores[keep])), drawn, confidence)

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from models.configs import CalibrationConfig
 from models.evaluation.evaluate import check_classes
@@ -106,6 +104,8 @@ def platt_threshold(
     Returns:
         A threshold among the scores; None where the sigmoid falls, or is even beyond them.
     """
+    from scipy.special import expit, logit
+
     logits = logit(np.clip(scores, SUREST, 1 - SUREST))
     middle, spread = logits.mean(), logits.std()
     if not spread > 0:
@@ -133,6 +133,9 @@ def _fit_line(
         sign: (N,) -1 for a fake, 1 for a real.
         share: (N,) weights that sum to 1.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     design, ridge = np.stack([x, np.ones_like(x)]), np.array([RIDGE, 0.0])
 
     def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

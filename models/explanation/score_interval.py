@@ -23,7 +23,7 @@ from features.sequences.dataset import Sequences
 from models.bundle import BundledHead
 from models.evaluation.calibration import bounded_logit
 from models.evaluation.evaluate import percentiles
-from models.heads.training import score
+from models.heads.inference import score
 
 DRAWS = 200
 """Halves that make an interval."""

@@ -86,13 +86,18 @@ def finetune(
         show: progress bars.
 
     Raises:
-        ConfigError: the backbone is a custom model, whose blocks are unknown.
+        ConfigError: the backbone is a custom model, whose blocks are unknown; or quantized.
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
         OutputError: the folder cannot be written.
     """
     if backbone.architecture == "custom":
         raise ConfigError(
             f"{backbone.name} is a custom model; fine-tuning needs a ResNet50 or resnet50-thin"
+        )
+    if backbone.quantized is not None:
+        raise ConfigError(
+            f"{backbone.name} is quantized; fine-tune the backbone that it was made of, then "
+            "quantize the result"
         )
     check_replaceable(out, marker="backbone.json")
     kept = checkpoint_path(out)

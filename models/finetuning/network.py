@@ -19,15 +19,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from features.extraction.batches import Encoder
-from models.backbones.encoder import make_encoder, use_float16
+from models.backbones.encoder import make_encoder
 from models.backbones.registry import Backbone
 from models.backbones.resnet50 import residual_blocks
+from models.backbones.tensorflow_encoder import use_float16
 from models.finetuning.batches import clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.geometric_augmentation import transform_clips
 from models.heads.early_stopping import best_of
-from models.heads.training import check_loss, video_weights
+from models.heads.split_checks import check_loss, video_weights
 from models.prefetch import prefetch
 from models.tf_runtime import keras, tf
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class HeadBatch(NamedTuple):
     """The input of one step."""
 
-    rows: NDArray[np.int64]  # (B,) numbers of the videos
-    # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors
+    rows: NDArray[np.int64]  # (n,) numbers of the videos
+    # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors. The last
+    # batch of an epoch is filled up to B with zeros: XLA compiles anew for each shape, in a second
     inputs: tuple[Any, Any, Any, Any]
 
 
@@ -60,15 +61,18 @@ def _batches(
     buffers = np.empty((2, min(batch_size, count), *source.shape[1:]), source.dtype)
     for turn, start in enumerate(range(0, count, batch_size)):
         rows = np.sort(order[start : start + batch_size])
-        features = buffers[turn % 2, : len(rows)]
+        features = buffers[turn % 2]
+        padding = len(features) - len(rows)
         if isinstance(source, Padded):
             source.gather(source_rows[rows], features)
         else:
-            np.take(source, source_rows[rows], axis=0, out=features, mode="clip")
+            held = features[: len(rows)]
+            np.take(source, source_rows[rows], axis=0, out=held, mode="clip")
+        features[len(rows) :] = 0
         tensors = (
             without_copy(features),
-            tf.constant(train.mask[rows]),
-            tf.constant(train.labels[rows], tf.float32),
-            tf.constant(weights[rows]),
+            tf.constant(np.pad(train.mask[rows], ((0, padding), (0, 0)))),
+            tf.constant(np.pad(train.labels[rows], (0, padding)), tf.float32),
+            tf.constant(np.pad(weights[rows], (0, padding))),
         )
         yield HeadBatch(rows, tensors)

@@ -6,43 +6,33 @@ than a step on some hundred videos.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
-from data.errors import DatasetError
-from models.configs import CLASSES, HeadConfig, TrainConfig
-from models.heads.architectures import build_head
+from models.conditioning.cache import Conditioned, condition
+from models.configs import HeadConfig, TrainConfig
+from models.evaluation.baselines import pooled
+from models.heads.architectures import (
+    STANDARDISE,
+    build_after_conditioning,
+    build_head,
+    copy_weights,
+)
 from models.heads.batches import head_batches
 from models.heads.early_stopping import EarlyStopping
+from models.heads.inference import score
 from models.heads.log import TrainingLog
-from models.heads.split_checks import check_splits
+from models.heads.logistic import fit_logistic
+from models.heads.split_checks import check_loss, check_splits, video_weights
+from models.heads.trained import Trained
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
     from features.sequences.padded import Rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A trained head and how it got there."""
-
-    model: Any  # the head with the best epoch's weights
-    config: HeadConfig  # its shape
-    # one row per epoch: epoch (from 1), loss, auc, val_loss, val_auc. The first two are those of
-    # the training steps themselves, with dropout and class weights
-    history: tuple[dict[str, float], ...]
-    best_epoch: int  # the epoch whose weights the model has
-    stop_reason: str  # one line for the reader
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The best epoch's row."""
-        return self.history[self.best_epoch - 1]
 
 
 def train_head(
@@ -53,8 +43,11 @@ def train_head(
     config: TrainConfig,
     seed: int = 0,
     log: TrainingLog | None = None,
+    conditioned: Conditioned | None = None,
 ) -> Trained:
     """Trains a head and restores the best epoch (`models.heads.early_stopping.best_of`).
+
+    The head `mean` has no epochs: it is fitted to convergence (`models.heads.logistic`).
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
@@ -64,42 +57,33 @@ def train_head(
         config: how to train it.
         seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
         log: of the epochs; None logs a table where stderr is a terminal.
+        conditioned: what `models.conditioning.cache.condition` made of both splits by
+            `head.condition`; None makes it here where the head conditions its input.
 
     Raises:
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
     """
     check_splits(train.labels, val.labels)
     seed_everything(seed)
-    mean, variance = frame_statistics(train.features, train.mask)
-    model = build_head(head, dim=train.features.shape[-1], mean=mean, variance=variance)
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
-    step = _train_step(model, optimizer, train.features)
+    dim = train.features.shape[-1]
+    if head.condition.kind == "none":
+        mean, variance = frame_statistics(train.features, train.mask)
+        model = network = build_head(head, dim=dim, mean=mean, variance=variance)
+    else:
+        conditioned = conditioned or condition(train, val, head.condition)
+        train, val = conditioned.train, conditioned.val
+        model = build_head(head, dim=dim, conditioning=conditioned.conditioning)
+        network = build_after_conditioning(head, conditioned.conditioning)
     weights = video_weights(train.labels, config.class_weight)  # (N,)
-    shuffle = np.random.default_rng(seed)
-    stopping = EarlyStopping(patience=config.patience)
-    history: list[dict[str, float]] = []
     with log or TrainingLog(head.kind) as training_log:
-        for epoch in range(1, config.epochs + 1):
-            losses, scores = np.zeros(len(weights)), np.zeros(len(weights))
-            for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
-                batch_losses, batch_scores = step(*inputs)
-                losses[rows], scores[rows] = batch_losses.numpy(), batch_scores.numpy()
-            row = {
-                "epoch": epoch,
-                "loss": check_loss(losses.mean(), epoch, config.learning_rate),
-                "auc": float(roc_auc_score(train.labels, scores)),
-            }
-            val_scores = score(model, val)
-            row |= {
-                "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
-                "val_auc": float(roc_auc_score(val.labels, val_scores)),
-            }
-            history.append(row)
-            stop = stopping.update(epoch, row["val_auc"], row["val_loss"], model.get_weights)
-            training_log.epoch(row, best=stopping.best.epoch == epoch)
-            if stop:
-                break
-    model.set_weights(stopping.best.weights)
+        if head.kind == "mean":
+            return _fit_mean(model, train, val, weights, head=head, log=training_log)
+        history, stopping = _descend(
+            network, train, val, weights, config=config, seed=seed, log=training_log
+        )
+    network.set_weights(stopping.best.weights)
+    if network is not model:
+        copy_weights(network, model)
     return Trained(
         model=model,
         config=head,
@@ -109,29 +93,80 @@ def train_head(
     )
 
 
-def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray[np.float64]:
-    """P(fake) of each video, (N,) float64.
+def _descend(
+    network: Any,
+    train: Sequences,
+    val: Sequences,
+    weights: NDArray[np.float32],
+    *,
+    config: TrainConfig,
+    seed: int,
+    log: TrainingLog,
+) -> tuple[list[dict[str, float]], EarlyStopping]:
+    """Gradient descent until it stops early or the epochs end; rows of the history."""
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    step = _train_step(network, optimizer, train.features)
+    shuffle = np.random.default_rng(seed)
+    stopping = EarlyStopping(patience=config.patience)
+    history: list[dict[str, float]] = []
+    for epoch in range(1, config.epochs + 1):
+        losses, scores = np.zeros(len(weights)), np.zeros(len(weights))
+        for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
+            batch_losses, batch_scores = step(*inputs)
+            count = len(rows)  # rows of padding follow
+            losses[rows] = batch_losses.numpy()[:count]
+            scores[rows] = batch_scores.numpy()[:count]
+        row = {
+            "epoch": epoch,
+            "loss": check_loss(losses.mean(), epoch, config.learning_rate),
+            "auc": float(roc_auc_score(train.labels, scores)),
+        }
+        val_scores = score(network, val)
+        row |= {
+            "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
+            "val_auc": float(roc_auc_score(val.labels, val_scores)),
+        }
+        history.append(row)
+        stop = stopping.update(epoch, row["val_auc"], row["val_loss"], network.get_weights)
+        log.epoch(row, best=stopping.best.epoch == epoch)
+        if stop:
+            break
+    return history, stopping
 
-    The last batch is filled up with empty videos: one shape, one traced graph, the same sums. So on
-    one machine, with one number of threads, a video's score has the same bytes whatever videos are
-    scored with it. Another `batch_size` may choose other kernels: there it is the same to 1e-6.
-    """
-    forward = getattr(model, "_unmask_forward", None)
-    if forward is None:
-        forward = tf.function(
-            lambda features, mask: model({"features": features, "mask": mask}, training=False)
-        )
-        model._unmask_forward = forward
-    count, steps, dim = sequences.features.shape
-    scores = np.zeros(count, np.float64)
-    for start in range(0, count, batch_size):
-        rows = slice(start, min(start + batch_size, count))
-        held = rows.stop - rows.start
-        features = np.zeros((batch_size, steps, dim), sequences.features.dtype)
-        mask = np.zeros((batch_size, steps), bool)
-        features[:held], mask[:held] = sequences.features[rows], sequences.mask[rows]
-        scores[rows] = forward(tf.constant(features), tf.constant(mask)).numpy()[:held]
-    return scores
+
+def _fit_mean(
+    model: Any,
+    train: Sequences,
+    val: Sequences,
+    weights: NDArray[np.float32],
+    *,
+    head: HeadConfig,
+    log: TrainingLog,
+) -> Trained:
+    """Fits the head `mean`; its history is one row, of the fit."""
+    labels, of_train = train.labels, pooled(train.features, train.mask)
+    if train.views is not None:  # the fit sees every view, where an epoch would draw one
+        count = len(train.views) // len(train)
+        of_train = pooled(train.views, np.tile(train.mask, (count, 1)))
+        labels, weights = np.tile(labels, count), np.tile(weights, count) / np.float32(count)
+    of_val = pooled(val.features, val.mask)
+    if head.condition.kind == "none":
+        mean, deviation = model.get_layer(STANDARDISE).get_weights()
+        of_train, of_val = (of_train - mean) / deviation, (of_val - mean) / deviation
+    check_loss(float(of_train.sum() + of_val.sum()), 1, 0)  # scikit-learn takes no NaN
+    fitted = fit_logistic(of_train, labels, weights, of_val, val.labels)
+    row = {"epoch": 1, **fitted.row}
+    log.epoch(row, best=True)
+    weight, bias = fitted.weight[:, None], np.array([fitted.bias])
+    model.get_layer("classifier").set_weights([weight, bias])
+    return Trained(
+        model=model,
+        config=head,
+        history=(row,),
+        best_epoch=1,
+        stop_reason=f"fitted to convergence with C = {fitted.penalty:g}, chosen on validation "
+        f"(AUC {row['val_auc']:.3f})",
+    )
 
 
 def frame_statistics(
@@ -155,33 +190,6 @@ def frame_statistics(
     return mean + shift, np.maximum(squares / count - np.square(mean), 0)
 
 
-def video_weights(
-    labels: NDArray[Any], class_weight: dict[str, float] | str | None
-) -> NDArray[np.float32]:
-    """The weight of each video in the loss, (N,) float32."""
-    if class_weight is None:
-        return np.ones(len(labels), np.float32)
-    if isinstance(class_weight, str):  # "balanced", as scikit-learn has it
-        each = len(labels) / (2 * np.bincount(labels, minlength=2))
-    else:
-        each = np.array([class_weight[name] for name in CLASSES])
-    return np.asarray(each[labels], np.float32)
-
-
-def check_loss(loss: float, epoch: int, learning_rate: float) -> float:
-    """The loss, if it is a number.
-
-    Raises:
-        DatasetError: it is not; training has diverged.
-    """
-    if not np.isfinite(loss):
-        raise DatasetError(
-            f"the loss is {loss} in epoch {epoch}: training diverged; lower the learning rate "
-            f"(now {learning_rate:g}) and check the features with `unmask store verify`"
-        )
-    return float(loss)
-
-
 def _train_step(model: Any, optimizer: Any, like: Rows) -> Any:
     """One compiled step of gradient descent, for any number of videos and frames `like` these."""
     variables = model.trainable_variables
@@ -201,7 +209,8 @@ def _train_step(model: Any, optimizer: Any, like: Rows) -> Any:
         with tf.GradientTape() as tape:
             scores = model({"features": features, "mask": mask}, training=True)  # (B,)
             losses = weights * keras.losses.binary_crossentropy(labels[:, None], scores[:, None])
-            loss = tf.reduce_mean(losses)
+            videos = tf.math.count_nonzero(tf.reduce_any(mask, axis=1), dtype=tf.float32)
+            loss = tf.reduce_sum(losses) / videos  # padding has no frame and no weight
         gradients = tape.gradient(loss, variables)
         apply(gradients)
         return losses, scores

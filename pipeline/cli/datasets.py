@@ -188,7 +188,7 @@ def audit(
     from data.io.atomic_files import write_text
     from data.io.output_paths import check_output
     from pipeline.cli.evaluation_output import show_audit
-    from pipeline.evaluation.audit import audit as audit_manifest
+    from pipeline.datasets.audit import audit as audit_manifest
     from pipeline.machine import cores
     from pipeline.reporting.audit_page import render_audit
 

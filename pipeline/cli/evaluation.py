@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from pipeline.cli.options import (
     command,
     load_params,
 )
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 commands = typer.Typer()
 
@@ -38,7 +41,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="BUNDLE FEATURES",
-            help="A bundle and its feature set; with --on, bundles alone.",
+            help="A bundle and its feature set; with --on, bundles alone; with --hold-out, a "
+            "feature set alone.",
         ),
     ],
     out: ReportOption,
@@ -56,6 +60,15 @@ def evaluate(
             help="Feature set and manifest of a data set to test on; repeatable.",
         ),
     ] = None,
+    hold_out: Annotated[
+        str | None,
+        typer.Option(
+            "--hold-out",
+            metavar="method",
+            help="Train heads anew without each forgery method and part of the people, and test "
+            "them on these.",
+        ),
+    ] = None,
     root: RootOption = None,
     split: SplitOption = "test",
     allow_seen: MeasureSeenOption = False,
@@ -68,6 +81,8 @@ def evaluate(
     Example: unmask evaluate bundle embeddings --manifest manifest.csv -o report
 
     Example: unmask evaluate a b --on emb-a:a.csv --on emb-b:b.csv -o matrix
+
+    Example: unmask evaluate embeddings --manifest manifest.csv --hold-out method -o held-out
     """
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
@@ -79,6 +94,22 @@ def evaluate(
     from pipeline.reporting.folders import write_matrix, write_report
 
     settings = load_params(params, set_)
+    if hold_out is not None:
+        if manifest is None or len(sources) != 1 or on or root is not None or split != "test":
+            raise ConfigError(
+                "with --hold-out evaluate takes FEATURES --manifest FILE and divides all videos "
+                "itself: leave bundles, --on, --root and --split out"
+            )
+        _evaluate_held_out(
+            sources[0],
+            out,
+            manifest=manifest,
+            by=hold_out,
+            allow_seen=allow_seen,
+            settings=settings,
+            as_json=json_,
+        )
+        return
     if on:
         if manifest is not None or root is not None:
             raise ConfigError(
@@ -116,6 +147,33 @@ def evaluate(
         console.show_json(report.metrics)
     else:
         show_report(report, out)
+
+
+def _evaluate_held_out(
+    features: Path,
+    out: Path,
+    *,
+    manifest: Path,
+    by: str,
+    allow_seen: bool,
+    settings: Params,
+    as_json: bool,
+) -> None:
+    """`evaluate --hold-out`."""
+    from data.io.atomic_folders import check_replaceable
+    from pipeline.cli.evaluation_output import show_held_out
+    from pipeline.hold_out.hold_out import HOLD_OUT, evaluate_held_out_methods
+    from pipeline.reporting.folders import write_held_out
+
+    check_replaceable(out, marker=HOLD_OUT)
+    found = evaluate_held_out_methods(
+        features, manifest=manifest, by=by, allow_seen=allow_seen, params=settings
+    )
+    write_held_out(found, out)
+    if as_json:
+        console.show_json(found.to_json())
+    else:
+        show_held_out(found, out)
 
 
 @command(commands, panel="Evaluation")

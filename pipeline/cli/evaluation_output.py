@@ -10,9 +10,9 @@ from data.video.failures import with_reason
 from features.store.feature_set import SEEN_IN_VALIDATION
 from models.evaluation.evaluate import Estimate, level_percent
 from pipeline.cli.console import show, show_table
-from pipeline.evaluation.audit import Audit
 from pipeline.evaluation.corruption_results import CorruptionResults
 from pipeline.evaluation.results import (
+    HELD_OUT_SHOWN,
     NAMES,
     SHOWN,
     Report,
@@ -21,9 +21,11 @@ from pipeline.evaluation.results import (
     level_in,
 )
 
-if TYPE_CHECKING:  # they load TensorFlow, which `audit` and `results` do without
+if TYPE_CHECKING:  # they load scikit-learn, which takes `results` longer than all else
+    from pipeline.datasets.audit import Audit
     from pipeline.evaluation.compare import Comparison
     from pipeline.evaluation.matrix import Matrix
+    from pipeline.hold_out.hold_out import HoldOutReport
 
 FAILURES = 10
 """Failed copies that are named; failures.csv has all."""
@@ -43,6 +45,19 @@ def show_audit(found: Audit, page: Path | None) -> None:
             for row in found.metadata
         ],
     )
+    if found.outside.aucs:
+        show(
+            "",
+            f"how well pixels outside the face tell fakes from their originals (AUC, "
+            f"{found.outside.pairs} pairs)",
+        )
+        show_table(
+            ("judged by", "AUC", "interval"),
+            [
+                (row["what"], f"{row['auc']:.3f}", f"({row['low']:.2f} to {row['high']:.2f})")
+                for row in found.outside.aucs
+            ],
+        )
     show("", *(f"warning: {line}" for line in found.warnings))
     if not found.warnings:
         show("nothing is in two splits")
@@ -126,6 +141,40 @@ def show_matrix(matrix: Matrix, out: Path) -> None:
         show("* trained on other videos of this data set")
     show(*(f"warning: {one.bundle} on {one.dataset}: {one.seen}" for one in cells if one.seen))
     show(*(f"warning: {line}" for line in matrix.training_leaks))
+    show(f"report: {out / 'report.html'}")
+
+
+def show_held_out(report: HoldOutReport, out: Path) -> None:
+    """Metrics by detector, AUC by method, what to know of it, and where the page is."""
+    detectors = report.detectors
+    show_table(
+        ["", *(NAMES.get(one.name, one.name).split()[0] for one in detectors)],
+        [
+            [
+                word,
+                *(
+                    "-" if one is None else f"{one.value:.3f} ({one.low:.2f} to {one.high:.2f})"
+                    for one in (detector.evaluation.metrics.get(name) for detector in detectors)
+                ),
+            ]
+            for name, word in HELD_OUT_SHOWN.items()
+        ],
+    )
+    show("")
+    first = detectors[0]
+    show_table(
+        ("held-out method", "videos", "groups", f"AUC of the {NAMES.get(first.name, first.name)}"),
+        [
+            (name, one.videos, one.groups, _interval(one.auc))
+            for name, one in first.evaluation.methods.items()
+        ],
+    )
+    show(
+        f"{len(report.videos)} videos, {len(report.folds)} parts held out, {report.pairs} pairs, "
+        f"{level_percent(report.confidence)} % intervals in brackets"
+    )
+    if report.seen:
+        show(f"warning: {report.seen}")
     show(f"report: {out / 'report.html'}")
 
 

@@ -12,7 +12,7 @@ from pipeline.cli.options import PARTLY_FAILED, JsonOption, WorkersOption, comma
 
 if TYPE_CHECKING:
     from pipeline.inference.provenance import Provenance
-    from pipeline.inference.scan_result import ScanRun
+    from pipeline.inference.scan_result import ScanRun, Scored
     from pipeline.inference.verdict import FaceVerdict, Judged, Prediction, Verdict
 
 commands = typer.Typer()
@@ -35,10 +35,16 @@ def predict(
             help="Page to write; for several videos, a folder of pages.",
         ),
     ] = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            "--prior", min=0, max=1, help="Share of fakes among such videos: adds P(fake) from it."
+        ),
+    ] = None,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
-    """Print a verdict on each video and face: REAL, FAKE or UNSURE, with P(fake).
+    """Print a verdict on each video and face: REAL, FAKE or UNSURE, and how likely such a score is.
 
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
@@ -48,7 +54,7 @@ def predict(
 
     listed = list_videos(videos)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
-    prediction = predict_videos(bundle, listed, workers=workers)
+    prediction = predict_videos(bundle, listed, workers=workers, prior=prior)
     if not json_:
         show(*provenance_lines(prediction.provenance, f"bundle {bundle}"))
     verdicts = []
@@ -60,7 +66,7 @@ def predict(
             if judged.path is None:
                 lines.append("  no page: there is no verdict to show")
             else:
-                again = predict_command(bundle, judged.path, report)
+                again = predict_command(bundle, judged.path, report, prior)
                 text = verdict_page(prediction, judged, again)
                 page = pages.write(verdict.video, verdict.sha256, text)
                 lines.append(f"  page: {page}")
@@ -104,12 +110,37 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         f"{interval(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {verdict.frames_used} "
         f"frames, face seen in {verdict.faces_found}"
     ]
+    lines += evidence_lines(verdict)
     lines += [
         f"  face {one.face}, {one.start_seconds:.1f} to {one.end_seconds:.1f} s: {one.verdict}  "
         f"P(fake) {one.probability_fake:.3f}{interval(one)}, {one.frames_used} frames"
+        f"{face_evidence(one)}"
         for one in verdict.faces[1:]
     ]
     return lines + ([f"  {verdict.picture_note}"] if verdict.picture_note else [])
+
+
+def evidence_lines(verdict: Verdict) -> list[str]:
+    """The likelihood ratio, why the verdict is UNSURE, and P(fake) from a prior, if any."""
+    from models.evaluation.likelihood_ratio import interval_in_words
+
+    lines = []
+    if verdict.likelihood is not None:
+        span = interval_in_words(verdict.log10_lr_low, verdict.log10_lr_high)
+        lines.append(f"  {verdict.likelihood} ({span})")
+    if verdict.reason is not None:
+        lines.append(f"  UNSURE: {verdict.reason}")
+    if verdict.posterior_fake is not None:
+        lines.append(f"  from a prior of {verdict.prior:g}: P(fake) {verdict.posterior_fake:.3g}")
+    return lines
+
+
+def face_evidence(face: FaceVerdict) -> str:
+    """The same of a further face, in few words."""
+    from models.evaluation.likelihood_ratio import ratio_in_words
+
+    told = "" if face.log10_lr is None else f", LR {ratio_in_words(face.log10_lr)}"
+    return told + ("" if face.reason is None else f"; {face.reason}")
 
 
 def interval(face: FaceVerdict) -> str:
@@ -160,6 +191,7 @@ def scan(
 def scan_lines(result: ScanRun) -> list[str]:
     """The counts, the highest scores, why videos failed, and where all rows are."""
     from data.video.picture import resized_note
+    from models.novelty import REASON
 
     scan, out = result.scan, result.out
     counts, reasons = scan.summary, scan.reasons
@@ -170,13 +202,20 @@ def scan_lines(result: ScanRun) -> list[str]:
         f"{counts['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
         f"{result.known} known from an earlier run, {result.embedded} embedded now",
     ]
+    if scan.novel:
+        lines.append(f"{scan.novel} of the UNSURE are {REASON}")
     if scan.resized:
         lines.append(resized_note(scan.resized))
     lines += [
-        f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}"
+        f"{one.row.probability_fake:.3f}  {one.verdict:6}  {one.row.path}{why(one)}"
         for one in scan.scored[:TOP]
     ]
     lines += [f"failed: {reason.words}" for reason in reasons[:TOP]]
     if len(reasons) > TOP:
         lines.append(f"failed: {len(reasons)} reasons in all, see {out / 'failures.csv'}")
     return [*lines, f"table: {out / 'scores.csv'}, page: {out / 'scan.html'}"]
+
+
+def why(one: Scored) -> str:
+    """Why a video is UNSURE, in brackets; empty for the others."""
+    return "" if one.weighed.reason is None else f"  ({one.weighed.reason})"

@@ -93,6 +93,48 @@ def finetune(
 
 
 @command(commands, panel="Training")
+def quantize(
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
+    ],
+    root: RootOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Backbone to quantize; default: backbone.name."),
+    ] = None,
+    params: ParamsOption = None,
+    set_: SetOption = None,
+    store: StoreOption = Path(".unmask/store"),
+    allow_seen: AllowSeenOption = False,
+    workers: WorkersOption = None,
+) -> None:
+    """Quantize a backbone to int8 on frames of the training split; for CPUs with VNNI or AMX.
+
+    Example: unmask quantize manifest.csv --root videos -o weights/int8
+    """
+    from pipeline.training.quantize import quantize_backbone
+
+    done = quantize_backbone(
+        manifest,
+        out,
+        root=root,
+        backbone=backbone,
+        params=load_params(params, set_),
+        store=store,
+        workers=workers,
+        allow_seen=allow_seen,
+    )
+    show(
+        f"{done.out}: {done.name}, digest {done.digest[:12]}; scales of {done.frames} frames of "
+        f"{done.videos} training videos",
+        f"next: {done.next}",
+    )
+
+
+@command(commands, panel="Training")
 def train(
     features: Annotated[
         Path, typer.Argument(metavar="FEATURES", help="Feature set that `extract` wrote.")
@@ -121,8 +163,6 @@ def train(
         allow_seen=allow_seen,
     )
     for head in done.heads:
-        show(
-            f"{head.config.kind}: {len(head.history)} epochs; {head.stop_reason}, "
-            f"loss {head.best['val_loss']:.4f}"
-        )
+        epochs = "" if head.config.kind == "mean" else f"{len(head.history)} epochs; "
+        show(f"{head.config.kind}: {epochs}{head.stop_reason}, loss {head.best['val_loss']:.4f}")
     show(*(f"left out, no features: {path}" for path in done.missing[:10]), f"next: {done.next}")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
 from models.evaluation.delong import DeLong, delong
 from models.evaluation.evaluate import Estimate, difference, evaluate
-from pipeline.config import Params
 from pipeline.evaluation.matrix import Dataset, find_fitting, read_datasets
 from pipeline.evaluation.results import METRICS, NAMES, level_in, read_metrics
 from pipeline.evaluation.scoring import check_split, heads_of, load_split
 from pipeline.leakage import refuse_seen, training_leaks
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 FACTS = ("path", "label", "group", "method")
 """Columns of predictions.csv that are no model's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import difference
 from models.training_summary import TrainingSummary
-from pipeline.config import Params
 from pipeline.evaluation.baselines import FRAMES, kinds_of, measure_baselines, score_frames
 from pipeline.evaluation.error_analysis import analyse_errors
 from pipeline.evaluation.model_card import make_model_card
@@ -26,8 +26,13 @@ from pipeline.evaluation.scoring import (
     heads_of,
     load_split,
     measure,
+    novel_videos,
+    what_is_told,
 )
 from pipeline.leakage import refuse_seen, training_leaks
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 
 def evaluate_bundle(
@@ -61,7 +66,13 @@ def evaluate_bundle(
     seen = refuse_seen(opened, videos, allow_seen=allow_seen)
     sequences = load_split(stored, videos, split=split, dataset=str(manifest))
     scored = [video for video in videos if video.sha256 in stored]  # as in `sequences`
-    results, scores, frames = _measure_heads(opened, sequences, kinds_of(scored), params)
+    novel = novel_videos(opened, sequences)
+    results, scores, frames = _measure_heads(opened, sequences, novel, kinds_of(scored), params)
+    log10_lrs = {
+        name: what_is_told(one.likelihood_ratio, scores[name], novel)
+        for name, one in results.items()
+        if one.likelihood_ratio is not None
+    }
     (first, result), *others = results.items()
     paths = {video.path for video in videos}
     failures = [row for row in stored.failures() if row.get("path") in paths]
@@ -77,6 +88,8 @@ def evaluate_bundle(
                 group=video.group,
                 method=video.method,
                 scores={name: float(values[row]) for name, values in scores.items()},
+                log10_lrs={name: float(values[row]) for name, values in log10_lrs.items()},
+                novel=bool(novel[row]),
             )
             for row, video in enumerate(scored)
         ],
@@ -118,13 +131,18 @@ def evaluate_bundle(
 
 
 def _measure_heads(
-    bundle: Bundle, sequences: Sequences, kinds: dict[str, list[str]], params: Params
+    bundle: Bundle,
+    sequences: Sequences,
+    novel: NDArray[np.bool_],
+    kinds: dict[str, list[str]],
+    params: Params,
 ) -> tuple[dict[str, ModelResult], dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Results, scores (N,) and scores of single frames (N, T) of the head and its baseline."""
     results, scores, frames = {}, {}, {}
     for name, (head, is_baseline) in heads_of(bundle).items():
         scores[name] = bundle.score(sequences, baseline=is_baseline)
         frames[name] = score_frames(bundle, sequences, baseline=is_baseline)
+        ratio = head.likelihood_ratio
         results[name] = ModelResult(
             evaluation=measure(
                 sequences,
@@ -134,8 +152,10 @@ def _measure_heads(
                 kinds=kinds,
                 frame_scores=frames[name],
                 frame_threshold=head.ablation_thresholds.get(FRAMES),
+                log10_lrs=None if ratio is None else what_is_told(ratio, scores[name], novel),
             ),
             calibration=head.calibration,
+            likelihood_ratio=ratio,
             history=head.history,
             best_epoch=head.best_epoch,
             stop_reason=head.stop_reason,

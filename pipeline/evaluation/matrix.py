@@ -25,6 +25,7 @@ from pipeline.evaluation.scoring import (
     describe_bootstrap,
     load_split,
     measure,
+    told_ratios,
 )
 from pipeline.leakage import refuse_seen, seen_among, training_leaks
 from pipeline.shell_commands import command_line
@@ -251,7 +252,13 @@ def measure_cell(
     scores = opened.score(sequences)
     baseline = None
     try:
-        evaluation = measure(sequences, scores, threshold=opened.head.threshold, params=params)
+        evaluation = measure(
+            sequences,
+            scores,
+            threshold=opened.head.threshold,
+            params=params,
+            log10_lrs=told_ratios(opened, opened.head, sequences, scores),
+        )
         if opened.baseline is not None:
             baseline = measure(
                 sequences,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Video
 from features.store.key import Recipe
@@ -12,9 +13,11 @@ from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
 from models.bundle import Bundle, BundledHead
 from models.evaluation.calibration import THRESHOLD_LEVEL
 from models.evaluation.evaluate import level_percent
-from pipeline.config import Params
 from pipeline.leakage import trained_on, training_leaks
 from pipeline.shell_commands import command_line
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 LISTED = 300
 """Most names of groups in a list; of more it says how many there are."""
@@ -47,6 +50,7 @@ def make_model_card(
             "head": f"{config.kind}, {config.units} units, dropout {config.dropout:g}",
             "threshold": f"{opened.head.threshold:.6f}",
             **_calibration_facts(opened.head),
+            **_evidence_facts(opened),
             "bundle.json, sha256": file_sha256(bundle / BUNDLE_RECORD),
             "made for": "evidence on videos of one lasting face; not for verdicts on its own",
         },
@@ -89,6 +93,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, str]:
         "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
         "threshold": f"{head.threshold:.6f}",
         **_calibration_facts(head),
+        **_evidence_facts(bundle),
         **{
             f"head, {name}": f"{len(part.get('sha256s', ()))} videos of "
             f"{len(part.get('groups', ()))} groups"
@@ -176,6 +181,21 @@ def _calibration_facts(head: BundledHead) -> dict[str, str]:
         )
     if one.unsure_low is not None and one.unsure_high is not None:
         facts["unsure"] = f"{one.unsure_low:.3f} to {one.unsure_high:.3f}"
+    return facts
+
+
+def _evidence_facts(bundle: Bundle) -> dict[str, str]:
+    """What its likelihood ratios and its range of the familiar were fitted on."""
+    ratio, novelty = bundle.head.likelihood_ratio, bundle.novelty
+    facts = {"likelihood ratios": "none"}
+    if ratio is not None:
+        facts["likelihood ratios"] = f"fitted on {ratio.origin}; {ratio.in_words}"
+    if novelty is not None:
+        people = "person" if novelty.people == 1 else "people"
+        facts["novel"] = (
+            f"beyond the range that holds {1 - novelty.share:.0%} of {novelty.people} validation "
+            f"{people}"
+        )
     return facts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from data.io.reading import read_json, shown
 from features.store.feature_set import SEEN_IN_VALIDATION
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate, Evaluation
+from models.evaluation.likelihood_ratio import LikelihoodRatio
+from models.evaluation.likelihood_ratio_fit import cllr
+from models.evaluation.selective import RiskCoverage, risk_coverage
 from models.training_summary import TrainingSummary
 
 METRICS = "metrics.json"
@@ -34,8 +38,24 @@ SHOWN = {
     "log_loss": "log loss",
     "brier": "Brier score",
     "ece": "calibration error",
+    "cllr": "Cllr",
+    "cllr_min": "least Cllr",
 }
 """Metrics in the order in which people see them, with the field's names."""
+
+HELD_OUT_SHOWN = {
+    "auc_methods_several": "AUC, mean over methods with 3 videos or more",
+    "auc_methods": "AUC, mean over all methods",
+    "auc": "AUC over all videos",
+    "pairs": "same-scene pairs ranked rightly",
+    "cllr": "Cllr",
+    "recall_fake": "fakes caught (recall)",
+    "recall_real": "reals cleared (recall)",
+    "balanced_accuracy": "balanced accuracy",
+    "coverage": "videos with a verdict",
+    "decided_balanced_accuracy": "balanced accuracy of these",
+}
+"""Metrics of `evaluate --hold-out` in the order in which people see them."""
 
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
 """Metrics of the head in summary.json, by which `dvc exp show` compares experiments."""
@@ -53,6 +73,9 @@ class Prediction:
     group: str
     method: str
     scores: dict[str, float]
+    # by those models that have likelihood ratios, log10
+    log10_lrs: dict[str, float] = field(default_factory=dict)
+    novel: bool = False  # whether it is unlike anything in training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +88,28 @@ class ModelResult:
     best_epoch: int  # the epoch whose weights it has
     stop_reason: str  # why training ended
     calibration: Calibration = field(default_factory=Calibration)  # of its scores
+    # of its scores; None for a bundle of an earlier version
+    likelihood_ratio: LikelihoodRatio | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """Accuracy where videos too near the threshold get no verdict."""
+    """How right the verdicts are where UNSURE is none."""
 
     unsure: float  # share of the videos that get no verdict
-    right: float  # share of the others that are classified rightly
+    novel: float  # share that is unlike anything in training; part of `unsure`
+    right: float  # share of the others that are classified rightly; NaN where there is none
+    balanced: float  # mean of the shares of both classes; NaN where one is without verdict
+
+    def to_json(self) -> dict[str, float]:
+        """For metrics.json; what is NaN is left out."""
+        facts = {
+            "unsure": self.unsure,
+            "novel": self.novel,
+            "decided_accuracy": self.right,
+            "decided_balanced_accuracy": self.balanced,
+        }
+        return {name: value for name, value in facts.items() if not math.isnan(value)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +165,8 @@ class Report:
         """Rows of `predictions` that the first model misclassifies, the farthest off first."""
         name, result = self.first
         return rank_misclassified(
-            np.asarray([row.label for row in self.predictions]),
-            np.asarray([row.scores[name] for row in self.predictions]),
+            self.labels,
+            self.scores_of(name),
             result.evaluation.threshold,
             [row.path for row in self.predictions],
         )
@@ -144,9 +181,10 @@ class Report:
         """What metrics.json holds."""
         facts: dict[str, Any] = {}
         for name, result in self.models.items():
-            scores = np.asarray([row.scores[name] for row in self.predictions])
-            unsure = float(result.calibration.unsure(scores).mean())
-            facts[name] = result.evaluation.to_json() | {"unsure": unsure}
+            facts[name] = result.evaluation.to_json() | self.decided_by(name).to_json()
+            facts[name]["risk_coverage_area"] = self.risk_coverage(name).area
+            if result.likelihood_ratio is not None:
+                facts[name]["cllr_novel_included"] = self.cllr_with_novel(name)
         if self.gain is not None:
             facts["auc_gain"] = asdict(self.gain)
         facts["controls"] = {
@@ -163,15 +201,50 @@ class Report:
 
     @property
     def decided(self) -> Decided | None:
-        """Of the first model; None where it decides on every video, or on none."""
+        """Of the first model; None where no rule leaves a video without verdict."""
         name, result = self.first
-        scores = np.asarray([row.scores[name] for row in self.predictions])
-        fake = np.asarray([row.label for row in self.predictions]) == 1
-        sure = ~result.calibration.unsure(scores)
-        if result.calibration.unsure_low is None or not sure.any():
-            return None
-        right = (scores >= result.evaluation.threshold)[sure] == fake[sure]
-        return Decided(unsure=float(np.mean(~sure)), right=float(np.mean(right)))
+        found = self.decided_by(name)
+        return None if result.calibration.unsure_low is None and not found.novel else found
+
+    def decided_by(self, name: str) -> Decided:
+        """How right the verdicts of a model are."""
+        result, scores = self.models[name], self.scores_of(name)
+        fake = self.labels == 1
+        sure = ~(result.calibration.unsure(scores) | self.novel)
+        right = (scores >= result.evaluation.threshold) == fake
+        sides = [right[sure & side] for side in (fake, ~fake)]
+        whole = all(len(side) for side in sides)
+        return Decided(
+            unsure=float(np.mean(~sure)),
+            novel=float(np.mean(self.novel)),
+            right=float(np.mean(right[sure])) if sure.any() else math.nan,
+            balanced=float(np.mean([side.mean() for side in sides])) if whole else math.nan,
+        )
+
+    def risk_coverage(self, name: str) -> RiskCoverage:
+        """Error against coverage of a model."""
+        threshold = self.models[name].evaluation.threshold
+        return risk_coverage(self.labels, self.scores_of(name), threshold, self.novel)
+
+    def cllr_with_novel(self, name: str) -> float:
+        """Cllr of a model's ratios where novel videos have theirs, too, in place of 1."""
+        ratio = self.models[name].likelihood_ratio
+        assert ratio is not None  # noqa: S101 - asked for models that have one
+        return float(cllr(self.labels, ratio.apply(self.scores_of(name))))
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) of the predictions, 1 = fake."""
+        return np.asarray([row.label for row in self.predictions], np.int64)
+
+    @property
+    def novel(self) -> NDArray[np.bool_]:
+        """(N,) of the predictions."""
+        return np.asarray([row.novel for row in self.predictions], bool)
+
+    def scores_of(self, name: str) -> NDArray[np.float64]:
+        """(N,) P(fake) of the predictions by a model."""
+        return np.asarray([row.scores[name] for row in self.predictions], np.float64)
 
     @property
     def summary(self) -> dict[str, float]:

@@ -40,7 +40,13 @@ from pipeline.evaluation.corruption_results import (
     CorruptionResult,
     CorruptionResults,
 )
-from pipeline.evaluation.scoring import are_rendered, check_split, describe_bootstrap, measure
+from pipeline.evaluation.scoring import (
+    are_rendered,
+    check_split,
+    describe_bootstrap,
+    measure,
+    told_ratios,
+)
 from pipeline.extraction.feature_spec import make_feature_spec
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.extraction.local import extract_locally
@@ -215,7 +221,13 @@ def measure_corruptions(
 
     def measured(sequences: Sequences, scores: Mapping[str, float]) -> Evaluation:
         values = np.asarray([scores[path] for path in sequences.paths])
-        return measure(sequences, values, threshold=bundle.head.threshold, params=params)
+        return measure(
+            sequences,
+            values,
+            threshold=bundle.head.threshold,
+            params=params,
+            log10_lrs=told_ratios(bundle, bundle.head, sequences, values),
+        )
 
     originals = load_sequences(stored, videos)
     scores = score(originals)

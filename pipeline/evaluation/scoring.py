@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.manifest import SPLITS, Video
@@ -12,9 +13,13 @@ from data.errors import ConfigError, DatasetError
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle, BundledHead
+from models.evaluation.baselines import pooled
 from models.evaluation.evaluate import Evaluation, evaluate, level_percent
+from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.training_summary import RENDERED_METHOD
-from pipeline.config import Params
+
+if TYPE_CHECKING:
+    from pipeline.config import Params
 
 
 def check_split(split: str) -> None:
@@ -76,6 +81,28 @@ def measure(
         seed=params.seed,
         **options,
     )
+
+
+def novel_videos(bundle: Bundle, sequences: Sequences) -> NDArray[np.bool_]:
+    """Which videos, (N,), are unlike anything in training; none where the bundle cannot tell."""
+    if bundle.novelty is None:
+        return np.zeros(len(sequences), bool)
+    return bundle.novelty.distance(pooled(sequences.features, sequences.mask)) > 1
+
+
+def what_is_told(
+    ratio: LikelihoodRatio, scores: NDArray[np.float64], novel: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """log10 LR as `predict` tells it, (N,), of P(fake): a novel video says nothing, so 0."""
+    return np.where(novel, 0.0, ratio.apply(scores))
+
+
+def told_ratios(
+    bundle: Bundle, head: BundledHead, sequences: Sequences, scores: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The same of a bundle's head on these videos; None where it has no ratios."""
+    ratio = head.likelihood_ratio
+    return None if ratio is None else what_is_told(ratio, scores, novel_videos(bundle, sequences))
 
 
 def are_rendered(methods: Iterable[str]) -> bool:

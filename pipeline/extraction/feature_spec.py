@@ -25,11 +25,12 @@ from models.backbones.fingerprint import (
     copy_backbone,
     find_fingerprint,
 )
+from models.backbones.precision import choose_precision
 from models.finetuning.views import make_views
-from pipeline.config import Params
 
 if TYPE_CHECKING:
     from models.backbones.registry import Backbone
+    from pipeline.config import Params
 
 CARRIED = "backbone"
 """Folder of weights inside a folder of features."""
@@ -102,7 +103,7 @@ def make_feature_spec(
         backbone=known.name,
         backbone_digest=known.digest,
         dtype=params.extract.dtype,
-        precision="mixed" if params.extract.mixed_precision else "float32",
+        precision=choose_precision(params.extract.precision, known, runtime=params.extract.runtime),
         pixels_version=PIXELS_VERSION,
     )
     views = make_views(frames.views)
@@ -113,6 +114,17 @@ def _load_backbone(name: str, params: Params) -> Backbone:
     from models.backbones.registry import load_backbone
 
     return load_backbone(name, size=params.frames.size, seed=params.seed)
+
+
+def scoring_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
+    """As `bundle_recipe`, for features that are scored at once.
+
+    float16 needs a GPU, which a machine that judges videos need not have: they are float32 then.
+    """
+    frames, recipe = bundle_recipe(facts)
+    if recipe.precision == "float16":
+        recipe = replace(recipe, precision="float32")
+    return frames, recipe
 
 
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:

@@ -56,7 +56,7 @@ def extract_locally(
             spec.load(),
             batch_size=settings.batch_size,
             runtime=settings.runtime,
-            mixed_precision=spec.recipe.precision == "mixed",
+            precision=spec.recipe.precision,
         )
 
     faces = TimedFaces(FaceFinder()) if spec.frames.crop == "face" else None

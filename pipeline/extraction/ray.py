@@ -153,6 +153,6 @@ def equip(
         batch_size=settings.batch_size,
         runtime=settings.runtime,
         threads=threads,
-        mixed_precision=recipe.precision == "mixed",
+        precision=recipe.precision,
     )
     return Equipped(encoder, frames)

@@ -28,14 +28,15 @@ from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
-from models.backbones.encoder import make_encoder
 from models.bundle import Bundle
+from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
-from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import provenance_of, warn_about
 from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Prediction, Verdict
+from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 
@@ -57,27 +58,50 @@ def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
 
 
 def predict_videos(
-    folder: Path, videos: Sequence[tuple[str, Path]], *, workers: int | None
+    folder: Path,
+    videos: Sequence[tuple[str, Path]],
+    *,
+    workers: int | None,
+    prior: float | None = None,
 ) -> Prediction:
     """Loads a bundle; the videos are judged as the result's verdicts are taken.
 
-    `videos` are as `list_videos` returns them; `workers` None takes the cores.
+    `videos` are as `list_videos` returns them; `workers` None takes the cores; `prior` is the share
+    of fakes among such videos.
+
+    Raises:
+        ConfigError: there is a prior, and the bundle has no likelihood ratios.
     """
     bundle = Bundle.load(folder)
+    check_prior(bundle, prior)
     warn_about(bundle)
     provenance = provenance_of(bundle, folder)
 
     def judged() -> Iterator[Judged]:
         for one in judge(bundle, videos, workers or cores()):
-            verdict = replace(one.verdict, warning=provenance.warning, training=provenance.line)
+            verdict = replace(
+                one.verdict,
+                warning=provenance.warning,
+                training=provenance.line,
+                prior=prior,
+                posterior_fake=posterior_of(one.verdict, prior),
+            )
             yield replace(one, verdict=verdict)
 
     return Prediction(bundle=bundle, provenance=provenance, judged=judged())
 
 
-def predict_command(bundle: Path, video: Path, report: Path) -> str:
+def posterior_of(verdict: Verdict, prior: float | None) -> float | None:
+    """P(fake) from a prior; a novel video's is the prior itself."""
+    if prior is None or verdict.verdict is None:
+        return None
+    return prior if verdict.log10_lr is None else posterior(verdict.log10_lr, prior)
+
+
+def predict_command(bundle: Path, video: Path, report: Path, prior: float | None = None) -> str:
     """The command that writes the same page."""
-    return command_line("unmask", "predict", bundle, video, "--report", report)
+    given = () if prior is None else ("--prior", prior)
+    return command_line("unmask", "predict", bundle, video, *given, "--report", report)
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
@@ -86,27 +110,23 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     Yields:
         One result for each video; for one that failed, the reason.
     """
-    frames, recipe = bundle_recipe(bundle.recipe)
+    frames, recipe = scoring_recipe(bundle.recipe)
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
-    encoder = open_encoder(bundle)
+    encoder = bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     for result in embed_videos(
         jobs,
         read=partial(read_every_face, recipe=frames, finder=finder),
         encoder=encoder,
         workers=workers,
+        meanwhile=encoder.load,
     ):
         if result.failure is not None:
             yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
         else:
             yield judge_video(bundle, result, frames, recipe.dtype, encoder)
-
-
-def open_encoder(bundle: Bundle) -> Encoder:
-    """The bundle's backbone, ready to run."""
-    return make_encoder(bundle.load_backbone())
 
 
 def judge_video(
@@ -128,8 +148,14 @@ def judge_video(
         verdict=Verdict(
             video=job.name,
             verdict=main.verdict,
+            reason=main.reason,
             probability_fake=main.probability_fake,
             threshold=bundle.head.threshold,
+            log10_lr=main.log10_lr,
+            log10_lr_low=main.log10_lr_low,
+            log10_lr_high=main.log10_lr_high,
+            likelihood=main.likelihood,
+            novelty=main.novelty,
             frames_used=main.frames_used,
             faces_found=main.faces_found,
             sha256=job.sha256,
@@ -155,10 +181,12 @@ def judge_face(
     """Scores one face: (T, D) features, rounded as the store rounds them."""
     times = frames.timestamps_seconds
     score = score_interval(bundle.head, features, times, clip_length=clip_length)
+    (novelty,) = novelties(bundle, features.mean(0, dtype=np.float64)[None])
+    weighed = weigh(bundle.head, score.probability_fake, novelty)
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
-        verdict=bundle.head.calibration.verdict(score.probability_fake, bundle.head.threshold),
+        verdict=weighed.verdict,
         probability_fake=score.probability_fake,
         probability_low=score.low,
         probability_high=score.high,
@@ -170,6 +198,12 @@ def judge_face(
         end_seconds=float(times[-1]),
         jumps=jumps(on_one_scale(frames.boxes, frames.shown)),
         box=(x0, y0, x1, y1),
+        reason=weighed.reason,
+        log10_lr=weighed.log10_lr,
+        log10_lr_low=weighed.log10_lr_low,
+        log10_lr_high=weighed.log10_lr_high,
+        likelihood=weighed.likelihood,
+        novelty=weighed.novelty,
     )
     return JudgedFace(verdict=verdict, score=score, frames=frames, features=features)
 

@@ -18,6 +18,7 @@ from models.bundle import Bundle
 from models.evaluation.evaluate import level_percent
 from models.training_summary import FILMED, RENDERED, TrainingSummary
 from pipeline.evaluation.bundle_test_result import HeldOutResult, read_result
+from pipeline.inference.weighing import NO_RATIOS
 from pipeline.leakage import training_leaks
 
 MOST_METHODS = 6
@@ -65,6 +66,8 @@ def warn_about(bundle: Bundle) -> None:
         log.warning(f"this bundle: {leak}")
     if bundle.pixels_note:
         log.warning(bundle.pixels_note)
+    if bundle.head.likelihood_ratio is None:
+        log.info(NO_RATIOS)
 
 
 def fine_tunings(bundle: Bundle) -> list[dict[str, TrainingSummary] | None]:

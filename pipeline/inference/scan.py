@@ -26,6 +26,7 @@ from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.inference.scan_result import Scan, ScanRun, Scored
 from pipeline.inference.scan_scorer import Scorer, Video
+from pipeline.inference.weighing import weigh
 from pipeline.leakage import training_leaks
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
@@ -146,9 +147,8 @@ def rank(
     provenance: Provenance,
 ) -> Scan:
     """Gives each scored row its verdict and ranks them."""
-    head = bundle.head
     scored = [
-        Scored(row=row, verdict=head.calibration.verdict(row.probability_fake, head.threshold))
+        Scored(row=row, weighed=weigh(bundle.head, row.probability_fake, row.novelty))
         for row in rows
         if row.probability_fake is not None
     ]
@@ -166,10 +166,13 @@ def rank(
 def write_tables(out: Path, scan: Scan) -> None:
     """Writes the files with a row for each video."""
     header = ("rank", "path", "verdict", "probability_fake", "frames_used", "faces_found",
-              "size_bytes", "sha256")  # fmt: skip
+              "size_bytes", "sha256", "reason", "log10_lr", "log10_lr_low", "log10_lr_high",
+              "novelty")  # fmt: skip
     rows = (
         (rank, one.row.path, one.verdict, f"{one.row.probability_fake:.9g}", one.row.frames_used,
-         one.row.faces_found, one.row.stamp[0] if one.row.stamp else "", one.row.sha256)
+         one.row.faces_found, one.row.stamp[0] if one.row.stamp else "", one.row.sha256,
+         one.weighed.reason or "", *map(cell, (one.weighed.log10_lr, one.weighed.log10_lr_low,
+         one.weighed.log10_lr_high, one.weighed.novelty)))
         for rank, one in enumerate(scan.scored, start=1)
     )  # fmt: skip
     write_text(out / "scores.csv", as_csv(header, rows))
@@ -178,6 +181,11 @@ def write_tables(out: Path, scan: Scan) -> None:
         for row in scan.failures
     )
     write_failures(out / "failures.csv", failures)
+
+
+def cell(value: float | None) -> str:
+    """A number for a table, or nothing."""
+    return "" if value is None else f"{value:.6g}"
 
 
 def write_page(

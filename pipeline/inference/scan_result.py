@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.extraction.inputs import refuse_without_decoder
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
+from pipeline.inference.weighing import Weighed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,12 @@ class Scored:
     """One scored video and its verdict."""
 
     row: Row
-    verdict: str
+    weighed: Weighed
+
+    @property
+    def verdict(self) -> str:
+        """FAKE, REAL or UNSURE."""
+        return self.weighed.verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,11 @@ class Scan:
         return sorted(one.row.path for one in self.scored if one.row.resized)
 
     @property
+    def novel(self) -> int:
+        """Number of scored videos that are UNSURE for being unlike anything in training."""
+        return sum((one.row.novelty or 0) > 1 for one in self.scored)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """Counts, for scan.json and for programs."""
         verdicts = Counter(one.verdict for one in self.scored)
@@ -80,6 +91,7 @@ class Scan:
             "videos": self.videos,
             "scored": len(self.scored),
             **{name: verdicts[name] for name in ("REAL", "FAKE", "UNSURE")},
+            "novel": self.novel,
             "failed": dict(sorted(failed.items())),
             "resized": len(self.resized),
             "finished": len(self.scored) + len(self.failures) == self.videos,

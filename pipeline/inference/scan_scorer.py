@@ -19,17 +19,16 @@ from data.datasets.digests import DigestCache
 from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.video.failures import with_reason
-from features.extraction.batches import Encoder
 from features.extraction.engine import keep_part, local_engine
 from features.extraction.job import Job
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
-from models.backbones.fingerprint import BackboneFingerprint, LazyEncoder
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from pipeline.extraction.feature_spec import bundle_recipe
+from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import DIGESTS, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
+from pipeline.inference.weighing import novelties
 from pipeline.machine import versions
 
 
@@ -69,19 +68,11 @@ class Scorer:
         self.embedded = 0
         self._bundle = bundle
         self._workers = workers
-        self._frames, recipe = bundle_recipe(bundle.recipe)
-        # Scores come from float32, whatever the training features were computed in.
-        self._recipe = replace(recipe, precision="float32")
+        self._frames, self._recipe = scoring_recipe(bundle.recipe)
         self._digests = DigestCache(store.parent / DIGESTS.name)
         finder = FaceFinder() if self._frames.crop == "face" else None
         self._read = partial(read_frames, recipe=self._frames, faces=finder)
-        fingerprint = BackboneFingerprint(
-            name=recipe.backbone,
-            digest=recipe.backbone_digest,
-            dim=bundle.dim,
-            provenance=bundle.provenance,
-        )
-        self._encoder = LazyEncoder(fingerprint, batch_size=32, load=self._load)
+        self._encoder = bundle.encoder(self._recipe.precision)
         self._opened = FeatureStore(store, self._recipe, versions=versions())
 
     def __enter__(self) -> Scorer:
@@ -89,11 +80,6 @@ class Scorer:
 
     def __exit__(self, *error: object) -> None:
         self._opened.__exit__(*error)
-
-    def _load(self) -> Encoder:
-        from models.backbones.encoder import make_encoder
-
-        return make_encoder(self._bundle.load_backbone())
 
     def begin(self, known: Iterable[str]) -> None:
         """Starts the store's run with the videos that earlier runs staged and did not seal.
@@ -171,6 +157,7 @@ class Scorer:
             mask[row, : len(one.features)] = True
         head = self._bundle.head
         scores = head.calibration.apply(score_sequences(head, features, mask))
+        means = np.asarray([one.features.mean(0, dtype=np.float64) for one in stored])
         return {
             job.name: Row(
                 path=job.name,
@@ -179,6 +166,9 @@ class Scorer:
                 probability_fake=float(value),
                 frames_used=len(one.features),
                 faces_found=int(one.face_found.sum()),
+                novelty=novelty,
             )
-            for job, one, value in zip(jobs, stored, scores, strict=True)
+            for job, one, value, novelty in zip(
+                jobs, stored, scores, novelties(self._bundle, means), strict=True
+            )
         }

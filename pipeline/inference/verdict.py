@@ -37,6 +37,16 @@ class FaceVerdict:
     jumps: int
     # x0, y0, x1, y1 of its crop in the middle of that time, in pixels of the video as shown
     box: tuple[float, float, float, float]
+    reason: str | None = None  # why it is UNSURE; None for the others
+    # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, and for a
+    # novel face
+    log10_lr: float | None = None
+    log10_lr_low: float | None = None  # of its interval; None likewise
+    log10_lr_high: float | None = None  # likewise
+    likelihood: str | None = None  # the ratio in words; None likewise
+    # distance from the training videos, above 1 beyond those of validation: novel; None where the
+    # bundle cannot tell
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +58,21 @@ class Verdict:
     # others
     warning: str | None = None
     training: str = ""  # what the bundle was trained on, and its test result; one line
-    # "FAKE", "REAL", or "UNSURE" too near the threshold; None where the video gave no features
+    # "FAKE", "REAL", or "UNSURE" for the reason below; None where the video gave no features
     verdict: str | None
+    reason: str | None = None  # why it is UNSURE; None for the others
     probability_fake: float | None  # calibrated P(fake), or None
     threshold: float  # at or above it the verdict is FAKE
+    # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, after a
+    # failure, and for a novel video
+    log10_lr: float | None = None
+    log10_lr_low: float | None = None  # of its interval; None likewise
+    log10_lr_high: float | None = None  # likewise
+    likelihood: str | None = None  # the ratio in words; None likewise
+    novelty: float | None = None  # as that of its first face
+    prior: float | None = None  # share of fakes among such videos, as given; None without one
+    # P(fake) by the likelihood ratio from this prior, which stays for a novel video; or None
+    posterior_fake: float | None = None
     frames_used: int  # embedded frames
     faces_found: int  # frames in which the detector saw the face
     sha256: str | None  # of the file

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from data.datasets.manifest import LABEL_NAMES
-from pipeline.evaluation.audit import Audit
-from pipeline.reporting.charts import FAKE, REAL, Row, Rows, bars, interval_row, unit_axis
+from pipeline.datasets.audit import Audit
+from pipeline.reporting.charts.primitives import (
+    FAKE,
+    REAL,
+    Row,
+    Rows,
+    bars,
+    interval_row,
+    unit_axis,
+)
 from pipeline.reporting.page import render
 
 MOST = 100
@@ -21,6 +29,7 @@ def render_audit(found: Audit, name: str) -> str:
         most=MOST,
         balance=class_balance(found),
         metadata=metadata_aucs(found),
+        outside=outside_aucs(found),
     )
 
 
@@ -45,5 +54,17 @@ def metadata_aucs(found: Audit) -> Rows:
         axis=unit_axis("AUC"),
         rows=[
             interval_row(one["what"], one["auc"], one["low"], one["high"]) for one in found.metadata
+        ],
+    )
+
+
+def outside_aucs(found: Audit) -> Rows:
+    """How well pixels outside the face tell fakes from their originals."""
+    return Rows(
+        words="AUC of pixels outside the face, fakes against their originals, with intervals",
+        axis=unit_axis("AUC"),
+        rows=[
+            interval_row(one["what"], one["auc"], one["low"], one["high"])
+            for one in found.outside.aucs
         ],
     )

@@ -10,6 +10,8 @@ from data.io.atomic_folders import replace_folder, write_json
 from pipeline.evaluation.corruption_results import ROBUSTNESS, CorruptionResults
 from pipeline.evaluation.matrix import MATRIX, Matrix
 from pipeline.evaluation.results import METRICS, SHOWN, SUMMARY, Report
+from pipeline.hold_out.hold_out import HOLD_OUT, HoldOutReport
+from pipeline.reporting.hold_out_page import render_held_out
 from pipeline.reporting.matrix_page import render_matrix
 from pipeline.reporting.report import render_page
 from pipeline.reporting.robustness_page import render_robustness
@@ -48,6 +50,13 @@ def write_report(report: Report, out: Path) -> None:
         ]
         header = ["path", "label", "group", "method", *report.models]
         write_plain(new / "predictions.csv", as_csv(header, rows))
+        weighed = [name for name, one in report.models.items() if one.likelihood_ratio is not None]
+        evidence = (
+            [row.path, label, int(row.novel), *(f"{row.log10_lrs[name]:.6g}" for name in weighed)]
+            for row, label in predictions
+        )
+        header = ["path", "label", "novel", *(f"log10_lr_{name}" for name in weighed)]
+        write_plain(new / "evidence.csv", as_csv(header, evidence))
         curve = zip(*result.evaluation.roc, strict=True)
         write_plain(new / "roc.csv", as_csv(["fpr", "tpr", "threshold"], curve))
         called = (
@@ -89,6 +98,30 @@ def write_matrix(matrix: Matrix, out: Path) -> None:
         ]  # fmt: skip
         write_plain(new / "predictions.csv", as_csv(header, rows))
         write_plain(new / PAGE, render_matrix(matrix))
+
+
+def write_held_out(report: HoldOutReport, out: Path) -> None:
+    """Writes the folder of `evaluate --hold-out`; an older one is replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with replace_folder(out, marker=HOLD_OUT) as new:
+        write_json(new / HOLD_OUT, report.to_json())
+        header = ["detector", "method", "videos", "groups", *(f"auc{end}" for end in ENDS)]
+        rows = [
+            [one.name, method, part.videos, part.groups, *part.auc.to_json("auc").values()]
+            for one in report.detectors
+            for method, part in one.evaluation.methods.items()
+        ]
+        write_plain(new / "methods.csv", as_csv(header, rows))
+        header = ["path", "label", "group", "method", "score"]
+        rows = [
+            [video.path, LABEL_NAMES[video.label], video.group, video.method, f"{score:.9g}"]
+            for video, score in zip(report.videos, report.scores.tolist(), strict=True)
+        ]
+        write_plain(new / "predictions.csv", as_csv(header, rows))
+        write_plain(new / PAGE, render_held_out(report))
 
 
 def write_robustness(results: CorruptionResults, new: Path) -> None:

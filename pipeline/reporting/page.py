@@ -20,8 +20,9 @@ from PIL import Image
 
 from data.video.failures import with_reason
 from models.evaluation.evaluate import Estimate, level_percent
+from models.evaluation.likelihood_ratio import ratio_in_words
 from pipeline.evaluation.results import NAMES
-from pipeline.reporting.charts import VERDICTS, shade
+from pipeline.reporting.charts.primitives import VERDICTS, shade
 
 
 def render(template: str, **values: Any) -> str:
@@ -50,6 +51,7 @@ def environment() -> Environment:
         "model_name": lambda name: NAMES.get(name, name),
         "percent": percent,
         "picture": picture,
+        "ratio": ratio_in_words,
         "sentence": sentence,
         "shade": shade,
     }

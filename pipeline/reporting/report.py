@@ -6,10 +6,18 @@ same bytes.
 
 from __future__ import annotations
 
+from models.novelty import REASON
 from pipeline.evaluation.error_analysis import MOST
 from pipeline.evaluation.results import SHOWN, Report
-from pipeline.reporting.charts import Plot
-from pipeline.reporting.figures import learning_curve, reliability, roc, score_over_time, scores
+from pipeline.reporting.charts.evidence import coverage, tippett
+from pipeline.reporting.charts.performance import (
+    learning_curve,
+    reliability,
+    roc,
+    score_over_time,
+    scores,
+)
+from pipeline.reporting.charts.primitives import Plot
 from pipeline.reporting.page import render
 
 
@@ -22,6 +30,7 @@ def render_page(report: Report) -> str:
         first_name=name,
         first_result=result,
         shown=SHOWN,
+        novel_words=REASON,
         charts=charts(report),
         mistakes={one.row: one for one in report.misclassified},
         most=MOST,
@@ -35,6 +44,8 @@ def charts(report: Report) -> dict[str, Plot]:
     found = {
         "roc": roc(report),
         "scores": scores(report, first),
+        "tippett": tippett(report, first),
+        "coverage": coverage(report),
         "reliability": reliability(report),
     }
     for name, result in report.models.items():

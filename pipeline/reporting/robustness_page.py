@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from data.video.corruptions import FAMILIES
 from pipeline.evaluation.corruption_results import CorruptionResult, CorruptionResults
-from pipeline.reporting.charts import (
+from pipeline.reporting.charts.primitives import (
     FAKE,
     REAL,
     Level,

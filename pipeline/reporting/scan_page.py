@@ -12,11 +12,12 @@ import numpy as np
 
 from data.video.picture import resized_note
 from models.bundle import Bundle
+from models.novelty import REASON
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan
 from pipeline.leakage import training_leaks
-from pipeline.reporting.charts import VERDICTS, Row, Rows, bars
+from pipeline.reporting.charts.primitives import VERDICTS, Row, Rows, bars
 from pipeline.reporting.page import render, sentence
 
 MOST = 500
@@ -31,6 +32,8 @@ def render_scan(bundle: Bundle, scan: Scan) -> str:
         scan=scan,
         summary=scan.summary,
         head=bundle.head,
+        ratios=bundle.head.likelihood_ratio is not None,
+        novel_words=REASON,
         headline=HEADLINE,
         caution_words=WARNING,
         warnings=warnings(bundle, scan),

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from pipeline.reporting.charts import Plot, Point, Row, Rows, Series, bars, fitted_axis
+from pipeline.reporting.charts.primitives import Plot, Point, Row, Rows, Series, bars, fitted_axis
 from pipeline.reporting.page import render
 from pipeline.search.ranking import Setting
 from pipeline.search.sweep import SweepResult

@@ -15,7 +15,7 @@ from models.evaluation.calibration import Calibration
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval
 from pipeline.inference.verdict import FaceVerdict, JudgedFace
-from pipeline.reporting.charts import (
+from pipeline.reporting.charts.primitives import (
     UNSURE,
     VERDICTS,
     Band,

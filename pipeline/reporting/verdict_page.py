@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle
+from models.evaluation.likelihood_ratio import interval_in_words, ratio_in_words
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap
 from models.explanation.score_interval import INTERVAL_LEVEL
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import Judged
 from pipeline.leakage import networks_trained_on, training_leaks
-from pipeline.reporting.charts import unit_axis
+from pipeline.reporting.charts.primitives import unit_axis
 from pipeline.reporting.page import picture, render, sentence
 from pipeline.reporting.verdict_faces import boxes, face_section
 
@@ -43,6 +44,7 @@ def render_verdict(
     assert judged.frames is not None  # noqa: S101 - a video with a verdict has frames
     main, still = judged.faces[0], judged.frames.still
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
+    ratio = bundle.head.likelihood_ratio
     ends = [end for end in (main.score.low, main.score.high) if end is not None]
     verdicts = dict.fromkeys(calibration.verdict(end, threshold) for end in ends)
     return render(
@@ -52,6 +54,12 @@ def render_verdict(
         main=main.score,
         calibration=calibration,
         threshold=threshold,
+        likelihood_ratio=ratio,
+        ratio_interval=interval_in_words(main.verdict.log10_lr_low, main.verdict.log10_lr_high),
+        ratio_bounds=""
+        if ratio is None
+        else f"{ratio_in_words(ratio.lower)} to {ratio_in_words(ratio.upper)}",
+        novelty=bundle.novelty,
         axis=unit_axis("P(fake)", room=0),
         interval_level=INTERVAL_LEVEL,
         others=[one for one in verdicts if one != main.verdict.verdict],

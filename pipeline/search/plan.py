@@ -105,7 +105,7 @@ class Plan:
         built = load_params(self.params, [*self.overrides, *chosen])
         facts = {
             "data": self.data,
-            "head": built.head.model_dump(),
+            "head": _head_facts(built.head),
             "train": built.train.model_dump(),
         }
         runs = [
@@ -240,6 +240,16 @@ def _value(params: Params, name: str) -> Any:
     for part in name.split("."):
         found = found[part] if isinstance(found, dict) else getattr(found, part)
     return found
+
+
+def _head_facts(head: HeadConfig) -> dict[str, Any]:
+    """A head's part of a run's key; sweeps of earlier versions had only what is left here."""
+    facts = head.model_dump()
+    if head.condition.kind == "none":
+        del facts["condition"]
+    if head.kind == "mean":
+        facts["fitted"] = "L-BFGS"  # earlier versions trained it by epochs
+    return facts
 
 
 def _digest(facts: dict[str, Any]) -> str:

@@ -10,25 +10,49 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError, ToolError
 from data.io.processes import process_pool
-from features.sequences.dataset import load_sequences
+from data.io.reading import file_sha256
+from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from features.store.layout import INDEX
+from models.conditioning.cache import CACHE, Conditioned, condition
+from models.configs import ConditionConfig
 from pipeline.search.plan import Run
 from pipeline.search.results import RunResult
 
-if TYPE_CHECKING:
-    from features.sequences.dataset import Sequences
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """What all runs of a sweep train on."""
+
+    train: Sequences
+    val: Sequences
+    features_sha256: str  # of the feature set's index
+    # what each conditioning made of both, so that it is fitted, or read, once for all runs
+    conditioned: dict[ConditionConfig, Conditioned] = field(default_factory=dict)
+
+    def condition(self, config: ConditionConfig) -> Conditioned | None:
+        """Both splits as the setting makes them; None where it does nothing."""
+        if config.kind == "none":
+            return None
+        if config not in self.conditioned:
+            self.conditioned[config] = condition(
+                self.train,
+                self.val,
+                config,
+                features_sha256=self.features_sha256,
+                cache=CACHE,
+            )
+        return self.conditioned[config]
+
 
 PROCESS_BYTES = 1 << 30
 """Memory of one process with TensorFlow beside the features, generously."""
-
-Data = tuple["Sequences", "Sequences"]
-"""Training and validation."""
 
 _data: list[Data] = []  # of a worker process: what it trains on
 
@@ -80,8 +104,11 @@ def trainer(
 def load_data(features: Path, manifest: Path) -> Data:
     """The splits that a sweep may see."""
     opened, rows = Features(features), Manifest.read(manifest)
-    train = load_sequences(opened, rows.split("train"), views=True)
-    return train, load_sequences(opened, rows.split("val"))
+    return Data(
+        train=load_sequences(opened, rows.split("train"), views=True),
+        val=load_sequences(opened, rows.split("val")),
+        features_sha256=file_sha256(features / INDEX),
+    )
 
 
 def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
@@ -94,7 +121,15 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
     clock = time.monotonic()
     log = PruningLog(run.head.kind, prune)
     try:
-        trained = train_head(*data, head=run.head, config=run.train, seed=run.seed, log=log)
+        trained = train_head(
+            data.train,
+            data.val,
+            head=run.head,
+            config=run.train,
+            seed=run.seed,
+            log=log,
+            conditioned=data.condition(run.head.condition),
+        )
     except DatasetError as error:
         return RunResult(error=str(error), seconds=time.monotonic() - clock)
     except Pruned:

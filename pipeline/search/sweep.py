@@ -87,8 +87,8 @@ def sweep(
     rows, provenance = Manifest.read(manifest), Features(features).provenance
     seen = refuse_seen_validation(provenance, rows, allow_seen=allow_seen, result="ranking")
     data = load_data(features, manifest)
-    check_splits(*(part.labels for part in data))
-    sha256s = {sha256 for part in data for sha256 in part.sha256s}
+    check_splits(data.train.labels, data.val.labels)
+    sha256s = {*data.train.sha256s, *data.val.sha256s}
     videos = [
         video
         for video in rows.videos

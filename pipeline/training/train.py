@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
+from data.io.reading import file_sha256
 from data.pixels_version import PIXELS_VERSION
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from features.store.layout import INDEX
 from models.backbones.fingerprint import BUNDLE_RECORD
-from models.configs import HeadKind
+from models.conditioning.cache import CACHE, Conditioned, condition
+from models.configs import HeadConfig, HeadKind
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
@@ -25,6 +29,7 @@ from pipeline.shell_commands import command_line
 if TYPE_CHECKING:
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
+    from models.novelty import Novelty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +83,13 @@ def train_bundle(
             f"{features} has no features of the training videos of {manifest}; "
             "extract from this manifest"
         )
-    from models.bundle import Bundle
-    from pipeline.evaluation.baselines import with_ablation_thresholds
+    with ThreadPoolExecutor(1) as thread:  # importing TensorFlow leaves a core idle for 3 seconds
+        conditioning = thread.submit(conditioned_features, features, train, val, params.head)
+        from models.bundle import Bundle
+        from models.heads.training import train_head  # noqa: F401 - loads TensorFlow meanwhile
+        from pipeline.evaluation.baselines import with_ablation_thresholds
 
+        conditioned = conditioning.result()
     if train.views is not None:
         log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
     if train.viewless:
@@ -89,7 +98,7 @@ def train_bundle(
         )
     runs = None if tensorboard is None else tensorboard / out.name
     trained = [
-        train_calibrated(kind, train, val, params=params, tensorboard=runs)
+        train_calibrated(kind, train, val, params=params, tensorboard=runs, conditioned=conditioned)
         for kind in dict.fromkeys((params.head.kind, "mean"))
     ]
     bundle = Bundle(
@@ -107,6 +116,7 @@ def train_bundle(
             name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
             for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
         },
+        novelty=fit_training_novelty(train, val, share=params.calibration.novelty),
     )
     with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     following = ("--manifest", manifest, "-o", "report")
@@ -118,14 +128,35 @@ def train_bundle(
     )
 
 
+def conditioned_features(
+    features: Path, train: Sequences, val: Sequences, head: HeadConfig
+) -> Conditioned | None:
+    """Both splits as `head.condition` makes them, from the cache where they are; None for none."""
+    if head.condition.kind == "none":
+        return None
+    sha256 = file_sha256(features / INDEX)
+    return condition(train, val, head.condition, features_sha256=sha256, cache=CACHE)
+
+
 def train_calibrated(
-    kind: HeadKind, train: Sequences, val: Sequences, *, params: Params, tensorboard: Path | None
+    kind: HeadKind,
+    train: Sequences,
+    val: Sequences,
+    *,
+    params: Params,
+    tensorboard: Path | None,
+    conditioned: Conditioned | None = None,
 ) -> BundledHead:
-    """Trains a head of this kind; calibration and threshold are chosen on validation."""
+    """Trains a head of this kind; calibration and threshold are chosen on validation.
+
+    Its likelihood ratio is fitted on held-out people and methods of both splits.
+    """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
+    from models.heads.inference import score
     from models.heads.log import TrainingLog
-    from models.heads.training import score, train_head
+    from models.heads.out_of_fold import fit_head_ratio
+    from models.heads.training import train_head
 
     trained = train_head(
         train,
@@ -134,11 +165,26 @@ def train_calibrated(
         config=params.train,
         seed=params.seed,
         log=TrainingLog(kind, tensorboard=tensorboard),
+        conditioned=conditioned,
     )
     calibration, threshold = calibrate(
         val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
     )
-    return BundledHead(**vars(trained), threshold=threshold, calibration=calibration)
+    ratio = fit_head_ratio(
+        train,
+        val,
+        head=trained.config,
+        config=params.train,
+        calibration=calibration,
+        folds=params.calibration.folds,
+        seed=params.seed,
+    )
+    return BundledHead(
+        **vars(trained),
+        threshold=threshold,
+        calibration=calibration if ratio is None else calibration.widened(*ratio.unsure, threshold),
+        likelihood_ratio=ratio,
+    )
 
 
 def training_command(
@@ -168,6 +214,17 @@ def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -
         )
         for name, (fit, check) in inputs.items()
     }
+
+
+def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> Novelty | None:
+    """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
+    from models.evaluation.baselines import pooled
+    from models.novelty import fit_novelty
+
+    if not share:
+        return None
+    means, others = (pooled(part.features, part.mask) for part in (train, val))
+    return fit_novelty(means, others, val.groups, share=share)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
 from data.pixels_version import PIXELS_VERSION
 from data.video.frames import FrameRecipe
+from features.store.key import Precision
 
 FOLDER = Path(__file__).parent
 CASES: dict[str, tuple[str, FrameRecipe]] = {
@@ -76,14 +77,16 @@ def make_crops(
     return found
 
 
-def make_embeddings(crops: NDArray[np.uint8]) -> Golden:
+def make_embeddings(crops: NDArray[np.uint8], *, precision: Precision = "float32") -> Golden:
     """Embeds crops (T, S, S, 3) by each backbone: (T, D) float32."""
     from models.backbones.encoder import make_encoder
     from models.backbones.registry import load_backbone
 
     return {
         f"{name} embeddings": make_encoder(
-            load_backbone(name, size=crops.shape[1]), batch_size=len(crops)
+            load_backbone(name, size=crops.shape[1]),
+            batch_size=len(crops),
+            precision=precision,
         )(crops)
         for name in BACKBONES
     }

@@ -16,7 +16,9 @@ from models.bundle import VERSION, Bundle, BundledHead
 from models.configs import HeadConfig, TrainConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
+from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.training import train_head
+from models.novelty import fit_novelty
 from tests.models.conftest import SIZE, made_up
 
 
@@ -55,11 +57,33 @@ def bundle(thin: Backbone) -> Bundle:
     return train_bundle(thin)
 
 
+def test_likelihood_ratio_and_novelty_come_back(bundle: Bundle, tmp_path: Path) -> None:
+    ratio = LikelihoodRatio(
+        slope=0.4, intercept=0.1, lower=-1.2, upper=1.0, draws=((0.3, 0.0, -1.0, 0.9),),
+        videos=40, groups=20, methods=3, cllr=0.7,
+    )  # fmt: skip
+    means = np.random.default_rng(0).standard_normal((30, 8))
+    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(10)], share=0.05)
+    assert novelty is not None
+    head = replace(bundle.head, likelihood_ratio=ratio)
+    replace(bundle, head=head, novelty=novelty).save(tmp_path / "bundle")
+    read = Bundle.load(tmp_path / "bundle")
+    assert read.head.likelihood_ratio == ratio
+    assert read.baseline is not None
+    assert read.baseline.likelihood_ratio is None
+    assert read.novelty is not None
+    np.testing.assert_array_equal(read.novelty.distance(means), novelty.distance(means))
+    with (tmp_path / "bundle" / "novelty.npy").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(StoreError, match="damaged"):
+        Bundle.load(tmp_path / "bundle")
+
+
 def test_comes_back_whole(bundle: Bundle, thin: Backbone, tmp_path: Path) -> None:
     bundle.save(tmp_path / "bundle")
     names = sorted(path.name for path in (tmp_path / "bundle").iterdir())
-    assert names == ["baseline.keras", "bundle.json", "head.keras", "history.csv",
-                     "validation.json"]  # fmt: skip
+    assert names == ["baseline.keras", "baseline.safetensors", "bundle.json", "head.keras",
+                     "head.safetensors", "history.csv", "validation.json"]  # fmt: skip
     again, videos = Bundle.load(tmp_path / "bundle"), made_up(7, seed=2)
     np.testing.assert_array_equal(again.score(videos), bundle.score(videos))
     np.testing.assert_array_equal(
@@ -207,3 +231,12 @@ def test_calibrated_scores_come_back(bundle: Bundle, tmp_path: Path) -> None:
     assert again.head.calibration == warm
     assert again.linear_baselines == {"metadata": mean}
     np.testing.assert_array_equal(again.score(videos), warm.apply(bundle.score(videos)))
+
+
+def test_a_bundle_from_before_conditioning_has_none(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    record = tmp_path / "bundle" / "bundle.json"
+    facts = json.loads(record.read_text())
+    del facts["head"]["config"]["condition"]
+    record.write_text(json.dumps(facts))
+    assert Bundle.load(tmp_path / "bundle").head.config == bundle.head.config

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from data.demo import DemoConfig, write_demo
 from features.extraction.batches import Encoder
+from features.store.key import precision_of
 from pipeline.cli.app import app
 from tests import requirements
 from tests.pipeline.browser import CHROMIUM
@@ -100,13 +101,13 @@ def encoder(world: World) -> Encoder:
     from models.backbones.encoder import make_encoder
     from models.bundle import Bundle
 
-    return make_encoder(Bundle.load(world.bundle).load_backbone())
+    bundle = Bundle.load(world.bundle)
+    return make_encoder(bundle.load_backbone(), precision=precision_of(bundle.recipe))
 
 
 @pytest.fixture(scope="module")
 def loaded(encoder: Encoder) -> Iterator[None]:
     """Commands take the loaded backbone; `test_cli` has those that load their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.inference.predict.open_encoder", lambda bundle: encoder)
-        patch.setattr("pipeline.inference.scan_scorer.Scorer._load", lambda self: encoder)
+        patch.setattr("models.bundle.open_encoder", lambda *_, **__: encoder)
         yield

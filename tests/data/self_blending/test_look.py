@@ -94,7 +94,7 @@ def test_smoothed_skin_loses_texture_and_keeps_edges():
 
 def test_colours_follow_the_parameters(picture):
     brighter = recolour(picture, parameters(offset=(10.0, 0.0, -10.0)), STILL).astype(int)
-    change = np.clip(picture.astype(int) + [10, 0, -10], 0, 255)
+    change = np.clip(picture.astype(int) + np.asarray([10, 0, -10]), 0, 255)
     assert np.abs(brighter - change).max() <= 1
     grey = recolour(picture, parameters(saturation=0.0), STILL).astype(int)
     assert np.ptp(grey, axis=-1).max() <= 1

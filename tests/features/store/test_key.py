@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data.errors import ConfigError, StoreError
-from features.store.key import Recipe, sequence_key
+from features.store.key import PRECISIONS, Recipe, sequence_key
 from tests.features.conftest import make_recipe
 
 
@@ -70,11 +70,18 @@ def test_an_unknown_dtype_is_an_error_of_the_settings() -> None:
         make_recipe(dtype="float8")
 
 
-def test_mixed_precision_is_another_recipe_and_float32_says_nothing() -> None:
-    plain, mixed = make_recipe(), make_recipe(precision="mixed")
-    assert "precision" not in plain.to_json()
-    assert mixed.digest != plain.digest
-    assert Recipe.from_json(mixed.to_json()) == mixed
-    assert Recipe.from_json(plain.to_json()) == plain
-    with pytest.raises(ConfigError, match="must be float32 or mixed, got 'half'"):
+def test_each_precision_is_another_recipe_and_float32_says_nothing() -> None:
+    recipes = [make_recipe(precision=one) for one in PRECISIONS]
+    assert "precision" not in make_recipe().to_json()
+    assert len({recipe.digest for recipe in recipes}) == len(PRECISIONS)
+    for recipe in recipes:
+        assert Recipe.from_json(recipe.to_json()) == recipe
+    with pytest.raises(ConfigError, match=r"must be one of float32, .*, got 'half'"):
         make_recipe(precision="half")
+
+
+def test_what_earlier_versions_called_mixed_is_float16_under_the_same_key() -> None:
+    facts = make_recipe().to_json() | {"precision": "mixed"}
+    recipe = Recipe.from_json(facts)
+    assert recipe.precision == "float16"
+    assert recipe.to_json() == facts

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.backbones.encoder import TensorFlowEncoder
 from models.backbones.registry import Backbone
+from models.backbones.tensorflow_encoder import TensorFlowEncoder
 
 
 def test_equals_the_model(thin: Backbone, crops: NDArray[np.uint8]) -> None:

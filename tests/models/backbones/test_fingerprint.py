@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import StoreError
-from models.backbones.encoder import TensorFlowEncoder
 from models.backbones.fingerprint import (
     LazyEncoder,
     cache_fingerprint,
@@ -20,6 +19,7 @@ from models.backbones.fingerprint import (
     find_fingerprint,
 )
 from models.backbones.registry import Backbone, load_backbone, save_backbone
+from models.backbones.tensorflow_encoder import TensorFlowEncoder
 
 
 def test_a_folder_tells_what_loading_it_gives(thin: Backbone, tmp_path: Path) -> None:

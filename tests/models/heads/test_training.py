@@ -13,13 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from data.errors import ConfigError, DatasetError
 from models.heads.architectures import KINDS, HeadConfig
+from models.heads.batches import head_batches
 from models.heads.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
+from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
     frame_statistics,
     score,
     train_head,
-    video_weights,
 )
 from tests.models.conftest import made_up
 
@@ -46,7 +47,8 @@ def test_learns_and_keeps_the_best_epoch(kind: str) -> None:
     assert best["val_loss"] == min(alike)
     assert roc_auc_score(val.labels, score(trained.model, val)) == pytest.approx(best["val_auc"])
     assert [row["epoch"] for row in trained.history] == list(range(1, len(trained.history) + 1))
-    assert f"restored epoch {trained.best_epoch}" in trained.stop_reason
+    ended = "fitted to convergence" if kind == "mean" else f"restored epoch {trained.best_epoch}"
+    assert ended in trained.stop_reason
 
 
 def test_repeats_itself() -> None:
@@ -58,6 +60,45 @@ def test_repeats_itself() -> None:
     assert first.history == second.history != other.history
     for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_the_mean_head_is_at_the_optimum() -> None:
+    """No direction lowers the penalised loss, so an epoch more or another seed changes nothing."""
+    train, val = made_up(40), made_up(20, seed=1)
+    config = TrainConfig(class_weight={"real": 1, "fake": 3})
+    heads = [
+        train_head(train, val, head=HeadConfig(kind="mean"), config=config, seed=seed)
+        for seed in (0, 1)
+    ]
+    one, other = (trained.model.get_weights() for trained in heads)
+    np.testing.assert_allclose(one[2], other[2], atol=1e-6)
+    mean, deviation, weight, bias = one
+    inputs = np.stack([row[exists].mean(0) for row, exists in zip(
+        train.features.astype(np.float64), train.mask, strict=True
+    )])  # fmt: skip
+    standard = (inputs - mean) / deviation
+    share = 1 / (1 + np.exp(-(standard @ weight[:, 0] + bias[0]))) - train.labels
+    penalty = float(heads[0].stop_reason.split("C = ")[1].split(",")[0])
+    gradient = penalty * (np.where(train.labels == 1, 3, 1) * share) @ standard + weight[:, 0]
+    np.testing.assert_allclose(gradient, 0, atol=1e-3 * max(penalty, 1))
+
+
+def test_the_last_batch_is_padded_and_padding_teaches_nothing() -> None:
+    train, val = made_up(20), made_up(10, seed=1)
+    weights = np.ones(20, np.float32)
+    drawn = [*head_batches(train, weights, np.random.default_rng(0), batch_size=8)]
+    assert [len(batch.rows) for batch in drawn] == [8, 8, 4]
+    assert {tuple(batch.inputs[0].shape) for batch in drawn} == {(8, 6, 8)}
+    mask, labels, weight = (one.numpy() for one in drawn[-1].inputs[1:])
+    assert not mask[4:].any()
+    assert not labels[4:].any()
+    assert not weight[4:].any()
+    plain = HeadConfig(units=4, dropout=0.0, input_dropout=0.0)  # nothing drawn for each video
+    whole, padded = (
+        train_head(train, val, head=plain, config=TrainConfig(epochs=1, batch_size=size)).model
+        for size in (20, 64)
+    )
+    np.testing.assert_array_equal(score(whole, val), score(padded, val))
 
 
 def test_a_score_does_not_depend_on_company() -> None:

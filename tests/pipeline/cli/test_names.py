@@ -26,8 +26,8 @@ from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features, publish
 from features.store.store import FeatureStore
 from pipeline.config import load_params
+from pipeline.datasets.audit import audit
 from pipeline.datasets.index import index_videos
-from pipeline.evaluation.audit import audit
 from pipeline.extraction.inputs import make_jobs, named_videos
 from pipeline.reporting.audit_page import render_audit
 from tests.features.conftest import make_recipe

@@ -24,7 +24,7 @@ from pipeline.evaluation.baselines import (
     with_ablation_thresholds,
 )
 from pipeline.evaluation.results import MisclassifiedVideo, ModelResult, Report
-from pipeline.reporting.figures import score_over_time
+from pipeline.reporting.charts.performance import score_over_time
 from pipeline.reporting.report import render_page
 
 EVEN = CalibrationConfig(method="none")

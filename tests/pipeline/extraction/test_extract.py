@@ -80,8 +80,11 @@ def test_what_to_type_next(source, bundle, told):
     assert after_extraction(Path(source), Path("out"), Path(bundle) if bundle else None) == told
 
 
-def test_mixed_precision_without_a_gpu_is_one_line(world, run, tmp_path):
+def test_float16_without_a_gpu_is_one_line(world, run, tmp_path):
     video = next((world.demo / "real").glob("*.mp4"))
     extract = ("extract", video, "-o", tmp_path / "out", "--store", tmp_path / "store", *SMALL)
+    told = run(*extract, "--set", "extract.precision=float16", code=2).stderr
+    assert "extract.precision float16 needs TensorFlow on a GPU" in told
     told = run(*extract, "--set", "extract.mixed_precision=true", code=2).stderr
-    assert "extract.mixed_precision needs TensorFlow on a GPU" in told
+    assert told.count("\n") == 1
+    assert "set extract.precision to float16" in told

@@ -27,7 +27,7 @@ def printed(monkeypatch, tmp_path) -> list[str]:
             failure = Failure(path=name, failure="unreadable", message="no video", stderr_tail="")
             yield no_verdict(failure, None, 0.5)
 
-    def predict_videos(folder, videos, *, workers):
+    def predict_videos(folder, videos, *, workers, prior):
         learnt = Provenance(line="trained on nobody", rendered_alone=True)
         return Prediction(bundle=None, provenance=learnt, judged=judged(videos))  # type: ignore[arg-type]
 

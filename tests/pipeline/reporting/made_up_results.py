@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,18 +17,29 @@ from features.sequences.dataset import Sequences
 from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
+from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
-from pipeline.evaluation.audit import Audit
+from models.hold_out.evaluate import HeldOutEvaluation, MethodResult
+from pipeline.datasets.audit import Audit
+from pipeline.datasets.outside_pixels import OutsidePixels
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
 from pipeline.evaluation.matrix import Cell, Matrix
-from pipeline.evaluation.results import BaselineResult, MisclassifiedVideo, Report
+from pipeline.evaluation.results import (
+    HELD_OUT_SHOWN,
+    BaselineResult,
+    MisclassifiedVideo,
+    Report,
+)
+from pipeline.hold_out.hold_out import Detector, HoldOutReport
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan, Scored
 from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
+from pipeline.inference.weighing import Weighed
 from pipeline.reporting.audit_page import render_audit
+from pipeline.reporting.hold_out_page import render_held_out
 from pipeline.reporting.matrix_page import render_matrix
 from pipeline.reporting.report import render_page
 from pipeline.reporting.robustness_page import render_robustness
@@ -41,6 +52,14 @@ from tests.pipeline.reporting.test_report import made_up
 
 HOSTILE = """'"><script>alert("x")</script><img src=x onerror='y'>{{ 7 * 7 }}&amp;\udcff.mp4"""
 FRAMES = 8
+RATIO = LikelihoodRatio(
+    slope=0.4, intercept=0.1, lower=-1.2, upper=1.0, draws=((0.3, 0.0, -1.0, 0.9),), videos=40,
+    groups=20, methods=3, cllr=0.7,
+)  # fmt: skip
+WEIGHED = Weighed(
+    verdict="UNSURE", reason=HOSTILE, log10_lr=0.5, log10_lr_low=-0.2, log10_lr_high=0.9,
+    novelty=0.8,
+)  # fmt: skip
 PROVENANCE = Provenance(line=HOSTILE, rendered_alone=True)
 
 
@@ -53,6 +72,7 @@ def report() -> Report:
         first,
         evaluation=replace(first.evaluation, frames=weaker.metrics, frame_threshold=0.4),
         calibration=Calibration(unsure_low=0.45, unsure_high=0.55),
+        likelihood_ratio=RATIO,
         stop_reason=HOSTILE,
     )
     mistake = MisclassifiedVideo(
@@ -64,7 +84,16 @@ def report() -> Report:
         plain,
         title=HOSTILE,
         models={"lstm": first, "mean": plain.models["mean"]},
-        predictions=[replace(one, path=HOSTILE, group=HOSTILE) for one in plain.predictions],
+        predictions=[
+            replace(
+                one,
+                path=HOSTILE,
+                group=HOSTILE,
+                log10_lrs={"lstm": number / 10 - 0.4},
+                novel=number == 0,
+            )
+            for number, one in enumerate(plain.predictions)
+        ],
         baselines=[BaselineResult(name=HOSTILE, evaluation=weaker, gain=estimate(0.1))],
         misclassified=[mistake, replace(mistake, row=99)],
         split=HOSTILE,
@@ -122,6 +151,24 @@ def matrix() -> Matrix:
     )  # fmt: skip
 
 
+def held_out() -> HoldOutReport:
+    """Two detectors on one method."""
+    one = Estimate(value=0.7, low=0.6, high=0.8)
+    evaluation = HeldOutEvaluation(
+        metrics=dict.fromkeys(HELD_OUT_SHOWN, one),
+        methods={HOSTILE: MethodResult(videos=3, groups=2, auc=one, recall=one)},
+        confidence=0.95,
+        samples={},
+    )
+    first = Detector(name=HOSTILE, evaluation=evaluation, gain={})
+    video = cast(Any, SimpleNamespace(label=1, path=HOSTILE, group=HOSTILE, method=HOSTILE))
+    return HoldOutReport(
+        detectors=(first, replace(first, name="mean", gain={"auc": one})), videos=(video,),
+        scores=np.array([0.5]), folds=(), trained_only=0, pairs=1, missing=(HOSTILE,) * 101,
+        seen=HOSTILE, rendered=False, facts={HOSTILE: HOSTILE},
+    )  # fmt: skip
+
+
 def sweep() -> SweepResult:
     """Settings of which one diverged and one was pruned, with every chart of a search."""
     good = Setting(
@@ -159,6 +206,11 @@ def audit() -> Audit:
         lookalikes=[{"a": HOSTILE, "b": HOSTILE, "differs": 0.04}],
         unhashed=0,
         metadata=[{"what": HOSTILE, "auc": 0.7, "low": 0.6, "high": 0.8}],
+        outside=OutsidePixels(
+            pairs=20,
+            unread=(HOSTILE,),
+            aucs=({"what": HOSTILE, "auc": 0.7, "low": 0.6, "high": 0.8},),
+        ),
         level=0.95,
         warnings=[HOSTILE],
     )
@@ -168,7 +220,10 @@ def bundle() -> Any:
     """What pages read of a bundle."""
     calibration = Calibration(unsure_low=0.45, unsure_high=0.55, rule=HOSTILE)
     head = SimpleNamespace(
-        threshold=0.5, calibration=calibration, config=SimpleNamespace(kind=HOSTILE, units=16)
+        threshold=0.5,
+        calibration=calibration,
+        config=SimpleNamespace(kind=HOSTILE, units=16),
+        likelihood_ratio=RATIO,
     )
     return SimpleNamespace(
         head=head,
@@ -178,6 +233,7 @@ def bundle() -> Any:
         provenance={},
         pixels_note=HOSTILE,
         seen_in_validation=HOSTILE,
+        novelty=SimpleNamespace(share=0.05, people=28),
     )
 
 
@@ -187,7 +243,7 @@ def scan() -> Scan:
                  resized=True)  # fmt: skip
     failed = Row(path=HOSTILE, stamp=(1, 2), failure=HOSTILE, message=HOSTILE)
     return Scan(
-        folder=HOSTILE, videos=4, scored=[Scored(row=scored, verdict="FAKE")],
+        folder=HOSTILE, videos=4, scored=[Scored(row=scored, weighed=WEIGHED)],
         failures=[failed, failed], command=HOSTILE, provenance=PROVENANCE,
     )  # fmt: skip
 
@@ -218,14 +274,16 @@ def judged(faces: int = 1) -> Judged:
     one = FaceVerdict(
         face=1, verdict="FAKE", probability_fake=0.6, probability_low=0.4, probability_high=0.8,
         interval_level=0.95, agreement=0.9, frames_used=FRAMES, faces_found=2, start_seconds=0.0,
-        end_seconds=3.5, jumps=1, box=(400.0, 200.0, 900.0, 700.0),
+        end_seconds=3.5, jumps=1, box=(400.0, 200.0, 900.0, 700.0), reason=HOSTILE,
+        log10_lr=0.5, log10_lr_low=0.2, log10_lr_high=0.9, likelihood=HOSTILE, novelty=0.8,
     )  # fmt: skip
     found = [replace(one, face=number) for number in range(1, faces + 1)]
     return Judged(
         verdict=Verdict(
             video=HOSTILE, verdict="FAKE", probability_fake=0.6, threshold=0.5, frames_used=FRAMES,
             faces_found=2, sha256="0" * 64, faces=tuple(found), pixels_note=HOSTILE,
-            picture_note=HOSTILE,
+            picture_note=HOSTILE, reason=HOSTILE, log10_lr=0.5, log10_lr_low=0.2,
+            log10_lr_high=0.9, likelihood=HOSTILE, novelty=0.8, prior=0.01, posterior_fake=0.03,
         ),
         path=Path(HOSTILE),
         frames=FacesFrames(
@@ -271,6 +329,7 @@ PAGES = {
     "report": lambda: render_page(report()),
     "robustness": lambda: render_robustness(corruption_results()),
     "matrix": lambda: render_matrix(matrix()),
+    "hold_out": lambda: render_held_out(held_out()),
     "sweep": lambda: render_sweep(sweep()),
     "audit": lambda: render_audit(audit(), HOSTILE),
     "scan": lambda: render_scan(bundle(), scan()),

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from jinja2 import UndefinedError
 
-from pipeline.reporting.charts import fitted_axis, shade
+from pipeline.reporting.charts.primitives import fitted_axis, shade
 from pipeline.reporting.page import render
 from tests.pipeline.browser import PHONE, load_page, needs_chromium
 from tests.pipeline.reporting.made_up_results import HOSTILE, PAGES, verdict_page

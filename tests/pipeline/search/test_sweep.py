@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from typing import Any
 
 import pytest
 import yaml
 
 from data.datasets.manifest import Manifest
 from data.errors import ConfigError, DatasetError
+from features.store.key import canonical
 from pipeline.config import load_params
 from pipeline.search import runs as sweep_runs
 from pipeline.search.plan import as_text
+from pipeline.search.sweep import sweep
 from tests.pipeline.browser import marks
 from tests.pipeline.cli.test_cli import one_line
 from tests.pipeline.search.conftest import command_of, plan_of, rows_of
@@ -139,3 +143,41 @@ def test_hopeless_data_and_foreign_folders_are_refused_before_anything_is_traine
     (tmp_path / "s2" / "thesis.txt").write_text("years of work")
     one_line(run(*command_of(cached, tmp_path / "s2"), code=8))
     assert not trainer.keys
+
+
+def test_keys_of_earlier_sweeps_stay_valid(cached) -> None:
+    """What conditions nothing is not part of a key, so a folder's finished runs are found again."""
+    (run,) = plan_of(cached, []).candidate(()).runs
+    head = run.head.model_dump()
+    del head["condition"]
+    plan = plan_of(cached, [])
+    facts = {"data": plan.data, "head": head, "train": run.train.model_dump(), "seed": 0}
+    assert run.key == hashlib.sha256(canonical(facts).encode("ascii")).hexdigest()
+    keys = {
+        plan_of(cached, [], overrides=[f"head.condition.kind={kind}"]).candidate(()).runs[0].key
+        for kind in ("none", "pca", "pca_whiten", "layernorm_l2")
+    }
+    assert len(keys) == 4
+    assert run.key in keys
+
+
+def test_a_sweep_fits_each_conditioning_once(cached, tmp_path, monkeypatch) -> None:
+    from models.conditioning import cache
+
+    fits = []
+    fit = cache._fit
+    monkeypatch.setattr(cache, "_fit", lambda *data: fits.append(data) or fit(*data))
+    monkeypatch.chdir(tmp_path)
+    grid = ["head.condition.dimensions=2,3", "head.units=2,4"]
+    overrides = ["head.condition.kind=pca", "train.epochs=1"]
+
+    def run() -> Any:
+        return sweep(
+            cached.features, tmp_path / "out", manifest=cached.manifest, grid=grid, seeds=2,
+            params=None, overrides=overrides, workers=1,
+        )  # fmt: skip
+
+    assert run().trained_now == 8
+    assert len(fits) == 2
+    assert len([*(tmp_path / ".unmask" / "conditioned").glob("*/map.npz")]) == 2
+    assert run().trained_now == 0

@@ -1,7 +1,7 @@
 """`unmask audit`: what could make an evaluation on a manifest look better than it is.
 
-People, originals and near-duplicates in two splits, the balance of classes, and how well the files'
-metadata alone predict the label.
+People, originals and near-duplicates in two splits, the balance of classes, how well the files'
+metadata alone predict the label, and how well pixels outside the face do.
 """
 
 from __future__ import annotations
@@ -14,12 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from data.datasets.manifest import LABEL_NAMES, SPLITS, Manifest, Video
 from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
@@ -28,11 +22,13 @@ from data.video.failures import reason_of
 from models.evaluation.baselines import METADATA, metadata
 from models.evaluation.bootstrap import group_weights, weighted_auc
 from models.evaluation.evaluate import percentiles
+from pipeline.datasets.outside_pixels import OutsidePixels, compare_outside
 
 LEVEL = 0.95
 """Confidence of the intervals."""
 STRONG_AUC = 0.6
-"""Metadata that reach this AUC, with an interval above 0.5, are warned of."""
+"""Metadata, or pixels outside the face, that reach this AUC, with an interval above 0.5, are warned
+of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +45,7 @@ class Audit:
     lookalikes: list[dict[str, Any]]
     unhashed: int  # number of videos that could not be read and compared
     metadata: list[dict[str, Any]]  # what, auc, low, high; empty where no folds can be made
+    outside: OutsidePixels  # how well pixels outside the face tell fakes from their originals
     level: float  # confidence of these intervals
     warnings: list[str]  # what a reader must not miss, a line each
 
@@ -58,7 +55,8 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
 
     Args:
         manifest: its root is needed only where `hashes` is true.
-        hashes: look for near-duplicates, which decodes a few frames of each video.
+        hashes: look for near-duplicates, and at pixels outside the face of fakes and their
+            originals, which decodes a few frames of each video.
         workers: videos read at once.
     """
     videos = manifest.videos
@@ -81,6 +79,11 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
             if a.group != b.group:
                 pairs.append({"a": a.path, "b": b.path, "differs": share})
     predictive = metadata_aucs(videos)
+    outside = (
+        compare_outside(manifest, workers=workers, level=LEVEL)
+        if hashes
+        else OutsidePixels(pairs=0, unread=(), aucs=())
+    )
     return Audit(
         videos=len(videos),
         groups=len({video.group for video in videos}),
@@ -89,8 +92,9 @@ def audit(manifest: Manifest, *, hashes: bool = True, workers: int = 2) -> Audit
         lookalikes=pairs,
         unhashed=len(unread),
         metadata=predictive,
+        outside=outside,
         level=LEVEL,
-        warnings=make_warnings(straddling, pairs, unread, predictive),
+        warnings=make_warnings(straddling, pairs, unread, predictive, outside),
     )
 
 
@@ -140,6 +144,13 @@ def metadata_aucs(videos: Sequence[Video]) -> list[dict[str, Any]]:
     folds = min(5, len(set(groups)))
     if folds < 2 or len(set(labels.tolist())) < 2:
         return []
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     codecs = sorted({video.codec for video in videos})
     inputs = metadata(videos, codecs)  # (N, columns)
     weights = group_weights(labels, groups, rounds=500, seed=0)  # (rounds, N)
@@ -176,6 +187,7 @@ def make_warnings(
     pairs: Sequence[dict[str, Any]],
     unread: Sequence[str],
     metadata: Sequence[dict[str, Any]],
+    outside: OutsidePixels,
 ) -> list[str]:
     """Warnings, a line each."""
     lines = []
@@ -198,5 +210,12 @@ def make_warnings(
         lines.append(
             f"metadata predict the label: {best['what']} alone reach an AUC of {best['auc']:.3f} "
             f"({best['low']:.2f} to {best['high']:.2f}); a detector may learn the encoder"
+        )
+    strong = [row for row in outside.aucs if row["auc"] >= STRONG_AUC and row["low"] > 0.5]
+    if strong:
+        best = max(strong, key=lambda row: row["auc"])
+        lines.append(
+            f"pixels outside the face tell fakes from their originals: by {best['what']} with an "
+            f"AUC of {best['auc']:.3f} ({best['low']:.2f} to {best['high']:.2f}); encode both alike"
         )
     return lines

@@ -15,7 +15,7 @@ from data.datasets.near_duplicates import video_hash
 from data.faces.crops import read_frames
 from data.video.encoding import encode
 from data.video.frames import FrameRecipe
-from pipeline.evaluation.audit import audit
+from pipeline.datasets.audit import audit
 
 
 def recode(source: Path, target: Path, *, side: int, crf: int) -> None:

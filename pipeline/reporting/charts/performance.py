@@ -12,7 +12,7 @@ import numpy as np
 from data.datasets.manifest import LABEL_NAMES
 from models.evaluation.metrics import bin_of
 from pipeline.evaluation.results import NAMES, MisclassifiedVideo, ModelResult, Report
-from pipeline.reporting.charts import (
+from pipeline.reporting.charts.primitives import (
     FAKE,
     REAL,
     Bar,

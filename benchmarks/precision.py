@@ -1,0 +1,241 @@
+"""Does the backbone's precision change what a head finds?
+
+    python benchmarks/precision.py [--faces ../shared/faces] [--data demo,faces] [--keep FOLDER]
+
+The face crops of the demo of params.yaml, and of the faces beside the checkout (real faces and
+published fakes), are embedded by resnet50-thin in float32, bfloat16 and int8 and rounded to float16
+as the store rounds them. In five folds disjoint by person, a logistic regression on the mean
+embedding and the LSTM are trained on one part, stopped and calibrated on another, tested on the
+rest; int8's scales are fitted to the fold's training frames. For each head and precision:
+
+- trained: AUC of heads trained on features of that precision, less that of those trained on
+  float32, with its paired 95 % interval (bootstrap of people, 2000 draws);
+- served: the same of the heads trained on float32, given features of that precision; and flips, the
+  share of videos that change the side of the threshold then.
+
+The last line is one JSON object: auc_change_<precision> and flips_<precision>, the largest of all
+data sets and heads (auc: absolute, served and trained; each also by data set and head in `of`).
+--keep holds the crops for the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from data.demo import write_demo
+from data.errors import VideoError
+from data.faces.crops import read_frames
+from data.faces.tracker import FaceFinder
+from data.video.frames import FrameRecipe
+from features.sequences.dataset import Sequences
+from models.backbones.encoder import openvino_encoder
+from models.backbones.quantization import FRAMES, quantize
+from models.backbones.registry import load_backbone
+from models.configs import CalibrationConfig, HeadConfig, TrainConfig
+from models.evaluation.baselines import fit_linear, pooled
+from models.evaluation.bootstrap import group_weights, weighted_auc
+from models.evaluation.thresholds import pick_threshold
+from models.heads.training import score, train_head
+from pipeline.config import load_params
+
+ROOT = Path(__file__).parents[1]
+FOLDS = 5
+DRAWS = 2000
+PRECISIONS = ("float32", "bfloat16", "int8")
+HEADS = ("logistic", "lstm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crops:
+    """The face crops of a data set."""
+
+    pixels: np.ndarray  # (F, S, S, 3) uint8, of all videos one after the other
+    counts: np.ndarray  # (N,) frames of each video
+    labels: np.ndarray  # (N,) 1 = fake
+    groups: np.ndarray  # (N,) people
+
+
+def read_crops(folder: Path, recipe: FrameRecipe) -> Crops:
+    """Reads the videos of a folder with labels.csv; those without a face are left out."""
+    finder = FaceFinder()
+    found: list[tuple[np.ndarray, int, str]] = []
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                pixels = read_frames(folder / row["path"], recipe, faces=finder).pixels
+            except VideoError:
+                continue
+            found.append((pixels, int(row["label"] == "fake"), row["group"]))
+    pixels, labels, groups = zip(*found, strict=True)
+    return Crops(
+        pixels=np.concatenate(pixels),
+        counts=np.array([len(one) for one in pixels]),
+        labels=np.array(labels),
+        groups=np.array(groups),
+    )
+
+
+def crops_of(name: str, faces: Path, keep: Path | None) -> Crops:
+    """The crops of "demo" or "faces", read or kept."""
+    path = keep / f"{name}.npz" if keep else None
+    if path is not None and path.is_file():
+        with np.load(path) as file:
+            return Crops(**file)
+    params = load_params(ROOT / "params.yaml")
+    if name == "faces":
+        crops = read_crops(faces, FrameRecipe(count=16))
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            write_demo(Path(scratch) / "demo", params.demo, workers=os.cpu_count() or 1)
+            crops = read_crops(Path(scratch) / "demo", params.frames)
+    if path is not None:
+        np.savez(path, **vars(crops))
+    return crops
+
+
+def embed(encoder: Any, pixels: np.ndarray) -> np.ndarray:
+    """(F, S, S, 3) -> (F, D) float16, as the store has it."""
+    size = encoder.batch_size
+    padded = np.zeros((-(-len(pixels) // size) * size, *pixels.shape[1:]), np.uint8)
+    padded[: len(pixels)] = pixels
+    parts = [encoder(padded[start : start + size]) for start in range(0, len(padded), size)]
+    return np.concatenate(parts)[: len(pixels)].astype(np.float16)
+
+
+def sequences(crops: Crops, features: np.ndarray, rows: np.ndarray) -> Sequences:
+    """The videos of these rows, padded."""
+    starts = np.cumsum(crops.counts) - crops.counts
+    steps = int(crops.counts.max())
+    padded = np.zeros((len(rows), steps, features.shape[1]), np.float16)
+    for place, row in enumerate(rows):
+        padded[place, : crops.counts[row]] = features[starts[row] :][: crops.counts[row]]
+    names = tuple(map(str, rows))
+    return Sequences(
+        features=padded,  # type: ignore[arg-type]
+        mask=np.arange(steps) < crops.counts[rows][:, None],
+        labels=crops.labels[rows].astype(np.int8),
+        groups=tuple(crops.groups[rows]),
+        methods=names,
+        paths=names,
+        sha256s=names,
+    )
+
+
+class Head:
+    """A head trained on one precision's features."""
+
+    def __init__(self, kind: str, train: Sequences, val: Sequences) -> None:
+        if kind == "logistic":
+            inputs = [pooled(one.features, one.mask) for one in (train, val)]
+            linear = fit_linear(inputs[0], train.labels, inputs[1], val.labels)
+            self._score = lambda given: linear.score(pooled(given.features, given.mask))
+        else:
+            trained = train_head(train, val, head=HeadConfig(), config=TrainConfig(epochs=40))
+            self._score = lambda given: score(trained.model, given)
+        self.threshold, _ = pick_threshold(val.labels, self(val), CalibrationConfig())
+
+    def __call__(self, given: Sequences) -> np.ndarray:
+        """P(fake), (N,)."""
+        return self._score(given)
+
+
+def out_of_fold(crops: Crops) -> dict[str, dict[str, np.ndarray]]:
+    """Head -> "trained <precision>", "served <precision>" and "flips <precision>" -> (N,)."""
+    backbone = load_backbone("resnet50-thin", size=crops.pixels.shape[1])
+    features = {
+        one: embed(openvino_encoder(backbone, precision=one), crops.pixels)
+        for one in PRECISIONS[:2]
+    }
+    found = {
+        head: {
+            f"{what} {one}": np.zeros(len(crops.labels))
+            for what in ("trained", "served", "flips")
+            for one in PRECISIONS
+        }
+        for head in HEADS
+    }
+    videos = np.repeat(np.arange(len(crops.counts)), crops.counts)  # (F,)
+    cut = GroupKFold(FOLDS, shuffle=True, random_state=0)
+    parts = [test for _, test in cut.split(crops.labels, groups=crops.groups)]
+    for fold, test in enumerate(parts):
+        val = parts[(fold + 1) % FOLDS]
+        train = np.setdiff1d(np.arange(len(crops.labels)), np.concatenate([test, val]))
+        frames = np.flatnonzero(np.isin(videos, train))
+        chosen = frames[np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).astype(int)]
+        quantized = quantize(backbone, crops.pixels[chosen])
+        encoder = openvino_encoder(quantized, precision="int8")
+        features["int8"] = embed(encoder, crops.pixels)
+        for head in HEADS:
+            first: Head | None = None
+            for one in PRECISIONS:
+                learnt, checked, tested = (
+                    sequences(crops, features[one], rows) for rows in (train, val, test)
+                )
+                trained = Head(head, learnt, checked)
+                first = first or trained
+                served = first(tested)
+                at = found[head]
+                at[f"trained {one}"][test] = trained(tested)
+                at[f"served {one}"][test] = served
+                exact = at["served float32"][test]
+                side, other = exact >= first.threshold, served >= first.threshold
+                at[f"flips {one}"][test] = side != other
+        print(f"fold {fold + 1} of {FOLDS} done", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    """Prints a table and the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=Path, default=Path("../shared/faces"))
+    parser.add_argument("--data", default="demo,faces")
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args()
+    figures: dict[str, Any] = {}
+    of: dict[str, Any] = {}
+    for data in args.data.split(","):
+        crops = crops_of(data, args.faces, args.keep)
+        found = out_of_fold(crops)
+        weights = group_weights(crops.labels, crops.groups, rounds=DRAWS, seed=0)
+        videos, people = len(crops.labels), len(set(crops.groups))
+        print(f"{data}: {videos} videos of {people} people, {len(crops.pixels)} frames")
+        for head, scores in found.items():
+            exact = scores["trained float32"]
+            told = roc_auc_score(crops.labels, exact)
+            print(f"  {head:<10}{'float32':<10}AUC {told:.4f}")
+            base = weighted_auc(crops.labels, exact, weights)
+            for one in PRECISIONS[1:]:
+                for what in ("trained", "served"):
+                    mine = scores[f"{what} {one}"]
+                    change = roc_auc_score(crops.labels, mine) - told
+                    drawn = weighted_auc(crops.labels, mine, weights) - base
+                    low, high = np.percentile(drawn, (2.5, 97.5))
+                    line = f"  {head:<10}{one:<10}{what:<8} {change:+.4f} [{low:+.4f}, {high:+.4f}]"
+                    if what == "served":
+                        flips = float(scores[f"flips {one}"].mean())
+                        line += f", {100 * flips:.2f} % of videos change side"
+                        name = f"flips_{one}"
+                        figures[name] = round(max(figures.get(name, 0), flips), 4)
+                    print(line, flush=True)
+                    name = f"auc_change_{one}"
+                    figures[name] = round(max(figures.get(name, 0), abs(change)), 4)
+                    of[f"{data} {head} {one} {what}"] = round(float(change), 4)
+    print(json.dumps(figures | {"of": of}))
+
+
+if __name__ == "__main__":
+    main()

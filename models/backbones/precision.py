@@ -1,0 +1,93 @@
+"""Precisions of the backbone's arithmetic, and which of them this machine's processor computes in.
+
+A precision is a part of a feature's key: `auto` is resolved before the key is made, by the machine
+that makes it, and every other machine obeys the key.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from data.errors import ConfigError
+from features.store.key import Precision
+from models.backbones.fingerprint import BackboneFingerprint
+from models.backbones.openvino_encoder import has_openvino
+
+Choice = Precision | Literal["auto"]
+"""Of the setting `extract.precision`."""
+
+UNITS: dict[Precision, tuple[str, ...]] = {
+    "bfloat16": ("amx_bf16", "avx512_bf16"),
+    "int8": ("amx_int8", "avx512_vnni", "avx_vnni"),
+}
+"""Matrix units that compute in a precision, as /proc/cpuinfo calls them, fastest first."""
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """What this processor has, as Linux calls it; empty where that is unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
+    return frozenset(next(flags, "").split())
+
+
+def matrix_unit(precision: Precision) -> str | None:
+    """The unit of this processor that computes in a precision; None where it has none."""
+    return next((unit for unit in UNITS.get(precision, ()) if unit in cpu_flags()), None)
+
+
+def choose_precision(
+    choice: Choice, fingerprint: BackboneFingerprint, *, runtime: str = "auto"
+) -> Precision:
+    """The precision that a run computes in: what was chosen; for "auto" the fastest without loss.
+
+    docs/performance.md has the evidence: features in bfloat16 give the same AUC as in float32,
+    several times faster where the processor computes in it.
+
+    Args:
+        choice: the setting.
+        fingerprint: of the backbone; a quantized one is int8 and nothing else.
+        runtime: as in `models.backbones.encoder.make_encoder`.
+
+    Raises:
+        ConfigError: int8 of a backbone that is not quantized, or another precision of one that is.
+    """
+    if fingerprint.quantized:
+        if choice not in ("auto", "int8"):
+            raise ConfigError(
+                f"{fingerprint.name} is quantized to int8, extract.precision is {choice}; set it "
+                "to auto, or take the backbone that this one was made of"
+            )
+        return "int8"
+    if choice == "int8":
+        raise ConfigError(
+            f"extract.precision int8 needs a quantized backbone, {fingerprint.name} is none; make "
+            "it with `unmask quantize MANIFEST -o FOLDER`, then extract with --backbone FOLDER"
+        )
+    if choice != "auto":
+        return choice
+    fast = matrix_unit("bfloat16") is not None and has_openvino() and not has_nvidia()
+    known = fingerprint.architecture != "custom"  # whose layers may be anything
+    return "bfloat16" if fast and known and runtime != "tensorflow" else "float32"
+
+
+def has_nvidia() -> bool:
+    """Whether there is a GPU for TensorFlow, which is not asked: its import takes seconds."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def slow_note(precision: Precision) -> str:
+    """One line where this machine makes the numbers of a precision slower than others do, or ""."""
+    if precision not in UNITS or matrix_unit(precision) is not None:
+        return ""
+    return (
+        f"this processor has no unit for {precision} ({', '.join(UNITS[precision])}): the same "
+        "embeddings are made more slowly"
+    )

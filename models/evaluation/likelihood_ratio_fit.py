@@ -1,0 +1,203 @@
+"""Fits likelihood ratios on held-out scores, and measures them.
+
+A logistic regression turns a head's score into log10 LR. It is fitted on scores of people and
+forgery methods that the scoring head never saw (`models.heads.out_of_fold`), so that the slope
+falls to zero where a head does not transfer. Empirical bounds keep it from extrapolating, and draws
+of groups say how well it is known.
+
+The formulas are those of the Netherlands Forensic Institute's package `lir`, and tests hold them
+equal. The package itself stays out: matplotlib, pandas and fonttools come with it (150 MB), and it
+needs a second to import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.likelihood_ratio import LN10, LikelihoodRatio, bounded_logits
+
+STEP = 0.01
+"""Accuracy of the empirical bounds on the scale of log10 LR, as in `lir`."""
+EXTREME = 9.0
+"""log10 LR are kept within this for the empirical bounds, as in `lir`."""
+
+
+def fit_likelihood_ratio(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    groups: int,
+    methods: int,
+) -> LikelihoodRatio:
+    """Fits the logistic regression, the empirical bounds and the draws of the interval.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        scores: (N,) P(fake) by heads that saw neither the person nor the forgery method.
+        weights: (R, N) how often each draw of groups takes a video
+            (`models.evaluation.bootstrap.group_weights`); each draw has both classes.
+        groups: number of groups, for the record.
+        methods: number of forgery methods that were held out, for the record.
+    """
+    truth = np.asarray(labels, np.int64)
+    logits = bounded_logits(scores)
+    every = np.arange(len(truth))
+
+    def fit(weight: NDArray[np.float64] | None = None) -> tuple[float, float, float, float]:
+        slope, intercept = fit_line(truth, logits, weight)
+        rows = np.repeat(every, 1 if weight is None else weight.astype(np.int64))
+        bounds = empirical_bounds(truth[rows], slope * logits[rows] + intercept)
+        return slope, intercept, *bounds
+
+    slope, intercept, lower, upper = fit()
+    drawn = [fit(weight) for weight in weights]
+    llrs = slope * logits + intercept
+    return LikelihoodRatio(
+        slope=slope,
+        intercept=intercept,
+        lower=lower,
+        upper=upper,
+        draws=tuple(drawn),
+        videos=len(truth),
+        groups=groups,
+        methods=methods,
+        cllr=_round(cllr(truth, np.clip(llrs, lower, upper))),
+    )
+
+
+def fit_line(
+    labels: NDArray[np.int64],
+    logits: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[float, float]:
+    """Slope and intercept of log10 LR, rounded to 9 digits; both 0 where the slope would fall.
+
+    scikit-learn's logistic regression with both classes weighed alike, so that the log-odds are
+    those of the ratio: `lir`'s LogitCalibrator. A falling line would say that the head errs more
+    often than chance, which on held-out people is chance.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        logits: (N,).
+        weights: (N,) how often each counts; None is once.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if weights is not None:
+        held = weights > 0
+        labels, logits, weights = labels[held], logits[held], weights[held]
+    # Balanced by the drawn counts; scikit-learn's "balanced" would count rows.
+    share = np.ones(len(labels)) if weights is None else weights
+    each = [share.sum() / (2 * share[labels == label].sum()) for label in (0, 1)]
+    fitted = LogisticRegression(tol=1e-8, max_iter=1000)
+    fitted.fit(logits[:, None], labels, sample_weight=share * np.asarray(each)[labels])
+    slope, intercept = float(fitted.coef_[0, 0]) / LN10, float(fitted.intercept_[0]) / LN10
+    return (_round(slope), _round(intercept)) if slope > 0 else (0.0, 0.0)
+
+
+def empirical_bounds(
+    labels: NDArray[np.int64], llrs: NDArray[np.float64], *, step: float = STEP
+) -> tuple[float, float]:
+    """Empirical lower and upper bound of log10 LR (ELUB; Vergeer et al., Science & Justice, 2016).
+
+    Outside of them a system with one more misleading ratio on each side would be of less use than
+    one that always says 1. Few videos bound a ratio to about their number.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        llrs: (N,) log10 LR.
+        step: accuracy.
+    """
+    llrs = np.clip(llrs, -EXTREME, EXTREME)
+    fakes, reals = np.sort(llrs[labels == 1]), np.sort(llrs[labels == 0])
+    least = max(float(llrs.min()), -float(np.log10(len(fakes) + 1)))
+    most = min(float(llrs.max()), float(np.log10(len(reals) + 1)))
+    first = min(0, int(np.floor_divide(least, step)))
+    last = max(0, int(np.floor_divide(most, step)) + 1)
+    thresholds = np.linspace(first * step, last * step, last - first + 1)
+    # Expected cost of accepting "fake" above each threshold, with one misleading ratio more for
+    # each side, against that of the system that always says 1.
+    missed = (np.searchsorted(fakes, thresholds, side="right") + 1) / (len(fakes) + 1)
+    accused = (len(reals) - np.searchsorted(reals, thresholds, side="right") + 1) / (len(reals) + 1)
+    cost = missed + 10**thresholds * accused
+    neutral = np.where(thresholds >= 0, 1.0, 10**thresholds)
+    worse = neutral / cost < 1
+    below, above = thresholds[(thresholds <= 0) & worse], thresholds[(thresholds >= 0) & worse]
+    lower = float(np.max(below + step, initial=thresholds.min()))
+    upper = float(np.min(above - step, initial=thresholds.max()))
+    return _round(min(lower, 0.0)), _round(max(upper, 0.0))
+
+
+def cllr(
+    labels: NDArray[np.int64],
+    llrs: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> Any:
+    """The cost of log likelihood ratios (Bruemmer and du Preez, 2006): 0 is perfect.
+
+    1 is what a system reaches that always says LR 1; above it the ratios mislead.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        llrs: (N,) log10 LR.
+        weights: (R, N) how often each video counts; None is once.
+
+    Returns:
+        A float; (R,) with weights.
+    """
+    if weights is None:
+        return float(cllr(labels, llrs, np.ones((1, len(labels))))[0])
+    sign = np.where(labels == 1, -LN10, LN10)
+    costs = np.logaddexp(0, sign * llrs) / np.log(2)
+    sides = [weights * (labels == label) for label in (0, 1)]
+    return sum(side @ costs / side.sum(1) for side in sides) / 2
+
+
+def cllr_min(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> Any:
+    """Cllr after the best monotonous calibration of these very scores: what the ranking is worth.
+
+    By pool adjacent violators, as in `lir`; Cllr minus this is the cost of calibration.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        scores: (N,) in any unit.
+        weights: (R, N) how often each video counts; None is once.
+
+    Returns:
+        A float; (R,) with weights.
+    """
+    if weights is None:
+        return float(cllr_min(labels, scores, np.ones((1, len(labels))))[0])
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))  # equal scores are one
+    fake = np.add.reduceat((weights * (labels == 1))[:, order], starts, axis=1)  # (R, K)
+    real = np.add.reduceat((weights * (labels == 0))[:, order], starts, axis=1)
+    from scipy.optimize import isotonic_regression
+
+    fake /= fake.sum(1, keepdims=True)
+    real /= real.sum(1, keepdims=True)
+    found = np.zeros(len(weights))
+    for row, (of_fakes, of_reals) in enumerate(zip(fake, real, strict=True)):
+        held = of_fakes + of_reals > 0
+        of_fakes, of_reals = of_fakes[held], of_reals[held]
+        both = of_fakes + of_reals
+        p = np.clip(isotonic_regression(of_fakes / both, weights=both).x, 0, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found[row] = -(
+                np.where(of_fakes > 0, of_fakes * np.log2(p), 0).sum()
+                + np.where(of_reals > 0, of_reals * np.log2(1 - p), 0).sum()
+            )
+    return np.maximum(found, 0) / 2  # no negative zero
+
+
+def _round(value: float) -> float:
+    """Nine digits: sums in another order must not change a bundle's bytes."""
+    return float(f"{value:.9g}")
