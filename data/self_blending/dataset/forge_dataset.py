@@ -34,8 +34,8 @@ from data.self_blending.dataset.work import WORK, ForgeWork, forge_item, is_made
 
 FORMAT = {"format": "unmask forge", "version": 1}
 DRAWING = 2
-"""Version of how forgeries are drawn; raise it with any change that gives other pixels. Videos of an
-earlier one are made again. 2: by OpenCV."""
+"""Version of how forgeries are drawn; raise it with any change that gives other pixels. Forgeries
+of an earlier one are made again. 2: by OpenCV."""
 RECORD = "forge.json"
 SHEET = "sheet.png"
 OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manifest.failures.csv"}
