@@ -172,8 +172,9 @@ class FinetuneConfig(Settings):
     # share of the embedding that is dropped before the dense layer while the backbone learns, the
     # same for all frames of a clip
     dropout: Share = 0.0
-    # on a GPU, compute in float16 where it is accurate enough, with loss scaling
-    mixed_precision: bool = False
+    # of the arithmetic; weights and Adam's moments are float32 in all. "auto" is bfloat16 on a
+    # processor with AMX, else float32. float16 is for GPUs, with loss scaling
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
 
 
 class CalibrationConfig(Settings):

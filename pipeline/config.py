@@ -38,10 +38,10 @@ MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
 RETIRED = {
-    "frames.faces": "every video is cropped at its own face; remove the line",
-    "extract.mixed_precision": "set extract.precision to float16 for what true did; remove the "
-    "line for false",
-}
+    f"{section}.mixed_precision": f"set {section}.precision to float16 for what true did; remove "
+    "the line for false"
+    for section in ("extract", "finetune")
+} | {"frames.faces": "every video is cropped at its own face; remove the line"}
 """Keys of earlier versions, and what to do where one is still used."""
 
 

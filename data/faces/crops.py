@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from data.faces.resampling import resize
 from data.faces.tracks import FaceTrack
 from data.video.frames import FrameRecipe, WholeFrames, read_whole
 from data.video.picture import Picture, Pictures, whole_picture
@@ -114,17 +114,10 @@ def crop_faces(
         pad = max(pad, int(np.ceil(low[0] + side - width)), int(np.ceil(low[1] + side - height)))
         if pad:
             frame = np.pad(frame, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        # Rounding may leave an edge just outside, which Pillow refuses.
+        # Rounding may leave an edge just outside, which is refused.
         left, top = max(0.0, low[0] + pad), max(0.0, low[1] + pad)
         right, bottom = min(left + side, frame.shape[1]), min(top + side, frame.shape[0])
-        pixels[index] = np.asarray(
-            Image.fromarray(frame).resize(
-                (size, size),
-                Image.Resampling.BICUBIC,
-                (left, top, right, bottom),
-                reducing_gap=3.0,
-            )
-        )
+        pixels[index] = resize(frame, (size, size), (left, top, right, bottom), "bicubic")
     return pixels, taken
 
 

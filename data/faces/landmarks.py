@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from data.errors import VideoError
 from data.faces.detector import Interpreters, Model
+from data.faces.resampling import resize
 from data.faces.tracks import gaussian_kernel
+
+cv2.setNumThreads(0)  # videos run in parallel already
 
 MESH = Model(
     file="face_landmark.tflite",
@@ -87,11 +90,10 @@ class LandmarkFinder:
         found = np.zeros(len(frames), bool)
         before: NDArray[np.float32] | None = None
         for index, (frame, box) in enumerate(zip(frames, boxes, strict=True)):
-            image = Image.fromarray(frame)
             centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
             if before is None:  # a first look, to learn the roll of the head
-                before, _ = self._look(image, centre, side, 0.0)
-            seen, score = self._look(image, centre, side, roll(before))
+                before, _ = self._look(frame, centre, side, 0.0)
+            seen, score = self._look(frame, centre, side, roll(before))
             fits = np.abs(seen.mean(0) - centre).max() < 0.5 * side
             found[index] = fits and score >= MESH.threshold
             points[index], before = seen, seen if found[index] else None
@@ -102,41 +104,39 @@ class LandmarkFinder:
         return Landmarks(points=_smooth(_fill(points, found), timestamps_seconds), found=found)
 
     def _look(
-        self, image: Image.Image, centre: NDArray[np.float32], side: float, angle: float
+        self, frame: NDArray[np.uint8], centre: NDArray[np.float32], side: float, angle: float
     ) -> tuple[NDArray[np.float32], float]:
         """Runs the model on one face; (468, 2) points in the picture's pixels and a score."""
         part, model = side * ROOM, MESH.side
-        # First shrunk with antialiasing, then rotated: `transform` has no antialiasing of its own.
+        # First shrunk with antialiasing, which `warpAffine` has not, then rotated.
         wide = part * math.sqrt(2)
-        shrink = min(1.0, model / part)
-        low = np.clip(np.floor(centre - wide / 2), 0, (image.width - 1, image.height - 1))
-        high = np.clip(np.ceil(centre + wide / 2), low + 1, (image.width, image.height))
-        size = np.maximum(1, np.rint((high - low) * shrink)).astype(int)
-        small = image.resize(
-            (int(size[0]), int(size[1])),
-            Image.Resampling.BILINEAR,
-            (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
-        )
+        extent = np.asarray(frame.shape[1::-1])
+        low = np.clip(np.floor(centre - wide / 2), 0, extent - 2)
+        high = np.clip(np.ceil(centre + wide / 2), low + 2, extent)
+        size = np.maximum(2, np.rint((high - low) * min(1.0, model / part))).astype(int)
+        left, top, right, bottom = map(int, (*low, *high))
+        small = frame[top:bottom, left:right]
+        if part > model:
+            box = (float(left), float(top), float(right), float(bottom))
+            small = resize(frame, (int(size[0]), int(size[1])), box, "bilinear")
         scale = size / (high - low)
         cosine, sine = math.cos(angle), math.sin(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]]) * (part / model)
         start = centre - turn @ np.array([model / 2, model / 2])
         matrix = turn * scale[:, None]
-        origin = (start - low) * scale
-        upright = small.transform(
+        # OpenCV counts from the middle of the first pixel. Outside of the picture the model
+        # expects black.
+        origin = (start - low) * scale + matrix @ np.array([0.5, 0.5]) - 0.5
+        upright = cv2.warpAffine(
+            small,
+            np.concatenate([matrix, origin[:, None]], 1),
             (model, model),
-            Image.Transform.AFFINE,
-            (matrix[0, 0], matrix[0, 1], origin[0], matrix[1, 0], matrix[1, 1], origin[1]),
-            Image.Resampling.BILINEAR,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        raw, logit = self._run(np.asarray(upright, np.float32)[None] / np.float32(255))
+        pixels = np.multiply(upright, np.float32(1 / 255), dtype=np.float32)
+        raw, logit = self._interpreters.run(pixels[None])
         seen = raw.reshape(POINTS, 3)[:, :2] @ turn.T + start
-        return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit))))
-
-    def _run(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-        """(1, 192, 192, 3) from 0 to 1 -> raw points (1404,) and the logit of a face."""
-        points, logit = sorted(self._interpreters.run(pixels), key=lambda output: -output.size)
-        return points.ravel(), float(logit.ravel()[0])
+        return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit.item()))))
 
 
 def roll(points: NDArray[np.float32]) -> float:

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from data.errors import VideoError
 from data.faces.detector import FAR, NEAR, FaceDetector, join_overlapping, overlap
@@ -28,7 +27,7 @@ from data.faces.tracks import (
     link,
 )
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raise it with any change that moves a box; it goes into the digest and so into every key."""
 SEARCH_EVERY = 6
 """Frames from one search of the whole scene to the next."""
@@ -74,7 +73,7 @@ class FaceFinder:
         Returns:
             (N, 5) float32: x0, y0, x1, y1 in pixels and a score; best first.
         """
-        return self._search(Image.fromarray(frame))
+        return self._search(frame)
 
     def follow(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
@@ -88,8 +87,8 @@ class FaceFinder:
         Raises:
             VideoError: no_face, if no face is seen in a quarter of the frames.
         """
-        images, tracks = self._linked(frames, timestamps_seconds)
-        return self._largest(images, tracks, timestamps_seconds)[0]
+        tracks = self._linked(frames, timestamps_seconds)
+        return self._largest(frames, tracks, timestamps_seconds)[0]
 
     def follow_all(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
@@ -101,29 +100,28 @@ class FaceFinder:
         another place after a cut or to another person, each of its parts follows it as a face of
         its own. Arguments and errors as `follow`.
         """
-        images, tracks = self._linked(frames, timestamps_seconds)
-        first, left = self._largest(images, tracks, timestamps_seconds)
+        tracks = self._linked(frames, timestamps_seconds)
+        first, left = self._largest(frames, tracks, timestamps_seconds)
         known = [first]
         if jumps(first.boxes):
             known, left = [], tracks
         others: list[FaceTrack] = []
         while left and len(others) < MOST_FACES - 1:
-            seen, left = self._another(images, left, [*known, *others], timestamps_seconds)
-            if len(seen) >= max(2, LEAST_FOUND_SHARE * len(images)):
-                others.append(as_track(seen, len(images), timestamps_seconds, span_only=True))
+            seen, left = self._another(frames, left, [*known, *others], timestamps_seconds)
+            if len(seen) >= max(2, LEAST_FOUND_SHARE * len(frames)):
+                others.append(as_track(seen, len(frames), timestamps_seconds, span_only=True))
         return [first, *others]
 
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
-    ) -> tuple[list[Image.Image], list[Detections]]:
-        """Searches every few frames and links the detections; returns images and tracks."""
-        images = [Image.fromarray(frame) for frame in frames]
-        detections = {index: self._search(images[index]) for index in _searched(len(images))}
-        return images, link(detections, timestamps_seconds)
+    ) -> list[Detections]:
+        """Searches every few frames and links the detections into tracks."""
+        detections = {index: self._search(frames[index]) for index in _searched(len(frames))}
+        return link(detections, timestamps_seconds)
 
     def _largest(
         self,
-        images: list[Image.Image],
+        frames: NDArray[np.uint8],
         tracks: list[Detections],
         timestamps_seconds: NDArray[np.float64],
     ) -> tuple[FaceTrack, list[Detections]]:
@@ -138,26 +136,26 @@ class FaceFinder:
             # The best track first; others only where it is absent, as after a cut.
             if any(min(seen) < index < max(seen) or index in seen for index in track if seen):
                 left.append(track)
-            elif self._is_sure(track, images):
+            elif self._is_sure(track, frames):
                 seen |= {index: face[:4] for index, face in track.items()}
         if not seen:
-            raise VideoError("no_face", _no_face_message(len(images), tracks))
-        for index, image in enumerate(images):
+            raise VideoError("no_face", _no_face_message(len(frames), tracks))
+        for index, frame in enumerate(frames):
             if index not in seen:
-                box = self._look_near(image, expected(seen, index, timestamps_seconds))
+                box = self._look_near(frame, expected(seen, index, timestamps_seconds))
                 if box is not None:
                     seen[index] = box
-        if len(seen) < LEAST_FOUND_SHARE * len(images):
+        if len(seen) < LEAST_FOUND_SHARE * len(frames):
             raise VideoError(
                 "no_face",
-                f"a face in only {len(seen)} of the {len(images)} frames looked at; it must be "
-                f"seen in {math.ceil(LEAST_FOUND_SHARE * len(images))}",
+                f"a face in only {len(seen)} of the {len(frames)} frames looked at; it must be "
+                f"seen in {math.ceil(LEAST_FOUND_SHARE * len(frames))}",
             )
-        return as_track(seen, len(images), timestamps_seconds), left
+        return as_track(seen, len(frames), timestamps_seconds), left
 
     def _another(
         self,
-        images: list[Image.Image],
+        frames: NDArray[np.uint8],
         tracks: list[Detections],
         known: list[FaceTrack],
         timestamps_seconds: NDArray[np.float64],
@@ -172,7 +170,7 @@ class FaceFinder:
         left = []
         for track in tracks:
             new = {i: face[:4] for i, face in track.items() if not is_known(i, face[:4])}
-            if 2 * len(new) < len(track) or not self._is_sure(track, images):
+            if 2 * len(new) < len(track) or not self._is_sure(track, frames):
                 continue
             if not seen or is_continued(seen, new):
                 seen |= new
@@ -185,46 +183,47 @@ class FaceFinder:
         for indices, ends_when_lost in (
             (between, False),
             (range(first - 1, -1, -1), True),
-            (range(last + 1, len(images)), True),
+            (range(last + 1, len(frames)), True),
         ):
             for index in indices:
-                box = self._look_near(images[index], expected(seen, index, timestamps_seconds))
+                box = self._look_near(frames[index], expected(seen, index, timestamps_seconds))
                 if box is not None and not is_known(index, box):
                     seen[index] = box
                 elif ends_when_lost:
                     break
         return seen, left
 
-    def _search(self, image: Image.Image) -> NDArray[np.float32]:
+    def _search(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Searches the whole scene; where nothing is found, in tiles, for small faces."""
-        found = self._far.detect(image)
+        found = self._far.detect(frame)
         if len(found):
             return found
-        width, height = image.width * TILE_SHARE, image.height * TILE_SHARE
+        height, width = frame.shape[:2]
+        wide, high = width * TILE_SHARE, height * TILE_SHARE
         tiles = [
-            self._far.detect(image, (left, top, left + width, top + height))
-            for top in (0.0, image.height - height)
-            for left in (0.0, image.width - width)
+            self._far.detect(frame, (left, top, left + wide, top + high))
+            for top in (0.0, height - high)
+            for left in (0.0, width - wide)
         ]
         return join_overlapping(np.concatenate(tiles))
 
-    def _is_sure(self, track: Detections, images: list[Image.Image]) -> bool:
+    def _is_sure(self, track: Detections, frames: NDArray[np.uint8]) -> bool:
         """Whether the detector is sure of this face at least once, if need be at a close look."""
         if max(face[4] for face in track.values()) >= SURE:
             return True
         return any(
             any(fits(face[:4], close[:4]) and close[4] >= SURE for close in found)
             for index, face in track.items()
-            for found in [self._near.detect(images[index], around(face[:4], images[index]))]
+            for found in [self._near.detect(frames[index], around(face[:4], frames[index]))]
         )
 
     def _look_near(
-        self, image: Image.Image, box: NDArray[np.float32]
+        self, frame: NDArray[np.uint8], box: NDArray[np.float32]
     ) -> NDArray[np.float32] | None:
         """Looks around the expected box, with both models, then everywhere; (4,) or None."""
-        near = around(box, image)
+        near = around(box, frame)
         for detector, part in ((self._near, near), (self._far, near), (self._far, None)):
-            found = detector.detect(image, part)
+            found = detector.detect(frame, part)
             fitting = found[[fits(box, face[:4]) for face in found]]
             if len(fitting):
                 best: NDArray[np.float32] = fitting[overlap(box, fitting[:, :4]).argmax(), :4]
@@ -250,9 +249,10 @@ def _no_face_message(count: int, tracks: list[Detections]) -> str:
     )
 
 
-def around(box: NDArray[np.float32], image: Image.Image) -> tuple[float, float, float, float]:
-    """The part of a picture in which a face with this box is looked for."""
+def around(box: NDArray[np.float32], frame: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """The part of a picture (H, W, 3) in which a face with this box is looked for."""
     centre, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
-    low = np.clip(centre - side * NEARBY / 2, 0, (image.width - 1, image.height - 1))
-    high = np.clip(centre + side * NEARBY / 2, low + 1, (image.width, image.height))
+    height, width = frame.shape[:2]
+    low = np.clip(centre - side * NEARBY / 2, 0, (width - 1, height - 1))
+    high = np.clip(centre + side * NEARBY / 2, low + 1, (width, height))
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])

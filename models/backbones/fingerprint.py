@@ -82,7 +82,10 @@ def find_fingerprint(
             _cache_key(name_or_path, size, seed)
         ]
         return BackboneFingerprint(
-            name=f"{known['name']:s}", digest=f"{known['digest']:s}", dim=known["dim"]
+            name=f"{known['name']:s}",
+            digest=f"{known['digest']:s}",
+            dim=known["dim"],
+            architecture=f"{known['architecture']:s}",
         )
     except (InputError, StoreError, *reading.BAD_FACTS):
         return None  # a cache that is missing or damaged costs only time
@@ -98,7 +101,9 @@ def cache_fingerprint(
     known: dict[str, Any] = {}
     with suppress(InputError, StoreError, *reading.BAD_FACTS):
         known = dict(read_versioned_json(cache, CACHE_FORMAT, 1)["known"])
-    known[key] = {name: getattr(fingerprint, name) for name in ("name", "digest", "dim")}
+    known[key] = {
+        name: getattr(fingerprint, name) for name in ("name", "digest", "dim", "architecture")
+    }
     with suppress(OutputError):  # it only saves time
         write_text(cache, as_json({"format": CACHE_FORMAT, "version": 1, "known": known}))
 

@@ -7,7 +7,6 @@ that makes it, and every other machine obeys the key.
 from __future__ import annotations
 
 import os
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -15,31 +14,10 @@ from data.errors import ConfigError
 from features.store.key import Precision
 from models.backbones.fingerprint import BackboneFingerprint
 from models.backbones.openvino_encoder import has_openvino
+from models.matrix_units import UNITS, matrix_unit
 
 Choice = Precision | Literal["auto"]
 """Of the setting `extract.precision`."""
-
-UNITS: dict[Precision, tuple[str, ...]] = {
-    "bfloat16": ("amx_bf16", "avx512_bf16"),
-    "int8": ("amx_int8", "avx512_vnni", "avx_vnni"),
-}
-"""Matrix units that compute in a precision, as /proc/cpuinfo calls them, fastest first."""
-
-
-@cache
-def cpu_flags() -> frozenset[str]:
-    """What this processor has, as Linux calls it; empty where that is unknown."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
-    return frozenset(next(flags, "").split())
-
-
-def matrix_unit(precision: Precision) -> str | None:
-    """The unit of this processor that computes in a precision; None where it has none."""
-    return next((unit for unit in UNITS.get(precision, ()) if unit in cpu_flags()), None)
 
 
 def choose_precision(

@@ -20,7 +20,7 @@ import numpy as np
 from data.errors import ConfigError
 from data.io.atomic_folders import check_replaceable
 from data.io.output_paths import check_output
-from data.io.progress import progress
+from data.io.progress import log, progress
 from models.backbones.network_digest import weights_digest
 from models.backbones.registry import Backbone, save_backbone
 from models.configs import FinetuneConfig
@@ -35,6 +35,7 @@ from models.finetuning.checkpoint import (
 from models.finetuning.clips import Clips, cached_clips
 from models.finetuning.forging import Forger, with_forged_copies
 from models.finetuning.network import FinetuneNet
+from models.finetuning.precision import PRECISIONS, resolve_precision
 from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
 from models.tf_runtime import seed_everything
@@ -86,7 +87,8 @@ def finetune(
         show: progress bars.
 
     Raises:
-        ConfigError: the backbone is a custom model, whose blocks are unknown; or quantized.
+        ConfigError: the backbone is a custom model, whose blocks are unknown, or quantized; or the
+            machine does not compute in `config.precision`.
         DatasetError: a split lacks a class, or there are too few videos, or training diverged.
         OutputError: the folder cannot be written.
     """
@@ -99,6 +101,9 @@ def finetune(
             f"{backbone.name} is quantized; fine-tune the backbone that it was made of, then "
             "quantize the result"
         )
+    config, note = resolve_precision(config)
+    if note:
+        log.warning(note)
     check_replaceable(out, marker="backbone.json")
     kept = checkpoint_path(out)
     check_output(kept)
@@ -125,13 +130,19 @@ def finetune(
         check_splits(train_clips.labels, val_clips.labels)
         seed_everything(seed)
         net = FinetuneNet(backbone, config)
-        key = run_key(
-            config,
+        key_of = partial(
+            run_key,
             seed=seed,
             backbone=backbone.digest,
             size=backbone.size,
             clips=(train_clips, val_clips),
         )
+        key = key_of(config)
+        if other := _other_precision(kept, config, key_of):
+            log.warning(
+                f"{kept} is of a run in {other}, this one computes in {config.precision} and "
+                f"begins anew; to resume, stop it and set finetune.precision to {other}"
+            )
         epochs = _Epochs(net, train_clips, val_clips, forger, config, seed)
         history, stopping = _run(epochs, kept, key, show=show)
         net.set_weights(stopping.best.weights)
@@ -144,6 +155,7 @@ def finetune(
         digest=weights_digest(backbone.architecture, model),
         provenance={
             "trained_on": _trained_on(base, train_clips, val_clips),
+            "finetuning_precision": config.precision,
             "training": _training(base, {"train": (train, train_clips), "val": (val, val_clips)}),
             **(more_provenance or {}),
         },
@@ -220,6 +232,17 @@ def _run(
             if done:
                 break
     return history, stopping
+
+
+def _other_precision(
+    kept: Path, config: FinetuneConfig, key_of: Callable[[FinetuneConfig], str]
+) -> str | None:
+    """The precision of a checkpoint of the same run but for that; None where there is none."""
+    if not kept.is_file():
+        return None
+    others = [config.replace(precision=one) for one in PRECISIONS if one != config.precision]
+    same = (one for one in others if load_checkpoint(kept, key_of(one)) is not None)
+    return next((one.precision for one in same), None)
 
 
 def _trained_on(base: Backbone, train: Clips, val: Clips) -> dict[str, dict[str, list[str]]]:

@@ -18,15 +18,11 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from features.extraction.batches import Encoder
-from models.backbones.encoder import make_encoder
 from models.backbones.registry import Backbone
-from models.backbones.resnet50 import residual_blocks
-from models.backbones.tensorflow_encoder import use_float16
 from models.finetuning.batches import clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
-from models.finetuning.geometric_augmentation import transform_clips
+from models.finetuning.forward_pass import ForwardPass, cut
 from models.heads.early_stopping import best_of
 from models.heads.split_checks import check_loss, video_weights
 from models.prefetch import prefetch
@@ -40,48 +36,50 @@ PROBE_PASSES = 2
 PROBE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the probe's penalty; `best_of` chooses."""
 WARMUP_EPOCHS = 0.5
+PLAIN_BATCH = 32
+"""Frames of one call without augmentation; all calls have this shape."""
+DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
+"""Of activations and products in each precision."""
 
 
 class FinetuneNet:
     """A backbone and a dense layer, and the two phases that train them.
 
-    The model of the backbone, a ResNet50 of ours, is changed in place.
+    The model of the backbone, a ResNet50 of ours, is changed in place. The precision of `config` is
+    one that `models.finetuning.precision.resolve_precision` returned.
     """
 
     def __init__(self, backbone: Backbone, config: FinetuneConfig) -> None:
         self.backbone = backbone
         self.config = config
-        self._lower, self._upper = cut(backbone.model, config.unfreeze)
+        lower, upper = cut(backbone.model, config.unfreeze)
+        dtype = DTYPES[config.precision]
+        self._lower, self._upper = ForwardPass(lower, dtype), ForwardPass(upper, dtype)
         self._learning = [
             weight
-            for layer in self._upper.layers
+            for layer in upper.layers
             if not isinstance(layer, keras.layers.BatchNormalization)
             for weight in layer.trainable_weights
         ]
         self._dense = keras.layers.Dense(1, name="frame_logit")
         self._dense.build((None, backbone.dim))
-        if config.mixed_precision:
-            use_float16("finetune.mixed_precision")
         self._slow = keras.optimizers.Adam(config.learning_rate)
         self._fast = keras.optimizers.Adam(config.head_learning_rate)
-        if config.mixed_precision:
+        if config.precision == "float16":
             self._slow, self._fast = scaling(self._slow), scaling(self._fast)
         self._slow.build(self._learning)
         self._fast.build(self._dense.trainable_weights)
         # XLA makes one pass of Adam's dozen over every weight.
         self._apply_slow = tf.function(
             lambda gradients: self._slow.apply(gradients, self._learning),
-            jit_compile=not config.mixed_precision,
+            jit_compile=config.precision != "float16",
         )
         self._step = tf.function(self._take_step)
-        self._forward = tf.function(lambda frames: self._dense(self._embed(frames))[:, 0])
-        self._augmented = tf.function(
-            lambda clips, transforms: self._embed(transform_clips(clips, transforms))
-        )
+        self._embedding = tf.function(self._embed)
 
     def _embed(self, frames: Any) -> Any:
-        """(B, S, S, 3) -> (B, D)."""
-        return self._upper(self._lower(frames, training=False), training=False)
+        """(B, S, S, 3) -> (B, D) float32."""
+        return self._upper(self._lower(frames))
 
     @property
     def _weights(self) -> list[Any]:
@@ -129,8 +127,7 @@ class FinetuneNet:
         Returns:
             Row 0 of the history.
         """
-        encoder = make_encoder(self.backbone)
-        embedded, val_embedded = _embed_clips(train, encoder), _embed_clips(val, encoder)
+        embedded, val_embedded = self._embed_clips(train), self._embed_clips(val)
         augmented, augmented_videos = self._embed_augmented(train, rng, forger)
         frames = np.concatenate([embedded[_exists(train)], augmented])  # (M, D)
         clean_videos = np.repeat(np.arange(len(train.counts)), train.counts)
@@ -162,8 +159,8 @@ class FinetuneNet:
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
             for batch in prefetch(clip_batches(train, self.config, rng, forger)):
-                clips, transforms = tf.constant(batch.clips), tf.constant(batch.transforms)
-                rows.append(self._augmented(clips, transforms).numpy())
+                frames = batch.clips.reshape(-1, *batch.clips.shape[2:])
+                rows.append(self._embedding(tf.constant(frames)).numpy())
                 videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
         return np.concatenate(rows), np.concatenate(videos)
 
@@ -183,7 +180,6 @@ class FinetuneNet:
             self._fast.learning_rate = config.head_learning_rate * share
             loss, clip_logits = self._step(
                 tf.constant(batch.clips),
-                tf.constant(batch.transforms),
                 tf.constant(targets[batch.videos]),
                 tf.constant(weights[batch.videos]),
                 tf.constant(dropout_rng.integers(2**31, size=2, dtype=np.int32)),
@@ -196,10 +192,23 @@ class FinetuneNet:
 
     def validate(self, val: Clips, epoch: int) -> dict[str, float]:
         """Loss and AUC of clip scores on frames without augmentation."""
-        logits = np.stack([self._forward(tf.constant(clip)).numpy() for clip in val.pixels])
+        kernel, bias = self._dense.get_weights()
+        logits = self._embed_clips(val) @ kernel[:, 0] + bias  # (N, F)
         row = _measure("val_", val, logits)
         check_loss(row["val_loss"], epoch, 0)
         return row
+
+    def _embed_clips(self, clips: Clips) -> NDArray[np.float32]:
+        """(N, F, D) embeddings of every crop; zeros past a video's end."""
+        exists = np.flatnonzero(_exists(clips))
+        flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
+        embedded = np.zeros((len(flat), self.backbone.dim), np.float32)
+        batch = np.zeros((PLAIN_BATCH, *flat.shape[1:]), np.uint8)
+        for start in range(0, len(exists), PLAIN_BATCH):
+            rows = exists[start : start + PLAIN_BATCH]
+            batch[: len(rows)] = flat[rows]
+            embedded[rows] = self._embedding(tf.constant(batch)).numpy()[: len(rows)]
+        return embedded.reshape(*clips.pixels.shape[:2], -1)
 
     @property
     def _class_weight(self) -> dict[str, float] | None:
@@ -207,16 +216,15 @@ class FinetuneNet:
         weight = self.config.class_weight
         return None if isinstance(weight, str) else weight
 
-    def _take_step(self, clips: Any, transforms: Any, labels: Any, weights: Any, seed: Any) -> Any:
+    def _take_step(self, clips: Any, labels: Any, weights: Any, seed: Any) -> Any:
         """One step; the lower part runs outside the tape and costs no gradient.
 
         Returns:
             the loss, and (B,) clip logits: each the mean of its frames' logits.
         """
-        frames = transform_clips(clips, transforms)  # (B * F, S, S, 3)
-        lower = self._lower(frames, training=False)
+        lower = self._lower(tf.reshape(clips, (-1, *clips.shape[2:])))
         with tf.GradientTape() as tape:
-            embedded = self._upper(lower, training=False)  # (B * F, D)
+            embedded = self._upper(lower)  # (B * F, D) float32
             if self.config.dropout:
                 embedded = drop(embedded, clips.shape[1], self.config.dropout, seed)
             logits = tf.reshape(self._dense(embedded), (-1, clips.shape[1]))  # (B, F)
@@ -224,7 +232,7 @@ class FinetuneNet:
                 tf.broadcast_to(labels[:, None], tf.shape(logits)), logits
             )
             loss = tf.reduce_mean(weights[:, None] * losses)
-            scaled = self._slow.scale_loss(loss)  # the same but in mixed precision
+            scaled = self._slow.scale_loss(loss)  # the same but in float16
         head = self._dense.trainable_weights
         slow, fast = tape.gradient(scaled, [self._learning, head])
         if isinstance(self._slow, keras.optimizers.LossScaleOptimizer):
@@ -280,33 +288,9 @@ def smooth(labels: NDArray[Any], smoothing: float) -> NDArray[np.float32]:
     return (labels * (1 - smoothing) + smoothing / 2).astype(np.float32)
 
 
-def cut(model: Any, unfreeze: int | str) -> tuple[Any, Any]:
-    """Cuts a ResNet50 below the blocks that learn; both parts share its weights."""
-    if unfreeze == "all":
-        boundary = model.get_layer("preprocess").output
-    else:
-        boundary = residual_blocks(model)[-int(unfreeze)][0].input
-    upper = keras.Model(boundary, model.output)
-    for layer in upper.layers:  # a backbone is loaded frozen
-        layer.trainable = True
-    return keras.Model(model.input, boundary), upper
-
-
 def _exists(clips: Clips) -> NDArray[np.bool_]:
     """(N, F): which frames a video has."""
     return np.arange(clips.pixels.shape[1]) < clips.counts[:, None]
-
-
-def _embed_clips(clips: Clips, encoder: Encoder) -> NDArray[np.float32]:
-    """(N, F, D) embeddings of every crop; those past a video's end are meaningless."""
-    flat = clips.pixels.reshape(-1, *clips.pixels.shape[2:])
-    embedded = np.zeros((len(flat), encoder.dim), np.float32)
-    batch = np.zeros((encoder.batch_size, *flat.shape[1:]), np.uint8)
-    for start in range(0, len(flat), encoder.batch_size):
-        count = min(encoder.batch_size, len(flat) - start)
-        batch[:count] = flat[start : start + count]
-        embedded[start : start + count] = encoder(batch)[:count]
-    return embedded.reshape(*clips.pixels.shape[:2], encoder.dim)
 
 
 def _measure(prefix: str, clips: Clips, logits: NDArray[Any]) -> dict[str, float]:

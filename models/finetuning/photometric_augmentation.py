@@ -74,9 +74,11 @@ def _distort_frame(
     if by.blur_pixels:
         image = image.filter(ImageFilter.GaussianBlur(by.blur_pixels))
     if by.noise:
-        pattern = draw.standard_normal(frame.shape, np.float32) * np.float32(by.noise)
-        noisy = np.clip(np.asarray(image) + pattern + np.float32(0.5), 0, 255)
-        image = Image.fromarray(noisy.astype(np.uint8))
+        noisy = draw.standard_normal(frame.shape, np.float32)
+        noisy *= np.float32(by.noise)
+        noisy += np.asarray(image)
+        noisy += np.float32(0.5)
+        image = Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
     if by.jpeg_quality:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=by.jpeg_quality)

@@ -15,6 +15,8 @@ import numpy as np
 from data.faces.crops import Frames
 from features.store.views import Views
 from models.configs import FinetuneConfig
+from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
+from models.finetuning.photometric_augmentation import distort, draw_distortion
 
 STRENGTH = FinetuneConfig()
 DRAWN = (
@@ -45,14 +47,8 @@ def augment(frames: Frames, sha256: str, view: int) -> Frames:
     Returns:
         The same frames with other pixels.
     """
-    from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
-    from models.finetuning.photometric_augmentation import distort, draw_distortion
-    from models.tf_runtime import tf
-
     draw = np.random.default_rng([int(sha256, 16), view])
     distortion = draw_distortion(draw, STRENGTH)
     transforms = draw_transforms(draw, 1, STRENGTH, size=frames.pixels.shape[1])
     clip = distort(frames.pixels, distortion, draw)[None]
-    with tf.device("CPU:0"):  # a GPU would round in another way
-        pixels = transform_clips(tf.constant(clip), tf.constant(transforms)).numpy()
-    return replace(frames, pixels=pixels)
+    return replace(frames, pixels=transform_clips(clip, transforms)[0])

@@ -39,7 +39,7 @@ def head_batches(
         train: training split; features (N, T, D), mask (N, T), labels (N,).
         weights: (N,) of each video in the loss.
         draw: of order and views; nothing else may draw from it before the last batch.
-        batch_size: videos of a batch; the last may have fewer.
+        batch_size: videos of a batch; the last is filled up with zeros of weight zero.
 
     Yields:
         Batches whose features are valid until the next one is asked for.

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 import data.faces.crops
 import data.video.frames
@@ -48,6 +47,14 @@ def test_this_version_is_recorded() -> None:
 
 def test_crops_are_as_recorded() -> None:
     assert differences(make_crops(), load_golden()) == [], REMEDY
+
+
+def test_faces_are_where_version_2_found_them() -> None:
+    before, now = load_golden(2), load_golden()
+    for name in ("uniform", "runs", "turned"):
+        boxes = before[f"{name} boxes"]
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+        assert (np.abs(now[f"{name} boxes"] - boxes) <= 0.02 * sides).all(), name
 
 
 def test_embeddings_are_as_recorded() -> None:
@@ -106,16 +113,12 @@ def crop_off(patch: pytest.MonkeyPatch) -> None:
 
 def other_filter(patch: pytest.MonkeyPatch) -> None:
     """Crops are resized bilinearly."""
-    made = Image.Image.resize
+    made = data.faces.crops.resize
 
-    def resize(
-        image: Image.Image, size: Any, resample: Any = None, *more: Any, **named: Any
-    ) -> Any:
-        if resample == Image.Resampling.BICUBIC:
-            resample = Image.Resampling.BILINEAR
-        return made(image, size, resample, *more, **named)
+    def resize(frame: Any, size: Any, box: Any, kernel: str) -> Any:
+        return made(frame, size, box, "bilinear")
 
-    patch.setattr(Image.Image, "resize", resize)
+    patch.setattr(data.faces.crops, "resize", resize)
 
 
 def other_scaling(patch: pytest.MonkeyPatch) -> None:

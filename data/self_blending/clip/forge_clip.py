@@ -8,11 +8,19 @@ and detail.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
-from data.self_blending.clip.look import fitting_blur, light_match, mean_match, recolour, refocus
+from data.self_blending.clip.look import (
+    blur,
+    fitting_blur,
+    light_match,
+    mean_match,
+    recolour,
+    refocus,
+    to_bytes,
+)
 from data.self_blending.clip.parameters import ForgeryParameters
 from data.self_blending.clip.shape import Window
 from data.self_blending.clip.staging import Donor, Staging
@@ -46,7 +54,7 @@ def forge_clip(
     plan = Staging(landmarks, times, parameters, donor)
     source = frames if donor is None else donor.frames
     forged = frames.copy()
-    before: tuple[NDArray[np.float32], Window] | None = None
+    before: tuple[NDArray[np.uint8], Window] | None = None
     fit: NDArray[np.float32] | None = None
     soft: float | None = None
     for index in range(count):
@@ -54,30 +62,25 @@ def forge_clip(
         if window is None or plan.missing[index]:
             before = None
             continue
-        under = Image.fromarray(frames[index]).crop(window.box)
+        under = np.ascontiguousarray(frames[index][window.where])
         face = plan.face(index, window, source)
         mask = plan.mask(index, window)
         if donor is not None:
             soft = fitting_blur(face, under, mask) if soft is None else soft
-            face = face.filter(ImageFilter.GaussianBlur(soft))
+            face = blur(face, soft)
         face = refocus(face, parameters, float(plan.sizes[index]), float(plan.blur_more[index]))
-        pixels = np.asarray(face, np.float32)
-        below = np.asarray(under, np.float32)
         if parameters.matching == "mean" or donor is not None:
-            now = mean_match(pixels, below, mask)
+            now = mean_match(face.astype(np.float32), under.astype(np.float32), mask)
             # Smoothed over time: the match of each frame alone flickers.
             fit = now if fit is None else 0.9 * fit + 0.1 * now
-            pixels = pixels @ fit[:3] + fit[3]
-            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
+            face = np.asarray(cv2.transform(face, np.ascontiguousarray(fit.T)), np.uint8)
         if parameters.matching == "light":
-            pixels = np.asarray(face, np.float32) + light_match(face, under, mask)
-            face = Image.fromarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
-        pixels = np.asarray(recolour(face, parameters, plan.shade[index]), np.float32)
+            face = to_bytes(light_match(face, under, mask) + face)
+        face = recolour(face, parameters, plan.shade[index])
         if plan.memory and before is not None:
-            pixels = plan.remember(index, window, pixels, *before)
-        before = (pixels, window)
-        pixels = plan.texture(index, window, pixels)
-        share = (mask * np.float32(parameters.ratio))[..., None]
-        mixed = below + share * (pixels - below)
-        forged[index][window.where] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+            face = plan.remember(index, window, face, *before)
+        before = (face, window)
+        face = plan.texture(index, window, face)
+        share = mask * np.float32(parameters.ratio)
+        forged[index][window.where] = cv2.blendLinear(face, under, share, 1 - share)
     return forged

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
-from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
-from data.self_blending.clip.parameters import ForgeryParameters
+from data.self_blending.clip.parameters import Filter, ForgeryParameters
+from data.self_blending.clip.shape import gaussian_blur
 
 Pixels = NDArray[np.float32]
+Picture = NDArray[np.uint8]  # (h, w, 3) RGB
 
 GREY = np.asarray((0.299, 0.587, 0.114), np.float32)
 STANDARD_SIZE = 160.0
@@ -24,37 +24,56 @@ SHARPER = 1.2
 LIGHT_CELLS = 24
 """Side of the small picture in which the light is compared."""
 
+FILTERS: dict[Filter, int] = {
+    "nearest": cv2.INTER_NEAREST,
+    "box": cv2.INTER_NEAREST,  # the same, where a picture is enlarged
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
 
-def coarsen(picture: Image.Image, parameters: ForgeryParameters, size: float) -> Image.Image:
+
+def to_bytes(values: Pixels) -> Picture:
+    """Rounds grey levels and cuts them off at 0 and 255."""
+    return np.asarray(cv2.add(values, 0.0, dtype=cv2.CV_8U), np.uint8)
+
+
+def blur(picture: Picture, sigma: float) -> Picture:
+    """Blurs by a Gaussian of this standard deviation in pixels."""
+    return to_bytes(gaussian_blur(picture.astype(np.float32), sigma)) if sigma > 0 else picture
+
+
+def coarsen(picture: Picture, parameters: ForgeryParameters, size: float) -> Picture:
     """Removes detail before the face is put in place: generators and old videos lack it.
 
     A face of `size` pixels never shrinks below SMALLEST_SIZE.
     """
-    width, height = picture.size
+    height, width = picture.shape[:2]
     if parameters.smooth_skin > 0:
         picture = smooth_skin(picture, parameters.smooth_skin)
     shrink = min(parameters.shrink, max(1.15, size / SMALLEST_SIZE))
     if parameters.shrink > 1:
         small = (max(4, round(width / shrink)), max(4, round(height / shrink)))
-        picture = picture.resize(small, Image.Resampling.BOX).resize(
-            (width, height), Image.Resampling[parameters.filter.upper()]
-        )
+        coarse = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+        enlarged = cv2.resize(coarse, (width, height), interpolation=FILTERS[parameters.filter])
+        picture = np.asarray(enlarged, np.uint8)
     if parameters.jpeg_quality:
-        packed = io.BytesIO()
-        picture.save(packed, "JPEG", quality=parameters.jpeg_quality)
-        picture = Image.open(packed)
-        picture.load()
+        # OpenCV takes the channels for blue, green and red.
+        quality = [cv2.IMWRITE_JPEG_QUALITY, parameters.jpeg_quality]
+        _, packed = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR_RGB), np.uint8)
     return picture
 
 
-def smooth_skin(picture: Image.Image, share: float) -> Image.Image:
+def smooth_skin(picture: Picture, share: float) -> Picture:
     """Removes fine texture and keeps edges: small differences from the surroundings go."""
-    soft = picture.filter(ImageFilter.BoxBlur(2))
-    sharp, flat = (np.asarray(one, np.int16) for one in (picture, soft))
-    steps = np.arange(-255, 256)
-    kept = np.rint(steps * (1 - share * np.exp(-((steps / 9.0) ** 2)))).astype(np.int16)
+    flat = cv2.blur(picture, (5, 5), borderType=cv2.BORDER_REPLICATE)
+    steps = np.arange(256)
+    kept = np.rint(steps * (1 - share * np.exp(-((steps / 9.0) ** 2)))).astype(np.uint8)
     # What is kept of a detail is smaller than the detail, so that nothing leaves 0 to 255.
-    return Image.fromarray((flat + kept[sharp - flat + 255]).astype(np.uint8))
+    above = cv2.LUT(cv2.subtract(picture, flat), kept)
+    below = cv2.LUT(cv2.subtract(flat, picture), kept)
+    return np.asarray(cv2.subtract(cv2.add(flat, above), below), np.uint8)
 
 
 def grid_of(rng: np.random.Generator, period: int) -> Pixels:
@@ -65,36 +84,33 @@ def grid_of(rng: np.random.Generator, period: int) -> Pixels:
     return np.tile(cell, (64 // period + 1, 64 // period + 1))[:64, :64]
 
 
-def recolour(picture: Image.Image, parameters: ForgeryParameters, extra: Pixels) -> Image.Image:
+def recolour(picture: Picture, parameters: ForgeryParameters, extra: Pixels) -> Picture:
     """Applies contrast, saturation, gains, offsets, `extra` (3,) grey levels and the tone curve."""
     tone = np.eye(3, dtype=np.float32) * parameters.saturation
     tone += (1 - parameters.saturation) * GREY[None, :]
     tone *= parameters.contrast * np.asarray(parameters.gain, np.float32)[:, None]
     shift = 128 * (1 - parameters.contrast) + np.asarray(parameters.offset, np.float32) + extra
     if not np.allclose(tone, np.eye(3)) or np.abs(shift).max() > 0.25:
-        matrix: list[Any] = [
-            float(value)
-            for row, add in zip(tone, shift, strict=True)
-            for value in (*row, add + 0.5)  # Pillow cuts off
-        ]
-        picture = picture.convert("RGB", tuple(matrix))
+        matrix = np.concatenate([tone, shift[:, None]], 1).astype(np.float32)
+        picture = np.asarray(cv2.transform(picture, matrix), np.uint8)
     if parameters.gamma != 1:
-        curve = np.rint(255 * (np.arange(256) / 255) ** parameters.gamma).astype(int).tolist()
-        picture = picture.point(curve * 3)
+        curve = np.rint(255 * (np.arange(256) / 255) ** parameters.gamma).astype(np.uint8)
+        picture = np.asarray(cv2.LUT(picture, curve), np.uint8)
     return picture
 
 
-def refocus(
-    picture: Image.Image, parameters: ForgeryParameters, size: float, factor: float
-) -> Image.Image:
+def refocus(picture: Picture, parameters: ForgeryParameters, size: float, factor: float) -> Picture:
     """Blurs, by a factor of this frame, and sharpens in proportion to the face's size in pixels."""
     scale = min(2.5, max(0.5, size / STANDARD_SIZE))
-    blur = parameters.blur * scale * factor
-    if blur > 0.3:
-        picture = picture.filter(ImageFilter.GaussianBlur(blur))
+    sigma = parameters.blur * scale * factor
+    if sigma > 0.3:
+        picture = blur(picture, sigma)
     if parameters.sharpen_percent:
-        picture = picture.filter(
-            ImageFilter.UnsharpMask(1.4 * scale, round(parameters.sharpen_percent), 0)
+        sharp = picture.astype(np.float32)
+        share = parameters.sharpen_percent / 100
+        soft = gaussian_blur(sharp, 1.4 * scale)
+        picture = np.asarray(
+            cv2.addWeighted(sharp, 1 + share, soft, -share, 0, dtype=cv2.CV_8U), np.uint8
         )
     return picture
 
@@ -106,15 +122,19 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
         A colour matrix (3, 3) and an offset (3,): `pixels @ match[:3] + match[3]`. Lightness and
         colour have one factor each: a factor per channel would tint light and dark differently.
     """
-    weights = mask[..., None] / max(float(mask.sum()), 1e-6)
+    weights = mask.reshape(-1, 1) / max(float(mask.sum()), 1e-6)
     means, lights, colours = [], [], []
     for pixels in (face, under):
-        mean = (pixels * weights).sum((0, 1))
-        grey = (pixels - mean) @ GREY
-        tint = pixels - mean - grey[..., None]
+        flat = pixels.reshape(-1, 3)
+        mean = (weights.T @ flat)[0]
+        centred = flat - mean
+        spread = (centred * weights).T @ centred  # (3, 3), the weighted covariance
+        grey = float(GREY @ spread @ GREY)
+        # What is left of each channel without the grey: its variances, summed.
+        tint = float(np.trace(spread)) - 2 * float(spread.sum(0) @ GREY) + 3 * grey
         means.append(mean)
-        lights.append(np.sqrt((weights[..., 0] * grey**2).sum()))
-        colours.append(np.sqrt((weights * tint**2).sum()))
+        lights.append(math.sqrt(max(grey, 0.0)))
+        colours.append(math.sqrt(max(tint, 0.0)))
     light = np.clip(lights[1] / max(lights[0], 1.0), 0.7, 1.35)
     colour = np.clip(colours[1] / max(colours[0], 0.5), 0.4, 1.2)
     to_grey = np.outer(GREY, np.ones(3))
@@ -122,19 +142,19 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
     return np.concatenate([matrix, (means[1] - means[0] @ matrix)[None]]).astype(np.float32)
 
 
-def fitting_blur(face: Image.Image, under: Image.Image, mask: Pixels) -> float:
+def fitting_blur(face: Picture, under: Picture, mask: Pixels) -> float:
     """The blur in pixels that makes the face about as sharp as what is under it; 0 for none.
 
     Makers of swaps do the same; the artefact is the difference that remains.
     """
     wanted = SHARPER * _sharpness(under, mask)
-    for blur in (0.0, 0.5, 0.8, 1.2, 1.7, 2.4, 3.4):
-        if _sharpness(face.filter(ImageFilter.GaussianBlur(blur)), mask) <= wanted:
+    for sigma in (0.0, 0.5, 0.8, 1.2, 1.7, 2.4, 3.4):
+        if _sharpness(blur(face, sigma), mask) <= wanted:
             break
-    return blur
+    return sigma
 
 
-def _sharpness(picture: Image.Image, mask: Pixels) -> float:
+def _sharpness(picture: Picture, mask: Pixels) -> float:
     """Mean difference of neighbouring pixels over their overall spread, inside the mask."""
     grey = np.asarray(picture, np.float32) @ GREY
     steps = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
@@ -146,22 +166,26 @@ def _sharpness(picture: Image.Image, mask: Pixels) -> float:
     return float((steps * weights).sum()) / total / max(spread, 1.0)
 
 
-def light_match(face: Image.Image, under: Image.Image, mask: Pixels) -> Pixels:
+def light_match(face: Picture, under: Picture, mask: Pixels) -> Pixels:
     """What to add to the face, (h, w, 3), so that it has the light of what is under it.
 
     The slow part of the difference, as gradient-domain blending takes it over; the face's own
     texture stays.
     """
-    cells = (LIGHT_CELLS, LIGHT_CELLS)
-    seen, wanted = (
-        np.asarray(one.resize(cells, Image.Resampling.BOX), np.float32) for one in (face, under)
+    seen, wanted, small = (
+        cv2.resize(one, (LIGHT_CELLS, LIGHT_CELLS), interpolation=cv2.INTER_AREA)
+        for one in (face, under, mask)
     )
-    small = np.asarray(Image.fromarray(mask).resize(cells, Image.Resampling.BOX), np.float32)
     weights = small[..., None] + np.float32(1e-3)
     gaps = np.arange(LIGHT_CELLS)[:, None] - np.arange(LIGHT_CELLS)[None, :]
     kernel = np.exp(-0.5 * (gaps / (0.13 * LIGHT_CELLS)) ** 2).astype(np.float32)
-    total = np.einsum("ij,jkc,lk->ilc", kernel, (wanted - seen) * weights, kernel)
-    slow = total / np.einsum("ij,jkc,lk->ilc", kernel, weights, kernel)
-    channels = (Image.fromarray(one) for one in np.ascontiguousarray(slow.transpose(2, 0, 1)))
-    large = (one.resize(face.size, Image.Resampling.BILINEAR) for one in channels)
-    return np.stack([np.asarray(one, np.float32) for one in large], -1)
+    change = wanted.astype(np.float32) - seen
+    slow = _blurred(change * weights, kernel) / _blurred(weights, kernel)
+    size = (face.shape[1], face.shape[0])
+    return np.asarray(cv2.resize(slow, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _blurred(cells: Pixels, kernel: Pixels) -> Pixels:
+    """Blurs (N, N, C) along both sides by a kernel (N, N)."""
+    rows = (kernel @ cells.reshape(len(cells), -1)).reshape(cells.shape)
+    return np.asarray(kernel @ rows, np.float32)

@@ -1,16 +1,17 @@
 """Masks and warps of self-made forgeries: geometry, no colours.
 
 A warp is a thin-plate spline through some of the face's points, evaluated on a coarse mesh and
-drawn by Pillow: 2 ms where a dense warp in NumPy takes 20.
+drawn by OpenCV between its corners: a spline for each pixel would take 20 ms.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
 
 from data.faces.landmarks import (
     JAW,
@@ -77,21 +78,8 @@ def window_around(points: Points, margin: float, width: int, height: int) -> Win
 
 
 def hull(points: Points) -> Points:
-    """The convex hull of points (N, 2), in order (Andrew's monotone chain)."""
-    ordered = sorted(map(tuple, points.tolist()))
-    halves = []
-    for run in (ordered, ordered[::-1]):
-        chain: list[tuple[float, ...]] = []
-        for point in run:
-            while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
-                chain.pop()
-            chain.append(point)
-        halves.append(chain[:-1])
-    return np.asarray(halves[0] + halves[1], np.float32)
-
-
-def _turn(one: tuple[float, ...], two: tuple[float, ...], three: tuple[float, ...]) -> float:
-    return (two[0] - one[0]) * (three[1] - one[1]) - (two[1] - one[1]) * (three[0] - one[0])
+    """The convex hull of points (N, 2), in order."""
+    return np.asarray(cv2.convexHull(points), np.float32)[:, 0]
 
 
 def outline(points: Points, *, grow: float, waves: Points) -> Points:
@@ -128,13 +116,23 @@ def draw_mask(
         softness: standard deviation of the edge, pixels.
         inside: the edge fades inside of the outline only.
     """
-    mask = Image.new("L", (window.width, window.height))
-    pen = ImageDraw.Draw(mask)
+    mask = np.zeros((window.height, window.width), np.float32)
     for line in lines:
-        pen.polygon([(x - window.left, y - window.top) for x, y in line.tolist()], fill=255)
-    mask = mask.filter(ImageFilter.GaussianBlur(max(softness, 0.7)))
-    values = np.asarray(mask, np.float32) / 255
+        # A corner is given in sixteenths of a pixel, from the middle of the first one.
+        corners = np.rint((line - (window.left + 0.5, window.top + 0.5)) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 1.0, shift=4)
+    values = gaussian_blur(mask, max(softness, 0.7))
     return np.asarray(np.clip(2 * values - 1, 0, 1) if inside else values, np.float32)
+
+
+def gaussian_blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Blurs (h, w) or (h, w, C) float32 by a Gaussian, cut off at three standard deviations.
+
+    float32, because OpenCV takes three times as long for bytes.
+    """
+    side = 2 * math.ceil(3 * sigma) + 1
+    blurred = cv2.GaussianBlur(values, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)
 
 
 class Warp:
@@ -188,27 +186,36 @@ def _cuts(size: int) -> NDArray[np.int64]:
 
 
 def draw_warped(
-    picture: Image.Image, window: Window, back: Points, *, bicubic: bool
-) -> Image.Image:
-    """Draws a window of a frame out of a source's picture.
+    picture: NDArray[np.uint8], window: Window, back: Points, *, bicubic: bool
+) -> NDArray[np.uint8]:
+    """Draws a window of a frame out of a source's picture, (h, w, 3) uint8.
 
     Args:
-        picture: the source, RGB.
+        picture: the source, (H, W, 3). Its edge is repeated outside of it.
         window: of the frame; the size of the result.
         back: (rows + 1, columns + 1, 2), where the mesh's corners lie in the picture.
-        bicubic: sharper than bilinear, twice as slow.
+        bicubic: sharper than bilinear, three times as slow.
     """
-    # Pillow paints black outside of the picture: its edge is repeated instead.
-    held = np.clip(back, 0.5, np.asarray(picture.size, np.float32) - 0.51)
-    x, y = _cuts(window.width), _cuts(window.height)
-    cells = []
-    for row in range(len(y) - 1):
-        for column in range(len(x) - 1):
-            box = (int(x[column]), int(y[row]), int(x[column + 1]), int(y[row + 1]))
-            corners = held[[row, row + 1, row + 1, row], [column, column, column + 1, column + 1]]
-            cells.append((box, tuple(corners.ravel().tolist())))
-    resample = Image.Resampling.BICUBIC if bicubic else Image.Resampling.BILINEAR
-    return picture.transform((window.width, window.height), Image.Transform.MESH, cells, resample)
+    right, down = _shares(_cuts(window.width)), _shares(_cuts(window.height))
+    # OpenCV counts from the middle of the first pixel.
+    x, y = (
+        np.asarray(down @ (back[..., axis] - np.float32(0.5)) @ right.T, np.float32)
+        for axis in (0, 1)
+    )
+    kernel = cv2.INTER_CUBIC if bicubic else cv2.INTER_LINEAR
+    drawn = cv2.remap(picture, x, y, kernel, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(drawn, np.uint8)
+
+
+def _shares(cuts: NDArray[np.int64]) -> Points:
+    """How much each pixel between cuts takes of the values at the cuts, (pixels, cuts)."""
+    middles = np.arange(cuts[-1]) + 0.5
+    cell = np.searchsorted(cuts, middles) - 1
+    share = (middles - cuts[cell]) / (cuts[cell + 1] - cuts[cell])
+    found = np.zeros((len(middles), len(cuts)), np.float32)
+    rows = np.arange(len(middles))
+    found[rows, cell], found[rows, cell + 1] = 1 - share, share
+    return found
 
 
 def fit_affine(source: Points, target: Points) -> Points:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from data.self_blending.clip.look import coarsen, grid_of
 from data.self_blending.clip.motion import (
@@ -199,7 +199,7 @@ class Staging:
             inside=self.parameters.edge_inside,
         )
 
-    def face(self, index: int, window: Window, source: NDArray[np.uint8]) -> Image.Image:
+    def face(self, index: int, window: Window, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The source's face warped to the frame's, with its detail removed."""
         places = mesh_places(window)
         flat = places.reshape(-1, 2)
@@ -215,18 +215,18 @@ class Staging:
                 for one in EYES
             ]  # fmt: skip
             mask = draw_mask(lines, window, softness=float(0.012 * self.sizes[index]), inside=False)
-            face.paste(eyes, (0, 0), Image.fromarray((mask * 255).astype(np.uint8)))
+            face = np.asarray(cv2.blendLinear(eyes, face, mask, 1 - mask), np.uint8)
         return face
 
     def _draw(
         self, frame: NDArray[np.uint8], window: Window, back: NDArray[np.float32], size: float
-    ) -> Image.Image:
+    ) -> NDArray[np.uint8]:
         """Warps the part of a source's frame that is needed, coarsened first."""
         height, width = frame.shape[:2]
         part = window_around(back.reshape(-1, 2), 6.0, width, height)
         if part is None:  # the source's face is outside of its frame
             part = Window(left=0, top=0, width=width, height=height)
-        picture = coarsen(Image.fromarray(frame[part.where]), self.parameters, size)
+        picture = coarsen(np.ascontiguousarray(frame[part.where]), self.parameters, size)
         moved = back - np.asarray([part.left, part.top], np.float32)
         return draw_warped(picture, window, moved, bicubic=self.parameters.warp_bicubic)
 
@@ -245,10 +245,10 @@ class Staging:
         self,
         index: int,
         window: Window,
-        pixels: NDArray[np.float32],
-        last: NDArray[np.float32],
+        face: NDArray[np.uint8],
+        last: NDArray[np.uint8],
         last_window: Window,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.uint8]:
         """Mixes in the last forged face, moved to where the face is now."""
         step = Warp(
             self._to[index : index + 1], self._to[index - 1 : index], self.sizes[index : index + 1]
@@ -256,23 +256,24 @@ class Staging:
         places = mesh_places(window)
         back = step(0, places.reshape(-1, 2)).reshape(places.shape)
         back -= np.asarray([last_window.left, last_window.top], np.float32)
-        held = Image.fromarray(np.clip(last + 0.5, 0, 255).astype(np.uint8))
-        moved = np.asarray(draw_warped(held, window, back, bicubic=True), np.float32)
-        return pixels + np.float32(self.memory) * (moved - pixels)
+        moved = draw_warped(last, window, back, bicubic=True)
+        return np.asarray(cv2.addWeighted(face, 1 - self.memory, moved, self.memory, 0), np.uint8)
 
-    def texture(
-        self, index: int, window: Window, pixels: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def texture(self, index: int, window: Window, face: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Adds the grid and the noise."""
         parameters = self.parameters
+        if not parameters.grid and not parameters.noise:
+            return face
+        added = np.zeros((window.height, window.width), np.float32)
         if parameters.grid:
             centre = self._to[index].mean(0)
             rows = np.arange(window.height) + window.top - round(float(centre[1]))
             columns = np.arange(window.width) + window.left - round(float(centre[0]))
             side = len(self._grid) // parameters.grid_pixels * parameters.grid_pixels
             grid = self._grid[np.ix_(rows % side, columns % side)]
-            pixels = pixels + np.float32(parameters.grid) * grid[..., None]
+            added += np.float32(parameters.grid) * grid
         if parameters.noise:
-            noise = self._noise.standard_normal(pixels.shape[:2], np.float32)
-            pixels = pixels + np.float32(parameters.noise) * noise[..., None]
-        return pixels
+            noise = self._noise.standard_normal(added.shape, np.float32)
+            added += np.float32(parameters.noise) * noise
+        # The same on each channel.
+        return np.asarray(cv2.add(face, cv2.merge([added] * 3), dtype=cv2.CV_8U), np.uint8)

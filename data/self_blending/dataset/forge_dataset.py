@@ -33,6 +33,9 @@ from data.self_blending.dataset.tables import FORGERIES, LABELS, write_tables
 from data.self_blending.dataset.work import WORK, ForgeWork, forge_item, is_made, or_error
 
 FORMAT = {"format": "unmask forge", "version": 1}
+DRAWING = 2
+"""Version of how forgeries are drawn; raise it with any change that gives other pixels. Forgeries
+of an earlier one are made again. 2: by OpenCV."""
 RECORD = "forge.json"
 SHEET = "sheet.png"
 OURS = {RECORD, LABELS, FORGERIES, SHEET, "failures.csv", "manifest.csv", "manifest.failures.csv"}
@@ -154,7 +157,7 @@ def _missing_work(plan: list[Item], out: Path, config: ForgeConfig) -> dict[Sour
         decisive: dict[str, tuple[Any, ...]] = {item.path: (common, None, "")}
         for one in item.forgeries:
             donor = by_name[one.donor].sha256 if one.donor else ""
-            decisive[one.path] = (common, one.parameters, donor)
+            decisive[one.path] = (common, DRAWING, one.parameters, donor)
         keys = {
             path: hashlib.sha256(repr(values).encode()).hexdigest()
             for path, values in decisive.items()

@@ -24,11 +24,11 @@ class Staged(FaceFinder):
         super().__init__()
         self.there = there
 
-    def _search(self, image):
-        return np.stack(self.there.get(image.getpixel((0, 0))[0], [])).reshape(-1, 5)
+    def _search(self, frame):
+        return np.stack(self.there.get(int(frame[0, 0, 0]), [])).reshape(-1, 5)
 
-    def _look_near(self, image, box):
-        near = [one[:4] for one in self._search(image) if fits(box, one[:4])]
+    def _look_near(self, frame, box):
+        near = [one[:4] for one in self._search(frame) if fits(box, one[:4])]
         return near[0] if near else None
 
 

@@ -10,9 +10,10 @@ from data.errors import ConfigError
 from models.backbones import precision as module
 from models.backbones.encoder import make_encoder
 from models.backbones.fingerprint import BackboneFingerprint
-from models.backbones.precision import choose_precision, matrix_unit, slow_note
+from models.backbones.precision import choose_precision, slow_note
 from models.backbones.registry import Backbone
 from models.backbones.tensorflow_encoder import TensorFlowEncoder
+from models.matrix_units import matrix_unit
 
 PLAIN = BackboneFingerprint(name="plain", digest="0" * 64, dim=8)
 CUSTOM = BackboneFingerprint(name="custom", digest="0" * 64, dim=8, architecture="custom")
@@ -25,7 +26,7 @@ def processor(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "has_nvidia", lambda: False)
 
     def has(*flags: str) -> None:
-        monkeypatch.setattr(module, "cpu_flags", lambda: frozenset(flags))
+        monkeypatch.setattr("models.matrix_units.cpu_flags", lambda: frozenset(flags))
 
     return has
 

@@ -70,11 +70,17 @@ def test_each_epoch_draws_a_view_of_each_video() -> None:
     seen = np.zeros((6, 20), int)
     for epoch in range(6):
         for batch in head_batches(replace(train, views=views), weights, draw, batch_size=8):
-            changed = np.round(batch.inputs[0].numpy() - train.features[batch.rows])
+            features, mask, labels, shares = (one.numpy() for one in batch.inputs)
+            count = len(batch.rows)
+            assert len(features) == 8  # the last batch is filled up
+            assert not features[count:].any()
+            assert not shares[count:].any()
+            changed = np.round(features[:count] - train.features[batch.rows])
             seen[epoch, batch.rows] = changed[:, 0, 0]
             np.testing.assert_array_equal(changed[:, 0, 0], changed[:, -1, -1])
-            np.testing.assert_array_equal(batch.inputs[1], train.mask[batch.rows])
-            np.testing.assert_array_equal(batch.inputs[2], train.labels[batch.rows])
+            np.testing.assert_array_equal(mask[:count], train.mask[batch.rows])
+            np.testing.assert_array_equal(labels[:count], train.labels[batch.rows])
+            np.testing.assert_array_equal(shares[:count], 1)
     assert set(seen.ravel()) == {0, 1}
     assert len({tuple(row) for row in seen}) == 6
     assert 0.3 < seen.mean() < 0.7
@@ -91,7 +97,7 @@ def test_a_video_as_a_file_and_in_memory_make_the_same_batches() -> None:
         draw, weights = np.random.default_rng(0), np.arange(20, dtype=np.float32)
         batches = head_batches(replace(train, features=features), weights, draw, batch_size=6)
         found.append([[one.numpy().copy() for one in batch.inputs] for batch in batches])
-    assert [len(batch[0]) for batch in found[0]] == [6, 6, 6, 2]
+    assert [len(batch[0]) for batch in found[0]] == [6, 6, 6, 6]
     for one, other in zip(*found, strict=True):
         for left, right in zip(one, other, strict=True):
             np.testing.assert_array_equal(left, right)

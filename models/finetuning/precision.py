@@ -1,0 +1,60 @@
+"""The precision of fine-tuning's arithmetic: what was asked for, as far as this machine has it.
+
+Weights, Adam's moments, the loss and the dense layer are float32 in every precision.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from data.errors import ConfigError
+from models.configs import FinetuneConfig
+from models.matrix_units import matrix_unit
+from models.tf_runtime import tf
+
+AMX = "amx_bf16"
+PRECISIONS: tuple[Literal["float32", "bfloat16", "float16"], ...] = (
+    "float32", "bfloat16", "float16",
+)  # fmt: skip
+"""That a run may compute in."""
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def resolve_precision(config: FinetuneConfig) -> tuple[FinetuneConfig, str]:
+    """The configuration with the precision that this machine computes in.
+
+    "auto" is bfloat16 on a processor with AMX, else float32. oneDNN's convolutions with
+    AVX512-BF16 alone took 1.4 times as long as in float32 (an AMX processor limited by
+    ONEDNN_MAX_CPU_ISA). Without either, bfloat16 becomes float32.
+
+    Returns:
+        the configuration, its precision float32, bfloat16 or float16; and one line for the user
+        where it is not what was asked for or slow, else "".
+
+    Raises:
+        ConfigError: float16 without a GPU, or bfloat16 with one.
+    """
+    gpu = has_gpu()
+    chosen = config.precision
+    if chosen == "auto":
+        fast = not gpu and matrix_unit("bfloat16") == AMX
+        return config.replace(precision="bfloat16" if fast else "float32"), ""
+    if chosen == "float16" and not gpu:
+        raise ConfigError(
+            "finetune.precision float16 needs TensorFlow on a GPU; set it to auto on this machine"
+        )
+    if chosen == "bfloat16" and gpu:
+        raise ConfigError("finetune.precision bfloat16 is for processors; on a GPU take float16")
+    if chosen != "bfloat16" or matrix_unit("bfloat16") == AMX:
+        return config, ""
+    if matrix_unit("bfloat16") is None:
+        note = "this processor does not compute in bfloat16: fine-tuning computes in float32"
+        return config.replace(precision="float32"), note
+    return config, (
+        "this processor has AVX512-BF16 and no AMX: fine-tuning in bfloat16 may be slower than in "
+        "float32"
+    )
