@@ -23,7 +23,7 @@ from pipeline.evaluation.baselines import (
     score_frames,
     with_ablation_thresholds,
 )
-from pipeline.evaluation.results import MisclassifiedVideo, ModelResult, Report
+from pipeline.evaluation.results import MisclassifiedVideo, ModelResult, Prediction, Report
 from pipeline.reporting.charts.performance import score_over_time
 from pipeline.reporting.report import render_page
 
@@ -127,10 +127,17 @@ def test_the_page_says_at_which_threshold(whole: bool) -> None:
     bundle = bundle_of()
     if whole:
         bundle = with_ablation_thresholds(bundle, videos(60, 0), EVEN, seed=0)
-    head, _ = measured(bundle, videos(80, 1))
+    test = videos(80, 1)
+    head, _ = measured(bundle, test)
     result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
+    predictions = [
+        Prediction(path=name, label=int(label), group=name, method="", scores={"lstm": score})
+        for name, label, score in zip(
+            test.paths, test.labels, bundle.score(test).tolist(), strict=True
+        )
+    ]
     page = render_page(
-        Report(title="", models={"lstm": result}, gain=None, predictions=(), split="test",
+        Report(title="", models={"lstm": result}, gain=None, predictions=predictions, split="test",
                dataset=[SplitCounts.of("all", ())], failures=(), missing=(), model_card={})
     )  # fmt: skip
     at = bundle.head.ablation_thresholds.get(FRAMES, 0.0)
