@@ -79,7 +79,7 @@ class ExtractConfig(Settings):
     # of the backbone; TensorFlow and OpenVINO differ by rounding alone
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
     # of the backbone's arithmetic; "auto" is int8 for a quantized backbone, else bfloat16 where the
-    # processor computes in it, else float32. float16 is TensorFlow's on a GPU
+    # processor has AMX, else float32. float16 is TensorFlow's on a GPU
     precision: Literal["auto", "float32", "bfloat16", "int8", "float16"] = "auto"
     # share of videos that may fail before the command does
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1

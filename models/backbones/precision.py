@@ -26,7 +26,7 @@ def choose_precision(
     """The precision that a run computes in: what was chosen; for "auto" the fastest without loss.
 
     docs/performance.md has the evidence: features in bfloat16 give the same AUC as in float32,
-    several times faster where the processor computes in it.
+    several times faster on a processor with AMX.
 
     Args:
         choice: the setting.
@@ -50,7 +50,8 @@ def choose_precision(
         )
     if choice != "auto":
         return choice
-    fast = matrix_unit("bfloat16") is not None and has_openvino() and not has_nvidia()
+    # AVX512-BF16 without AMX was slower than float32, on a processor held to it.
+    fast = matrix_unit("bfloat16") == "amx_bf16" and has_openvino() and not has_nvidia()
     known = fingerprint.architecture != "custom"  # whose layers may be anything
     return "bfloat16" if fast and known and runtime != "tensorflow" else "float32"
 

@@ -31,13 +31,13 @@ def processor(monkeypatch: pytest.MonkeyPatch):
     return has
 
 
-def test_auto_is_bfloat16_where_the_processor_computes_in_it(processor) -> None:
-    processor("avx512f", "avx512_bf16")
+def test_auto_is_bfloat16_where_the_processor_has_amx(processor) -> None:
+    processor("avx512f", "avx512_bf16", "amx_bf16")
     assert choose_precision("auto", PLAIN) == "bfloat16"
     assert choose_precision("auto", PLAIN, runtime="tensorflow") == "float32"
     assert choose_precision("auto", CUSTOM) == "float32"
     assert choose_precision("auto", QUANTIZED) == "int8"
-    processor("avx512f")
+    processor("avx512f", "avx512_bf16")
     assert choose_precision("auto", PLAIN) == "float32"
     assert choose_precision("bfloat16", PLAIN) == "bfloat16"
 
