@@ -47,7 +47,7 @@ def fit_logistic(
     """
     tried = []
     for penalty in PENALTIES:
-        model = LogisticRegression(C=penalty, max_iter=2000)
+        model = LogisticRegression(C=penalty, tol=1e-6, max_iter=2000)
         model.fit(train, train_labels, sample_weight=weights)
         scores, val_scores = (model.predict_proba(one)[:, 1] for one in (train, val))
         row = {

@@ -32,7 +32,11 @@ ANN = Video(
 FAKE_ANN = replace(ANN, path="fake/ann.mp4", label=1, method="swap", sha256="cd" * 32)
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-NAME = TEXT.filter(lambda name: name not in ("", ".", "..") and "/" not in name)
+NAME = TEXT.filter(
+    lambda name: (
+        name not in ("", ".", "..") and "/" not in name and name[0] != "~" and name[1:2] != ":"
+    )
+)
 AMOUNT = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 COUNT = st.integers(min_value=0, max_value=2**60)
 VIDEOS = st.lists(

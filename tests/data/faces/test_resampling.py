@@ -8,6 +8,7 @@ from PIL import Image
 
 from data.faces import resampling
 from data.faces.resampling import resize
+from tests import requirements
 
 
 def picture(width: int, height: int) -> np.ndarray:
@@ -24,7 +25,7 @@ def backend(request, monkeypatch):
     if request.param == "pillow":
         monkeypatch.setattr(resampling, "cykooz_resizer", None)
     else:
-        pytest.importorskip("cykooz_resizer")
+        requirements.module("cykooz_resizer")
     return request.param
 
 
@@ -65,7 +66,9 @@ def test_what_lies_outside_of_the_filter_does_not_count(backend):
 
 
 def test_every_processor_gives_the_same_bytes(monkeypatch):
-    cykooz_resizer = pytest.importorskip("cykooz_resizer")
+    requirements.module("cykooz_resizer")
+    import cykooz_resizer
+
     frame, box = picture(320, 240), (10.3, 5.9, 200.1, 195.7)
     found = resize(frame, (224, 224), box, "bicubic")
 

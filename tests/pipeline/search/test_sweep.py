@@ -105,7 +105,8 @@ def test_a_run_that_diverges_is_a_result(cached, monkeypatch):
 
     monkeypatch.setattr(models.heads.training, "train_head", diverge)
     one = plan_of(cached, []).candidate([]).runs[0]
-    assert "lower the learning rate" in sweep_runs.do_run(one, (None, None)).error
+    data = sweep_runs.Data(train=None, val=None, features_sha256="")
+    assert "lower the learning rate" in sweep_runs.do_run(one, data).error
 
 
 @pytest.mark.parametrize(
