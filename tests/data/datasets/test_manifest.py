@@ -32,6 +32,7 @@ ANN = Video(
 FAKE_ANN = replace(ANN, path="fake/ann.mp4", label=1, method="swap", sha256="cd" * 32)
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+# Neither a home folder nor a drive of Windows: paths that begin with these are refused.
 NAME = TEXT.filter(
     lambda name: (
         name not in ("", ".", "..") and "/" not in name and name[0] != "~" and name[1:2] != ":"
