@@ -32,7 +32,7 @@ class TensorFlowEncoder:
         self, backbone: Backbone, *, batch_size: int = 32, precision: Precision = "float32"
     ) -> None:
         if precision == "float16":
-            use_float16("extract.precision float16")
+            use_float16()
         elif precision == "int8":
             raise ConfigError("TensorFlow does not compute in int8; leave --runtime out")
         model = backbone.model
@@ -83,12 +83,14 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def use_float16(option: str) -> None:
+def use_float16() -> None:
     """Makes graphs that are traced from now on compute in float16 where it is accurate enough.
 
     Raises:
-        ConfigError: there is no GPU; the option is named.
+        ConfigError: there is no GPU.
     """
     if not has_gpu():
-        raise ConfigError(f"{option} needs TensorFlow on a GPU; leave it out on this machine")
+        raise ConfigError(
+            "extract.precision float16 needs TensorFlow on a GPU; leave it out on this machine"
+        )
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision": True})

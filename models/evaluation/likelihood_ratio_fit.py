@@ -132,14 +132,22 @@ def empirical_bounds(
     return _round(min(lower, 0.0)), _round(max(upper, 0.0))
 
 
+def cllr_costs(labels: NDArray[np.integer[Any]], llrs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each log10 likelihood ratio costs, of their shape (..., N); NaN stays.
+
+    Cllr is the mean of the fakes' mean and the reals' mean (Bruemmer and du Preez, 2006): 0 is
+    perfect, 1 is what a detector reaches that always says LR 1, above it the ratios mislead.
+    """
+    sign = np.where(np.asarray(labels) == 1, -LN10, LN10)
+    return np.asarray(np.logaddexp(0, sign * llrs) / np.log(2))
+
+
 def cllr(
     labels: NDArray[np.int64],
     llrs: NDArray[np.float64],
     weights: NDArray[np.float64] | None = None,
 ) -> Any:
-    """The cost of log likelihood ratios (Bruemmer and du Preez, 2006): 0 is perfect.
-
-    1 is what a system reaches that always says LR 1; above it the ratios mislead.
+    """The mean of the fakes' mean and the reals' mean of `cllr_costs`.
 
     Args:
         labels: (N,) 1 = fake; both classes.
@@ -151,8 +159,7 @@ def cllr(
     """
     if weights is None:
         return float(cllr(labels, llrs, np.ones((1, len(labels))))[0])
-    sign = np.where(labels == 1, -LN10, LN10)
-    costs = np.logaddexp(0, sign * llrs) / np.log(2)
+    costs = cllr_costs(labels, llrs)
     sides = [weights * (labels == label) for label in (0, 1)]
     return sum(side @ costs / side.sum(1) for side in sides) / 2
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.evaluate import Estimate, percentiles
-from models.evaluation.likelihood_ratio import LN10
+from models.evaluation.likelihood_ratio_fit import cllr_costs
 from models.evaluation.pairs import wins
 
 SEVERAL = 3
@@ -159,16 +159,6 @@ def evaluate_held_out(
 def difference(one: HeldOutEvaluation, other: HeldOutEvaluation, metric: str) -> Estimate:
     """A metric of one kind of detector minus another's, on the same videos and draws."""
     return _estimate(one.samples[metric] - other.samples[metric], one.confidence)
-
-
-def cllr_costs(labels: NDArray[np.integer[Any]], llrs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each log10 likelihood ratio costs, of their shape (..., N); NaN stays.
-
-    Cllr is the mean of the fakes' mean and the reals' mean (Bruemmer and du Preez, 2006): 0 is
-    perfect, 1 is what a detector reaches that always says LR 1, above it the ratios mislead.
-    """
-    sign = np.where(np.asarray(labels) == 1, -LN10, LN10)
-    return np.asarray(np.logaddexp(0, sign * llrs) / np.log(2))
 
 
 def _comparisons(

@@ -12,6 +12,7 @@ from pipeline.cli import console
 from pipeline.cli.console import show
 from pipeline.cli.options import (
     JsonOption,
+    ManifestArgument,
     ParamsOption,
     RootOption,
     SetOption,
@@ -163,9 +164,7 @@ def index(
 
 @command(commands, panel="Data sets")
 def audit(
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
-    ],
+    manifest: ManifestArgument,
     root: RootOption = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="HTML page to write.")

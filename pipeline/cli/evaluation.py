@@ -10,6 +10,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.options import (
     JsonOption,
+    ManifestArgument,
     ParamsOption,
     RootOption,
     SetOption,
@@ -179,9 +180,7 @@ def _evaluate_held_out(
 @command(commands, panel="Evaluation")
 def robustness(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
-    ],
+    manifest: ManifestArgument,
     out: ReportOption,
     root: RootOption = None,
     split: SplitOption = "test",

@@ -35,6 +35,9 @@ SetOption = Annotated[
 ManifestOption = Annotated[
     Path, typer.Option("--manifest", metavar="FILE", help="The manifest that `index` wrote.")
 ]
+ManifestArgument = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
+]
 RootOption = Annotated[
     Path | None,
     typer.Option("--root", metavar="DIR", help="Folder of the videos; default: the manifest's."),

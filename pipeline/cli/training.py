@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.console import show
 from pipeline.cli.options import (
     AllowSeenOption,
+    ManifestArgument,
     ManifestOption,
     ParamsOption,
     RootOption,
@@ -22,6 +23,10 @@ from pipeline.cli.options import (
 
 commands = typer.Typer()
 
+WeightsOption = Annotated[
+    Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
+]
+
 
 @command(commands, panel="Training")
 def backbone(
@@ -32,9 +37,7 @@ def backbone(
             help="resnet50-imagenet, resnet50-thin, resnet50-random or a path.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
-    ],
+    out: WeightsOption,
     params: ParamsOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -50,12 +53,8 @@ def backbone(
 
 @command(commands, panel="Training")
 def finetune(
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
-    ],
+    manifest: ManifestArgument,
+    out: WeightsOption,
     root: RootOption = None,
     backbone: Annotated[
         str | None,
@@ -94,12 +93,8 @@ def finetune(
 
 @command(commands, panel="Training")
 def quantize(
-    manifest: Annotated[
-        Path, typer.Argument(metavar="MANIFEST", help="The manifest that `index` wrote.")
-    ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write the weights to.")
-    ],
+    manifest: ManifestArgument,
+    out: WeightsOption,
     root: RootOption = None,
     backbone: Annotated[
         str | None,

@@ -27,9 +27,9 @@ class Weighed:
     reason: str | None  # why it is UNSURE, a phrase; None for the others
     # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, and for a
     # novel video, of which the score says nothing
-    log10_lr: float | None
-    log10_lr_low: float | None  # of its interval; None likewise
-    log10_lr_high: float | None  # likewise
+    log10_lr: float | None = None
+    log10_lr_low: float | None = None  # of its interval; None likewise
+    log10_lr_high: float | None = None  # likewise
     # distance from the training videos, above 1 beyond those of validation; None where unknown
     novelty: float | None
 
@@ -49,26 +49,12 @@ def novelties(bundle: Bundle, means: NDArray[np.floating[Any]]) -> list[float | 
 def weigh(head: BundledHead, probability_fake: float, novelty: float | None) -> Weighed:
     """Judges one calibrated score of a face as novel as that."""
     if novelty is not None and novelty > 1:
-        return Weighed(
-            verdict="UNSURE",
-            reason=REASON,
-            log10_lr=None,
-            log10_lr_low=None,
-            log10_lr_high=None,
-            novelty=novelty,
-        )
+        return Weighed(verdict="UNSURE", reason=REASON, novelty=novelty)
     verdict = head.calibration.verdict(probability_fake, head.threshold)
     ratio = head.likelihood_ratio
     if ratio is None:
         reason = "too near the threshold" if verdict == "UNSURE" else None
-        return Weighed(
-            verdict=verdict,
-            reason=reason,
-            log10_lr=None,
-            log10_lr_low=None,
-            log10_lr_high=None,
-            novelty=novelty,
-        )
+        return Weighed(verdict=verdict, reason=reason, novelty=novelty)
     at = np.asarray([probability_fake])
     log10_lr, low, high = (float(one[0]) for one in (ratio.apply(at), *ratio.interval(at)))
     reason = None

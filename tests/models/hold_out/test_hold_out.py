@@ -10,8 +10,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data.errors import DatasetError
+from models.evaluation.likelihood_ratio_fit import cllr_costs
 from models.evaluation.pairs import pair_rows, wins
-from models.hold_out.evaluate import HeldOutScores, cllr_costs, difference, evaluate_held_out
+from models.hold_out.evaluate import HeldOutScores, difference, evaluate_held_out
 from models.hold_out.plan import method_blocks, plan_hold_out
 
 
