@@ -5,16 +5,18 @@
 A bare step is the same network, blocks, loss and two Adams on a batch of tensors in memory: nothing
 is drawn, read, augmented or forged. An epoch is `FinetuneNet`'s on cached crops with all
 augmentation of the defaults, and again with new forgeries. Each is made in float32 and in bfloat16;
-"Keras float32" is a bare step of the layers as Keras calls them, batch normalisation as a pass of
-its own. They take turns in one run and the medians count. The profile has each part's share of an
-epoch: the step, waiting for the thread that makes batches, and Python between steps; and of a run
-of the default length, the frozen phase, the epochs and their validation.
+"prefetch" makes each batch in a thread beside the step before; "Keras float32" is a bare step of
+the layers as Keras calls them, batch normalisation as a pass of its own. They take turns in one run
+and the medians count. The profile has each part's share of an epoch: the step, making batches (on a
+CPU all cores make each, between steps), and Python between them; and of a run of the default
+length, the frozen phase, the epochs and their validation.
 
 The last line is one JSON object: finetune_bfloat16_vs_float32, the rate of an epoch in bfloat16
 over that in float32; finetune_vs_keras_float32, the bare step over Keras's, in float32;
+prefetch_vs_between, the rate of an epoch in bfloat16 with "prefetch" over that without;
 finetune_vs_bare_step, the rate of an epoch over that of bare steps, and the same with forgeries;
-waiting_for_input, the share of an epoch with forgeries; frames_per_second of the epoch. The last
-four are of the precision "auto".
+batches_share, of an epoch with forgeries; frames_per_second of the epoch. The last four are of the
+default precision.
 """
 
 from __future__ import annotations
@@ -36,7 +38,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import models.finetuning.network as network
 from data.demo import DemoConfig, write_demo
 from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
@@ -49,6 +50,7 @@ from models.finetuning.forward_pass import cut
 from models.finetuning.network import FinetuneNet
 from models.finetuning.precision import resolve_precision
 from models.matrix_units import matrix_unit
+from models.prefetch import prefetch
 from models.tf_runtime import seed_everything, tf
 
 PEOPLE, COPIES = 4, 3
@@ -116,7 +118,7 @@ def _inference(part: Any) -> Callable[[Any], Any]:
 def timed_parts(net: FinetuneNet) -> Iterator[Counter[str]]:
     """Seconds of the steps and of waiting for batches, within the block."""
     spent: Counter[str] = Counter()
-    step, prefetch = net._step, network.prefetch
+    step, batches = net._step, net._batches
 
     def timed_step(*arguments: Any) -> Any:
         begun = time.perf_counter()
@@ -125,21 +127,21 @@ def timed_parts(net: FinetuneNet) -> Iterator[Counter[str]]:
         spent["step"] += time.perf_counter() - begun
         return result
 
-    def timed_prefetch(items: Iterator[Any]) -> Iterator[Any]:
-        coming = prefetch(items)
+    def timed_batches(*arguments: Any) -> Iterator[Any]:
+        coming = batches(*arguments)
         while True:
             begun = time.perf_counter()
             item = next(coming, None)
-            spent["waiting"] += time.perf_counter() - begun
+            spent["batches"] += time.perf_counter() - begun
             if item is None:
                 return
             yield item
 
-    net._step, network.prefetch = timed_step, timed_prefetch
+    net._step, net._batches = timed_step, timed_batches
     try:
         yield spent
     finally:
-        net._step, network.prefetch = step, prefetch
+        net._step, net._batches = step, batches
 
 
 def seconds_of(call: Callable[[], object]) -> float:
@@ -193,6 +195,14 @@ def main() -> None:
                 parts.setdefault(key, []).append(spent)
 
             calls[name, precision] = epoch
+
+        def ahead(net: FinetuneNet = net) -> None:
+            batches = net._batches
+            net._batches = lambda *arguments: prefetch(batches(*arguments))
+            net.train_epoch(clips, draw, 1)
+            net._batches = batches
+
+        calls["prefetch", precision] = ahead
         calls["validation", precision] = lambda net=net: net.validate(clips, 1)
         calls["frozen phase", precision] = lambda net=net: net.fit_head(clips, clips, draw, forger)
     for turn in range(arguments.rounds + 1):
@@ -205,15 +215,15 @@ def main() -> None:
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     frames = steps * 2 * base.pairs_per_batch * base.frames_per_clip
     print(f"{arguments.backbone}, unfreeze {unfreeze}, matrix unit {matrix_unit('bfloat16')}")
-    shown = ("Keras", "bare steps", "epoch", "epoch, forging")
+    shown = ("Keras", "bare steps", "epoch", "epoch, forging", "prefetch")
     for key in (key for key in medians if key[0] in shown):
         value = medians[key]
         print(f"{key[0]:<16}{key[1]:<10}{value:>8.2f} s{frames / value:>8.1f} frames/s")
-    print("share of an epoch   step  waiting  Python between")
+    print("share of an epoch   step  batches  Python between")
     waiting = {}
     for key, rounds in parts.items():
         last = rounds[1:]
-        step, wait = (statistics.median(one[name] for one in last) for name in ("step", "waiting"))
+        step, wait = (statistics.median(one[name] for one in last) for name in ("step", "batches"))
         waiting[key] = wait / medians[key]
         rest = max(0.0, 1 - step / medians[key] - waiting[key])
         print(
@@ -236,7 +246,10 @@ def main() -> None:
         ),
         "finetune_vs_bare_step": round(bare / epoch_seconds, 3),
         "finetune_forging_vs_bare_step": round(bare / medians["epoch, forging", auto], 3),
-        "waiting_for_input": round(waiting["epoch, forging", auto], 3),
+        "prefetch_vs_between": round(
+            medians["epoch", "bfloat16"] / medians["prefetch", "bfloat16"], 3
+        ),
+        "batches_share": round(waiting["epoch, forging", auto], 3),
         "frames_per_second": round(frames / epoch_seconds, 1),
     }
     print(json.dumps(figures))

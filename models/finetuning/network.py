@@ -10,6 +10,8 @@ million pictures and were taken under that scale; ours, of some frames of eight 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from models.backbones.registry import Backbone
-from models.finetuning.batches import clip_batches
+from models.finetuning.batches import ClipBatch, clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.forward_pass import ForwardPass, cut
@@ -158,11 +160,24 @@ class FinetuneNet:
         """Embeddings of augmented frames, (M, D), and the clip of each, (M,)."""
         rows, videos = [], []
         for _ in range(PROBE_PASSES):
-            for batch in prefetch(clip_batches(train, self.config, rng, forger)):
+            for batch in self._batches(train, rng, forger):
                 frames = batch.clips.reshape(-1, *batch.clips.shape[2:])
                 rows.append(self._embedding(tf.constant(frames)).numpy())
                 videos.append(np.repeat(batch.videos, batch.clips.shape[1]))
         return np.concatenate(rows), np.concatenate(videos)
+
+    def _batches(
+        self, train: Clips, rng: np.random.Generator, forger: Forger | None
+    ) -> Iterator[ClipBatch]:
+        """The batches of an epoch; on a GPU each is made while it takes the step before.
+
+        A step on the CPU has threads on all cores, which wait for the slowest: with one more thread
+        beside them an epoch in bfloat16 takes 1.04 times as long as with batches between steps.
+        """
+        batches = clip_batches(
+            train, self.config, rng, forger, workers=len(os.sched_getaffinity(0))
+        )
+        return prefetch(batches) if tf.config.list_physical_devices("GPU") else batches
 
     def train_epoch(
         self, train: Clips, rng: np.random.Generator, epoch: int, forger: Forger | None = None
@@ -173,8 +188,8 @@ class FinetuneNet:
         targets = smooth(train.labels, config.label_smoothing)
         losses, labels, logits = [], [], []
         steps = steps_per_epoch(train, config.pairs_per_batch)
-        (dropout_rng,) = rng.spawn(1)  # `rng` itself is in use by the thread that makes batches
-        for step, batch in enumerate(prefetch(clip_batches(train, config, rng, forger))):
+        (dropout_rng,) = rng.spawn(1)  # a thread may be using `rng` itself, for the next batch
+        for step, batch in enumerate(self._batches(train, rng, forger)):
             share = share_of_rate(config, (epoch - 1) + step / steps)
             self._slow.learning_rate = config.learning_rate * share
             self._fast.learning_rate = config.head_learning_rate * share

@@ -1,7 +1,7 @@
 """Colour, blur, noise and JPEG compression, drawn once for a clip and the same for all its frames.
 
-On NumPy and Pillow, in the thread that prepares batches: TensorFlow has no JPEG of a drawn quality
-for a batch. A pair shares one draw, so that its clips differ by the forgery alone.
+On OpenCV, and JPEG on Pillow: TensorFlow has no JPEG of a drawn quality for a batch. A pair shares
+one draw, so that its clips differ by the forgery alone.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 if TYPE_CHECKING:
     from models.configs import FinetuneConfig
@@ -56,31 +57,34 @@ def draw_distortion(draw: np.random.Generator, config: FinetuneConfig) -> Distor
     )
 
 
-def distort(
-    clip: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Distorts all frames of a clip, (F, S, S, 3) uint8 RGB, alike; `draw` is for the noise."""
-    return np.stack([_distort_frame(frame, by, draw) for frame in clip])
+def distort(clip: NDArray[np.uint8], by: Distortion, seed: int) -> NDArray[np.uint8]:
+    """Distorts all frames of a clip alike but for the noise.
 
+    Args:
+        clip: (F, S, S, 3) uint8 RGB.
+        by: the changes.
+        seed: of the noise, 0 to 2**31 - 1.
 
-def _distort_frame(
-    frame: NDArray[np.uint8], by: Distortion, draw: np.random.Generator
-) -> NDArray[np.uint8]:
+    Returns:
+        (F, S, S, 3) uint8.
+    """
     if by == Distortion():
-        return frame
-    image = Image.fromarray(frame)
+        return clip
+    cv2.setRNGSeed(seed)  # of this thread alone
+    return np.stack([_distort_frame(frame, by) for frame in clip])
+
+
+def _distort_frame(frame: NDArray[np.uint8], by: Distortion) -> NDArray[np.uint8]:
     if by.colours is not None:
-        image = image.convert("RGB", by.colours)
+        frame = cv2.transform(frame, np.reshape(by.colours, (3, 4)))
     if by.blur_pixels:
-        image = image.filter(ImageFilter.GaussianBlur(by.blur_pixels))
+        frame = cv2.GaussianBlur(frame, (0, 0), by.blur_pixels)
     if by.noise:
-        noisy = draw.standard_normal(frame.shape, np.float32)
-        noisy *= np.float32(by.noise)
-        noisy += np.asarray(image)
-        noisy += np.float32(0.5)
-        image = Image.fromarray(np.clip(noisy, 0, 255, out=noisy).astype(np.uint8))
+        noise = np.empty(frame.shape, np.float32)
+        cv2.randn(noise, (0.0,) * 3, (by.noise,) * 3)
+        frame = cv2.add(frame, noise, dtype=cv2.CV_8U)
     if by.jpeg_quality:
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=by.jpeg_quality)
-        image = Image.open(buffer)
-    return np.asarray(image)
+        Image.fromarray(frame).save(buffer, "JPEG", quality=by.jpeg_quality)
+        frame = np.asarray(Image.open(buffer))
+    return frame

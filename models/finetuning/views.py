@@ -15,7 +15,7 @@ import numpy as np
 from data.faces.crops import Frames
 from features.store.views import Views
 from models.configs import FinetuneConfig
-from models.finetuning.geometric_augmentation import draw_transforms, transform_clips
+from models.finetuning.geometric_augmentation import draw_transforms, transform_clip
 from models.finetuning.photometric_augmentation import distort, draw_distortion
 
 STRENGTH = FinetuneConfig()
@@ -24,7 +24,7 @@ DRAWN = (
     "noise", "jpeg_quality",
 )  # fmt: skip
 """The settings that are used of STRENGTH."""
-VERSION = 1
+VERSION = 2
 """Of `augment` and what it calls; must be raised when the same draw gives other pixels."""
 
 
@@ -49,6 +49,6 @@ def augment(frames: Frames, sha256: str, view: int) -> Frames:
     """
     draw = np.random.default_rng([int(sha256, 16), view])
     distortion = draw_distortion(draw, STRENGTH)
-    transforms = draw_transforms(draw, 1, STRENGTH, size=frames.pixels.shape[1])
-    clip = distort(frames.pixels, distortion, draw)[None]
-    return replace(frames, pixels=transform_clips(clip, transforms)[0])
+    (transform,) = draw_transforms(draw, 1, STRENGTH, size=frames.pixels.shape[1])
+    clip = distort(frames.pixels, distortion, int(draw.integers(2**31)))
+    return replace(frames, pixels=transform_clip(clip, transform))
