@@ -16,14 +16,17 @@ VERSIONS = {"test": "1"}
 class FakeEquipment:
     """Made-up frames by the file's name, integer arithmetic for a backbone."""
 
-    def __init__(self, encoder: FakeEncoder, pace_seconds: float) -> None:
+    def __init__(self, encoder: FakeEncoder, pace_seconds: float, gate: Path | None = None) -> None:
         self.encoder = encoder
         self.versions = VERSIONS
         self.faces_seconds = 0.0
         self._pace_seconds = pace_seconds
+        self._gate = gate
 
     def read(self, path: Path) -> Frames:
-        """As `read_fake`, at a set pace; a file called "bug" shows one."""
+        """As `read_fake`, at a set pace, once the gate exists; a file called "bug" shows one."""
+        while self._gate is not None and not self._gate.exists():
+            time.sleep(0.05)
         time.sleep(self._pace_seconds)
         if "bug" in path.name:
             raise ZeroDivisionError("a bug")
@@ -35,8 +38,9 @@ class FakeEquipment:
 
 
 def equip(files: dict[str, bytes], threads: int) -> FakeEquipment:
-    """Takes the pace out of a file, as the real one takes weights."""
-    return FakeEquipment(FakeEncoder(), float(files["pace"]))
+    """Takes pace and gate out of files, as the real one takes weights."""
+    gate = files.get("gate", b"").decode()
+    return FakeEquipment(FakeEncoder(), float(files["pace"]), Path(gate) if gate else None)
 
 
 def equip_poorly(files: dict[str, bytes], threads: int) -> FakeEquipment:
