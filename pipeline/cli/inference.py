@@ -89,7 +89,7 @@ def verdict_page(prediction: Prediction, judged: Judged, again: str) -> str:
         prediction.bundle,
         judged,
         heats=heat_maps(prediction.bundle, judged),
-        file_facts=file_facts(judged),
+        file=file_facts(judged),
         provenance=prediction.provenance,
         command=again,
     )

@@ -19,6 +19,7 @@ from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
 from models.evaluation.evaluate import Estimate
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.results import Report
+from pipeline.evaluation.similar_videos import TestedVideos
 
 FORMAT, VERSION = "unmask-evaluation", 1
 
@@ -31,6 +32,8 @@ class HeldOutResult:
     auc: Estimate  # with its interval
     confidence: float  # of the interval
     tested_on: TrainingSummary  # the evaluated videos, in counts
+    # verdicts on them by what they are like; None for an evaluation by an earlier version
+    tested: TestedVideos | None = None
 
 
 def result_path(bundle: Path) -> Path:
@@ -56,6 +59,7 @@ def keep_result(bundle: Path, report: Report) -> None:
         "auc": asdict(evaluation.metrics["auc"]),
         "confidence": evaluation.confidence,
         "tested_on": asdict(report.tested_on),
+        "tested": None if report.tested is None else report.tested.to_json(),
     }
     try:
         write_text(result_path(bundle), as_json(facts))
@@ -69,11 +73,13 @@ def read_result(bundle: Path) -> HeldOutResult | None:
         facts: dict[str, Any] = read_versioned_json(result_path(bundle), FORMAT, VERSION)
         if facts["bundle_sha256"] != file_sha256(bundle / BUNDLE_RECORD):
             return None
+        tested = facts.get("tested")
         return HeldOutResult(
             split=str(facts["split"]),
             auc=Estimate(**{name: float(value) for name, value in dict(facts["auc"]).items()}),
             confidence=float(facts["confidence"]),
             tested_on=TrainingSummary.from_json(facts["tested_on"]),
+            tested=None if tested is None else TestedVideos.from_json(tested),
         )
     except (InputError, StoreError, OSError, KeyError, TypeError, ValueError):
         return None  # the verdict then says that there is no result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data.datasets.manifest import Manifest
+from data.datasets.manifest import Manifest, Video
 from data.io.progress import log
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
@@ -28,6 +29,13 @@ from pipeline.evaluation.scoring import (
     measure,
     novel_videos,
     what_is_told,
+)
+from pipeline.evaluation.similar_videos import (
+    TestedVideos,
+    count_tested,
+    measured,
+    median_side,
+    unseen_forgeries,
 )
 from pipeline.leakage import refuse_seen, training_leaks
 
@@ -110,6 +118,7 @@ def evaluate_bundle(
             allow_seen=allow_seen,
         ),
         tested_on=TrainingSummary.of(scored),
+        tested=_count_tested(opened, stored, scored, scores[first], novel),
         seen=f"Not a fair test: {seen}." if seen else "",
         training_leaks=training_leaks(opened),
         rendered=are_rendered(video.method for video in scored if video.label),
@@ -127,6 +136,41 @@ def evaluate_bundle(
         misclassified=analyse_errors(
             opened, stored, rows, sequences, scored, scores[first], frames[first]
         ),
+    )
+
+
+def _count_tested(
+    bundle: Bundle,
+    stored: Features,
+    videos: Sequence[Video],
+    scores: NDArray[np.float64],
+    novel: NDArray[np.bool_],
+) -> TestedVideos:
+    """The head's verdicts on the evaluated videos, by what these are like."""
+    head = bundle.head
+    called = np.where(scores >= head.threshold, "FAKE", "REAL")
+    verdicts = np.where(head.calibration.unsure(scores) | novel, "UNSURE", called)
+    rows = []
+    for video in videos:
+        boxes = stored.sequence(video.sha256).boxes
+        rows.append(
+            measured(
+                width=video.width,
+                height=video.height,
+                fps=video.fps,
+                bit_rate=video.bit_rate,
+                face_pixels=median_side(boxes),
+                frames=len(boxes),
+            )
+        )
+    labels = [video.label for video in videos]
+    trained = {name for part in bundle.training.values() for name in part.methods}
+    methods = [video.method for video in videos]
+    return count_tested(
+        np.asarray(labels),
+        verdicts,
+        {name: np.array([row[name] for row in rows]) for name in rows[0]},
+        unseen_forgeries(labels, methods, trained) if bundle.training else None,
     )
 
 

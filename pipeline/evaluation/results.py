@@ -21,6 +21,7 @@ from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import cllr
 from models.evaluation.selective import RiskCoverage, risk_coverage
 from models.training_summary import TrainingSummary
+from pipeline.evaluation.similar_videos import TestedVideos
 
 METRICS = "metrics.json"
 SUMMARY = "summary.json"
@@ -149,6 +150,7 @@ class Report:
     missing: Sequence[str]  # paths of videos of the split without features or failure
     model_card: dict[str, dict[str, str]]  # heading -> facts
     tested_on: TrainingSummary | None = None  # the evaluated videos, in counts
+    tested: TestedVideos | None = None  # the first model's verdicts on them, by what they are like
     seen: str = ""  # what of the evaluation was seen in training, in words; empty if nothing
     training_leaks: Sequence[str] = ()  # as `pipeline.leakage.training_leaks` gives them
     rendered: bool = False  # whether the forgeries are rendered, not deepfakes

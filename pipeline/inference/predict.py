@@ -32,10 +32,18 @@ from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
+from pipeline.evaluation.similar_videos import measured, median_side
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import provenance_of, warn_about
-from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Prediction, Verdict
+from pipeline.inference.verdict import (
+    FaceVerdict,
+    FileFacts,
+    Judged,
+    JudgedFace,
+    Prediction,
+    Verdict,
+)
 from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
@@ -233,17 +241,27 @@ def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
     }
 
 
-def file_facts(judged: Judged) -> dict[str, str]:
+def file_facts(judged: Judged) -> FileFacts:
     """What ffprobe reads from the file's header; the file may be gone since it was judged."""
     assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
     try:
         info = probe(judged.path)
     except VideoError as error:
-        return {"header": f"no longer readable: {reason_of(error)}"}
-    return {
+        return FileFacts(card={"header": f"no longer readable: {reason_of(error)}"}, quantities={})
+    frames = judged.faces[0].frames
+    quantities = measured(
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        bit_rate=info.bit_rate,
+        face_pixels=median_side(frames.boxes),
+        frames=len(frames.boxes),
+    )
+    card = {
         "size": f"{info.size_bytes / 1e6:.2f} MB",
         "length": f"{info.duration_seconds:.2f} s",
         "picture": f"{info.width} x {info.height}, {info.fps:.2f} frames/s",
         "codec": f"{info.codec}, {info.pixel_format}",
         "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
     }
+    return FileFacts(card=card, quantities=quantities)

@@ -39,6 +39,7 @@ class Provenance:
 
     line: str  # people, forgeries, backbone, test result; one line, plain text
     rendered_alone: bool  # whether head and backbone were trained on rendered people alone
+    result: HeldOutResult | None = None  # on held-out people, where there is one
 
     @property
     def warning(self) -> str | None:
@@ -50,10 +51,12 @@ def provenance_of(bundle: Bundle, folder: Path | None = None) -> Provenance:
     """Collects the facts of a bundle; its test result lies beside `folder`, where it was loaded."""
     tuned = fine_tunings(bundle)
     parts = [format_head(bundle), format_backbone(bundle, tuned)]
-    parts.append(format_result(None if folder is None else read_result(folder)))
+    result = None if folder is None else read_result(folder)
+    parts.append(format_result(result))
     known = [*bundle.training.values(), *(one for run in tuned for one in (run or {}).values())]
     return Provenance(
         line="; ".join(part for part in parts if part),
+        result=result,
         rendered_alone=bool(bundle.training)
         and None not in tuned
         and all(one.rendered_alone for one in known if one.videos),

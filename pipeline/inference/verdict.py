@@ -108,6 +108,15 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """What the header of a judged video says."""
+
+    card: dict[str, str]  # for people
+    # as `pipeline.evaluation.similar_videos.measured` has them; of the video's own face
+    quantities: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """Verdicts on videos, judged one after the other while `judged` is iterated over."""
 

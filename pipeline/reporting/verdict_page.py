@@ -11,8 +11,9 @@ from models.evaluation.likelihood_ratio import interval_in_words, ratio_in_words
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap
 from models.explanation.score_interval import INTERVAL_LEVEL
 from pipeline.evaluation.model_card import bundle_facts
+from pipeline.evaluation.similar_videos import tests_like
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
-from pipeline.inference.verdict import Judged
+from pipeline.inference.verdict import FileFacts, Judged
 from pipeline.leakage import networks_trained_on, training_leaks
 from pipeline.reporting.charts.primitives import unit_axis
 from pipeline.reporting.page import picture, render, sentence
@@ -27,7 +28,7 @@ def render_verdict(
     judged: Judged,
     *,
     heats: Mapping[int, HeatMap],
-    file_facts: Mapping[str, str],
+    file: FileFacts,
     provenance: Provenance,
     command: str,
 ) -> str:
@@ -37,7 +38,7 @@ def render_verdict(
         bundle: what judged it.
         judged: the video, its faces and their scores.
         heats: number of a face -> what moved its score; a face without one has no such section.
-        file_facts: of the video's file, for its card.
+        file: what the video's header says.
         provenance: of the bundle.
         command: what to type for this page.
     """
@@ -46,6 +47,7 @@ def render_verdict(
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
     ratio = bundle.head.likelihood_ratio
     ends = [end for end in (main.score.low, main.score.high) if end is not None]
+    tested = provenance.result and provenance.result.tested
     verdicts = dict.fromkeys(calibration.verdict(end, threshold) for end in ends)
     return render(
         "verdict.jinja",
@@ -64,6 +66,8 @@ def render_verdict(
         interval_level=INTERVAL_LEVEL,
         others=[one for one in verdicts if one != main.verdict.verdict],
         provenance=provenance,
+        tested=tested,
+        tests_like=tests_like(tested, file.quantities) if tested else [],
         headline=HEADLINE,
         caution_words=WARNING,
         warnings=warnings(bundle, judged),
@@ -75,7 +79,7 @@ def render_verdict(
             for one in judged.faces
         ],
         hidden_share=PATCH_CELLS / CELLS,
-        cards=cards(bundle, judged, file_facts, command),
+        cards=cards(bundle, judged, file.card, command),
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.evaluation.bundle_test_result import HeldOutResult, read_result, r
 from pipeline.inference.provenance import HEADLINE, format_result, provenance_of
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan
+from pipeline.inference.verdict import FileFacts
 from pipeline.reporting.scan_page import render_scan
 from pipeline.reporting.verdict_page import render_verdict
 from tests.pipeline.reporting.test_report import Page
@@ -182,7 +183,12 @@ def judged_page(world, loaded):
 
         def __call__(self, provenance):
             return render_verdict(
-                bundle, judged, heats={}, file_facts={}, provenance=provenance, command="unmask"
+                bundle,
+                judged,
+                heats={},
+                file=FileFacts(card={}, quantities={}),
+                provenance=provenance,
+                command="unmask",
             )
 
     return Render()
@@ -226,6 +232,13 @@ def test_an_evaluation_is_kept_beside_the_bundle_and_only_for_it(world, run, tmp
     assert (found.auc.value, found.auc.low) == (metrics["lstm"]["auc"], metrics["lstm"]["auc_low"])
     assert (found.confidence, found.split) == (0.95, "test")
     assert found.tested_on.videos == metrics["lstm"]["videos"]
+    assert found.tested is not None
+    for parts in found.tested.parts.values():  # each counts every video once
+        counts = [part.counts for part in parts]
+        assert sum(one.fakes + one.reals for one in counts) == metrics["lstm"]["videos"]
+        assert sum(one.unsure for one in counts) == round(
+            metrics["lstm"]["unsure"] * metrics["lstm"]["videos"]
+        )
     # Of a copy that is another bundle, or whose record is damaged, there is none.
     copy = tmp_path / "copy"
     shutil.copytree(world.bundle, copy)

@@ -21,8 +21,10 @@ from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
 from models.hold_out.evaluate import HeldOutEvaluation, MethodResult
+from models.training_summary import TrainingSummary
 from pipeline.datasets.audit import Audit
 from pipeline.datasets.outside_pixels import OutsidePixels
+from pipeline.evaluation.bundle_test_result import HeldOutResult
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
 from pipeline.evaluation.matrix import Cell, Matrix
@@ -32,11 +34,12 @@ from pipeline.evaluation.results import (
     MisclassifiedVideo,
     Report,
 )
+from pipeline.evaluation.similar_videos import count_tested
 from pipeline.hold_out.hold_out import Detector, HoldOutReport
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan, Scored
-from pipeline.inference.verdict import FaceVerdict, Judged, JudgedFace, Verdict
+from pipeline.inference.verdict import FaceVerdict, FileFacts, Judged, JudgedFace, Verdict
 from pipeline.inference.weighing import Weighed
 from pipeline.reporting.audit_page import render_audit
 from pipeline.reporting.hold_out_page import render_held_out
@@ -60,7 +63,27 @@ WEIGHED = Weighed(
     verdict="UNSURE", reason=HOSTILE, log10_lr=0.5, log10_lr_low=-0.2, log10_lr_high=0.9,
     novelty=0.8,
 )  # fmt: skip
-PROVENANCE = Provenance(line=HOSTILE, rendered_alone=True)
+TESTED = count_tested(
+    np.arange(40) % 2,
+    np.array(["REAL", "FAKE", "UNSURE", "FAKE", "FAKE"] * 8),
+    {
+        "picture": np.repeat([360.0, 480.0, 1080.0, 2160.0], 10),
+        "bits": np.geomspace(0.02, 0.5, 40),
+        "face": np.linspace(90, 400, 40),
+        "frames": np.full(40, 32.0),
+    },
+    np.arange(40) == 39,
+)
+RESULT = HeldOutResult(
+    split="test",
+    auc=Estimate(value=0.8, low=0.7, high=0.9),
+    confidence=0.95,
+    tested_on=TrainingSummary(
+        videos=40, groups=20, reals=20, fakes=20, methods={HOSTILE: 20}, origins={"filmed": 20}
+    ),
+    tested=TESTED,
+)
+PROVENANCE = Provenance(line=HOSTILE, rendered_alone=True, result=RESULT)
 
 
 def report() -> Report:
@@ -319,7 +342,9 @@ def verdict_page(faces: int = 1) -> str:
         bundle(),
         one,
         heats={face.verdict.face: heat() for face in one.faces},
-        file_facts={HOSTILE: HOSTILE},
+        file=FileFacts(
+            card={HOSTILE: HOSTILE}, quantities={"picture": 720.0, "bits": 0.01, "face": 210.0}
+        ),
         provenance=PROVENANCE,
         command=HOSTILE,
     )

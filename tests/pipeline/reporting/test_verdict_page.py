@@ -58,7 +58,7 @@ def page(bundle, judged, heat, tmp_path_factory) -> Path:
         bundle,
         judged,
         heats=heat_maps(bundle, judged),
-        file_facts=file_facts(judged),
+        file=file_facts(judged),
         provenance=provenance_of(bundle),
         command="unmask predict …",
     )
