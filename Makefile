@@ -1,7 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-slow lint lock results bench bench-peers clean
+.PHONY: help environment demo test test-slow lint lock results starter bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -20,6 +20,7 @@ help:
 	@echo "make lint         ruff, mypy and import-linter alone"
 	@echo "make environment  the Python environment alone: .venv, from requirements.lock"
 	@echo "make results      the README's table of results, three seeds (half an hour)"
+	@echo "make starter      train on real faces and published fakes, say whether that may ship"
 	@echo "make bench        run every benchmark, write docs/performance.md"
 	@echo "make bench-peers  install PyTorch in .venv-peers, run the benchmarks against it"
 	@echo "make lock         write requirements.lock from pyproject.toml (needs uv)"
@@ -52,6 +53,9 @@ test-slow: environment
 results: environment
 	@$(BIN)/dvc repro --quiet
 	@$(BIN)/python benchmarks/results.py --readme README.md
+
+starter: environment
+	$(BIN)/python benchmarks/starter.py
 
 bench: environment
 	$(BIN)/python benchmarks/all.py docs/performance.md
