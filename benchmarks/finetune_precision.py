@@ -36,9 +36,9 @@ from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe
 from models.backbones.registry import load_backbone
 from models.configs import FinetuneConfig
+from models.early_stopping import EarlyStopping
 from models.finetuning.clips import Clips
 from models.finetuning.network import FinetuneNet
-from models.heads.early_stopping import EarlyStopping
 from models.tf_runtime import seed_everything
 
 ROUNDS = 2000

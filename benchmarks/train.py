@@ -116,8 +116,8 @@ def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
 
 def ways() -> dict[str, Callable[[], float]]:
     """Every way to train an epoch that runs in this process."""
-    from models.heads.fast_lstm import FastLSTM
     from models.heads.training import _train_step
+    from models.layers.fast_lstm import FastLSTM
     from models.tf_runtime import keras, tf
 
     features, labels = data()

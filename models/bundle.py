@@ -283,8 +283,8 @@ def _load_head(folder: Path, name: str, facts: Mapping[str, Any], dim: int) -> B
     calibration, ratio = facts.get("calibration"), facts.get("likelihood_ratio")
     return BundledHead(
         model=load_head(folder, name, facts, dim=dim),
-        # bundles of earlier versions have no conditioning, whatever its default is
-        config=HeadConfig(**({"condition": {"kind": "none"}} | facts["config"])),
+        # bundles of earlier versions have neither, whatever the defaults are
+        config=HeadConfig(**({"condition": {"kind": "none"}, "residual": False} | facts["config"])),
         threshold=float(facts["threshold"]),
         history=tuple(facts["history"]),
         best_epoch=facts["best_epoch"],

@@ -14,9 +14,17 @@ from data.io.settings import Settings
 CLASSES = ("real", "fake")
 """Name of label 0 and of label 1."""
 
-HeadKind = Literal["lstm", "bilstm", "gru", "attention", "mean", "logistic"]
+HeadKind = Literal["lstm", "bilstm", "gru", "attention", "mean", "logistic", "statistics"]
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 """Kinds of heads; `models.heads.architectures.KINDS` builds each."""
+
+STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
+"""Kinds with hidden units, which can correct a linear model."""
+
+FrameNorm = Literal["none", "layernorm_l2"]
+Statistic = Literal["mean", "deviation", "steps"]
+STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+"""Of a clip; `models.linear.statistics` computes each."""
 
 BLOCKS = 16
 """Residual blocks of a ResNet50."""
@@ -48,6 +56,27 @@ def _known_folds(folds: int) -> int:
         raise ValueError("must be 0 or at least 2")
     return folds
 
+
+def _known_statistics(statistics: Any) -> Any:
+    """From YAML and JSON they come as a list."""
+    named = tuple(statistics) if isinstance(statistics, list | tuple) else ()
+    if not named or set(named) - set(STATISTICS) or len({*named}) < len(named):
+        raise ValueError(f"must be a list of some of {', '.join(STATISTICS)}")
+    return named
+
+
+def _known_strides(strides: Any) -> Any:
+    """Likewise."""
+    found = tuple(strides) if isinstance(strides, list | tuple) else (None,)
+    if not all(type(one) is int and 1 <= one <= 1024 for one in found) or len({*found}) < len(
+        found
+    ):
+        raise ValueError("must be a list of different whole numbers from 1 to 1024, as in [1, 2]")
+    return found
+
+
+Statistics = Annotated[tuple[Statistic, ...], BeforeValidator(_known_statistics)]
+Strides = Annotated[tuple[int, ...], BeforeValidator(_known_strides)]
 
 ClassWeight = Annotated[
     dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None,
@@ -103,9 +132,20 @@ class HeadConfig(Settings):
     section: ClassVar[str] = "head"
 
     # "lstm", "bilstm" and "gru" see the order of frames, "attention" weighs them, "logistic" judges
-    # each by itself, "mean" is the baseline on their mean
+    # each by itself, "mean" is the baseline on their mean, "statistics" a linear model of the
+    # clip's `statistics`
     kind: HeadKind = "lstm"
-    # size of the state, or of the attention's hidden layer; mean and logistic have none
+    # the kinds with units correct the logit of the linear model that "statistics" is: their last
+    # layer starts at zero, and the correction is kept only if validation shows that it helps
+    residual: bool = True
+    # of the linear model: the "mean" of a clip's frames, their "deviation" over the clip, "steps",
+    # the mean absolute difference of neighbouring frames
+    statistics: Statistics = ("mean", "deviation")
+    # of each frame before the statistics: "layernorm_l2" makes its own mean 0 and its length 1
+    frame_norm: FrameNorm = "layernorm_l2"
+    # a residual also reads absolute differences to the frames that many before; [] reads none
+    strides: Strides = (1, 2, 4)
+    # size of the state, or of the attention's hidden layer; the other kinds have none
     units: Annotated[int, Field(ge=1, le=8192)] = 128
     dropout: Share = 0.6  # share of the state that is dropped before the classifier
     # share of the embedding's dimensions dropped for a whole clip. The default is for some hundred
@@ -115,6 +155,16 @@ class HeadConfig(Settings):
     # an LSTM's gates from the first step, and it memorises the training people
     input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
     condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether it corrects a linear model."""
+        return self.residual and self.kind in STATEFUL
+
+    @property
+    def has_linear_model(self) -> bool:
+        """Whether a linear model of the clip's statistics is in it."""
+        return self.is_residual or self.kind == "statistics"
 
 
 class TrainConfig(Settings):
@@ -128,6 +178,13 @@ class TrainConfig(Settings):
     weight_decay: Share = 0.0  # decoupled (AdamW, Loshchilov and Hutter, 2019); 0 is plain Adam
     patience: Count = 10  # epochs without a higher validation AUC before training stops
     class_weight: ClassWeight = Field(default_factory=_class_weight)  # see `ClassWeight`
+    # of the linear model of "statistics": "class" tells fakes from reals, "pairs" a fake from its
+    # original, "people" a fake from the mean of the real videos of its group, so that what people
+    # and scenes differ in cancels. Where the manifest names too few of these it is "class"
+    loss: Literal["class", "pairs", "people"] = "people"
+    # fit the linear model on validation videos, too; calibration and threshold then come from
+    # videos that are held out of it in turn (`calibration.folds`)
+    refit: bool = False
 
 
 class FinetuneConfig(Settings):

@@ -28,6 +28,9 @@ class Sequences:
     methods: tuple[str, ...]  # N names; how a fake was made
     paths: tuple[str, ...]  # N, as in the manifest
     sha256s: tuple[str, ...]  # N, of the video files
+    # N paths of the real video of the same scene that a fake was made from, "" where unknown; or
+    # none at all
+    originals: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # paths of videos asked for that have no features
     # (K N, T, D) where videos have augmented views: view k of video n is row k N + n, view 0 the
     # same as in `features`; None where there is no other view.
@@ -50,6 +53,7 @@ class Sequences:
                 methods=self.methods[rows],
                 paths=self.paths[rows],
                 sha256s=self.sha256s[rows],
+                originals=self.originals[rows],
                 missing=(),
                 views=None,
                 viewless=0,
@@ -92,6 +96,7 @@ def load_sequences(
         methods=tuple(video.method for video in present),
         paths=tuple(video.path for video in present),
         sha256s=tuple(video.sha256 for video in present),
+        originals=tuple(video.original for video in present),
         missing=tuple(video.path for video in videos if video.sha256 not in features),
         views=Padded(every, dim=features.dim, dtype=features.recipe.dtype) if some else None,
         viewless=len(viewless),

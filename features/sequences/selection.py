@@ -17,7 +17,7 @@ def select(sequences: Sequences, rows: NDArray[Any]) -> Sequences:
     numbers = np.arange(len(sequences))[rows]
 
     def names(column: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(column[number] for number in numbers.tolist())
+        return tuple(column[number] for number in numbers.tolist()) if column else ()
 
     views = sequences.views
     if views is not None:  # view k of video n is row k N + n
@@ -33,6 +33,7 @@ def select(sequences: Sequences, rows: NDArray[Any]) -> Sequences:
         methods=names(sequences.methods),
         paths=names(sequences.paths),
         sha256s=names(sequences.sha256s),
+        originals=names(sequences.originals),
         missing=(),
         views=views,
         viewless=0,

@@ -39,7 +39,7 @@ class Checkpoint:
     history: list[dict[str, float]]  # a row per epoch, the frozen phase first
     state: list[NDArray[Any]]  # of `FinetuneNet.get_state`
     # epoch -> `FinetuneNet.get_weights`, of the epochs that may be the best at the end
-    # (`models.heads.early_stopping.EarlyStopping.candidates`)
+    # (`models.early_stopping.EarlyStopping.candidates`)
     best: dict[int, list[NDArray[Any]]]
 
 

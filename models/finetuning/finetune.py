@@ -24,6 +24,7 @@ from data.io.progress import log, progress
 from models.backbones.network_digest import weights_digest
 from models.backbones.registry import Backbone, save_backbone
 from models.configs import FinetuneConfig
+from models.early_stopping import EarlyStopping
 from models.finetuning.checkpoint import (
     Checkpoint,
     checkpoint_path,
@@ -36,7 +37,6 @@ from models.finetuning.clips import Clips, cached_clips
 from models.finetuning.forging import Forger, with_forged_copies
 from models.finetuning.network import FinetuneNet
 from models.finetuning.precision import PRECISIONS, resolve_precision
-from models.heads.early_stopping import EarlyStopping
 from models.heads.split_checks import check_splits
 from models.tf_runtime import seed_everything
 from models.training_summary import TrainingSummary

@@ -21,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 from models.backbones.registry import Backbone
+from models.early_stopping import best_of
 from models.finetuning.batches import ClipBatch, clip_batches
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
 from models.finetuning.forward_pass import ForwardPass, cut
-from models.heads.early_stopping import best_of
 from models.heads.split_checks import check_loss, video_weights
 from models.prefetch import prefetch
 from models.tf_runtime import keras, tf

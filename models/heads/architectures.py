@@ -5,6 +5,9 @@ features by the training split's statistics inside the model, and give (B,) P(fa
 ends is one function per kind, listed in `KINDS`; a new kind is a new function there, and its name
 in `models.configs.HeadKind`. Frames past a video's end are zeros with a false mask and must never
 change its score.
+
+A residual head (`head.residual`) has two branches whose logits are added: a linear model of the
+clip's statistics, fitted before, and one of the kinds with units, whose last layer starts at zero.
 """
 
 from __future__ import annotations
@@ -18,137 +21,19 @@ from numpy.typing import NDArray
 
 from models.conditioning.linear_map import Conditioning
 from models.configs import HeadConfig
-from models.heads.fast_lstm import FastLSTM
+from models.heads.inference import BASE
+from models.layers.fast_lstm import FastLSTM
+from models.layers.frames import ClipNoise, Condition, Standardise
+from models.layers.pooling import AttentionPool, MaskedMean
+from models.layers.statistics import ClipStatistics, FrameDifferences
 from models.tf_runtime import keras
 
 STANDARDISE = "standardise"
 """Name of the first layer, `Standardise` or `Condition`."""
 NOISE = "input_noise"
 """Name of the layer `ClipNoise`."""
-
-
-@keras.saving.register_keras_serializable(package="unmask")
-class Standardise(keras.layers.Layer):  # type: ignore[misc]
-    """(x - mean) / deviation for each dimension; zero where the mask is false.
-
-    Keras's own Normalization would write 2 D numbers into the model's JSON; here they are weights.
-    """
-
-    def build(self, features_shape: Any, mask_shape: Any = None) -> None:
-        """Makes the two statistics, filled by `build_head` or from a file."""
-        dim = features_shape[-1]
-        self.mean = self.add_weight(shape=(dim,), name="mean", trainable=False)
-        self.deviation = self.add_weight(
-            shape=(dim,), name="deviation", initializer="ones", trainable=False
-        )
-
-    def call(self, features: Any, mask: Any) -> Any:
-        """(B, T, D) of any real dtype, (B, T) bool -> (B, T, D) float32."""
-        features = keras.ops.cast(features, self.compute_dtype)
-        standard = (features - self.mean) / self.deviation
-        return keras.ops.where(mask[..., None], standard, 0.0)
-
-
-@keras.saving.register_keras_serializable(package="unmask")
-class Condition(keras.layers.Layer):  # type: ignore[misc]
-    """(x - mean) @ matrix, as `models.conditioning` fitted it; zero where the mask is false.
-
-    Args:
-        dimensions: E, length of a frame after it.
-        normalise_frames: whether each frame's own mean is subtracted and its length made 1, first.
-    """
-
-    def __init__(self, dimensions: int, normalise_frames: bool = False, **options: Any) -> None:
-        super().__init__(**options)
-        self.dimensions, self.normalise_frames = dimensions, normalise_frames
-
-    def get_config(self) -> dict[str, Any]:
-        """For the model's file."""
-        own = {"dimensions": self.dimensions, "normalise_frames": self.normalise_frames}
-        return {**super().get_config(), **own}
-
-    def build(self, features_shape: Any, mask_shape: Any = None) -> None:
-        """Makes mean (D,) and matrix (D, E), filled by `build_head` or from a file."""
-        dim = features_shape[-1]
-        self.mean = self.add_weight(shape=(dim,), name="mean", trainable=False)
-        self.matrix = self.add_weight(
-            shape=(dim, self.dimensions), name="matrix", trainable=False, initializer="zeros"
-        )
-
-    def call(self, features: Any, mask: Any) -> Any:
-        """(B, T, D) of any real dtype, (B, T) bool -> (B, T, E) float32."""
-        ops = keras.ops
-        features = ops.cast(features, self.compute_dtype)
-        if self.normalise_frames:
-            features = features - ops.mean(features, axis=-1, keepdims=True)
-            length = ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True))
-            features = features / ops.maximum(length, 1e-6)
-        conditioned = ops.matmul(features - self.mean, self.matrix)
-        return ops.where(mask[..., None], conditioned, 0.0)
-
-
-@keras.saving.register_keras_serializable(package="unmask")
-class ClipNoise(keras.layers.Layer):  # type: ignore[misc]
-    """In training adds Gaussian noise, the same to all frames of a clip; nothing otherwise.
-
-    Takes the place of dropping dimensions of the embedding where these are conditioned. Dropping a
-    share p adds noise of sqrt(p / (1 - p)) times their size, alike in all directions, so it hides
-    directions of little variance. Dropping main directions instead would hide the largest as often:
-    on the demo that costs 0.04 of AUC (docs/experiments.md).
-
-    Args:
-        factor: sqrt(p / (1 - p)).
-    """
-
-    def __init__(self, factor: float, **options: Any) -> None:
-        super().__init__(**options)
-        self.factor = factor
-        self.seed_generator = keras.random.SeedGenerator()
-
-    def get_config(self) -> dict[str, Any]:
-        """For the model's file."""
-        return {**super().get_config(), "factor": self.factor}
-
-    def build(self, features_shape: Any) -> None:
-        """Makes the size of an embedding's dimension in each direction, filled by `build_head`."""
-        self.spread = self.add_weight(shape=(features_shape[-1],), name="spread", trainable=False)
-
-    def call(self, features: Any, training: bool = False) -> Any:
-        """(B, T, E) -> (B, T, E)."""
-        if not training:
-            return features
-        shape = (keras.ops.shape(features)[0], 1, features.shape[-1])
-        noise = keras.random.normal(shape, seed=self.seed_generator)
-        return features + self.factor * self.spread * noise
-
-
-@keras.saving.register_keras_serializable(package="unmask")
-class MaskedMean(keras.layers.Layer):  # type: ignore[misc]
-    """The mean over the frames that a video has."""
-
-    def call(self, features: Any, mask: Any) -> Any:
-        """(B, T, D), (B, T) bool -> (B, D)."""
-        weight = keras.ops.cast(mask, self.compute_dtype)[..., None]  # (B, T, 1)
-        count = keras.ops.maximum(keras.ops.sum(weight, axis=1), 1.0)
-        return keras.ops.sum(features * weight, axis=1) / count
-
-
-@keras.saving.register_keras_serializable(package="unmask")
-class AttentionPool(keras.layers.Layer):  # type: ignore[misc]
-    """A weighted mean over the frames that a video has; the weights are learnt.
-
-    One linear score per frame, softmax over frames: the attention of Ilse et al. (2018).
-    """
-
-    def build(self, hidden_shape: Any, mask_shape: Any = None) -> None:
-        """Makes the vector that scores a frame; a bias would cancel in the softmax."""
-        self.score = self.add_weight(shape=(hidden_shape[-1],), name="score")
-
-    def call(self, hidden: Any, mask: Any) -> Any:
-        """(B, T, E), (B, T) bool -> (B, E)."""
-        logits = keras.ops.where(mask, keras.ops.sum(hidden * self.score, axis=-1), -1e9)
-        share = keras.ops.softmax(logits, axis=1)[..., None]  # (B, T, 1)
-        return keras.ops.sum(keras.ops.where(mask[..., None], hidden, 0.0) * share, axis=1)
+STATISTICS, CLASSIFIER = "statistics", "classifier"
+"""Names of the layer `ClipStatistics`, and of the last layer, which has one output."""
 
 
 def _small(config: HeadConfig, features: Any) -> Any:
@@ -164,10 +49,16 @@ def _small(config: HeadConfig, features: Any) -> Any:
 
 
 def _classify(config: HeadConfig, state: Any, *, dropout: bool = True) -> Any:
-    """The last layer of every head: (..., E) -> (..., 1) P(fake)."""
+    """The last layer of every head: (..., E) -> (..., 1) P(fake); of a residual, zero logits."""
     if dropout:
         state = keras.layers.Dropout(config.dropout, name="dropout")(state)
-    return keras.layers.Dense(1, activation="sigmoid", name="classifier", dtype="float32")(state)
+    activation, kernel = "sigmoid", "glorot_uniform"
+    if config.is_residual:
+        activation, kernel = "linear", "zeros"
+    last = keras.layers.Dense(
+        1, activation=activation, kernel_initializer=kernel, name=CLASSIFIER, dtype="float32"
+    )
+    return last(state)
 
 
 def _lstm(config: HeadConfig, features: Any, mask: Any) -> Any:
@@ -206,6 +97,16 @@ def _logistic(config: HeadConfig, features: Any, mask: Any) -> Any:
     return MaskedMean(name="mean")(frames, mask)
 
 
+def _statistics(config: HeadConfig, features: Any, mask: Any) -> Any:
+    """Logistic regression on statistics of the clip; `features` are not standardised."""
+    found = _clip_statistics(config, STATISTICS)(features, mask)
+    return _classify(config, found, dropout=False)
+
+
+def _clip_statistics(config: HeadConfig, name: str) -> Any:
+    return ClipStatistics(config.statistics, config.frame_norm, name=name)
+
+
 KINDS: dict[str, Callable[[HeadConfig, Any, Any], Any]] = {
     "lstm": _lstm,
     "bilstm": _bilstm,
@@ -213,8 +114,11 @@ KINDS: dict[str, Callable[[HeadConfig, Any, Any], Any]] = {
     "attention": _attention,
     "mean": _mean,
     "logistic": _logistic,
+    "statistics": _statistics,
 }
-"""From standardised frames to the score: (B, T, D), (B, T) -> (B, 1) P(fake)."""
+"""From standardised frames to the score: (B, T, D), (B, T) -> (B, 1) P(fake).
+
+Those of "statistics" are not standardised, since it standardises what it makes of them."""
 
 
 def build_head(
@@ -237,15 +141,17 @@ def build_head(
     Returns:
         A Keras model: {"features": (B, T, D) float, "mask": (B, T) bool} -> (B,) float32 P(fake).
     """
-    if conditioning is None:
+    first: Any = None
+    if conditioning is not None:
+        first = Condition(conditioning.dimensions, conditioning.normalises_frames, name=STANDARDISE)
+        weights = [conditioning.mean, conditioning.matrix]
+    elif config.kind != "statistics":
         if mean is None or variance is None:
             raise TypeError("build_head needs mean and variance, or a conditioning")
         first, weights = Standardise(name=STANDARDISE), _standardising(mean, variance)
-    else:
-        first = Condition(conditioning.dimensions, conditioning.normalises_frames, name=STANDARDISE)
-        weights = [conditioning.mean, conditioning.matrix]
     model = _assemble(config, dim, first, conditioning)
-    first.set_weights(weights)
+    if first is not None:
+        first.set_weights(weights)
     return model
 
 
@@ -256,6 +162,11 @@ def build_after_conditioning(config: HeadConfig, conditioning: Conditioning) -> 
         A Keras model: {"features": (B, T, E) conditioned, "mask": (B, T)} -> (B,) P(fake).
     """
     return _assemble(config, conditioning.dimensions, None, conditioning)
+
+
+def residual_branch(model: Any) -> Any:
+    """The part of a residual head that learns: the same inputs -> (B, 1) logits."""
+    return keras.Model(model.input, model.get_layer(CLASSIFIER).output)
 
 
 def copy_weights(source: Any, target: Any) -> None:
@@ -272,11 +183,22 @@ def _assemble(
     features = keras.Input((None, dim), name="features")
     mask = keras.Input((None,), dtype="bool", name="mask")
     x = features if first is None else first(features, mask)
-    output = KINDS[config.kind](config, x, mask)  # (B, 1)
+    if config.is_residual:
+        raw = features if isinstance(first, Standardise) else x
+        base = _clip_statistics(config, f"{BASE}{STATISTICS}")(raw, mask)
+        linear = keras.layers.Dense(1, name=f"{BASE}{CLASSIFIER}", dtype="float32", trainable=False)
+        logit = linear(base)
+        if config.strides:
+            x = FrameDifferences(config.strides, name="differences")(x, mask)
+        logit = keras.layers.Add(name="sum")([logit, KINDS[config.kind](config, x, mask)])
+        output = keras.layers.Activation("sigmoid", name="probability", dtype="float32")(logit)
+    else:
+        output = KINDS[config.kind](config, x, mask)  # (B, 1)
     scores = keras.layers.Reshape((), name="score")(output)
     model = keras.Model({"features": features, "mask": mask}, scores, name=config.kind)
     if conditioning is not None and any(layer.name == NOISE for layer in model.layers):
-        model.get_layer(NOISE).set_weights([conditioning.spread])
+        spread = np.tile(conditioning.spread, 1 + len(config.strides) * config.is_residual)
+        model.get_layer(NOISE).set_weights([spread])
     return model
 
 

@@ -21,7 +21,7 @@ from data.io.atomic_files import as_csv, write_plain
 from data.io.atomic_folders import write_json
 from data.io.reading import BAD_FACTS, file_sha256, unreadable
 from models.conditioning.linear_map import Conditioning
-from models.heads.inference import HeadNetwork
+from models.heads.inference import BASE, HeadNetwork
 from models.heads.trained import Trained
 
 COLUMNS = ("epoch", "loss", "auc", "val_loss", "val_auc")
@@ -161,8 +161,9 @@ def _as_keras(network: HeadNetwork, head: Trained, dim: int) -> Any:
             explained=1.0,
         )
         model = build_head(head.config, dim=dim, conditioning=conditioning)
-    weighted = [layer for layer in network.layers if layer.weights]
+    weighted = [one for one in (*network.layers, *network.base) if one.weights]
     targets = [one for one in model.layers if one.get_weights() and one.name != NOISE]
+    targets.sort(key=lambda one: one.name.startswith(BASE))  # stable: the base comes last
     try:
         for layer, target in zip(weighted, targets, strict=True):
             target.set_weights(layer.weights)

@@ -5,148 +5,32 @@ takes 3 to 4 seconds; `train` scores its validation videos by it, too, so that a
 scores that meet it later come from the same arithmetic. It agrees with Keras to 1e-6 and is as
 fast (`tests/models/heads/test_inference.py`, `benchmarks/predict.py`).
 
-A head is a chain of layers, each a function of LAYERS. `HeadNetwork.of` reads them off a Keras
+A head is a chain of layers, each a function of LAYERS; one that corrects a linear model
+(`head.residual`) has a second chain, whose logit is added. `HeadNetwork.of` reads them off a Keras
 model; `tensors` and `HeadNetwork.from_tensors` are for its file (`models.heads.files`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from models.conditioning.linear_map import normalised
+from models.evaluation.calibration import bounded_logit
+from models.layers.forward import ACTIVATIONS, LAYERS, NORMALISED, Array, Layer, Mask
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
-Array = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-
-VERSION = 1
-"""Of the list of layers in a file."""
-NORMALISED = "normalise frames"
-"""Setting of a layer "condition" that makes each frame's own mean 0 and its length 1, first."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Layer:
-    """One layer with its weights."""
-
-    kind: str  # a key of LAYERS
-    weights: tuple[Array, ...] = ()  # in Keras's order
-    # the factor of "scale", the activation of "dense", NORMALISED or None of "condition"
-    setting: float | str | None = None
-
-
-def _standardise(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, T, D); zero where the mask is false."""
-    mean, deviation = layer.weights
-    standard = x - mean
-    standard /= deviation
-    standard[~mask] = 0
-    return standard
-
-
-def _condition(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, T, E) by a map of `models.conditioning`; zero where the mask is false."""
-    mean, matrix = layer.weights
-    if layer.setting == NORMALISED:
-        x = normalised(x.reshape(-1, x.shape[-1])).reshape(x.shape)
-    found = _times(x - mean, matrix)
-    found[~mask] = 0
-    return found
-
-
-def _scale(layer: Layer, x: Array, mask: Mask) -> Array:
-    """Times a number."""
-    return x * np.float32(layer.setting)
-
-
-def _dense(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(..., E) -> (..., units)."""
-    kernel, bias = layer.weights
-    return ACTIVATIONS[str(layer.setting)](_times(x, kernel) + bias)
-
-
-def _lstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units): the state after the last frame; a masked frame leaves it alone."""
-    kernel, recurrent, bias = layer.weights
-    units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias  # (B, T, 4 units): input, forget, cell, output
-    h = c = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z = gates[:, step] + h @ recurrent
-        i, f, o = (_sigmoid(z[:, at : at + units]) for at in (0, units, 3 * units))
-        new = f * c + i * np.tanh(z[:, 2 * units : 3 * units])
-        exists = mask[:, step, None]
-        c = np.where(exists, new, c)
-        h = np.where(exists, o * np.tanh(new), h)
-    return h
-
-
-def _bilstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, 2 units): one LSTM reads forwards, one backwards."""
-    forwards, backwards = (Layer(kind="lstm", weights=layer.weights[at : at + 3]) for at in (0, 3))
-    both = (_lstm(forwards, x, mask), _lstm(backwards, x[:, ::-1], mask[:, ::-1]))
-    return np.concatenate(both, axis=-1)
-
-
-def _gru(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units), as `_lstm`; with Keras's `reset_after`."""
-    kernel, recurrent, bias = layer.weights
-    units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias[0]  # (B, T, 3 units): update, reset, candidate
-    h = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z, own = gates[:, step], h @ recurrent + bias[1]
-        update, reset = (
-            _sigmoid(z[:, at : at + units] + own[:, at : at + units]) for at in (0, units)
-        )
-        candidate = np.tanh(z[:, 2 * units :] + reset * own[:, 2 * units :])
-        h = np.where(mask[:, step, None], update * h + (1 - update) * candidate, h)
-    return h
-
-
-def _attention(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, E) -> (B, E): the mean of the frames, weighted by the softmax of a linear score."""
-    (score,) = layer.weights
-    logits = np.where(mask, x @ score, np.float32(-1e9))  # (B, T)
-    share = np.exp(logits - logits.max(axis=1, keepdims=True))
-    share /= share.sum(axis=1, keepdims=True)
-    return np.asarray((np.where(mask[..., None], x, 0) * share[..., None]).sum(axis=1))
-
-
-def _mean(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, E) -> (B, E): the mean over the frames that exist."""
-    count = np.maximum(mask.sum(axis=1, keepdims=True), 1).astype(np.float32)
-    return np.asarray((x * mask[..., None]).sum(axis=1) / count)
-
-
-LAYERS: dict[str, Callable[[Layer, Array, Mask], Array]] = {
-    "standardise": _standardise,
-    "condition": _condition,
-    "scale": _scale,
-    "dense": _dense,
-    "lstm": _lstm,
-    "bilstm": _bilstm,
-    "gru": _gru,
-    "attention": _attention,
-    "mean": _mean,
-}
-"""Each maps (B, T, D) or (B, E) float32 and the mask (B, T) to the next layer's input."""
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "linear": lambda x: x,
-    "tanh": np.tanh,
-    "sigmoid": expit,
-}
-
+VERSION, WITH_BASE = 1, 2
+"""Of the list of layers in a file: 2 where there is a second chain."""
+BASE = "base_"
+"""How the names of the second chain's layers in a Keras model begin."""
 FROM_KERAS = {
     "Standardise": "standardise",
     "AttentionPool": "attention",
@@ -160,32 +44,45 @@ FROM_KERAS = {
 """Class of a Keras layer -> key of LAYERS; "two" is in `Bidirectional`."""
 
 
-def _times(x: Array, kernel: Array) -> Array:
-    """(..., E) @ (E, U) as one matrix product; NumPy would make one for each video."""
-    product = x.reshape(-1, x.shape[-1]) @ kernel
-    return product.reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-def _sigmoid(x: Array) -> Array:
-    """Of a recurrent layer's gates: SciPy's `expit` makes a whole head an eighth slower."""
-    with np.errstate(over="ignore"):  # exp(89) is infinite, and 1 / infinity is right
-        return np.asarray(1 / (1 + np.exp(-x)))
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeadNetwork:
     """A head: called as the Keras model is, with `{"features": (B, T, D), "mask": (B, T)}`."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...]  # from frames to P(fake); to a logit (B, 1) where there is a base
+    base: tuple[Layer, ...] = ()  # to the logit (B, 1) that the other chain corrects
+    shared: int = 0  # how many of `layers`, from the first, come before `base`, too
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]], training: bool = False) -> Array:
         """(B,) float32 P(fake) of features (B, T, D) of any real dtype and mask (B, T) bool."""
         if training:
             raise ValueError("a HeadNetwork only scores; train the Keras model")
+        x, base = self._run(inputs, self.layers)
+        return expit(x + base)[:, 0] if self.base else x[:, 0]
+
+    def logits(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """(B,) log-odds of P(fake), which do not saturate as float32 probabilities do."""
+        last = self.layers[-1]
+        if self.base:
+            x, base = self._run(inputs, self.layers)
+            found = np.asarray(x, np.float64) + base
+        elif last.kind == "dense" and last.setting == "sigmoid":
+            linear = replace(last, setting="linear")
+            found = np.asarray(self._run(inputs, (*self.layers[:-1], linear))[0], np.float64)
+        else:  # the mean of frames' P(fake)
+            found = bounded_logit(np.asarray(self._run(inputs, self.layers)[0], np.float64))
+        return found[:, 0]
+
+    def _run(
+        self, inputs: Mapping[str, NDArray[Any]], layers: Sequence[Layer]
+    ) -> tuple[Array, Array]:
+        """What both chains end in; zero for a base that is not there."""
         x, mask = np.asarray(inputs["features"], np.float32), np.asarray(inputs["mask"], bool)
-        for layer in self.layers:
+        base = np.zeros((len(x), 1), np.float32)
+        for number, layer in enumerate(layers):
+            if self.base and number == self.shared:
+                base = _chain(self.base, x, mask)
             x = LAYERS[layer.kind](layer, x, mask)
-        return x[:, 0]
+        return x, base
 
     @classmethod
     def of(cls, model: Any) -> HeadNetwork:
@@ -196,18 +93,24 @@ class HeadNetwork:
         """
         if isinstance(model, HeadNetwork):
             return model
-        found = (_from_keras(layer) for layer in model.layers)
-        return cls(layers=tuple(layer for layer in found if layer is not None))
+        known = [(one.name, _from_keras(one)) for one in model.layers]
+        found = [(name, layer) for name, layer in known if layer is not None]
+        base = tuple(layer for name, layer in found if name.startswith(BASE))
+        layers = tuple(layer for name, layer in found if not name.startswith(BASE))
+        shared = int(bool(base) and layers[0].kind == "condition")
+        return cls(layers=layers, base=base, shared=shared)
 
     def tensors(self) -> tuple[dict[str, Array], str]:
         """Its weights by name, and the list of its layers as JSON."""
         weights = {
             f"{number}.{layer.kind}.{at}": np.ascontiguousarray(weight)
-            for number, layer in enumerate(self.layers)
+            for number, layer in enumerate((*self.layers, *self.base))
             for at, weight in enumerate(layer.weights)
         }
-        layers = [[one.kind, one.setting, len(one.weights)] for one in self.layers]
-        return weights, json.dumps({"version": VERSION, "layers": layers})
+        facts: dict[str, Any] = {"version": VERSION, "layers": _listed(self.layers)}
+        if self.base:
+            facts |= {"version": WITH_BASE, "base": _listed(self.base), "shared": self.shared}
+        return weights, json.dumps(facts)
 
     @classmethod
     def from_tensors(cls, weights: Mapping[str, Array], described: str, *, dim: int) -> HeadNetwork:
@@ -219,21 +122,37 @@ class HeadNetwork:
             TypeError: the list of layers is none.
         """
         facts = json.loads(described)
-        if facts["version"] != VERSION:
-            raise ValueError(f"its layers are of version {facts['version']}, not {VERSION}")
+        if facts["version"] not in (VERSION, WITH_BASE):
+            raise ValueError(f"its layers are of version {facts['version']}, not {WITH_BASE}")
+        base, shared = facts.get("base", []), int(facts.get("shared", 0))
         layers = []
-        for number, (kind, setting, count) in enumerate(facts["layers"]):
+        for number, (kind, setting, count) in enumerate([*facts["layers"], *base]):
             if kind not in LAYERS:
                 raise ValueError(f"there is no layer {kind!r}")
             own = tuple(weights[f"{number}.{kind}.{at}"] for at in range(count))
             if any(one.dtype != np.float32 for one in own):
                 raise ValueError(f"the weights of layer {number} must be float32")
             layers.append(Layer(kind=kind, weights=own, setting=setting))
-        network = cls(layers=tuple(layers))
+        split = len(facts["layers"])
+        if not 0 <= shared < split:
+            raise ValueError(f"it shares {shared} of {split} layers")
+        network = cls(layers=tuple(layers[:split]), base=tuple(layers[split:]), shared=shared)
         probe = {"features": np.zeros((2, 3, dim), np.float32), "mask": np.ones((2, 3), bool)}
         if (shape := network(probe).shape) != (2,):
             raise ValueError(f"its scores have the shape {shape}")
         return network
+
+
+def _chain(layers: Sequence[Layer], x: Array, mask: Mask) -> Array:
+    """What a chain of layers makes of (B, T, D)."""
+    for layer in layers:
+        x = LAYERS[layer.kind](layer, x, mask)
+    return x
+
+
+def _listed(layers: Sequence[Layer]) -> list[list[Any]]:
+    """Kind, setting and number of weights of each layer."""
+    return [[one.kind, one.setting, len(one.weights)] for one in layers]
 
 
 def _from_keras(layer: Any) -> Layer | None:
@@ -243,12 +162,19 @@ def _from_keras(layer: Any) -> Layer | None:
         ValueError: it is not known, or has a setting that is not.
     """
     kind, config = type(layer).__name__, layer.get_config()
-    if kind in ("InputLayer", "Dropout", "SpatialDropout1D", "ClipNoise", "Reshape"):
+    if kind in ("InputLayer", "Dropout", "SpatialDropout1D", "ClipNoise", "Reshape", "Add"):
+        return None
+    if kind == "Activation" and config["activation"] == "sigmoid":  # of the sum of both chains
         return None
     weights = tuple(np.asarray(weight, np.float32) for weight in layer.get_weights())
     if kind == "Condition":
         setting = NORMALISED if config["normalise_frames"] else None
         return Layer(kind="condition", weights=weights, setting=setting)
+    if kind == "FrameDifferences":
+        return Layer(kind="differences", setting=",".join(map(str, config["strides"])))
+    if kind == "ClipStatistics":
+        setting = f"{config['frame_norm']}:{','.join(config['statistics'])}"
+        return Layer(kind="statistics", weights=weights, setting=setting)
     if kind == "Rescaling" and config["offset"] == 0:
         return Layer(kind="scale", setting=float(config["scale"]))
     if kind == "Dense" and config["activation"] in ACTIVATIONS and len(weights) == 2:

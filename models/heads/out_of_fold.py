@@ -40,26 +40,36 @@ class OutOfFold:
     methods: int  # forgery methods that were held out; 0 where there is one only
 
 
-def fit_head_ratio(
+def held_out_scores(
     train: Sequences,
     val: Sequences,
     *,
     head: HeadConfig,
     config: TrainConfig,
-    calibration: Calibration,
     folds: int,
     seed: int,
-) -> LikelihoodRatio | None:
-    """The likelihood ratio of a head of this kind; arguments as of `out_of_fold_scores`.
+) -> OutOfFold | None:
+    """As `out_of_fold_scores`; None without folds.
 
-    It is fitted on the scores as the bundle's own `calibration` makes them P(fake). None, with a
-    line in the log, where too few groups leave nothing to hold out.
+    None, with a line in the log, where too few groups leave nothing to hold out.
     """
     if not folds:
         return None
     held = out_of_fold_scores(train, val, head=head, config=config, folds=folds, seed=seed)
     if len({*held.labels.tolist()}) < 2:
         log.info(f"{head.kind}: no likelihood ratios, since too few people can be held out")
+        return None
+    return held
+
+
+def fit_head_ratio(
+    held: OutOfFold | None, *, kind: str, calibration: Calibration, seed: int
+) -> LikelihoodRatio | None:
+    """The likelihood ratio of a head of this kind by its held-out scores; None without any.
+
+    It is fitted on the scores as the bundle's own `calibration` makes them P(fake).
+    """
+    if held is None:
         return None
     names = np.asarray(held.groups)
     found = fit_likelihood_ratio(
@@ -69,7 +79,7 @@ def fit_head_ratio(
         groups=len(np.unique(names)),
         methods=held.methods,
     )
-    log.info(f"{head.kind}: likelihood ratios fitted on {found.origin}: {found.in_words}")
+    log.info(f"{kind}: likelihood ratios fitted on {found.origin}: {found.in_words}")
     return found
 
 

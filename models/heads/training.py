@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from models.conditioning.cache import Conditioned, condition
 from models.configs import HeadConfig, TrainConfig
+from models.early_stopping import EarlyStopping
 from models.evaluation.baselines import pooled
 from models.heads.architectures import (
     STANDARDISE,
@@ -22,12 +23,12 @@ from models.heads.architectures import (
     copy_weights,
 )
 from models.heads.batches import head_batches
-from models.heads.early_stopping import EarlyStopping
 from models.heads.inference import score
 from models.heads.log import TrainingLog
-from models.heads.logistic import fit_logistic
+from models.heads.residual import train_linear, train_residual
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
+from models.linear.mean_pool import fit_logistic
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def train_head(
     log: TrainingLog | None = None,
     conditioned: Conditioned | None = None,
 ) -> Trained:
-    """Trains a head and restores the best epoch (`models.heads.early_stopping.best_of`).
+    """Trains a head and restores the best epoch (`models.early_stopping.best_of`).
 
-    The head `mean` has no epochs: it is fitted to convergence (`models.heads.logistic`).
+    The heads `mean` (`models.linear.mean_pool`) and `statistics` have no epochs: they are fitted to
+    convergence. `statistics` and residual heads are trained by `models.heads.residual`.
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
@@ -78,6 +80,12 @@ def train_head(
     with log or TrainingLog(head.kind) as training_log:
         if head.kind == "mean":
             return _fit_mean(model, train, val, weights, head=head, log=training_log)
+        if head.kind == "statistics":
+            return train_linear(model, train, val, head=head, config=config, log=training_log)
+        if head.is_residual:
+            return train_residual(
+                model, network, train, val, head=head, config=config, seed=seed, log=training_log
+            )
         history, stopping = _descend(
             network, train, val, weights, config=config, seed=seed, log=training_log
         )

@@ -158,6 +158,6 @@ def train(
         allow_seen=allow_seen,
     )
     for head in done.heads:
-        epochs = "" if head.config.kind == "mean" else f"{len(head.history)} epochs; "
+        epochs = "" if len(head.history) == 1 else f"{len(head.history)} epochs; "
         show(f"{head.config.kind}: {epochs}{head.stop_reason}, loss {head.best['val_loss']:.4f}")
     show(*(f"left out, no features: {path}" for path in done.missing[:10]), f"next: {done.next}")

@@ -61,7 +61,7 @@ HELD_OUT_SHOWN = {
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
 """Metrics of the head in summary.json, by which `dvc exp show` compares experiments."""
 
-NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline"}
+NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline", "statistics": "linear model"}
 """Kind of head -> what people see."""
 
 

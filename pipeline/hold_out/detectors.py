@@ -1,4 +1,4 @@
-"""Detectors of one fold: the head, its mean-pool baseline and three linear models.
+"""Detectors of one fold: the head, its baselines and four linear models.
 
 Each is trained as `unmask train` does it, validation videos included, on people and methods that
 are not held out.
@@ -6,7 +6,7 @@ are not held out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,21 @@ from data.datasets.splits import SplitConfig, split_groups
 from data.errors import DatasetError
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from models.configs import HeadConfig
 from models.evaluation.baselines import Linear, fit_linear, metadata, pooled
 from models.evaluation.likelihood_ratio import LN10
+from models.linear.statistics import statistics_of
 from pipeline.config import Params
 
 if TYPE_CHECKING:
     from models.bundle import BundledHead
 
-LOGISTIC, FACE_SIZE, METADATA = "logistic regression", "face size only", "metadata only"
+LOGISTIC, FACE_SIZE, METADATA, MOTION = (
+    "logistic regression",
+    "face size only",
+    "metadata only",
+    "motion only",
+)
 """Names of the linear detectors."""
 VALIDATION = 0.2
 """Share of the groups to learn from that choose epoch, penalty, calibration and threshold."""
@@ -44,8 +51,21 @@ class Said:
     decided: NDArray[np.bool_]  # (N,) whether it gets a verdict
 
 
+def compared_heads(head: HeadConfig) -> dict[str, HeadConfig]:
+    """The heads of `unmask evaluate --hold-out` by name: this one first, then its baselines."""
+    found: dict[str, HeadConfig] = {head.kind: head}
+    if head.is_residual:
+        found["statistics"] = head.replace(kind="statistics")
+    return found | {"mean": head.replace(kind="mean")}
+
+
 def say_all(
-    features: Features, taught: Sequence[Video], tested: Sequence[Video], *, params: Params
+    features: Features,
+    taught: Sequence[Video],
+    tested: Sequence[Video],
+    *,
+    params: Params,
+    heads: Mapping[str, HeadConfig],
 ) -> dict[str, Said]:
     """Trains every detector and scores the tested videos.
 
@@ -53,10 +73,11 @@ def say_all(
         features: of all these videos; those that it lacks must not be among them.
         taught: to learn from; both classes.
         tested: of other people, and of other methods.
-        params: head, training, calibration and seed.
+        params: training, calibration and seed.
+        heads: to train, by name.
 
     Returns:
-        Name -> what it says, the configured head first.
+        Name -> what it says, the heads first.
 
     Raises:
         DatasetError: validation would lack a class, or training diverged.
@@ -68,16 +89,18 @@ def say_all(
     train, val = load_sequences(features, kept, views=True), load_sequences(features, chosen)
     test = load_sequences(features, tested)
     found: dict[str, Said] = {}
-    for kind in dict.fromkeys((params.head.kind, "mean")):
+    for name, config in heads.items():
         keras.utils.clear_session()  # or each fold would leave its graphs in memory
-        head = train_calibrated(kind, train, val, params=params, tensorboard=None)
-        found[kind] = say(head, test)
+        own = params.replace(head=config)
+        head = train_calibrated(config.kind, train, val, params=own, tensorboard=None)
+        found[name] = say(head, test)
     codecs = tuple(sorted({video.codec for video in kept}))
     parts = ((kept, train), (chosen, val), (tested, test))
     columns = {
         LOGISTIC: [pooled(part.features, part.mask) for _, part in parts],
         FACE_SIZE: [face_sizes(features, videos) for videos, _ in parts],
         METADATA: [metadata(videos, codecs) for videos, _ in parts],
+        MOTION: [motion(part) for _, part in parts],
     }
     for name, (fit, check, measured) in columns.items():
         linear = fit_linear(fit, train.labels, check, val.labels, codecs=codecs)
@@ -142,3 +165,19 @@ def face_sizes(features: Features, videos: Sequence[Video]) -> NDArray[np.float6
         side = max(float(np.median(boxes[:, 2] - boxes[:, 0])), 1.0)
         found[row] = np.log(side), np.log(side / max(min(video.width, video.height), 1))
     return found
+
+
+def motion(sequences: Sequences) -> NDArray[np.float64]:
+    """Logarithm of how much a clip's normalised embeddings vary and step at all, (N, 2).
+
+    One number each, averaged over dimensions: a head that knows more than how much a face moves
+    must be better than these.
+    """
+    columns = statistics_of(
+        sequences.features,
+        sequences.mask,
+        statistics=("deviation", "steps"),
+        frame_norm="layernorm_l2",
+    )
+    parts = np.nan_to_num(columns).reshape(len(columns), 2, -1).mean(2)
+    return np.asarray(np.log(np.maximum(parts, 1e-6)))

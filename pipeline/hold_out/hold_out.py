@@ -6,18 +6,20 @@ methods that is held out, so the result is of the settings and the data, not of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from data.datasets.manifest import Manifest, Video
 from data.errors import ConfigError, DatasetError, LeakError
 from data.io.progress import log, progress
 from features.store.feature_set import Features
+from models.configs import HeadConfig
 from models.evaluation.evaluate import Estimate
 from models.evaluation.pairs import pair_rows
 from models.hold_out.evaluate import (
@@ -29,7 +31,7 @@ from models.hold_out.evaluate import (
 from models.hold_out.plan import HeldOutFold, plan_hold_out
 from pipeline.config import Params, as_options
 from pipeline.evaluation.scoring import are_rendered, describe_bootstrap
-from pipeline.hold_out.detectors import Said, say_all
+from pipeline.hold_out.detectors import Said, compared_heads, say_all
 from pipeline.leakage import seen_among
 from pipeline.shell_commands import command_line
 
@@ -50,13 +52,15 @@ class Detector:
     evaluation: HeldOutEvaluation
     # COMPARED -> how much higher the first detector's is; empty for the first
     gain: dict[str, Estimate]
+    # how much higher the first detector's AUC is in each part that was held out; 0 for the first
+    part_gains: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Flat numbers."""
         flat = self.evaluation.to_json()
         for name, one in self.gain.items():
             flat |= one.to_json(f"{name}_gain")
-        return flat
+        return flat | {"auc_gain_by_part": list(self.part_gains)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,6 +133,7 @@ def hold_out(
     params: Params,
     learn: NDArray[np.bool_] | None = None,
     seen: str = "",
+    heads: Mapping[str, HeadConfig] | None = None,
 ) -> HoldOutReport:
     """As `evaluate_held_out_methods`, of any rows.
 
@@ -139,6 +144,7 @@ def hold_out(
         params: all parameters.
         learn: (N,) which may be learnt from; None for all.
         seen: for the report.
+        heads: to train and test, by name; None for `compared_heads` of the configured one.
 
     Raises:
         DatasetError: too few people, methods or videos.
@@ -164,12 +170,14 @@ def hold_out(
         method_folds=params.hold_out.method_folds,
         seed=params.seed,
     )
+    heads = compared_heads(params.head) if heads is None else heads
     said: list[dict[str, Said]] = [
         say_all(
             features,
             [kept[row] for row in fold.train],
             [kept[row] for row in fold.test],
             params=params,
+            heads=heads,
         )
         for fold in progress(folds, desc="hold out", unit="fold")
     ]
@@ -196,6 +204,13 @@ def hold_out(
         for name, one in stacked.items()
     }
     first = next(iter(found))
+    aucs = {
+        name: [
+            float(roc_auc_score(labels[fold.test], one[name].scores))
+            for fold, one in zip(folds, said, strict=True)
+        ]
+        for name in found
+    }
     return HoldOutReport(
         detectors=tuple(
             Detector(
@@ -206,6 +221,9 @@ def hold_out(
                     for metric in COMPARED
                     if name != first and metric in one.metrics
                 },
+                part_gains=tuple(
+                    mine - its for mine, its in zip(aucs[first], aucs[name], strict=True)
+                ),
             )
             for name, one in found.items()
         ),

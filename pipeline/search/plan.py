@@ -106,7 +106,7 @@ class Plan:
         facts = {
             "data": self.data,
             "head": _head_facts(built.head),
-            "train": built.train.model_dump(),
+            "train": _train_facts(built.train, built.head),
         }
         runs = [
             Run(head=built.head, train=built.train, seed=seed, key=_digest(facts | {"seed": seed}))
@@ -249,6 +249,17 @@ def _head_facts(head: HeadConfig) -> dict[str, Any]:
         del facts["condition"]
     if head.kind == "mean":
         facts["fitted"] = "L-BFGS"  # earlier versions trained it by epochs
+    if not head.has_linear_model:
+        for name in ("residual", "statistics", "frame_norm", "strides"):
+            del facts[name]
+    return facts
+
+
+def _train_facts(train: TrainConfig, head: HeadConfig) -> dict[str, Any]:
+    """The same of training."""
+    facts = train.model_dump()
+    if not head.has_linear_model:
+        del facts["loss"], facts["refit"]
     return facts
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
@@ -149,36 +151,39 @@ def train_calibrated(
 ) -> BundledHead:
     """Trains a head of this kind; calibration and threshold are chosen on validation.
 
-    Its likelihood ratio is fitted on held-out people and methods of both splits.
+    Its likelihood ratio is fitted on held-out people and methods of both splits. So are calibration
+    and threshold where the head learns from validation, too (`train.refit`).
     """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
     from models.heads.inference import score
     from models.heads.log import TrainingLog
-    from models.heads.out_of_fold import fit_head_ratio
+    from models.heads.out_of_fold import fit_head_ratio, held_out_scores
     from models.heads.training import train_head
 
+    head = params.head.replace(kind=kind)
+    held = held_out_scores(
+        train, val, head=head, config=params.train, folds=params.calibration.folds, seed=params.seed
+    )
+    config = params.train
+    refit = config.refit and head.has_linear_model
+    if refit and held is None:
+        log.warning("validation is not learnt from, since nobody can be held out to calibrate on")
+        refit, config = False, config.replace(refit=False)
     trained = train_head(
         train,
         val,
-        head=params.head.replace(kind=kind),
-        config=params.train,
+        head=head,
+        config=config,
         seed=params.seed,
         log=TrainingLog(kind, tensorboard=tensorboard),
         conditioned=conditioned,
     )
-    calibration, threshold = calibrate(
-        val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
-    )
-    ratio = fit_head_ratio(
-        train,
-        val,
-        head=trained.config,
-        config=params.train,
-        calibration=calibration,
-        folds=params.calibration.folds,
-        seed=params.seed,
-    )
+    labels, scores, groups = val.labels, score(trained.model, val), val.groups
+    if refit and held is not None:
+        labels, scores, groups = held.labels.astype(np.int8), held.scores, held.groups
+    calibration, threshold = calibrate(labels, scores, groups, params.calibration, seed=params.seed)
+    ratio = fit_head_ratio(held, kind=kind, calibration=calibration, seed=params.seed)
     return BundledHead(
         **vars(trained),
         threshold=threshold,

@@ -10,6 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from models.backbones.registry import Backbone, load_backbone
+from models.configs import HEADS, STATEFUL, HeadConfig
+
+SHAPES = (*HEADS, *(f"residual {kind}" for kind in STATEFUL))
+"""Every kind of head; "residual lstm" corrects a linear model of the clip's statistics."""
+
+
+def shaped(shape: str, **settings: Any) -> HeadConfig:
+    """The settings of one of SHAPES."""
+    residual = shape.startswith("residual ")
+    return HeadConfig(kind=shape.removeprefix("residual "), residual=residual, **settings)
+
 
 SIZE = 64
 """Side of the test crops: a ResNet50 halves it five times to 2."""
@@ -36,11 +47,18 @@ class MadeUp:
     features: NDArray[np.floating]  # (N, T, D)
     mask: NDArray[np.bool_]  # (N, T)
     labels: NDArray[np.int8]  # (N,)
+    groups: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    originals: tuple[str, ...] = ()
     views: None = None
 
 
 def made_up(count: int, *, signal: float = 1.0, steps: int = 6, dim: int = 8, seed: int = 0) -> Any:
-    """Videos of 3 to `steps` frames, alternately real and fake; fakes differ in one dimension."""
+    """Videos of 3 to `steps` frames, alternately real and fake; fakes differ in one dimension.
+
+    Each person has a real and a fake, by one of two methods.
+    """
     draw = np.random.default_rng(seed)
     labels = (np.arange(count) % 2).astype(np.int8)
     lengths = draw.integers(3, steps + 1, count)
@@ -48,4 +66,13 @@ def made_up(count: int, *, signal: float = 1.0, steps: int = 6, dim: int = 8, se
     features = draw.standard_normal((count, steps, dim)) * 3 + 5
     features[..., 0] += 3 * signal * labels[:, None]
     features[~mask] = 0
-    return MadeUp(features=features.astype(np.float16), mask=mask, labels=labels)
+    paths = tuple(f"{seed}/{number}.mp4" for number in range(count))
+    return MadeUp(
+        features=features.astype(np.float16),
+        mask=mask,
+        labels=labels,
+        groups=tuple(f"{seed}/{number // 2}" for number in range(count)),
+        methods=tuple(f"m{number // 2 % 2}" if number % 2 else "" for number in range(count)),
+        paths=paths,
+        originals=tuple(paths[number - 1] if number % 2 else "" for number in range(count)),
+    )

@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
-from models.configs import HeadConfig
-from models.heads.architectures import KINDS, build_head
+from models.conditioning.linear_map import Conditioning
+from models.configs import ConditionConfig
+from models.heads.architectures import build_head
 from models.heads.inference import HeadNetwork, Layer, score
+from models.heads.pairwise import pair_score
+from models.heads.trained import Trained
 from models.tf_runtime import keras, seed_everything
-from tests.models.conftest import MadeUp
+from tests.models.conftest import SHAPES, MadeUp, shaped
 
 DIM = 24
 
@@ -22,13 +26,16 @@ def head_of(kind: str, **settings: Any) -> Any:
     seed_everything(3)
     draw = np.random.default_rng(1)
     model = build_head(
-        HeadConfig(kind=kind, units=7, **settings),
+        shaped(kind, units=7, **settings),
         dim=DIM,
         mean=draw.standard_normal(DIM),
         variance=draw.uniform(0.5, 4, DIM),
     )
     for layer in model.layers:
-        if layer.name != "standardise":
+        if layer.name.endswith("statistics"):
+            mean, deviation = layer.get_weights()
+            layer.set_weights([mean + 2, draw.uniform(1, 4, deviation.shape)])
+        elif layer.name != "standardise":
             layer.set_weights(
                 [
                     one + draw.normal(0, 0.3, one.shape).astype(np.float32)
@@ -48,7 +55,7 @@ def videos(count: int = 9, steps: int = 13) -> dict[str, NDArray[Any]]:
     return {"features": features.astype(np.float16), "mask": mask}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_gives_the_scores_of_keras(kind: str, dtype: str) -> None:
     model, batch = head_of(kind), videos()
@@ -60,7 +67,7 @@ def test_gives_the_scores_of_keras(kind: str, dtype: str) -> None:
     np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_gives_them_where_gates_saturate(kind: str) -> None:
     """Embeddings far from the training's must not become NaN, nor warn."""
     model, batch = head_of(kind, input_scale=100.0), videos()
@@ -68,6 +75,51 @@ def test_gives_them_where_gates_saturate(kind: str) -> None:
     with np.errstate(all="raise", under="ignore", invalid="ignore"):  # the gaps are NaN
         got = HeadNetwork.of(model)(batch)
     np.testing.assert_allclose(got, np.asarray(model(batch, training=False)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("condition", ["pca", "layernorm_l2"])
+def test_gives_the_scores_of_keras_after_conditioning(kind: str, condition: str) -> None:
+    seed_everything(3)
+    batch, config = videos(), ConditionConfig(kind=condition, dimensions=10)
+    held = np.nan_to_num(batch["features"].astype(np.float32))
+    conditioning = Conditioning.fit(held, batch["mask"], config)
+    model = build_head(
+        shaped(kind, units=7, condition=config, frame_norm="layernorm_l2", strides=[2]),
+        dim=DIM,
+        conditioning=conditioning,
+    )
+    last = model.get_layer("classifier")
+    last.set_weights([np.linspace(-1, 2, last.kernel.shape[0])[:, None], np.array([0.1])])
+    network = HeadNetwork.of(model)
+    wanted = np.asarray(model(batch, training=False))
+    np.testing.assert_allclose(network(batch), wanted, atol=1e-6, rtol=0)
+    again = HeadNetwork.from_tensors(*network.tensors(), dim=DIM)
+    np.testing.assert_array_equal(again(batch), network(batch))
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_log_odds_are_those_of_the_scores(kind: str) -> None:
+    network, batch = HeadNetwork.of(head_of(kind)), videos()
+    np.testing.assert_allclose(expit(network.logits(batch)), network(batch), atol=1e-6)
+
+
+def test_a_pair_is_mirrored_when_it_is_exchanged() -> None:
+    head = Trained(
+        model=head_of("residual lstm"), config=shaped("residual lstm", units=7), history=(),
+        best_epoch=1, stop_reason="",
+    )  # fmt: skip
+    draw = np.random.default_rng(5)
+    a, b = draw.standard_normal((9, DIM)), draw.standard_normal((4, DIM)) * 2
+    there = [np.ones(9, bool), np.array([True, True, True, False])]
+    one = pair_score(head, a, there[0], b, there[1])
+    assert one == -pair_score(head, b, there[1], a, there[0]) != 0
+    assert pair_score(head, a, there[0], a, there[0]) == 0
+    of_each = [
+        HeadNetwork.of(head.model)({"features": x[None], "mask": mask[None]})[0]
+        for x, mask in zip((a, b), there, strict=True)
+    ]
+    assert one == pytest.approx(logit(of_each[0]) - logit(of_each[1]), abs=1e-3)
 
 
 def test_reads_the_layers_of_earlier_heads() -> None:
@@ -103,7 +155,7 @@ def test_refuses_what_it_would_compute_otherwise(layer: Any) -> None:
         HeadNetwork.of(model)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_a_score_does_not_depend_on_the_other_videos(kind: str) -> None:
     network, batch = HeadNetwork.of(head_of(kind)), videos(150)
     all_of_them = MadeUp(**batch, labels=np.zeros(150, np.int8))
@@ -117,7 +169,7 @@ def test_a_score_does_not_depend_on_the_other_videos(kind: str) -> None:
         assert score(network, one)[0] == scores[row]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHAPES)
 def test_comes_back_from_its_tensors(kind: str) -> None:
     network, batch = HeadNetwork.of(head_of(kind)), videos()
     again = HeadNetwork.from_tensors(*network.tensors(), dim=DIM)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import OutputError
-from models.heads.early_stopping import EarlyStopping
+from models.early_stopping import EarlyStopping
 from models.heads.log import TrainingLog
 from models.tf_runtime import tf
 

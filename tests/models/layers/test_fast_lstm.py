@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.heads.fast_lstm import FastLSTM
+from models.layers.fast_lstm import FastLSTM
 from models.tf_runtime import keras, seed_everything, tf
 
 UNITS, DIM = 5, 7

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
+from models.early_stopping import best_of
 from models.evaluation.baselines import PENALTIES
-from models.heads.early_stopping import best_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def fit_logistic(
     val: NDArray[np.float64],
     val_labels: NDArray[np.integer[Any]],
 ) -> FittedLogistic:
-    """Fits each strength of PENALTIES; the best by `models.heads.early_stopping.best_of` is kept.
+    """Fits each strength of PENALTIES; the best by `models.early_stopping.best_of` is kept.
 
     Args:
         train: (N, E), standardised.

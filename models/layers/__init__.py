@@ -1,0 +1,1 @@
+"""Layers of heads: in Keras, to train, and in NumPy, to score."""
