@@ -113,7 +113,7 @@ def forge(
         write_tables(out, plan)
         made = sum(len(works[source].keys) for source in frames)
         if made or removed or not (out / SHEET).is_file():
-            write_sheet(out / SHEET, out, plan)
+            write_sheet(out / SHEET, out, plan, run)
     methods = Counter(f"forged-{one.parameters.method}" for item in plan for one in item.forgeries)
     return ForgeSummary(
         folder=out,

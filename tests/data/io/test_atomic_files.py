@@ -16,6 +16,7 @@ from data.io import output_paths
 from data.io.atomic_files import atomic_file, sync_tree, write_text
 from data.io.atomic_folders import check_fillable, check_replaceable, replace_folder
 from data.io.output_paths import check_out_folder, check_output
+from data.io.processes import job_runner
 from data.self_blending.dataset.sheet import write_sheet
 
 MARKER = "marker.json"
@@ -278,6 +279,7 @@ def test_a_folder_that_is_filled_may_be_current_or_mounted(
 def test_what_forge_takes_away_meanwhile_is_not_the_link(tmp_path: Path) -> None:
     (tmp_path / "real.png").write_bytes(b"an older sheet")
     (tmp_path / "sheet.png").symlink_to("real.png")
-    write_sheet(tmp_path / "sheet.png", tmp_path, [])
+    with job_runner(1, what="drawn") as run:
+        write_sheet(tmp_path / "sheet.png", tmp_path, [], run)
     assert (tmp_path / "sheet.png").is_symlink()
     assert not (tmp_path / "real.png").exists()
