@@ -12,7 +12,7 @@ model; `tensors` and `HeadNetwork.from_tensors` are for its file (`models.heads.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,14 +74,34 @@ def _dense(layer: Layer, x: Array, mask: Mask) -> Array:
     return ACTIVATIONS[str(layer.setting)](_times(x, kernel) + bias)
 
 
-def _lstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units): the state after the last frame; a masked frame leaves it alone."""
-    kernel, recurrent, bias = layer.weights
+def _recurrent(layer: Layer, x: Array, mask: Mask) -> Array:
+    """(B, T, D) -> (B, E): the state after the last frame; a masked frame leaves it alone."""
+    own, loop = _split(layer)
+    return LAYERS[loop.kind](loop, _dense(own, x, mask), mask)
+
+
+def _split(layer: Layer) -> tuple[Layer, Layer]:
+    """A recurrent layer as what it does to each frame by itself, a dense layer, and its loop."""
+    if layer.kind == "gru":  # with Keras's `reset_after`
+        kernel, recurrent, (bias, recurrent_bias) = layer.weights
+        loop: tuple[Array, ...] = (recurrent, recurrent_bias)
+    elif layer.kind == "lstm":
+        kernel, recurrent, bias = layer.weights
+        loop = (recurrent,)
+    else:  # two LSTMs
+        kernel, bias = (np.concatenate(layer.weights[at::3], axis=-1) for at in (0, 2))
+        loop = layer.weights[1::3]
+    own = Layer(kind="dense", weights=(kernel, bias), setting="linear")
+    return own, Layer(kind=f"{layer.kind} loop", weights=loop)
+
+
+def _lstm_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 4 units), each frame's part of the gates, -> (B, units)."""
+    (recurrent,) = layer.weights
     units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias  # (B, T, 4 units): input, forget, cell, output
-    h = c = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z = gates[:, step] + h @ recurrent
+    h = c = np.zeros((len(gates), units), np.float32)
+    for step in range(gates.shape[1]):
+        z = gates[:, step] + h @ recurrent  # input, forget, cell, output
         i, f, o = (_sigmoid(z[:, at : at + units]) for at in (0, units, 3 * units))
         new = f * c + i * np.tanh(z[:, 2 * units : 3 * units])
         exists = mask[:, step, None]
@@ -90,21 +110,21 @@ def _lstm(layer: Layer, x: Array, mask: Mask) -> Array:
     return h
 
 
-def _bilstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, 2 units): one LSTM reads forwards, one backwards."""
-    forwards, backwards = (Layer(kind="lstm", weights=layer.weights[at : at + 3]) for at in (0, 3))
-    both = (_lstm(forwards, x, mask), _lstm(backwards, x[:, ::-1], mask[:, ::-1]))
+def _bilstm_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 8 units) -> (B, 2 units): one LSTM reads forwards, one backwards."""
+    one, other = (Layer(kind="lstm loop", weights=(recurrent,)) for recurrent in layer.weights)
+    forwards, backwards = np.split(gates, 2, axis=-1)
+    both = (_lstm_loop(one, forwards, mask), _lstm_loop(other, backwards[:, ::-1], mask[:, ::-1]))
     return np.concatenate(both, axis=-1)
 
 
-def _gru(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units), as `_lstm`; with Keras's `reset_after`."""
-    kernel, recurrent, bias = layer.weights
+def _gru_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 3 units) -> (B, units), as `_lstm_loop`."""
+    recurrent, bias = layer.weights
     units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias[0]  # (B, T, 3 units): update, reset, candidate
-    h = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z, own = gates[:, step], h @ recurrent + bias[1]
+    h = np.zeros((len(gates), units), np.float32)
+    for step in range(gates.shape[1]):
+        z, own = gates[:, step], h @ recurrent + bias  # update, reset, candidate
         update, reset = (
             _sigmoid(z[:, at : at + units] + own[:, at : at + units]) for at in (0, units)
         )
@@ -133,13 +153,19 @@ LAYERS: dict[str, Callable[[Layer, Array, Mask], Array]] = {
     "condition": _condition,
     "scale": _scale,
     "dense": _dense,
-    "lstm": _lstm,
-    "bilstm": _bilstm,
-    "gru": _gru,
+    "lstm": _recurrent,
+    "bilstm": _recurrent,
+    "gru": _recurrent,
+    "lstm loop": _lstm_loop,
+    "bilstm loop": _bilstm_loop,
+    "gru loop": _gru_loop,
     "attention": _attention,
     "mean": _mean,
 }
-"""Each maps (B, T, D) or (B, E) float32 and the mask (B, T) to the next layer's input."""
+"""Each maps (B, T, D) or (B, E) float32 and the mask (B, T) to the next layer's input. The loops
+are parts of others, and are in no file."""
+BY_FRAME = ("standardise", "condition", "scale", "dense")
+"""Of these, those that look at one frame at a time, where they come first."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda x: x,
@@ -186,6 +212,19 @@ class HeadNetwork:
         for layer in self.layers:
             x = LAYERS[layer.kind](layer, x, mask)
         return x[:, 0]
+
+    def by_frame(self) -> tuple[tuple[Layer, ...], HeadNetwork]:
+        """Layers that look at one frame at a time, and a network that goes on from what they give.
+
+        So that a frame that is in many sequences goes through the first, the larger matrices, once
+        (`map_frames`).
+        """
+        count = next(at for at, one in enumerate(self.layers) if one.kind not in BY_FRAME)
+        first, rest = self.layers[:count], self.layers[count:]
+        if f"{rest[0].kind} loop" in LAYERS:
+            own, loop = _split(rest[0])
+            first, rest = (*first, own), (loop, *rest[1:])
+        return first, HeadNetwork(layers=rest)
 
     @classmethod
     def of(cls, model: Any) -> HeadNetwork:
@@ -234,6 +273,14 @@ class HeadNetwork:
         if (shape := network(probe).shape) != (2,):
             raise ValueError(f"its scores have the shape {shape}")
         return network
+
+
+def map_frames(layers: Sequence[Layer], frames: NDArray[np.floating[Any]]) -> Array:
+    """(T, D) through layers of BY_FRAME -> (T, E)."""
+    x, exist = np.asarray(frames, np.float32)[None], np.ones((1, len(frames)), bool)
+    for layer in layers:
+        x = LAYERS[layer.kind](layer, x, exist)
+    return np.asarray(x[0])
 
 
 def _from_keras(layer: Any) -> Layer | None:

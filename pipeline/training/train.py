@@ -83,41 +83,51 @@ def train_bundle(
             f"{features} has no features of the training videos of {manifest}; "
             "extract from this manifest"
         )
-    with ThreadPoolExecutor(1) as thread:  # importing TensorFlow leaves a core idle for 3 seconds
-        conditioning = thread.submit(conditioned_features, features, train, val, params.head)
-        from models.bundle import Bundle
-        from models.heads.training import train_head  # noqa: F401 - loads TensorFlow meanwhile
-        from pipeline.evaluation.baselines import with_ablation_thresholds
-
-        conditioned = conditioning.result()
     if train.views is not None:
         log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
     if train.viewless:
         log.warning(
             f"{train.viewless} training videos lack augmented views; extract again to make them"
         )
-    runs = None if tensorboard is None else tensorboard / out.name
-    trained = [
-        train_calibrated(kind, train, val, params=params, tensorboard=runs, conditioned=conditioned)
-        for kind in dict.fromkeys((params.head.kind, "mean"))
-    ]
-    bundle = Bundle(
-        head=trained[0],
-        baseline=trained[1] if len(trained) > 1 else None,
-        recipe=opened.recipe.to_json(),
-        dim=opened.dim,
-        trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
-        provenance=opened.provenance,
-        backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
-        linear_baselines=fit_linear_baselines(train, val, videos),
-        command=training_command(features, manifest, params, allow_seen=bool(seen)),
-        seen_in_validation=seen,
-        training={
-            name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
-            for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
-        },
-        novelty=fit_training_novelty(train, val, share=params.calibration.novelty),
-    )
+    # Importing TensorFlow leaves a core idle for 3 seconds, and training leaves one half idle.
+    beside = ThreadPoolExecutor(1)
+    try:
+        conditioning = beside.submit(conditioned_features, features, train, val, params.head)
+        linear = beside.submit(fit_linear_baselines, train, val, videos)
+        novelty = beside.submit(fit_training_novelty, train, val, share=params.calibration.novelty)
+        from models.bundle import Bundle
+        from models.heads.training import HeadTrainer  # noqa: F401 - loads TensorFlow meanwhile
+        from pipeline.evaluation.baselines import with_ablation_thresholds
+
+        conditioned = conditioning.result()
+        runs = None if tensorboard is None else tensorboard / out.name
+        trained = [
+            train_calibrated(
+                kind, train, val, params=params, tensorboard=runs, conditioned=conditioned
+            )
+            for kind in dict.fromkeys((params.head.kind, "mean"))
+        ]
+        bundle = Bundle(
+            head=trained[0],
+            baseline=trained[1] if len(trained) > 1 else None,
+            recipe=opened.recipe.to_json(),
+            dim=opened.dim,
+            trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
+            provenance=opened.provenance,
+            backbone=carried
+            if (carried := features / CARRIED).is_dir()
+            else opened.recipe.backbone,
+            linear_baselines=linear.result(),
+            command=training_command(features, manifest, params, allow_seen=bool(seen)),
+            seen_in_validation=seen,
+            training={
+                name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
+                for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
+            },
+            novelty=novelty.result(),
+        )
+    finally:
+        beside.shutdown(cancel_futures=True)
     with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
@@ -156,29 +166,21 @@ def train_calibrated(
     from models.heads.inference import score
     from models.heads.log import TrainingLog
     from models.heads.out_of_fold import fit_head_ratio
-    from models.heads.training import train_head
+    from models.heads.training import HeadTrainer
 
-    trained = train_head(
+    trainer = HeadTrainer(
         train,
         val,
         head=params.head.replace(kind=kind),
         config=params.train,
         seed=params.seed,
-        log=TrainingLog(kind, tensorboard=tensorboard),
         conditioned=conditioned,
     )
+    trained = trainer.fit(TrainingLog(kind, tensorboard=tensorboard))
     calibration, threshold = calibrate(
         val.labels, score(trained.model, val), val.groups, params.calibration, seed=params.seed
     )
-    ratio = fit_head_ratio(
-        train,
-        val,
-        head=trained.config,
-        config=params.train,
-        calibration=calibration,
-        folds=params.calibration.folds,
-        seed=params.seed,
-    )
+    ratio = fit_head_ratio(trainer, calibration=calibration, folds=params.calibration.folds)
     return BundledHead(
         **vars(trained),
         threshold=threshold,
