@@ -9,7 +9,8 @@ where the axes lie, and a held-out validation video in how many epochs there are
 weights.
 
 Fitting these anew in each fold, and stopping each early by what is left of the validation split,
-gives the same ratios (Cllr of the demo: docs/experiments.md) and takes five times as long.
+takes several times as long. On the demo's 56 test videos the LSTM's Cllr was 0.459 so and is 0.438
+(frozen backbone), 0.241 and 0.259 (fine-tuned), mean-pool's 0.482 and 0.512, 0.171 and 0.210.
 """
 
 from __future__ import annotations

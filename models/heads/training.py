@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from features.sequences.padded import Rows
 
 
+VALIDATED = 256
+"""Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
+vain, which took as long as a third of the epoch's steps."""
 MOST_BYTES = 512 << 20
 """Of conditioned features in memory: 25,000 videos of 32 x 128 numbers with one view."""
 
@@ -164,7 +167,7 @@ class HeadTrainer:
         for epoch in range(1, self._config.epochs + 1):
             loss, scores = self._epoch(descent, train, self._weights, shuffle, epoch)
             row = {"epoch": epoch, "loss": loss, "auc": float(roc_auc_score(train.labels, scores))}
-            val_scores = score(descent.network, val)
+            val_scores = score(descent.network, val, batch_size=min(len(val), VALIDATED))
             row |= {
                 "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
                 "val_auc": float(roc_auc_score(val.labels, val_scores)),
