@@ -15,11 +15,13 @@ turns in one run and the medians count:
 
 Then, on a feature set of 1000 videos:
 
-    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline, on conditioned
-                                features; `unmask evaluate`
-    experiment_auc              test AUC of its head
+    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline with likelihood
+                                ratios, on conditioned features; `unmask evaluate`
+    experiment_auc              test AUC of its LSTM, mean of 3 seeds
     full_width_seconds, _auc    the same without conditioning
-    sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features
+    auc_of_full_width           the first AUC minus the second
+    sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features;
+                                with `--quick`, sweep_seconds_estimated by 4 settings of the same
     experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
     input_share_of_step         share of an epoch spent waiting for batches
     features_over_memory        size of features that were trained on, over the memory allowed
@@ -116,7 +118,7 @@ def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
 
 def ways() -> dict[str, Callable[[], float]]:
     """Every way to train an epoch that runs in this process."""
-    from models.heads.training import _train_step
+    from models.heads.descent import train_step
     from models.layers.fast_lstm import FastLSTM
     from models.tf_runtime import keras, tf
 
@@ -130,7 +132,7 @@ def ways() -> dict[str, Callable[[], float]]:
         answer = keras.layers.Dense(1, activation="sigmoid")(state)
         scores = keras.layers.Reshape(())(answer)
         model = keras.Model({"features": inputs, "mask": mask}, scores)
-        step = _train_step(model, keras.optimizers.Adam(1e-3), features)
+        step = train_step(model, keras.optimizers.Adam(1e-3), dtype="float16")
         every, ones = np.ones((BATCH, STEPS), bool), np.ones(BATCH, np.float32)
 
         def epoch() -> None:
@@ -182,26 +184,32 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "clips")
     parser.add_argument("--parts", default="epochs,experiment,full,sweep,input,memory")
     parser.add_argument("--dim", type=int, default=DIM, help="of the epochs' features")
+    parser.add_argument("--quick", action="store_true", help="one seed, and a part of the sweep")
     parser.add_argument("--limited", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.limited:
         train_experiment.train_limited(arguments.limited)
         return
-    parts = arguments.parts.split(",")
+    parts, seeds = arguments.parts.split(","), 1 if arguments.quick else 3
     figures = compare_epochs(arguments) if "epochs" in parts else {}
     if "experiment" in parts:
-        seconds, auc = train_experiment.experiment()
-        figures |= {"experiment_seconds": seconds, "experiment_auc": auc}
-        print(f"experiment   {seconds:8.1f} s, AUC {auc:.3f}")
+        seconds = measure_experiment("experiment", figures, train_experiment.CONDITION, seeds)
         needed = train_experiment.extraction(arguments.clips)
         if needed is not None:
             figures["experiment_over_extraction"] = seconds / needed
             print(f"extraction   {needed:8.0f} s, 1/{needed / seconds:.0f}")
     if "full" in parts:
-        seconds, auc = train_experiment.experiment(condition=())
-        figures |= {"full_width_seconds": seconds, "full_width_auc": auc}
-        print(f"full width   {seconds:8.1f} s, AUC {auc:.3f}")
-    if "sweep" in parts:
+        measure_experiment("full_width", figures, (), seeds)
+    if {"experiment", "full"} <= {*parts}:
+        difference = figures["experiment_auc"] - figures["full_width_auc"]
+        figures["auc_of_full_width"] = difference
+    if "sweep" in parts and arguments.quick:
+        found = train_experiment.sweep(grid=train_experiment.QUICK_GRID)
+        figures["sweep_seconds_estimated"] = 8 * found
+        print(
+            f"sweep        {found:8.1f} s of 4 settings, 3 seeds; of 32 at most {8 * found:.0f} s"
+        )
+    elif "sweep" in parts:
         figures["sweep_seconds"] = train_experiment.sweep()
         print(f"sweep        {figures['sweep_seconds']:8.1f} s of 32 settings, 3 seeds")
     if "input" in parts:
@@ -211,6 +219,22 @@ def main() -> None:
         figures["features_over_memory"] = train_experiment.larger_than_memory()
     print(train_experiment.cores_and_load())
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}))
+
+
+def measure_experiment(
+    name: str, figures: dict[str, float], condition: tuple[str, ...], seeds: int
+) -> float:
+    """Adds the figures of one experiment, prints them and returns its seconds."""
+    found = train_experiment.experiment(condition=condition, seeds=seeds)
+    seconds, train, cpu, auc = (
+        found[key] for key in ("seconds", "train_seconds", "cpu_seconds", "auc")
+    )
+    figures |= {f"{name}_seconds": seconds, f"{name}_auc": auc}
+    print(
+        f"{name:12} {seconds:8.1f} s ({train:.1f} of train, {seconds - train:.1f} of evaluate; "
+        f"{cpu:.1f} of CPU), AUC {auc:.4f}"
+    )
+    return seconds
 
 
 def compare_epochs(arguments: argparse.Namespace) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Forensic standards (ISO 21043, ENFSI 2015) ask for the weight of the evidence under two
 propositions, not for a probability, which needs a prior. `models.evaluation.likelihood_ratio_fit`
-fits what is applied here, which needs NumPy and scipy.special alone: prediction loads no more.
+fits what is applied here. scipy.special is imported by what computes with it: importing it takes
+half a second, and `unmask results` only prints.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 DRAWS = 200
 """Draws of groups behind the interval of a ratio."""
@@ -21,7 +21,7 @@ LEVEL = 0.95
 """Of this interval."""
 SUREST = 1e-7
 """Scores are kept this far from 0 and 1: one sure mistake must not outweigh all others."""
-FARTHEST = float(logit(1 - SUREST))
+FARTHEST = float(np.log((1 - SUREST) / (1 - (1 - SUREST))))
 """Log-odds of the surest score."""
 LN10 = float(np.log(10))
 
@@ -78,6 +78,8 @@ class LikelihoodRatio:
         The ends of the interval rise with P, so that these P are one band; (0, just above 1) where
         they are all.
         """
+
+        from scipy.special import expit
 
         def first(end: int, beyond: bool) -> float:
             """The lowest P whose end of the interval is positive, or not negative."""
@@ -150,6 +152,8 @@ def even_odds_llrs(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def posterior(log10_lr: float, prior: float) -> float:
     """P(fake) after the evidence, by Bayes' rule, from the prior share of fakes (0 to 1)."""
+    from scipy.special import expit, logit
+
     return float(expit(logit(prior) + log10_lr * LN10))
 
 
@@ -190,4 +194,6 @@ def times_in_words(log10_lr: float) -> str:
 
 def bounded_logits(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-odds of scores, finite."""
+    from scipy.special import logit
+
     return np.asarray(logit(np.clip(scores, SUREST, 1 - SUREST)))

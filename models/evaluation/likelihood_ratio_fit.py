@@ -17,12 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.bootstrap import BLOCK_CELLS
 from models.evaluation.likelihood_ratio import LN10, LikelihoodRatio, bounded_logits
 
 STEP = 0.01
 """Accuracy of the empirical bounds on the scale of log10 LR, as in `lir`."""
 EXTREME = 9.0
 """log10 LR are kept within this for the empirical bounds, as in `lir`."""
+MOST_STEPS, MOST_HALVINGS = 60, 30
+"""Of Newton's method; 6 to 10 steps are usual, and a halving is rare."""
+ROUNDING = 1e-12
+"""A loss that is larger by this share is not larger."""
+CONVERGED = 1e-7
+"""A step of log-odds below this is the last: its square is what is missing still."""
 
 
 def fit_likelihood_ratio(
@@ -45,16 +52,13 @@ def fit_likelihood_ratio(
     """
     truth = np.asarray(labels, np.int64)
     logits = bounded_logits(scores)
-    every = np.arange(len(truth))
-
-    def fit(weight: NDArray[np.float64] | None = None) -> tuple[float, float, float, float]:
-        slope, intercept = fit_line(truth, logits, weight)
-        rows = np.repeat(every, 1 if weight is None else weight.astype(np.int64))
-        bounds = empirical_bounds(truth[rows], slope * logits[rows] + intercept)
-        return slope, intercept, *bounds
-
-    slope, intercept, lower, upper = fit()
-    drawn = [fit(weight) for weight in weights]
+    every = np.concatenate([np.ones((1, len(truth))), weights])
+    fitted = []
+    for weight, line in zip(every, fit_lines(truth, logits, every).tolist(), strict=True):
+        rows = np.repeat(np.arange(len(truth)), weight.astype(np.int64))
+        bounds = empirical_bounds(truth[rows], line[0] * logits[rows] + line[1])
+        fitted.append((line[0], line[1], *bounds))
+    (slope, intercept, lower, upper), *drawn = fitted
     llrs = slope * logits + intercept
     return LikelihoodRatio(
         slope=slope,
@@ -69,34 +73,77 @@ def fit_likelihood_ratio(
     )
 
 
-def fit_line(
-    labels: NDArray[np.int64],
-    logits: NDArray[np.float64],
-    weights: NDArray[np.float64] | None = None,
-) -> tuple[float, float]:
-    """Slope and intercept of log10 LR, rounded to 9 digits; both 0 where the slope would fall.
+def fit_line(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and intercept of log10 LR of (N,) `labels` and `logits`: see `fit_lines`."""
+    slope, intercept = fit_lines(labels, logits, np.ones((1, len(labels))))[0]
+    return float(slope), float(intercept)
 
-    scikit-learn's logistic regression with both classes weighed alike, so that the log-odds are
-    those of the ratio: `lir`'s LogitCalibrator. A falling line would say that the head errs more
-    often than chance, which on held-out people is chance.
+
+def fit_lines(
+    labels: NDArray[np.int64], logits: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Slope and intercept of log10 LR for each draw, rounded to 9 digits; 0 where it would fall.
+
+    scikit-learn's logistic regression (C = 1) with both classes weighed alike, so that the log-odds
+    are those of the ratio: `lir`'s LogitCalibrator. A falling line would say that the head errs
+    more often than chance, which on held-out people is chance.
+
+    All draws together by Newton's method: 200 calls of scikit-learn took 4 seconds for 850 videos,
+    this takes a tenth of one.
 
     Args:
         labels: (N,) 1 = fake; both classes.
         logits: (N,).
-        weights: (N,) how often each counts; None is once.
-    """
-    from sklearn.linear_model import LogisticRegression
+        weights: (R, N) how often each counts; each draw has both classes.
 
-    if weights is not None:
-        held = weights > 0
-        labels, logits, weights = labels[held], logits[held], weights[held]
+    Returns:
+        (R, 2).
+    """
+    block = max(1, BLOCK_CELLS // len(labels))
+    parts = [
+        _newton(labels, logits, weights[start : start + block])
+        for start in range(0, len(weights), block)
+    ]
+    lines = np.concatenate(parts) / LN10
+    lines[lines[:, 0] <= 0] = 0
+    return np.asarray([[_round(value) for value in line] for line in lines.tolist()])
+
+
+def _newton(
+    labels: NDArray[np.int64], logits: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The lines, (R, 2), of least penalised loss, by steps that are halved until they pay."""
+    from scipy.special import expit
+
     # Balanced by the drawn counts; scikit-learn's "balanced" would count rows.
-    share = np.ones(len(labels)) if weights is None else weights
-    each = [share.sum() / (2 * share[labels == label].sum()) for label in (0, 1)]
-    fitted = LogisticRegression(tol=1e-8, max_iter=1000)
-    fitted.fit(logits[:, None], labels, sample_weight=share * np.asarray(each)[labels])
-    slope, intercept = float(fitted.coef_[0, 0]) / LN10, float(fitted.intercept_[0]) / LN10
-    return (_round(slope), _round(intercept)) if slope > 0 else (0.0, 0.0)
+    sides = [weights * (labels == label) for label in (0, 1)]
+    whole = weights.sum(1, keepdims=True)
+    share = sum(side * whole / (2 * side.sum(1, keepdims=True)) for side in sides)  # (R, N)
+
+    def loss(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+        odds = lines[:, :1] * logits + lines[:, 1:]
+        costs = np.logaddexp(0, np.where(labels == 1, -odds, odds))
+        return np.asarray((share * costs).sum(1) + lines[:, 0] ** 2 / 2)
+
+    lines = np.zeros((len(weights), 2))
+    now = loss(lines)
+    for _ in range(MOST_STEPS):
+        p = expit(lines[:, :1] * logits + lines[:, 1:])
+        wrong, curve = share * (p - labels), share * p * (1 - p)
+        gradient = np.stack([wrong @ logits + lines[:, 0], wrong.sum(1)], 1)
+        cross = curve @ logits
+        hessian = np.stack([curve @ logits**2 + 1, cross, cross, curve.sum(1)], 1)
+        step = np.linalg.solve(hessian.reshape(-1, 2, 2), gradient[..., None])[..., 0]
+        for _ in range(MOST_HALVINGS):
+            after = loss(lines - step)
+            worse = after > now * (1 + ROUNDING)
+            if not worse.any():
+                break
+            step[worse] /= 2
+        lines, now = lines - step, after
+        if np.abs(step).max() < CONVERGED:
+            break
+    return lines
 
 
 def empirical_bounds(

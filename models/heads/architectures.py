@@ -155,25 +155,23 @@ def build_head(
     return model
 
 
-def build_after_conditioning(config: HeadConfig, conditioning: Conditioning) -> Any:
+def build_after_conditioning(config: HeadConfig, dimensions: int) -> Any:
     """Builds an untrained head without its first layer, to be trained on conditioned sequences.
 
+    Args:
+        config: its shape.
+        dimensions: E, length of a conditioned frame.
+
     Returns:
-        A Keras model: {"features": (B, T, E) conditioned, "mask": (B, T)} -> (B,) P(fake).
+        A Keras model: {"features": (B, T, E) conditioned, "mask": (B, T)} -> (B,) P(fake). Its
+        layers have the names that they have in `build_head`'s.
     """
-    return _assemble(config, conditioning.dimensions, None, conditioning)
+    return _assemble(config, dimensions, None, None)
 
 
 def residual_branch(model: Any) -> Any:
     """The part of a residual head that learns: the same inputs -> (B, 1) logits."""
     return keras.Model(model.input, model.get_layer(CLASSIFIER).output)
-
-
-def copy_weights(source: Any, target: Any) -> None:
-    """Gives layers of a model the weights of those of the same name in another."""
-    for layer in source.layers:
-        if layer.get_weights():
-            target.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 def _assemble(

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from models.evaluation.calibration import bounded_logit
-from models.layers.forward import ACTIVATIONS, LAYERS, NORMALISED, Array, Layer, Mask
+from models.layers.forward import (
+    ACTIVATIONS,
+    BY_FRAME,
+    LAYERS,
+    NORMALISED,
+    Array,
+    Layer,
+    Mask,
+    split_recurrent,
+)
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -83,6 +92,28 @@ class HeadNetwork:
                 base = _chain(self.base, x, mask)
             x = LAYERS[layer.kind](layer, x, mask)
         return x, base
+
+    def by_frame(self) -> tuple[tuple[Layer, ...], HeadNetwork]:
+        """Layers that look at one frame at a time, and a network that goes on from what they give.
+
+        So that a frame that is in many sequences goes through the first, the larger matrices, once
+        (`map_frames`).
+        """
+        count = next(at for at, one in enumerate(self.layers) if one.kind not in BY_FRAME)
+        if self.base:  # its first frames are those that `shared` layers give
+            count = min(count, self.shared)
+        first, rest = self.layers[:count], self.layers[count:]
+        if not self.base and f"{rest[0].kind} loop" in LAYERS:
+            own, loop = split_recurrent(rest[0])
+            first, rest = (*first, own), (loop, *rest[1:])
+        network = HeadNetwork(layers=rest, base=self.base, shared=max(0, self.shared - count))
+        return first, network
+
+    def after_conditioning(self) -> HeadNetwork:
+        """The network for frames that are conditioned already."""
+        if self.layers[0].kind != "condition":
+            raise ValueError("the head does not condition its input")
+        return replace(self, layers=self.layers[1:], shared=max(0, self.shared - 1))
 
     @classmethod
     def of(cls, model: Any) -> HeadNetwork:
@@ -153,6 +184,14 @@ def _chain(layers: Sequence[Layer], x: Array, mask: Mask) -> Array:
 def _listed(layers: Sequence[Layer]) -> list[list[Any]]:
     """Kind, setting and number of weights of each layer."""
     return [[one.kind, one.setting, len(one.weights)] for one in layers]
+
+
+def map_frames(layers: Sequence[Layer], frames: NDArray[np.floating[Any]]) -> Array:
+    """(T, D) through layers of BY_FRAME -> (T, E)."""
+    x, exist = np.asarray(frames, np.float32)[None], np.ones((1, len(frames)), bool)
+    for layer in layers:
+        x = LAYERS[layer.kind](layer, x, exist)
+    return np.asarray(x[0])
 
 
 def _from_keras(layer: Any) -> Layer | None:

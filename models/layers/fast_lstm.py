@@ -40,19 +40,25 @@ class FastLSTM(keras.layers.LSTM):  # type: ignore[misc]
             return super().inner_loop(sequences, initial_state, mask, training=training)
         cell = self.cell
         kernel = tf.convert_to_tensor(cell.kernel)  # (D, 4 units): input, forget, cell, output
+        batch, steps = tf.shape(sequences)[0], tf.shape(sequences)[1]
+        mask = tf.ones((steps, batch), tf.bool) if mask is None else tf.transpose(mask)
+        # The loop wants frames first: what is narrower is transposed, the input or the gates.
+        first = kernel.shape[0] < kernel.shape[1]
+        if first:
+            sequences = tf.transpose(sequences, (1, 0, 2))
         projected = tf.matmul(tf.reshape(sequences, (-1, kernel.shape[0])), kernel)
         projected = tf.nn.bias_add(projected, tf.convert_to_tensor(cell.bias))  # (B T, 4 units)
-        batch, steps = tf.shape(sequences)[0], tf.shape(sequences)[1]
-        projected = tf.reshape(projected, (batch, steps, 4 * self.units))
-        if mask is None:
-            mask = tf.ones((batch, steps), tf.bool)
+        shape = (steps, batch) if first else (batch, steps)
+        projected = tf.reshape(projected, (*shape, 4 * self.units))
+        if not first:
+            projected = tf.transpose(projected, (1, 0, 2))
         if self.go_backwards:
-            projected, mask = tf.reverse(projected, [1]), tf.reverse(mask, [1])
+            projected, mask = tf.reverse(projected, [0]), tf.reverse(mask, [0])
         h, c = initial_state
         outputs, last_c = recurrence(
-            tf.transpose(projected, (1, 0, 2)),
+            projected,
             tf.convert_to_tensor(cell.recurrent_kernel),
-            tf.transpose(mask)[..., None],
+            mask[..., None],
             h,
             c,
         )

@@ -64,14 +64,34 @@ def _dense(layer: Layer, x: Array, mask: Mask) -> Array:
     return ACTIVATIONS[str(layer.setting)](_times(x, kernel) + bias)
 
 
-def _lstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units): the state after the last frame; a masked frame leaves it alone."""
-    kernel, recurrent, bias = layer.weights
+def _recurrent(layer: Layer, x: Array, mask: Mask) -> Array:
+    """(B, T, D) -> (B, E): the state after the last frame; a masked frame leaves it alone."""
+    own, loop = split_recurrent(layer)
+    return LAYERS[loop.kind](loop, _dense(own, x, mask), mask)
+
+
+def split_recurrent(layer: Layer) -> tuple[Layer, Layer]:
+    """A recurrent layer as what it does to each frame by itself, a dense layer, and its loop."""
+    if layer.kind == "gru":  # with Keras's `reset_after`
+        kernel, recurrent, (bias, recurrent_bias) = layer.weights
+        loop: tuple[Array, ...] = (recurrent, recurrent_bias)
+    elif layer.kind == "lstm":
+        kernel, recurrent, bias = layer.weights
+        loop = (recurrent,)
+    else:  # two LSTMs
+        kernel, bias = (np.concatenate(layer.weights[at::3], axis=-1) for at in (0, 2))
+        loop = layer.weights[1::3]
+    own = Layer(kind="dense", weights=(kernel, bias), setting="linear")
+    return own, Layer(kind=f"{layer.kind} loop", weights=loop)
+
+
+def _lstm_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 4 units), each frame's part of the gates, -> (B, units)."""
+    (recurrent,) = layer.weights
     units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias  # (B, T, 4 units): input, forget, cell, output
-    h = c = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z = gates[:, step] + h @ recurrent
+    h = c = np.zeros((len(gates), units), np.float32)
+    for step in range(gates.shape[1]):
+        z = gates[:, step] + h @ recurrent  # input, forget, cell, output
         i, f, o = (_sigmoid(z[:, at : at + units]) for at in (0, units, 3 * units))
         new = f * c + i * np.tanh(z[:, 2 * units : 3 * units])
         exists = mask[:, step, None]
@@ -80,21 +100,21 @@ def _lstm(layer: Layer, x: Array, mask: Mask) -> Array:
     return h
 
 
-def _bilstm(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, 2 units): one LSTM reads forwards, one backwards."""
-    forwards, backwards = (Layer(kind="lstm", weights=layer.weights[at : at + 3]) for at in (0, 3))
-    both = (_lstm(forwards, x, mask), _lstm(backwards, x[:, ::-1], mask[:, ::-1]))
+def _bilstm_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 8 units) -> (B, 2 units): one LSTM reads forwards, one backwards."""
+    one, other = (Layer(kind="lstm loop", weights=(recurrent,)) for recurrent in layer.weights)
+    forwards, backwards = np.split(gates, 2, axis=-1)
+    both = (_lstm_loop(one, forwards, mask), _lstm_loop(other, backwards[:, ::-1], mask[:, ::-1]))
     return np.concatenate(both, axis=-1)
 
 
-def _gru(layer: Layer, x: Array, mask: Mask) -> Array:
-    """(B, T, D) -> (B, units), as `_lstm`; with Keras's `reset_after`."""
-    kernel, recurrent, bias = layer.weights
+def _gru_loop(layer: Layer, gates: Array, mask: Mask) -> Array:
+    """(B, T, 3 units) -> (B, units), as `_lstm_loop`."""
+    recurrent, bias = layer.weights
     units = recurrent.shape[0]
-    gates = _times(x, kernel) + bias[0]  # (B, T, 3 units): update, reset, candidate
-    h = np.zeros((len(x), units), np.float32)
-    for step in range(x.shape[1]):
-        z, own = gates[:, step], h @ recurrent + bias[1]
+    h = np.zeros((len(gates), units), np.float32)
+    for step in range(gates.shape[1]):
+        z, own = gates[:, step], h @ recurrent + bias  # update, reset, candidate
         update, reset = (
             _sigmoid(z[:, at : at + units] + own[:, at : at + units]) for at in (0, units)
         )
@@ -146,15 +166,21 @@ LAYERS: dict[str, Callable[[Layer, Array, Mask], Array]] = {
     "condition": _condition,
     "scale": _scale,
     "dense": _dense,
-    "lstm": _lstm,
-    "bilstm": _bilstm,
-    "gru": _gru,
+    "lstm": _recurrent,
+    "bilstm": _recurrent,
+    "gru": _recurrent,
+    "lstm loop": _lstm_loop,
+    "bilstm loop": _bilstm_loop,
+    "gru loop": _gru_loop,
     "attention": _attention,
     "mean": _mean,
     "differences": _differences,
     "statistics": _statistics,
 }
-"""Each maps (B, T, D) or (B, E) float32 and the mask (B, T) to the next layer's input."""
+"""Each maps (B, T, D) or (B, E) float32 and the mask (B, T) to the next layer's input. The loops
+are parts of others, and are in no file."""
+BY_FRAME = ("standardise", "condition", "scale", "dense")
+"""Of these, those that look at one frame at a time, where they come first."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": lambda x: x,

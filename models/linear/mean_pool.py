@@ -47,8 +47,7 @@ def fit_logistic(
     """
     tried = []
     for penalty in PENALTIES:
-        model = LogisticRegression(C=penalty, tol=1e-6, max_iter=2000)
-        model.fit(train, train_labels, sample_weight=weights)
+        model = _fit(train, train_labels, weights, penalty)
         scores, val_scores = (model.predict_proba(one)[:, 1] for one in (train, val))
         row = {
             "loss": log_loss(train_labels, scores, sample_weight=weights),
@@ -61,3 +60,26 @@ def fit_logistic(
     return FittedLogistic(
         weight=model.coef_[0], bias=float(model.intercept_[0]), penalty=penalty, row=row
     )
+
+
+def score_logistic(
+    train: NDArray[np.float64],
+    train_labels: NDArray[np.integer[Any]],
+    weights: NDArray[np.floating[Any]],
+    test: NDArray[np.float64],
+    *,
+    penalty: float,
+) -> NDArray[np.float64]:
+    """P(fake), (M,), of (M, E) `test` by a fit of one strength (`FittedLogistic.penalty`)."""
+    model = _fit(train, train_labels, weights, penalty)
+    return np.asarray(model.predict_proba(test)[:, 1])
+
+
+def _fit(
+    train: NDArray[np.float64],
+    labels: NDArray[np.integer[Any]],
+    weights: NDArray[np.floating[Any]],
+    penalty: float,
+) -> LogisticRegression:
+    model = LogisticRegression(C=penalty, tol=1e-6, max_iter=2000)
+    return model.fit(train, labels, sample_weight=weights)

@@ -19,7 +19,7 @@ from data.video.frames import FrameRecipe
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
-from models.explanation.score_interval import score_sequences
+from models.explanation.score_interval import score_parts
 from pipeline.evaluation.results import MisclassifiedVideo, rank_misclassified
 
 MOST = 12
@@ -94,8 +94,7 @@ def score_so_far(
     """(seconds, P(fake)) of frames (T, D) up to a time, at most STEPS; the last is of all."""
     count = len(times)
     ends = np.unique(np.linspace(1, count, min(STEPS, count)).round().astype(np.int64))
-    mask = np.arange(count)[None] < ends[:, None]
-    raw = score_sequences(bundle.head, np.repeat(frames[None], len(ends), 0), mask)
+    raw = score_parts(bundle.head, frames, [np.arange(end) for end in ends])
     scores = bundle.head.calibration.apply(raw)
     return tuple(zip(times[ends - 1].tolist(), scores.tolist(), strict=True))
 

@@ -19,6 +19,7 @@ from data.datasets.splits import SplitConfig, split_groups
 from data.errors import DatasetError
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from models.conditioning.cache import condition
 from models.configs import HeadConfig
 from models.evaluation.baselines import Linear, fit_linear, metadata, pooled
 from models.evaluation.likelihood_ratio import LN10
@@ -82,17 +83,24 @@ def say_all(
     Raises:
         DatasetError: validation would lack a class, or training diverged.
     """
-    from models.tf_runtime import keras
     from pipeline.training.train import train_calibrated
 
     kept, chosen = divide(taught, seed=params.seed)
     train, val = load_sequences(features, kept, views=True), load_sequences(features, chosen)
     test = load_sequences(features, tested)
+    conditioned = None
+    if params.head.condition.kind != "none":
+        conditioned = condition(train, val, params.head.condition)
     found: dict[str, Said] = {}
     for name, config in heads.items():
-        keras.utils.clear_session()  # or each fold would leave its graphs in memory
-        own = params.replace(head=config)
-        head = train_calibrated(config.kind, train, val, params=own, tensorboard=None)
+        head = train_calibrated(
+            config.kind,
+            train,
+            val,
+            params=params.replace(head=config),
+            tensorboard=None,
+            conditioned=conditioned,
+        )
         found[name] = say(head, test)
     codecs = tuple(sorted({video.codec for video in kept}))
     parts = ((kept, train), (chosen, val), (tested, test))

@@ -114,10 +114,8 @@ def load_data(features: Path, manifest: Path) -> Data:
 def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
     """Trains one head. One that diverges is a result, too; so is one that is pruned."""
     from models.heads.training import train_head
-    from models.tf_runtime import keras
     from pipeline.search.pruning import Pruned, PruningLog
 
-    keras.utils.clear_session()  # or each run would leave its graphs in memory
     clock = time.monotonic()
     log = PruningLog(run.head.kind, prune)
     try:

@@ -21,7 +21,7 @@ from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.backbones.fingerprint import BUNDLE_RECORD
 from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import HeadConfig, HeadKind
+from models.configs import HeadConfig, HeadKind, TrainConfig
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
@@ -31,6 +31,7 @@ from pipeline.shell_commands import command_line
 if TYPE_CHECKING:
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
+    from models.heads.trained import Trained
     from models.novelty import Novelty
 
 
@@ -85,41 +86,51 @@ def train_bundle(
             f"{features} has no features of the training videos of {manifest}; "
             "extract from this manifest"
         )
-    with ThreadPoolExecutor(1) as thread:  # importing TensorFlow leaves a core idle for 3 seconds
-        conditioning = thread.submit(conditioned_features, features, train, val, params.head)
-        from models.bundle import Bundle
-        from models.heads.training import train_head  # noqa: F401 - loads TensorFlow meanwhile
-        from pipeline.evaluation.baselines import with_ablation_thresholds
-
-        conditioned = conditioning.result()
     if train.views is not None:
         log.info(f"{opened.views.count} views of each training video, one drawn in each epoch")
     if train.viewless:
         log.warning(
             f"{train.viewless} training videos lack augmented views; extract again to make them"
         )
-    runs = None if tensorboard is None else tensorboard / out.name
-    trained = [
-        train_calibrated(kind, train, val, params=params, tensorboard=runs, conditioned=conditioned)
-        for kind in dict.fromkeys((params.head.kind, "mean"))
-    ]
-    bundle = Bundle(
-        head=trained[0],
-        baseline=trained[1] if len(trained) > 1 else None,
-        recipe=opened.recipe.to_json(),
-        dim=opened.dim,
-        trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
-        provenance=opened.provenance,
-        backbone=carried if (carried := features / CARRIED).is_dir() else opened.recipe.backbone,
-        linear_baselines=fit_linear_baselines(train, val, videos),
-        command=training_command(features, manifest, params, allow_seen=bool(seen)),
-        seen_in_validation=seen,
-        training={
-            name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
-            for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
-        },
-        novelty=fit_training_novelty(train, val, share=params.calibration.novelty),
-    )
+    # Importing TensorFlow leaves a core idle for 3 seconds, and training leaves one half idle.
+    beside = ThreadPoolExecutor(1)
+    try:
+        conditioning = beside.submit(conditioned_features, features, train, val, params.head)
+        linear = beside.submit(fit_linear_baselines, train, val, videos)
+        novelty = beside.submit(fit_training_novelty, train, val, share=params.calibration.novelty)
+        from models.bundle import Bundle
+        from models.heads.training import HeadTrainer  # noqa: F401 - loads TensorFlow meanwhile
+        from pipeline.evaluation.baselines import with_ablation_thresholds
+
+        conditioned = conditioning.result()
+        runs = None if tensorboard is None else tensorboard / out.name
+        trained = [
+            train_calibrated(
+                kind, train, val, params=params, tensorboard=runs, conditioned=conditioned
+            )
+            for kind in dict.fromkeys((params.head.kind, "mean"))
+        ]
+        bundle = Bundle(
+            head=trained[0],
+            baseline=trained[1] if len(trained) > 1 else None,
+            recipe=opened.recipe.to_json(),
+            dim=opened.dim,
+            trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
+            provenance=opened.provenance,
+            backbone=carried
+            if (carried := features / CARRIED).is_dir()
+            else opened.recipe.backbone,
+            linear_baselines=linear.result(),
+            command=training_command(features, manifest, params, allow_seen=bool(seen)),
+            seen_in_validation=seen,
+            training={
+                name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
+                for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
+            },
+            novelty=novelty.result(),
+        )
+    finally:
+        beside.shutdown(cancel_futures=True)
     with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
@@ -149,39 +160,41 @@ def train_calibrated(
     tensorboard: Path | None,
     conditioned: Conditioned | None = None,
 ) -> BundledHead:
-    """Trains a head of this kind; calibration and threshold are chosen on validation.
+    """Trains a head of this kind, calibrates it and chooses its threshold.
 
-    Its likelihood ratio is fitted on held-out people and methods of both splits. So are calibration
-    and threshold where the head learns from validation, too (`train.refit`).
+    Its likelihood ratio is fitted on held-out people and methods of both splits: those of a linear
+    model's own cross-validation, or of further heads. Calibration and threshold are chosen on
+    validation; on those held-out videos where the head learnt from validation (`train.refit`).
     """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
     from models.heads.inference import score
     from models.heads.log import TrainingLog
     from models.heads.out_of_fold import fit_head_ratio, held_out_scores
-    from models.heads.training import train_head
+    from models.heads.training import HeadTrainer
 
-    head = params.head.replace(kind=kind)
-    held = held_out_scores(
-        train, val, head=head, config=params.train, folds=params.calibration.folds, seed=params.seed
-    )
-    config = params.train
-    refit = config.refit and head.has_linear_model
+    def train_on(config: TrainConfig) -> tuple[HeadTrainer, Trained]:
+        trainer = HeadTrainer(
+            train,
+            val,
+            head=params.head.replace(kind=kind),
+            config=config,
+            seed=params.seed,
+            conditioned=conditioned,
+        )
+        return trainer, trainer.fit(TrainingLog(kind, tensorboard=tensorboard))
+
+    trainer, trained = train_on(params.train)
+    held = held_out_scores(trainer, trained, folds=params.calibration.folds)
+    refit = params.train.refit and trained.config.has_linear_model
     if refit and held is None:
-        log.warning("validation is not learnt from, since nobody can be held out to calibrate on")
-        refit, config = False, config.replace(refit=False)
-    trained = train_head(
-        train,
-        val,
-        head=head,
-        config=config,
-        seed=params.seed,
-        log=TrainingLog(kind, tensorboard=tensorboard),
-        conditioned=conditioned,
-    )
-    labels, scores, groups = val.labels, score(trained.model, val), val.groups
+        log.warning("validation is not learnt from, since nobody is held out to calibrate on")
+        refit, (_, trained) = False, train_on(params.train.replace(refit=False))
     if refit and held is not None:
-        labels, scores, groups = held.labels.astype(np.int8), held.scores, held.groups
+        labels, scores, groups = held.labels, held.scores, held.groups
+    else:
+        labels, groups = val.labels.astype(np.int64), val.groups
+        scores = score(trained.model, val)
     calibration, threshold = calibrate(labels, scores, groups, params.calibration, seed=params.seed)
     ratio = fit_head_ratio(held, kind=kind, calibration=calibration, seed=params.seed)
     return BundledHead(

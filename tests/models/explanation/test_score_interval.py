@@ -16,8 +16,10 @@ from models.explanation.score_interval import (
     interval,
     score_interval,
     score_parts,
+    score_sequences,
     window_frames,
 )
+from models.heads import inference
 from models.heads.architectures import KINDS, HeadConfig, build_head
 from models.tf_runtime import seed_everything, tf
 
@@ -112,6 +114,24 @@ def test_parts_of_other_lengths_score_as_alone(features):
     both = score_parts(head, features, [np.arange(12), np.asarray([2, 5, 9])])
     alone = head.model({"features": features[None, [2, 5, 9]], "mask": np.ones((1, 3), bool)})
     assert both[1] == pytest.approx(float(np.asarray(alone)[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_frame_meets_the_large_matrices_once(kind, features, monkeypatch):
+    """And parts score as they do alone, whatever their lengths."""
+    head, seen = head_of(kind), []
+    parts = [np.arange(12), np.asarray([2, 5, 9]), np.arange(4, 11)]
+    frames = np.stack([features] * 3)
+    mask = np.zeros((3, 12), bool)
+    for row, part in enumerate(parts):
+        frames[row, : len(part)], mask[row, : len(part)] = features[part], True
+    alone = score_sequences(head, frames, mask)
+    whole = inference.LAYERS["standardise"]
+    monkeypatch.setitem(
+        inference.LAYERS, "standardise", lambda *one: seen.append(one[1].shape) or whole(*one)
+    )
+    np.testing.assert_allclose(score_parts(head, features, parts), alone, atol=1e-6)
+    assert seen == [(1, 12, DIM)]
 
 
 class SurerByEachFrame:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from data.errors import ConfigError, DatasetError
 from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
 from models.heads.architectures import HeadConfig
-from models.heads.batches import head_batches
+from models.heads.descent import head_batches
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
