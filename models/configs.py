@@ -135,6 +135,15 @@ class HeadConfig(Settings):
     # each by itself, "mean" is the baseline on their mean, "statistics" a linear model of the
     # clip's `statistics`
     kind: HeadKind = "lstm"
+    # size of the state, or of the attention's hidden layer; the other kinds have none
+    units: Annotated[int, Field(ge=1, le=8192)] = 128
+    dropout: Share = 0.6  # share of the state that is dropped before the classifier
+    # share of the embedding's dimensions dropped for a whole clip. The default is for some hundred
+    # training videos; thousands may want less
+    input_dropout: Share = 0.8
+    # of the standardised embeddings before a layer with units. At 1 a thousand dimensions saturate
+    # an LSTM's gates from the first step, and it memorises the training people
+    input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
     # the kinds with units correct the logit of the linear model that "statistics" is: their last
     # layer starts at zero, and the correction is kept only if validation shows that it helps
     residual: bool = True
@@ -145,15 +154,6 @@ class HeadConfig(Settings):
     frame_norm: FrameNorm = "layernorm_l2"
     # a residual also reads absolute differences to the frames that many before; [] reads none
     strides: Strides = (1, 2, 4)
-    # size of the state, or of the attention's hidden layer; the other kinds have none
-    units: Annotated[int, Field(ge=1, le=8192)] = 128
-    dropout: Share = 0.6  # share of the state that is dropped before the classifier
-    # share of the embedding's dimensions dropped for a whole clip. The default is for some hundred
-    # training videos; thousands may want less
-    input_dropout: Share = 0.8
-    # of the standardised embeddings before a layer with units. At 1 a thousand dimensions saturate
-    # an LSTM's gates from the first step, and it memorises the training people
-    input_scale: Annotated[float, Field(gt=0, le=100)] = 0.1
     condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
 
     @property

@@ -46,7 +46,7 @@ class _LikelihoodRatio(TypedDict):
 class _Head(TypedDict):
     sha256: str
     weights_sha256: NotRequired[str]
-    config: dict[str, str | Number | list[str | Number] | dict[str, str | Number]]
+    config: dict[str, str | bool | Number | list[str | Number] | dict[str, str | Number]]
     threshold: Number
     history: list[dict[str, Number]]
     best_epoch: int

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from data.errors import DatasetError
 from data.io.progress import log, progress
@@ -23,8 +24,9 @@ from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
 from models.heads.inference import score
 from models.heads.log import TrainingLog
+from models.heads.trained import Trained
 from models.heads.training import train_head
-from models.hold_out.folds import make_folds
+from models.hold_out.folds import LEAST_GROUPS, make_folds
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -60,6 +62,29 @@ def held_out_scores(
         log.info(f"{head.kind}: no likelihood ratios, since too few people can be held out")
         return None
     return held
+
+
+def of_cross_validation(trained: Trained, train: Sequences, val: Sequences) -> OutOfFold | None:
+    """The held-out scores of a linear model's own cross-validation; None for other heads.
+
+    They chose one of a few strengths of regularisation and two numbers that scale the logit, no
+    more, so no further heads are trained for the likelihood ratio. None, too, where one class
+    could not be held out.
+    """
+    if trained.held_out is None:
+        return None
+    there = np.flatnonzero(~np.isnan(trained.held_out))
+    labels = np.concatenate([train.labels, val.labels]).astype(np.int64)
+    groups, methods = (*train.groups, *val.groups), (*train.methods, *val.methods)
+    if len({*labels[there].tolist()}) < 2 or len(set(groups)) < LEAST_GROUPS:
+        return None
+    fakes = {methods[row] for row in there.tolist() if labels[row]}
+    return OutOfFold(
+        labels=labels[there],
+        scores=expit(trained.held_out[there]),
+        groups=tuple(groups[row] for row in there.tolist()),
+        methods=len(fakes) if len(fakes) > 1 else 0,
+    )
 
 
 def fit_head_ratio(

@@ -94,6 +94,7 @@ def train_linear(
         best_epoch=1,
         stop_reason=f"fitted to convergence on {words}, with C = {fit.penalty:g} by "
         f"cross-validation (validation AUC {row['val_auc']:.3f})",
+        held_out=fit.held_out,
     )
 
 
@@ -181,6 +182,7 @@ def train_residual(
         best_epoch=best.epoch if kept else 1,
         stop_reason=f"a linear model of {words} (C = {fit.penalty:g}, validation AUC "
         f"{first['val_auc']:.3f}); {reason}",
+        held_out=None if kept else fit.held_out,
     )
 
 

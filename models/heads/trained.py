@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.configs import HeadConfig
 
 
@@ -21,6 +24,9 @@ class Trained:
     history: tuple[dict[str, float], ...]
     best_epoch: int  # the epoch whose weights the model has
     stop_reason: str  # one line for the reader
+    # of a linear model, (N + M,) logits of training and validation videos by models that saw
+    # neither the person nor the method, NaN where there is none; None for other heads
+    held_out: NDArray[np.float64] | None = None
 
     @property
     def best(self) -> dict[str, float]:

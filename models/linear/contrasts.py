@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from models.configs import TrainConfig
 from models.evaluation.pairs import pair_rows
 
-FEWEST = 8
+FEWEST = 4
 """Below this many differences the classes teach more."""
 
 

@@ -91,7 +91,7 @@ def say_all(
     found: dict[str, Said] = {}
     for name, config in heads.items():
         keras.utils.clear_session()  # or each fold would leave its graphs in memory
-        own = params.replace(head=config)
+        own = Params(**dict(params) | {"head": config})
         head = train_calibrated(config.kind, train, val, params=own, tensorboard=None)
         found[name] = say(head, test)
     codecs = tuple(sorted({video.codec for video in kept}))

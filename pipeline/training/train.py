@@ -21,7 +21,8 @@ from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.backbones.fingerprint import BUNDLE_RECORD
 from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import HeadConfig, HeadKind
+from models.configs import HeadConfig, HeadKind, TrainConfig
+from models.heads.trained import Trained
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
@@ -149,39 +150,45 @@ def train_calibrated(
     tensorboard: Path | None,
     conditioned: Conditioned | None = None,
 ) -> BundledHead:
-    """Trains a head of this kind; calibration and threshold are chosen on validation.
+    """Trains a head of this kind, calibrates it and chooses its threshold.
 
-    Its likelihood ratio is fitted on held-out people and methods of both splits. So are calibration
-    and threshold where the head learns from validation, too (`train.refit`).
+    Its likelihood ratio is fitted on held-out people and methods of both splits: those of a linear
+    model's own cross-validation, or of further heads. Calibration and threshold are chosen on
+    validation; on those held-out videos where the head learnt from validation (`train.refit`).
     """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
     from models.heads.inference import score
     from models.heads.log import TrainingLog
-    from models.heads.out_of_fold import fit_head_ratio, held_out_scores
+    from models.heads.out_of_fold import fit_head_ratio, held_out_scores, of_cross_validation
     from models.heads.training import train_head
 
-    head = params.head.replace(kind=kind)
-    held = held_out_scores(
-        train, val, head=head, config=params.train, folds=params.calibration.folds, seed=params.seed
-    )
-    config = params.train
-    refit = config.refit and head.has_linear_model
+    def train_on(config: TrainConfig) -> Trained:
+        return train_head(
+            train,
+            val,
+            head=params.head.replace(kind=kind),
+            config=config,
+            seed=params.seed,
+            log=TrainingLog(kind, tensorboard=tensorboard),
+            conditioned=conditioned,
+        )
+
+    trained, folds = train_on(params.train), params.calibration.folds
+    held = of_cross_validation(trained, train, val) if folds else None
+    if held is None:
+        held = held_out_scores(
+            train, val, head=trained.config, config=params.train, folds=folds, seed=params.seed
+        )
+    refit = params.train.refit and trained.config.has_linear_model
     if refit and held is None:
-        log.warning("validation is not learnt from, since nobody can be held out to calibrate on")
-        refit, config = False, config.replace(refit=False)
-    trained = train_head(
-        train,
-        val,
-        head=head,
-        config=config,
-        seed=params.seed,
-        log=TrainingLog(kind, tensorboard=tensorboard),
-        conditioned=conditioned,
-    )
-    labels, scores, groups = val.labels, score(trained.model, val), val.groups
+        log.warning("validation is not learnt from, since nobody is held out to calibrate on")
+        refit, trained = False, train_on(params.train.replace(refit=False))
     if refit and held is not None:
-        labels, scores, groups = held.labels.astype(np.int8), held.scores, held.groups
+        labels, scores, groups = held.labels, held.scores, held.groups
+    else:
+        labels, groups = val.labels.astype(np.int64), val.groups
+        scores = score(trained.model, val)
     calibration, threshold = calibrate(labels, scores, groups, params.calibration, seed=params.seed)
     ratio = fit_head_ratio(held, kind=kind, calibration=calibration, seed=params.seed)
     return BundledHead(
