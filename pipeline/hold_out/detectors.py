@@ -97,7 +97,7 @@ def say_all(
             config.kind,
             train,
             val,
-            params=params.replace(head=config),
+            params=Params(**dict(params) | {"head": config}),
             tensorboard=None,
             conditioned=conditioned,
         )
