@@ -9,7 +9,9 @@ are decoded, searched for faces and embedded, each alone; then all together by t
 of `unmask extract` on a video of one hour and on one of ten seconds, both 1920x1080.
 
 The last line is one JSON object: extract_wall_over_ideal, wall time over (CPU seconds of the parts
-alone) / cores; precision; frames_per_second; noop_100k_seconds; rss_hour_over_10s; rss_hour_mb.
+alone) / cores; extract_cpu_over_alone, CPU seconds of all together over those of the parts alone,
+since they share caches, memory and matrix units; extract_idle_share, of the cores' time together;
+precision; frames_per_second; noop_100k_seconds; rss_hour_over_10s; rss_hour_mb.
 """
 
 from __future__ import annotations
@@ -129,6 +131,7 @@ def wall(source: Path, backbone: str, workers: int, choice: Choice) -> dict[str,
             Job(path=path, name=path.name, sha256=f"{number:064x}", duration_seconds=5)
             for number, path in enumerate(clips)
         ]
+        clock = cpu_seconds()
         with FeatureStore(folder / "store", known, versions={}) as store:
             summary = extract(
                 jobs,
@@ -137,18 +140,23 @@ def wall(source: Path, backbone: str, workers: int, choice: Choice) -> dict[str,
                 store=store,
                 workers=workers,
             )
+        together = cpu_seconds() - clock
     ideal = sum(spent.values()) / cores()
     for name, seconds in spent.items():
         print(f"{name:<12}{seconds:>8.2f} CPU s alone")
     told = where_time_went(summary, workers)
     print(f"{'ideal':<12}{ideal:>8.2f} s on {cores()} cores")
+    print(f"{'together':<12}{together:>8.2f} CPU s")
     print(f"{'wall':<12}{summary.wall_seconds:>8.2f} s, {told['binding']} binds")
+    busy = together / cores() / summary.wall_seconds
     return {
         "clips": len(clips),
         "failed": len(summary.failures),
         "backbone": backbone,
         "precision": precision,
         "extract_wall_over_ideal": round(summary.wall_seconds / ideal, 3),
+        "extract_cpu_over_alone": round(together / cores() / ideal, 3),
+        "extract_idle_share": round(1 - busy, 3),
         "frames_per_second": round(summary.frames / summary.wall_seconds, 1),
     }
 

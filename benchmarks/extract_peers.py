@@ -2,17 +2,18 @@
 
     make bench-peers        # makes PyTorch's environment, then runs this
 
-Clips of several formats, from ../shared/clips, are embedded by `features.extraction.engine.extract`
-and by `peer_extract.py` (OpenCV, PyTorch and torchvision, one video at a time, as video_features
-does it; in float32 and in bfloat16 autocast), in turn, on all cores, without face crops, which the
-peer lacks. Start-up and loading are not counted. The last line is one JSON object: extract_vs_torch
-and extract_vs_torch_bfloat16, frames per second in --precision over the peer's in float32 and in
-bfloat16; frames_per_second.
+Each clip of ../shared/clips, in another codec, size and container than the one before it, is
+embedded by `features.extraction.engine.extract` and by `peer_extract.py` (OpenCV, PyTorch and
+torchvision, one video at a time, as video_features does it; in float32 and in bfloat16 autocast),
+in turn, on all cores, without face crops, which the peer lacks. Start-up and loading are not
+counted. The last line is one JSON object: extract_vs_torch and extract_vs_torch_bfloat16, frames
+per second in --precision over the peer's in float32 and in bfloat16; frames_per_second.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -24,7 +25,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.extract import mixed_clips
+from benchmarks.extract import MAKES, ffmpeg
+from data.datasets.layouts.listing import is_video, walk
 from data.faces.crops import read_frames
 from data.video.frames import FrameRecipe
 from features.extraction.engine import extract
@@ -35,6 +37,17 @@ from models.backbones.openvino_encoder import OpenVinoEncoder
 from pipeline.machine import cores
 
 ROOT = Path(__file__).parents[1]
+
+
+def varied_clips(source: Path, folder: Path) -> list[Path]:
+    """Makes a clip of each of the folder's videos, at most ten seconds long, in turn in MAKES."""
+    made = []
+    videos = [path for path in walk(source) if is_video(path)]
+    for video, (name, arguments) in zip(videos, itertools.cycle(MAKES), strict=False):
+        path = folder / f"{video.stem}-{name}"
+        if ffmpeg("-i", str(video), "-t", "10", "-an", *arguments, str(path)):
+            made.append(path)
+    return made
 
 
 def ours(clips: list[Path], frames: int, encoder: OpenVinoEncoder) -> tuple[int, float]:
@@ -82,9 +95,8 @@ def main() -> None:
     """Prints a table and the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=Path, default=Path("../shared/clips"))
-    parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--frames", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     args = parser.parse_args()
     from models.backbones.encoder import openvino_encoder
@@ -95,7 +107,7 @@ def main() -> None:
     encoder(np.zeros((32, 224, 224, 3), np.uint8))
     rates: dict[str, list[float]] = {"unmask": [], "PyTorch float32": [], "PyTorch bfloat16": []}
     with tempfile.TemporaryDirectory() as scratch:
-        clips = mixed_clips(args.clips, Path(scratch), args.count)
+        clips = varied_clips(args.clips, Path(scratch))
         for _ in range(args.rounds):
             done, seconds = ours(clips, args.frames, encoder)
             rates["unmask"].append(done / seconds)
