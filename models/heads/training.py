@@ -215,7 +215,7 @@ class HeadTrainer:
         for epoch in range(1, self._config.epochs + 1):
             loss, scores = self._epoch(descent, train, self._weights, shuffle, epoch)
             row = {"epoch": epoch, "loss": loss, "auc": float(roc_auc_score(train.labels, scores))}
-            val_scores = score(descent.network, val, batch_size=min(len(val), VALIDATED))
+            val_scores = score(descent.network, val, batch_size=min(len(val.labels), VALIDATED))
             row |= {
                 "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
                 "val_auc": float(roc_auc_score(val.labels, val_scores)),
@@ -321,7 +321,7 @@ class HeadTrainer:
 def in_memory(sequences: Sequences) -> Sequences:
     """The same with features and views as arrays, where they take MOST_BYTES at most.
 
-    A batch is then gathered by one copy: from memory maps it takes a third of a conditioned step.
+    Gathering a batch from memory maps takes a third of a conditioned step.
     """
     rows, views = sequences.features, sequences.views
     held = [one for one in (rows, views) if one is not None]
@@ -340,8 +340,7 @@ def frame_statistics(
         mask: (N, T).
     """
     count = max(int(mask.sum()), 1)
-    total = np.zeros(features.shape[-1])
-    squares = np.zeros(features.shape[-1])
+    total, squares = np.zeros((2, features.shape[-1]))
     shift = np.asarray(features[0][mask[0]], np.float64).mean(axis=0)  # against cancellation
     for frames, exists in zip(features, mask, strict=True):
         centred = np.asarray(frames[exists], np.float64) - shift
