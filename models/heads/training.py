@@ -24,8 +24,9 @@ from models.heads.architectures import (
 )
 from models.heads.batches import head_batches
 from models.heads.inference import score
+from models.heads.linear import train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import train_linear, train_residual
+from models.heads.residual import train_residual
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic
@@ -49,7 +50,8 @@ def train_head(
     """Trains a head and restores the best epoch (`models.early_stopping.best_of`).
 
     The heads `mean` (`models.linear.mean_pool`) and `statistics` have no epochs: they are fitted to
-    convergence. `statistics` and residual heads are trained by `models.heads.residual`.
+    convergence. `statistics` is trained by `models.heads.linear`, residuals by
+    `models.heads.residual`.
 
     Args:
         train: training split; features (N, T, D), mask (N, T), labels (N,). Where videos have
