@@ -1,4 +1,4 @@
-"""Training of heads on a linear model of the clip: `statistics`, and residuals that correct it.
+"""Training of residual heads, which correct a linear model of the clip (`models.heads.linear`).
 
 A residual's last layer starts at zero, so it begins as the linear model and can only be kept where
 it is better on validation people. While it learns, each video's logit of the linear model is one
@@ -8,23 +8,25 @@ leave nothing to correct.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.errors import DatasetError
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
-from models.heads.architectures import CLASSIFIER, STATISTICS, residual_branch
+from models.heads.architectures import residual_branch
 from models.heads.descent import head_batches
 from models.heads.inference import BASE
+from models.heads.linear import fit_statistics, linear_row, set_linear_model
 from models.heads.log import TrainingLog
 from models.heads.split_checks import check_loss, video_weights
 from models.heads.trained import Trained
-from models.linear.contrasts import contrasts, in_words
-from models.linear.fit import LinearFit, fit_linear_model, measure
-from models.linear.statistics import statistics_of
+from models.hold_out.plan import method_blocks
+from models.linear.fit import measure
 from models.tf_runtime import keras, tf
 
 if TYPE_CHECKING:
@@ -34,68 +36,10 @@ LEAST_GAIN = 1.0
 """Standard errors, over validation groups, by which a residual must lower the loss to be kept: the
 one-standard-error rule of Breiman et al. (1984), which keeps the simpler model otherwise."""
 
+METHOD_BLOCKS = 2
+"""Parts of the forgery methods, each held out of a residual once before one is kept."""
+
 Floats = NDArray[np.float64]
-
-
-def fit_statistics(
-    train: Sequences, val: Sequences, *, head: HeadConfig, config: TrainConfig
-) -> tuple[LinearFit, Floats, str]:
-    """Fits the linear model.
-
-    Returns:
-        The fit, the statistics of all videos (N + M, E), training first, and what it learnt from,
-        in words.
-    """
-    columns = np.concatenate(
-        [
-            statistics_of(
-                part.features, part.mask, statistics=head.statistics, frame_norm=head.frame_norm
-            )
-            for part in (train, val)
-        ]
-    )
-    check_loss(float(np.nansum(columns)), 1, 0)  # scikit-learn takes no NaN
-    labels = np.concatenate([train.labels, val.labels]).astype(np.int64)
-    groups = (*train.groups, *val.groups)
-    differences = contrasts(
-        config.loss, labels, groups, (*train.paths, *val.paths), (*train.originals, *val.originals)
-    )
-    fitted = np.arange(len(labels)) < len(train.labels) + len(val.labels) * config.refit
-    fit = fit_linear_model(
-        columns,
-        labels,
-        groups,
-        (*train.methods, *val.methods),
-        differences=differences,
-        weights=video_weights(labels, config.class_weight),
-        fitted=fitted,
-    )
-    return fit, columns, in_words(config, differences)
-
-
-def train_linear(
-    model: Any,
-    train: Sequences,
-    val: Sequences,
-    *,
-    head: HeadConfig,
-    config: TrainConfig,
-    log: TrainingLog,
-) -> Trained:
-    """Trains the head `statistics`, whose Keras model is given; its history is one row."""
-    fit, columns, words = fit_statistics(train, val, head=head, config=config)
-    row = _row(fit, columns, train, val, config)
-    log.epoch(row, best=True)
-    set_linear_model(model, fit)
-    return Trained(
-        model=model,
-        config=head,
-        history=(row,),
-        best_epoch=1,
-        stop_reason=f"fitted to convergence on {words}, with C = {fit.penalty:g} by "
-        f"cross-validation (validation AUC {row['val_auc']:.3f})",
-        held_out=fit.held_out,
-    )
 
 
 def train_residual(
@@ -126,42 +70,22 @@ def train_residual(
     own = fit.logits(columns)
     held = np.where(np.isnan(fit.held_out), own, fit.held_out)
     val_base = held[count:] if config.refit else own[count:]
-    first = _row(fit, columns, train, val, config)
-    history = [first]
+    first = linear_row(fit, columns, train, val, config)
     branch = residual_branch(network)
     start = branch.get_weights()
-    stopping = EarlyStopping(patience=config.patience)
-    stopping.update(1, first["val_auc"], first["val_loss"], partial(_kept, branch, val_base))
-    log.epoch(first, best=True)
     weights = video_weights(train.labels, config.class_weight)
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
-    step = _residual_step(branch, optimizer, train.features)
-    shuffle = np.random.default_rng(seed)
-    for epoch in range(2, config.epochs + 2):
-        losses, logits = np.zeros(count), np.zeros(count)
-        for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
-            padding = inputs[2].shape[0] - len(rows)
-            base = tf.constant(np.pad(held[rows], (0, padding)), tf.float32)
-            batch_losses, batch_logits = step(*inputs, base)
-            losses[rows] = batch_losses.numpy()[: len(rows)]
-            logits[rows] = batch_logits.numpy()[: len(rows)]
-        val_logits = val_base + _branch_logits(branch, val)
-        val_loss, val_auc = measure(val.labels, val_logits)
-        row = {
-            "epoch": epoch,
-            "loss": check_loss(losses.mean(), epoch, config.learning_rate),
-            "auc": measure(train.labels, logits)[1],
-            "val_loss": check_loss(val_loss, epoch, 0),
-            "val_auc": val_auc,
-        }
-        history.append(row)
-        stop = stopping.update(epoch, val_auc, val_loss, partial(_kept, branch, val_logits))
-        log.epoch(row, best=stopping.best.epoch == epoch)
-        if stop:
-            break
+    offsets = (held[:count], val_base)
+    history, stopping = _descend(
+        branch, train, val, offsets, weights, config=config, seed=seed, first=first, log=log
+    )
     best = stopping.best
-    gain = gain_in_errors(val.labels, val.groups, val_base, best.weights[1])
-    kept = best.epoch > 1 and gain > LEAST_GAIN
+    kept = (
+        best.epoch > 1
+        and gain_in_errors(val.labels, val.groups, val_base, best.weights[1]) > LEAST_GAIN
+        and _helps_on_unknown_methods(
+            branch, start, train, val, offsets, weights, config=config, seed=seed
+        )
+    )
     branch.set_weights(best.weights[0] if kept else start)
     if network is not model:
         for layer in branch.layers:
@@ -173,7 +97,8 @@ def train_residual(
     else:
         reason = (
             f"the {head.kind} is left out, since after {len(history) - 1} epochs it does not lower "
-            f"the validation loss by {LEAST_GAIN:g} standard error"
+            f"the loss on validation people, or on methods it did not learn from, by "
+            f"{LEAST_GAIN:g} standard error"
         )
     return Trained(
         model=model,
@@ -186,12 +111,113 @@ def train_residual(
     )
 
 
-def set_linear_model(model: Any, fit: LinearFit, *, prefix: str = "") -> None:
-    """Gives the layers of a head the numbers of a fit."""
-    model.get_layer(f"{prefix}{STATISTICS}").set_weights([fit.mean, fit.deviation])
-    model.get_layer(f"{prefix}{CLASSIFIER}").set_weights(
-        [fit.weight[:, None], np.asarray([fit.bias])]
-    )
+def _descend(
+    branch: Any,
+    train: Sequences,
+    val: Sequences,
+    offsets: tuple[Floats, Floats],
+    weights: NDArray[np.float32],
+    *,
+    config: TrainConfig,
+    seed: int,
+    first: dict[str, float],
+    log: TrainingLog | None = None,
+    judged: NDArray[np.bool_] | None = None,
+) -> tuple[list[dict[str, float]], EarlyStopping]:
+    """Gradient descent on the residual until it stops early; rows of the history.
+
+    Args:
+        branch: what learns.
+        train: training split.
+        val: validation split.
+        offsets: logits of the linear model, (N,) and (M,).
+        weights: (N,) of each video in the loss.
+        config: how to train.
+        seed: of the order.
+        first: the history's row of the linear model.
+        log: of the epochs; None for none.
+        judged: (M,) validation videos that choose the epoch; None for all.
+    """
+    base, val_base = offsets
+    chosen = np.ones(len(val.labels), bool) if judged is None else judged
+    history = [first]
+    stopping = EarlyStopping(patience=config.patience)
+    val_loss, val_auc = measure(val.labels[chosen], val_base[chosen])
+    stopping.update(1, val_auc, val_loss, partial(_kept, branch, val_base))
+    if log is not None:
+        log.epoch(first, best=True)
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    step = _residual_step(branch, optimizer, train.features)
+    shuffle = np.random.default_rng(seed)
+    for epoch in range(2, config.epochs + 2):
+        losses, logits = np.zeros(len(weights)), np.zeros(len(weights))
+        for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
+            padding = inputs[2].shape[0] - len(rows)
+            offset = tf.constant(np.pad(base[rows], (0, padding)), tf.float32)
+            batch_losses, batch_logits = step(*inputs, offset)
+            losses[rows] = batch_losses.numpy()[: len(rows)]
+            logits[rows] = batch_logits.numpy()[: len(rows)]
+        val_logits = val_base + _branch_logits(branch, val)
+        val_loss, val_auc = measure(val.labels[chosen], val_logits[chosen])
+        row = {
+            "epoch": epoch,
+            "loss": check_loss(losses.mean(), epoch, config.learning_rate),
+            "auc": measure(train.labels, logits)[1],
+            "val_loss": check_loss(val_loss, epoch, 0),
+            "val_auc": val_auc,
+        }
+        history.append(row)
+        stop = stopping.update(epoch, val_auc, val_loss, partial(_kept, branch, val_logits))
+        if log is not None:
+            log.epoch(row, best=stopping.best.epoch == epoch)
+        if stop:
+            break
+    return history, stopping
+
+
+def _helps_on_unknown_methods(
+    branch: Any,
+    start: Any,
+    train: Sequences,
+    val: Sequences,
+    offsets: tuple[Floats, Floats],
+    weights: NDArray[np.float32],
+    *,
+    config: TrainConfig,
+    seed: int,
+) -> bool:
+    """Whether residuals that learn without some methods help on fakes of these.
+
+    Validation people were forged by the methods of training, so what a residual gains on them may
+    be of these alone: on ../shared/faces it cost 0.07 of AUC on others. True where there is one
+    method.
+    """
+    fake, val_fake = train.labels == 1, val.labels == 1
+    methods, val_methods = np.asarray(train.methods), np.asarray(val.methods)
+    try:
+        blocks = method_blocks(Counter(methods[fake].tolist()), METHOD_BLOCKS)
+    except DatasetError:  # of one method
+        return True
+    found: list[tuple[NDArray[Any], NDArray[np.str_], Floats, Floats]] = []
+    for number in sorted(set(blocks.values())):
+        names = [name for name, at in blocks.items() if at == number]
+        judged = ~val_fake | np.isin(val_methods, names)
+        if not (judged & val_fake).any():
+            continue
+        branch.set_weights(start)
+        known = np.where(fake & np.isin(methods, names), np.float32(0), weights)
+        _, stopping = _descend(
+            branch, train, val, offsets, known, config=config, seed=seed, first={}, judged=judged
+        )
+        logits = stopping.best.weights[1]
+        rows = np.flatnonzero(judged)
+        found.append(
+            (val.labels[rows], np.asarray(val.groups)[rows], offsets[1][rows], logits[rows])
+        )
+    if not found:
+        return False
+    labels, groups, base, other = (np.concatenate(one) for one in zip(*found, strict=True))
+    return gain_in_errors(labels, tuple(groups.tolist()), base, other) > LEAST_GAIN
 
 
 def gain_in_errors(
@@ -208,18 +234,6 @@ def gain_in_errors(
     by_group = np.bincount(place, share * gains) * len(names)
     error = by_group.std(ddof=1) / np.sqrt(len(names)) if len(names) > 1 else np.inf
     return float(by_group.mean() / error) if error > 0 else 0.0
-
-
-def _row(
-    fit: LinearFit, columns: Floats, train: Sequences, val: Sequences, config: TrainConfig
-) -> dict[str, float]:
-    """The history's row of a linear model."""
-    count = len(train.labels)
-    logits = fit.logits(columns)
-    loss, auc = measure(train.labels, logits[:count])
-    of_val = fit.held_out[count:] if config.refit else logits[count:]
-    val_loss, val_auc = measure(val.labels, np.where(np.isnan(of_val), logits[count:], of_val))
-    return {"epoch": 1, "loss": loss, "auc": auc, "val_loss": val_loss, "val_auc": val_auc}
 
 
 def _kept(branch: Any, val_logits: Floats) -> tuple[Any, Floats]:

@@ -24,8 +24,9 @@ from models.evaluation.baselines import pooled
 from models.heads.architectures import STANDARDISE, build_after_conditioning, build_head
 from models.heads.descent import Descent, Variables, descent_of, variables_of
 from models.heads.inference import HeadNetwork, score
+from models.heads.linear import train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import train_linear, train_residual
+from models.heads.residual import train_residual
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
@@ -115,9 +116,8 @@ class HeadTrainer:
     def fit(self, log: TrainingLog | None = None) -> Trained:
         """Trains a head and restores the best epoch (`models.early_stopping.best_of`).
 
-        The heads `mean` (`models.linear.mean_pool`) and `statistics` have no epochs: they are
-        fitted to convergence. `statistics` and residual heads are trained by
-        `models.heads.residual`.
+        The heads `mean` (`models.linear.mean_pool`) and `statistics` (`models.heads.linear`) have
+        no epochs: they are fitted to convergence. Residuals are `models.heads.residual`'s.
 
         Args:
             log: of the epochs; None logs a table where stderr is a terminal.
