@@ -149,10 +149,11 @@ def _children_cpu_seconds() -> float:
 
 def _unmask(command: list[str], folder: Path) -> None:
     """Runs a command in a folder of its own, where it keeps what it caches."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed unmask is compiled
     subprocess.run(
         [sys.executable, "-m", "pipeline", *command],
-        check=True, cwd=folder, stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True, cwd=folder, stdout=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
 
 
