@@ -2,9 +2,9 @@
 
 A forged face was generated small, enlarged and blended in, frame by frame. So it lacks fine detail,
 or has too much of it, and changes otherwise from frame to frame than its surroundings do. Each
-value is the logarithm of a mean absolute value in a frequency band; two videos of a scene are
-compared value by value, so that what the scene does cancels, and the surroundings tell what another
-encoder does.
+value is the logarithm of how much there is in the face over how much there is around it, which an
+encoder takes from both. Two videos of a scene are compared value by value, so that what the scene
+has cancels.
 """
 
 from __future__ import annotations
@@ -23,17 +23,14 @@ SIGMAS = (1.0, 2.0, 4.0)
 LEAST = 1e-3
 """Grey levels: the logarithm of a flat region must stay finite."""
 
-REGIONS = ("face", "around")
+REGIONS = (("face", "surroundings"), ("mouth", "eyes"), ("edge", "face"))
 TRACES = tuple(
-    [f"{band} detail, {region}" for band in BANDS for region in REGIONS]
-    + [f"{band} detail, mouth to eyes" for band in BANDS]
-    + [f"{band} detail, edge to face" for band in BANDS]
-    + [f"colour detail, {region}" for region in REGIONS]
-    + [f"change of {band} detail, {region}" for band in BANDS for region in REGIONS]
-    + [f"change, {region}" for region in REGIONS]
-    + [f"change of the change, {region}" for region in REGIONS]
+    [f"{band} detail, {one} to {other}" for one, other in REGIONS for band in BANDS]
+    + ["colour detail"]
+    + [f"change of {band} detail" for band in BANDS]
+    + ["change", "change of the change"]
 )
-"""Names of the values, in their order."""
+"""Names of the values, in their order; the last six are of the face to its surroundings."""
 
 Field = NDArray[np.float32]
 
@@ -49,7 +46,7 @@ def measure_traces(
     rows = np.arange(SIDE)[:, None] / SIDE
     masks = {
         "face": pair.shown & face,
-        "around": pair.shown & around,
+        "surroundings": pair.shown & around,
         "mouth": pair.shown & (face & (rows > 0.55)),
         "eyes": pair.shown & (face & (rows < 0.48)),
         "edge": pair.shown & (ellipse(0.68) & ~face),
@@ -68,21 +65,26 @@ def _traces(
     luma = colours[..., 0].astype(np.float32)
     smoothed = [luma, *(_blurred(luma, sigma) for sigma in SIGMAS)]
     bands = [finer - coarser for finer, coarser in itertools.pairwise(smoothed)]
-    values = [_level(band, masks[region]) for band in bands for region in REGIONS]
-    for upper, lower in (("mouth", "eyes"), ("edge", "face")):
-        values += [_level(band, masks[upper]) - _level(band, masks[lower]) for band in bands]
-    chroma = [
+
+    def ratio(
+        field: Field, rows: NDArray[np.int64] | slice = slice(None), regions: int = 0
+    ) -> float:
+        """Logarithm of a field's (n, SIDE, SIDE) level in one region over that in another."""
+        one, other = (_level(field, masks[name][rows]) for name in REGIONS[regions])
+        return one - other
+
+    values = [ratio(band, regions=at) for at in range(len(REGIONS)) for band in bands]
+    red, blue = (
         np.abs(channel - _blurred(channel, 3.0))
         for channel in np.moveaxis(colours[..., 1:].astype(np.float32), -1, 0)
-    ]
-    values += [_level(chroma[0] + chroma[1], masks[region]) for region in REGIONS]
+    )
+    values.append(ratio(red + blue))
     first = np.flatnonzero(consecutive)
-    third = first[np.isin(first + 1, first)]
-    changes = [band[first + 1] - band[first] for band in (*bands, smoothed[-1])]
-    values += [_level(one, masks[region][first]) for one in changes for region in REGIONS]
     smooth = smoothed[-1]
+    values += [ratio(band[first + 1] - band[first], first) for band in (*bands, smooth)]
+    third = first[np.isin(first + 1, first)]
     bend = smooth[third + 2] - 2 * smooth[third + 1] + smooth[third]
-    values += [_level(bend, masks[region][third]) for region in REGIONS]
+    values.append(ratio(bend, third))
     return np.asarray(values)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.console import show, show_json
-from pipeline.cli.options import JsonOption, command
+from pipeline.cli.options import JsonOption, ManifestArgument, RootOption, command
 
 if TYPE_CHECKING:
-    from pipeline.pairs.result import PairResult, Side
+    from models.bundle import Bundle
+    from pipeline.inference.verdict import Verdict
+    from pipeline.pairs.result import NotCompared, PairResult, Side
 
 commands = typer.Typer()
 
@@ -64,6 +66,27 @@ def pair(
         raise typer.Exit(OTHER_SCENE)
 
 
+@command(commands, panel="Training")
+def fit_pairs(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    manifest: ManifestArgument,
+    root: RootOption = None,
+) -> None:
+    """Teach a bundle which of two versions is forged, by the manifest's fakes and their originals.
+
+    Example: unmask fit-pairs bundle manifest.csv
+    """
+    from pipeline.pairs.fit import fit_bundle_pairs
+
+    done = fit_bundle_pairs(bundle, manifest, root=root)
+    show(
+        f"{done.file}: fitted to {done.pairs} pairs, {len(done.left_out)} left out",
+        f"held out, {done.right:.0%} of the pairs were ordered rightly, {done.right_copies:.0%} of "
+        "those of which one side was encoded anew",
+        f"likelihood ratio: {done.origin}",
+    )
+
+
 def pair_lines(result: PairResult) -> list[str]:
     """The answer, what it stands on, and what the bundle says of each video."""
     from models.evaluation.likelihood_ratio import ratio_in_words
@@ -101,3 +124,57 @@ def alone(side: Side) -> str:
     if side.probability_fake is None:
         return ""
     return f": by itself P(fake) {side.probability_fake:.3f}"
+
+
+class References:
+    """Compares videos with another version of them, for `predict --reference`.
+
+    Args:
+        reference: the other version.
+        bundle: that judges.
+        folder: from which it was loaded.
+
+    Raises:
+        MismatchError: the bundle does not read face crops.
+        InputError: the reference is missing.
+    """
+
+    def __init__(self, reference: Path, bundle: Bundle, folder: Path) -> None:
+        from data.io.reading import file_sha256
+        from pipeline.pairs.judge import PairJudge
+
+        file_sha256(reference)
+        self._reference = reference
+        self._folder = folder
+        self._judge = PairJudge.of(bundle, folder)
+        self._found: dict[str, PairResult | NotCompared] = {}
+
+    def compare(self, name: str, video: Path, page: Path | None) -> list[str]:
+        """Compares one video, B, with the reference, A; a page stands beside the verdict's.
+
+        Returns:
+            Lines to print.
+        """
+        from data.io.atomic_files import write_text
+        from pipeline.pairs.compare import compare_or_not, pair_command
+        from pipeline.pairs.result import NotCompared
+
+        compared = compare_or_not(self._reference, video, judge=self._judge)
+        if isinstance(compared, NotCompared):
+            self._found[name] = compared
+            return [f"  reference: not compared: {compared.failure}: {compared.message}"]
+        self._found[name] = compared.result
+        lines = [f"  reference: {line}" for line in pair_lines(compared.result)]
+        if page is not None:
+            from pipeline.reporting.pair_page import render_pair
+
+            beside = page.with_name(f"{page.stem}.reference.html")
+            again = pair_command(self._reference, video, bundle=self._folder, report=beside)
+            write_text(beside, render_pair(compared, command=again))
+            lines.append(f"  reference page: {beside}")
+        return lines
+
+    def with_reference(self, verdict: Verdict) -> dict[str, Any]:
+        """A verdict for JSON, with its comparison as `reference`; None where there is none."""
+        found = self._found.get(verdict.video)
+        return asdict(verdict) | {"reference": None if found is None else asdict(found)}

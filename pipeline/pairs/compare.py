@@ -24,12 +24,14 @@ from data.errors import VideoError
 from data.faces.tracker import FaceFinder
 from data.io.progress import log
 from data.io.reading import file_sha256
+from data.video.failures import reason_of
 from data.video.probe import VideoInfo, probe
 from pipeline.pairs.judge import PairJudge, Weighing
 from pipeline.pairs.result import (
     Comparison,
     FaceDifference,
     Geometry,
+    NotCompared,
     PairResult,
     Pictures,
     Side,
@@ -66,6 +68,14 @@ def compare_videos(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison:
     return swapped(compare_ordered(b, a, digests[::-1], judge))
 
 
+def compare_or_not(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison | NotCompared:
+    """As `compare_videos`, for one of many: a video that cannot be compared ends nothing."""
+    try:
+        return compare_videos(a, b, judge=judge)
+    except VideoError as error:
+        return NotCompared(failure=error.failure, message=reason_of(error))
+
+
 def compare_ordered(
     a: Path, b: Path, digests: tuple[str, str], judge: PairJudge | None
 ) -> Comparison:
@@ -87,7 +97,7 @@ def compare_ordered(
         a=sides[0],
         b=sides[1],
         answer="alike",
-        reason=reason_of(difference),
+        reason=difference_in_words(difference),
         geometry=geometry_of(files, frames),
         faces=tuple(
             FaceDifference(
@@ -176,7 +186,7 @@ def geometry_of(files: AlignedFiles, frames: AlignedFrames) -> Geometry:
     )
 
 
-def reason_of(difference: Difference) -> str:
+def difference_in_words(difference: Difference) -> str:
     """Whether faces differ, in words."""
     inside, expected = difference.inside.mean(), difference.expected.mean()
     numbers = (

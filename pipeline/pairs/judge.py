@@ -65,12 +65,17 @@ class PairJudge:
             MismatchError: it does not read face crops.
         """
         bundle = Bundle.load(folder)
+        warn_about(bundle)
+        return cls.of(bundle, folder)
+
+    @classmethod
+    def of(cls, bundle: Bundle, folder: Path) -> PairJudge:
+        """The same of a bundle that was loaded from a folder; errors as `load`."""
         if bundle.recipe["frames"].get("crop", "face") != "face":
             raise MismatchError(
                 f"{folder} reads whole pictures, and pairs are compared face by face; "
                 "give a bundle trained with frames.crop=face"
             )
-        warn_about(bundle)
         digest = str(bundle.recipe["backbone_digest"])
         return cls(bundle, PairModel.load(folder, traces=TRACES, backbone_digest=digest))
 

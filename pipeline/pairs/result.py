@@ -106,6 +106,14 @@ class PairResult:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotCompared:
+    """Why a video was not compared with its reference."""
+
+    failure: str  # class of the failure
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
     """A result, and what its page shows."""
