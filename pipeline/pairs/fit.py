@@ -8,7 +8,7 @@ is also learnt with its real, and with its fake, encoded anew.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.alignment.align_files import AlignedFiles, align_files
-from data.alignment.aligned_frames import MARGIN, SIDE, crop_track, read_aligned
+from data.alignment.aligned_frames import (
+    MARGIN,
+    SIDE,
+    AlignedFrames,
+    FacePair,
+    crop_track,
+    read_aligned,
+)
 from data.alignment.difference import THRESHOLD
 from data.alignment.traces import TRACES
 from data.datasets.manifest import Manifest, Video
@@ -28,7 +35,10 @@ from data.video.probe import probe
 from models.pairs.fit import Pairs, fit_pairs
 from models.pairs.model import PairModel
 from pipeline.pairs.compare import faces_of
+from pipeline.pairs.describe import Described
 from pipeline.pairs.judge import PairJudge
+
+Describe = Callable[[AlignedFrames, FacePair], tuple[Described, Described]]
 
 COPIES = choose_corruptions(["crf-28,crf-33,crf-40,half-size"])
 """Of a pair's real the one, of its fake the next, in turn."""
@@ -82,7 +92,7 @@ def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: i
         for number, (real, fake) in enumerate(progress(named, desc="pairs", unit="pair")):
             try:
                 files = align_files(opened.resolve(real), opened.resolve(fake))
-                differences = differences_of(judge, files, number, Path(folder))
+                differences = differences_of(judge.describe, files, number, Path(folder))
                 learnt.append(Learnt(fake=fake, differences=differences))
             except NotAPairError as error:
                 left_out.append((fake.path, str(error)))
@@ -108,9 +118,15 @@ def pairs_of(videos: Sequence[Video]) -> list[tuple[Video, Video]]:
 
 
 def differences_of(
-    judge: PairJudge, files: AlignedFiles, number: int, folder: Path
+    describe: Describe, files: AlignedFiles, number: int, folder: Path
 ) -> NDArray[np.float64]:
     """Differences (3, F) of the descriptions of a real and its fake, as they are and with copies.
+
+    Args:
+        describe: makes descriptions of a face in both.
+        files: the real and the fake.
+        number: of the pair, by which the copies are chosen.
+        folder: in which copies are made, and removed again.
 
     Raises:
         NotAPairError: they show other scenes, or do not differ.
@@ -122,7 +138,7 @@ def differences_of(
     _, pair, difference = faces_of(files, frames)[0]
     if difference.statistic <= THRESHOLD:
         raise NotAPairError(f"the two faces are alike ({difference.statistic:.2f})")
-    real, fake = judge.describe(frames, pair)
+    real, fake = describe(frames, pair)
     found = [fake.vector - real.vector]
     # A copy has its source's size and times: the alignment holds, and so does the face's place.
     times = frames.times_one
@@ -131,7 +147,7 @@ def differences_of(
         again = read_aligned(copied)
         boxes = pair.boxes[[int(np.abs(times - at).argmin()) for at in again.times_one]]
         face = crop_track(again, boxes, side=SIDE, margin=MARGIN)
-        real, fake = judge.describe(again, face)
+        real, fake = describe(again, face)
         found.append(fake.vector - real.vector)
         copied.paths[side].unlink()
     return np.stack(found)
