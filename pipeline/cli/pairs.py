@@ -116,7 +116,7 @@ def pair_lines(result: PairResult) -> list[str]:
                 f"{ratio_in_words(high)})"
             )
         lines.append(f"  {result.origin}")
-    return [*lines, *(f"  {note}" for note in result.notes)]
+    return [*lines, *(f"  warning: {one}" for one in result.warnings)]
 
 
 def alone(side: Side) -> str:

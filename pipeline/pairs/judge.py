@@ -14,7 +14,7 @@ from features.sequences.dataset import Sequences
 from models.bundle import Bundle
 from models.pairs.model import PairModel
 from pipeline.extraction.feature_spec import scoring_recipe
-from pipeline.inference.provenance import warn_about
+from pipeline.inference.provenance import provenance_of, warn_about
 from pipeline.inference.weighing import Weighed, novelties, weigh
 from pipeline.leakage import networks_trained_on
 from pipeline.pairs.describe import Described, describe
@@ -48,9 +48,11 @@ class Weighing:
 class PairJudge:
     """A bundle that judges pairs; use `load`."""
 
-    def __init__(self, bundle: Bundle, model: PairModel | None) -> None:
+    def __init__(self, bundle: Bundle, model: PairModel | None, *, warning: str | None) -> None:
         self.bundle = bundle
         self.model = model
+        notes = (warning or "", bundle.pixels_note)
+        self.notes = tuple(note.removesuffix(".") for note in notes if note)
         self.frames, recipe = scoring_recipe(bundle.recipe)
         self.dtype = recipe.dtype
         self.encoder = bundle.encoder(recipe.precision)
@@ -77,7 +79,8 @@ class PairJudge:
                 "give a bundle trained with frames.crop=face"
             )
         digest = str(bundle.recipe["backbone_digest"])
-        return cls(bundle, PairModel.load(folder, traces=TRACES, backbone_digest=digest))
+        model = PairModel.load(folder, traces=TRACES, backbone_digest=digest)
+        return cls(bundle, model, warning=provenance_of(bundle).warning)
 
     def describe(self, frames: AlignedFrames, pair: FacePair) -> tuple[Described, Described]:
         """Both faces as vectors."""
@@ -94,7 +97,7 @@ class PairJudge:
             sides=(self._score(one), self._score(two)),
             log10_lr=ratio,
             origin=origin,
-            notes=(self.bundle.pixels_note,) if self.bundle.pixels_note else (),
+            notes=self.notes,
         )
 
     def _score(self, one: Described) -> Scored:

@@ -103,7 +103,18 @@ class PairResult:
     likelihood: str | None = None  # the ratio in words
     forged: Forged | None = None  # the one for which the interval speaks; None where for neither
     origin: str = ""  # what the ratio was measured on, or why there is none; a sentence
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # on the bundle
+
+    @property
+    def warnings(self) -> list[str]:
+        """What must be known before the answer, as sentences without full stop."""
+        seen = [
+            f"{name} is a video that trained {' and '.join(side.trained)}: what the bundle says of "
+            "it, and of the pair, is worth nothing"
+            for name, side in (("A", self.a), ("B", self.b))
+            if side.trained
+        ]
+        return [*seen, *self.notes]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from pipeline.reporting.verdict_faces import STRONGEST, WARM
 
 STRIP_FRAMES = 8
 STRIP_WIDTH = 128
+"""Pixels of a crop in the strip."""
 STILL_WIDTH = 640
 """Pixels of a whole frame on the page."""
 LEAST_STRONGEST = 8.0
@@ -91,8 +92,8 @@ def shown_of(seen: Pictures) -> Shown:
     """What the template shows of the frames."""
     count = len(seen.a.crops)
     chosen = np.unique(np.linspace(0, count - 1, min(count, STRIP_FRAMES)).round().astype(int))
-    strongest = max(float(np.quantile(seen.excess, 0.998)), LEAST_STRONGEST)
-    strongest_lasting = max(float(seen.lasting.max()), LEAST_STRONGEST)
+    strongest = max(float(np.quantile(seen.excess, 0.99)), LEAST_STRONGEST)
+    strongest_lasting = max(float(np.quantile(seen.lasting, 0.99)), LEAST_STRONGEST)
     middle = seen.a.crops[count // 2]
     return Shown(
         scenes=(scene_of(seen.a), scene_of(seen.b)),
