@@ -28,12 +28,13 @@ from data.alignment.difference import THRESHOLD
 from data.alignment.traces import TRACES
 from data.datasets.manifest import Manifest, Video
 from data.errors import DatasetError, VideoError
+from data.io.output_paths import check_output
 from data.io.progress import log, progress
 from data.video.corruptions import choose_corruptions, copy_of
 from data.video.failures import reason_of
 from data.video.probe import probe
 from models.pairs.fit import Pairs, fit_pairs
-from models.pairs.model import PairModel
+from models.pairs.model import FILE, PairModel
 from pipeline.pairs.compare import faces_of
 from pipeline.pairs.describe import Described
 from pipeline.pairs.judge import PairJudge
@@ -79,6 +80,7 @@ def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: i
         OutputError: the bundle's folder cannot be written.
     """
     judge = PairJudge.load(bundle)
+    check_output(bundle / FILE)
     opened = Manifest.read(manifest, root=root)
     named = pairs_of(opened.videos)
     if not named:

@@ -189,8 +189,9 @@ def test_a_fitted_bundle_says_which_and_mirrors_it(
     (tmp_path / "videos" / "labels.csv").write_text("\n".join(lines))
     manifest = tmp_path / "manifest.csv"
     run("index", tmp_path / "videos", "-o", manifest)
+    fit = ("fit-pairs", bundle, manifest, "--root", tmp_path / "videos")
     # these fakes are of other scenes than their "originals"
-    told = run("fit-pairs", bundle, manifest, code=DatasetError.exit_code).stderr
+    told = run(*fit, code=DatasetError.exit_code).stderr
     assert "too few to fit" in told
     assert not (bundle / FILE).exists()
     draw, seen = np.random.default_rng(0), []
@@ -202,13 +203,13 @@ def test_a_fitted_bundle_says_which_and_mirrors_it(
         return made
 
     monkeypatch.setattr("pipeline.pairs.fit.differences_of", differences)
-    told = run("fit-pairs", bundle, manifest).stdout
+    told = run(*fit).stdout
     assert len(seen) == len(people) - 1  # the test split is not learnt from
     assert f"fitted to {len(people) - 1} pairs" in told
     assert "100% of the pairs" in told
     first = (bundle / FILE).read_bytes()
     draw = np.random.default_rng(0)
-    run("fit-pairs", bundle, manifest)
+    run(*fit)
     assert (bundle / FILE).read_bytes() == first
     found = json.loads(run("pair", real, forged, "--bundle", bundle, "--json").stdout)
     mirror = json.loads(run("pair", forged, real, "--bundle", bundle, "--json").stdout)
