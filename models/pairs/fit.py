@@ -133,13 +133,13 @@ def antisymmetric(ratio: LikelihoodRatio, *, pairs: int) -> LikelihoodRatio:
     """Without constant, and bounded alike on both sides: what mirrored scores give but rounding."""
 
     def bound(lower: float, upper: float) -> float:
-        return min(-lower, upper)
+        return abs(min(-lower, upper))  # no negative zero
 
     most = bound(ratio.lower, ratio.upper)
     return replace(
         ratio,
         intercept=0.0,
-        lower=-most,
+        lower=0.0 - most,
         upper=most,
         videos=pairs,
         draws=tuple(

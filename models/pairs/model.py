@@ -51,7 +51,7 @@ class PairModel:
         value, low, high = (
             float(one[0]) for one in (self.ratio.apply(at), *self.ratio.interval(at))
         )
-        return (value, low, high) if score >= 0 else (-value, -high, -low)
+        return (value, low, high) if score >= 0 else (0.0 - value, 0.0 - high, 0.0 - low)
 
     @property
     def origin(self) -> str:
