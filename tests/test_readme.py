@@ -63,7 +63,8 @@ def clone(folder: Path) -> None:
         (folder / target).mkdir()
         for path in real[:count]:
             shutil.copy(path, folder / target)
-    shutil.copy(real[-1], folder / "interview.mp4")
+    for name in ("interview.mp4", "earlier.mp4", "viral.mp4"):
+        shutil.copy(real[-1], folder / name)
 
 
 @pytest.mark.slow
@@ -86,7 +87,13 @@ def test_the_readmes_commands_run_in_a_clean_shell(tmp_path: Path) -> None:
     )  # fmt: skip
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-3000:]
-    for name in ("report/report.html", "interview.html", "scan/scan.html", "forged/sheet.png"):
+    for name in (
+        "report/report.html",
+        "interview.html",
+        "pair.html",
+        "scan/scan.html",
+        "forged/sheet.png",
+    ):
         assert (folder / name).is_file(), name
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from models.evaluation.calibration import bounded_logit
 from models.layers.forward import (
     ACTIVATIONS,
     BY_FRAME,
@@ -65,29 +64,14 @@ class HeadNetwork:
         """(B,) float32 P(fake) of features (B, T, D) of any real dtype and mask (B, T) bool."""
         if training:
             raise ValueError("a HeadNetwork only scores; train the Keras model")
-        x, base = self._run(inputs, self.layers)
+        x, base = self._run(inputs)
         return expit(x + base)[:, 0] if self.base else x[:, 0]
 
-    def logits(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-        """(B,) log-odds of P(fake), which do not saturate as float32 probabilities do."""
-        last = self.layers[-1]
-        if self.base:
-            x, base = self._run(inputs, self.layers)
-            found = np.asarray(x, np.float64) + base
-        elif last.kind == "dense" and last.setting == "sigmoid":
-            linear = replace(last, setting="linear")
-            found = np.asarray(self._run(inputs, (*self.layers[:-1], linear))[0], np.float64)
-        else:  # the mean of frames' P(fake)
-            found = bounded_logit(np.asarray(self._run(inputs, self.layers)[0], np.float64))
-        return found[:, 0]
-
-    def _run(
-        self, inputs: Mapping[str, NDArray[Any]], layers: Sequence[Layer]
-    ) -> tuple[Array, Array]:
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Array, Array]:
         """What both chains end in; zero for a base that is not there."""
         x, mask = np.asarray(inputs["features"], np.float32), np.asarray(inputs["mask"], bool)
         base = np.zeros((len(x), 1), np.float32)
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(self.layers):
             if self.base and number == self.shared:
                 base = _chain(self.base, x, mask)
             x = LAYERS[layer.kind](layer, x, mask)
@@ -129,6 +113,9 @@ class HeadNetwork:
         base = tuple(layer for name, layer in found if name.startswith(BASE))
         layers = tuple(layer for name, layer in found if not name.startswith(BASE))
         shared = int(bool(base) and layers[0].kind == "condition")
+        if base and not any(weight.any() for weight in layers[-1].weights):
+            # A residual that was left out (`models.heads.residual`): the linear model alone.
+            return cls(layers=(*layers[:shared], *base[:-1], replace(base[-1], setting="sigmoid")))
         return cls(layers=layers, base=base, shared=shared)
 
     def tensors(self) -> tuple[dict[str, Array], str]:

@@ -18,7 +18,16 @@ from data.errors import UnmaskError
 from data.io import interrupts
 from data.io.interrupts import INTERRUPTED, LINE, command_runs
 from data.io.system_errors import as_users_error
-from pipeline.cli import datasets, evaluation, extraction, inference, search, store, training
+from pipeline.cli import (
+    datasets,
+    evaluation,
+    extraction,
+    inference,
+    pairs,
+    search,
+    store,
+    training,
+)
 from pipeline.cli.console import complain
 
 
@@ -54,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (datasets, extraction, training, search, evaluation, inference):
+for group in (datasets, extraction, training, search, evaluation, inference, pairs):
     app.add_typer(group.commands)
 app.add_typer(
     store.commands,

@@ -41,6 +41,14 @@ def predict(
             "--prior", min=0, max=1, help="Share of fakes among such videos: adds P(fake) from it."
         ),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            metavar="A",
+            help="Another version of these videos to compare each with, as `pair` does.",
+        ),
+    ] = None,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
@@ -52,29 +60,36 @@ def predict(
     from pipeline.inference.predict import list_videos, predict_command, predict_videos
     from pipeline.inference.verdict_files import PageFiles
 
+    if reference is not None:
+        from pipeline.cli.pairs import References
     listed = list_videos(videos)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
     prediction = predict_videos(bundle, listed, workers=workers, prior=prior)
+    references = None if reference is None else References(reference, prediction.bundle, bundle)
     if not json_:
         show(*provenance_lines(prediction.provenance, f"bundle {bundle}"))
     verdicts = []
     for judged in prediction.judged:
         verdict = judged.verdict
         verdicts.append(verdict)
-        lines = verdict_lines(verdict)
+        lines, page = verdict_lines(verdict), None
         if report is not None and pages is not None:
             if judged.path is None:
                 lines.append("  no page: there is no verdict to show")
             else:
-                again = predict_command(bundle, judged.path, report, prior)
+                again = predict_command(bundle, judged.path, report, prior, reference)
                 text = verdict_page(prediction, judged, again)
                 page = pages.write(verdict.video, verdict.sha256, text)
                 lines.append(f"  page: {page}")
+        if references is not None and judged.path is not None:
+            lines += references.compare(verdict.video, judged.path, page)
         if not json_:
             show(*lines)
     if json_:
         # As declared, so that the warning stands before the verdict.
-        show_json(sorted(verdicts, key=lambda one: one.video), sort_keys=False)
+        found = sorted(verdicts, key=lambda one: one.video)
+        rows = found if references is None else [references.with_reference(one) for one in found]
+        show_json(rows, sort_keys=False)
     refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     if any(one.verdict is None for one in verdicts):
         raise typer.Exit(PARTLY_FAILED)

@@ -106,10 +106,17 @@ def posterior_of(verdict: Verdict, prior: float | None) -> float | None:
     return prior if verdict.log10_lr is None else posterior(verdict.log10_lr, prior)
 
 
-def predict_command(bundle: Path, video: Path, report: Path, prior: float | None = None) -> str:
+def predict_command(
+    bundle: Path,
+    video: Path,
+    report: Path,
+    prior: float | None = None,
+    reference: Path | None = None,
+) -> str:
     """The command that writes the same page."""
     given = () if prior is None else ("--prior", prior)
-    return command_line("unmask", "predict", bundle, video, *given, "--report", report)
+    beside = () if reference is None else ("--reference", reference)
+    return command_line("unmask", "predict", bundle, video, *given, *beside, "--report", report)
 
 
 def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:

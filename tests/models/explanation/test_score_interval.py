@@ -28,7 +28,7 @@ DIM = 6
 
 def head_of(kind: str, **more) -> BundledHead:
     seed_everything(1)
-    config = HeadConfig(kind=kind, units=4)
+    config = HeadConfig(kind=kind, units=4, residual=False)
     model = build_head(config, dim=DIM, mean=np.zeros(DIM), variance=np.ones(DIM))
     return BundledHead(
         model=model, config=config, threshold=0.5, history=(), best_epoch=1, stop_reason="made",
@@ -116,7 +116,7 @@ def test_parts_of_other_lengths_score_as_alone(features):
     assert both[1] == pytest.approx(float(np.asarray(alone)[0]), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "statistics"])
 def test_each_frame_meets_the_large_matrices_once(kind, features, monkeypatch):
     """And parts score as they do alone, whatever their lengths."""
     head, seen = head_of(kind), []

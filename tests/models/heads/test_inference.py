@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from models.conditioning.linear_map import Conditioning
 from models.configs import ConditionConfig
 from models.heads.architectures import build_head
 from models.heads.inference import HeadNetwork, Layer, score
-from models.heads.pairwise import pair_score
-from models.heads.trained import Trained
 from models.tf_runtime import keras, seed_everything
 from tests.models.conftest import SHAPES, MadeUp, shaped
 
@@ -98,28 +95,17 @@ def test_gives_the_scores_of_keras_after_conditioning(kind: str, condition: str)
     np.testing.assert_array_equal(again(batch), network(batch))
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_log_odds_are_those_of_the_scores(kind: str) -> None:
-    network, batch = HeadNetwork.of(head_of(kind)), videos()
-    np.testing.assert_allclose(expit(network.logits(batch)), network(batch), atol=1e-6)
-
-
-def test_a_pair_is_mirrored_when_it_is_exchanged() -> None:
-    head = Trained(
-        model=head_of("residual lstm"), config=shaped("residual lstm", units=7), history=(),
-        best_epoch=1, stop_reason="",
-    )  # fmt: skip
-    draw = np.random.default_rng(5)
-    a, b = draw.standard_normal((9, DIM)), draw.standard_normal((4, DIM)) * 2
-    there = [np.ones(9, bool), np.array([True, True, True, False])]
-    one = pair_score(head, a, there[0], b, there[1])
-    assert one == -pair_score(head, b, there[1], a, there[0]) != 0
-    assert pair_score(head, a, there[0], a, there[0]) == 0
-    of_each = [
-        HeadNetwork.of(head.model)({"features": x[None], "mask": mask[None]})[0]
-        for x, mask in zip((a, b), there, strict=True)
-    ]
-    assert one == pytest.approx(logit(of_each[0]) - logit(of_each[1]), abs=1e-3)
+def test_a_residual_that_was_left_out_costs_nothing() -> None:
+    model = build_head(
+        shaped("residual lstm", units=7), dim=DIM, mean=np.zeros(DIM), variance=np.ones(DIM)
+    )
+    base = model.get_layer("base_classifier")
+    base.set_weights([np.linspace(-1, 1, base.kernel.shape[0])[:, None], np.array([0.2])])
+    network, batch = HeadNetwork.of(model), videos()
+    assert [layer.kind for layer in network.layers] == ["statistics", "dense"]
+    wanted = np.asarray(model(batch, training=False))
+    np.testing.assert_allclose(network(batch), wanted, atol=1e-6, rtol=0)
+    assert np.ptp(wanted) > 0.01
 
 
 def test_reads_the_layers_of_earlier_heads() -> None:

@@ -20,6 +20,7 @@ from data.io.interrupts import INTERRUPTED
 from models.evaluation.calibration import Calibration
 from pipeline.cli.app import app
 from pipeline.cli.options import PARTLY_FAILED
+from pipeline.cli.pairs import OTHER_SCENE
 from tests import footage
 from tests.pipeline.conftest import SMALL
 
@@ -52,7 +53,7 @@ def test_the_readme_lists_every_exit_code():
         one for one in vars(errors).values()
         if isinstance(one, type) and issubclass(one, errors.UnmaskError)
     ]  # fmt: skip
-    codes = {one.exit_code for one in classes} | {0, INTERRUPTED, PARTLY_FAILED}
+    codes = {one.exit_code for one in classes} | {0, INTERRUPTED, PARTLY_FAILED, OTHER_SCENE}
     assert {int(code) for code in table} == codes
 
 

@@ -46,6 +46,7 @@ FILES = {
     "index": ("index", "in", "-o", "OUT"),
     "audit": ("audit", "m.csv", "-o", "OUT"),
     "predict": ("predict", "in", "in/v.mp4", "--report", "OUT.html"),
+    "pair": ("pair", "in/v.mp4", "in/w.mp4", "--report", "OUT"),
 }
 
 

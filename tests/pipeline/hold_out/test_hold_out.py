@@ -46,7 +46,8 @@ def test_every_detector_is_measured_on_every_method(world, report, named):
     out, shown = report
     facts = json.loads((out / "hold_out.json").read_text())
     assert set(facts["detectors"]) == {
-        "lstm", "mean", "logistic regression", "face size only", "metadata only"
+        "lstm", "statistics", "mean", "logistic regression", "face size only", "metadata only",
+        "motion only",
     }  # fmt: skip
     fakes = sum(video.label for video in Manifest.read(named).videos)
     for one in facts["detectors"].values():
@@ -66,7 +67,7 @@ def test_the_files_hold_every_video_and_method(report, named):
     assert {row["path"] for row in rows} == {video.path for video in Manifest.read(named).videos}
     assert all(0 <= float(row["score"]) <= 1 for row in rows)
     with (out / "methods.csv").open() as handle:
-        assert len(list(csv.DictReader(handle))) == 5 * 2
+        assert len(list(csv.DictReader(handle))) == 7 * 2
 
 
 def test_the_same_command_gives_the_same_report(world, named, run, report, tmp_path):

@@ -204,7 +204,7 @@ def test_runs_share_a_step_fit_no_ratio_and_equal_what_train_gives(
     grid = ["head.units=3,4", "train.learning_rate=1e-2,1e-3", "train.batch_size=4,8"]
     result = sweep(
         cached.features, tmp_path / "out", manifest=cached.manifest, grid=grid, seeds=2,
-        params=None, overrides=["train.epochs=2"], workers=1,
+        params=None, overrides=["train.epochs=2", "head.residual=false"], workers=1,
     )  # fmt: skip
     assert result.trained_now == 16
     assert len(compiled) == 2  # one for each number of units
@@ -213,7 +213,8 @@ def test_runs_share_a_step_fit_no_ratio_and_equal_what_train_gives(
     descent.descent_of.cache_clear()
     for row in (rows[0], rows[-1]):
         names = ("head.units", "train.learning_rate", "train.batch_size")
-        params = load_params(None, [*(f"{name}={row[name]}" for name in names), "train.epochs=2"])
+        given = [*(f"{name}={row[name]}" for name in names), "train.epochs=2"]
+        params = load_params(None, [*given, "head.residual=false"])
         trained = train_head(
             data.train, data.val, head=params.head, config=params.train, seed=int(row["seed"])
         )

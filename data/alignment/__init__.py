@@ -1,0 +1,1 @@
+"""Two videos of one scene: where and when they show the same, and how their faces differ."""

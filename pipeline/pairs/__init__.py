@@ -1,0 +1,1 @@
+"""Two versions of one scene: which of them is forged."""

@@ -1,0 +1,222 @@
+"""`unmask fit-pairs`: teaches a bundle which of two versions of a face is forged.
+
+It learns from the forgeries of a manifest whose original is in it, too: two videos of one scene, of
+which one is known to be forged. An encoder takes detail from a face as a forger does, so each pair
+is also learnt with its real, and with its fake, encoded anew.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.alignment.align_files import AlignedFiles, align_files
+from data.alignment.aligned_frames import (
+    MARGIN,
+    SIDE,
+    AlignedFrames,
+    FacePair,
+    crop_track,
+    read_aligned,
+)
+from data.alignment.difference import THRESHOLD
+from data.alignment.traces import TRACES
+from data.datasets.manifest import Manifest, Video
+from data.errors import DatasetError, VideoError
+from data.io.output_paths import check_output
+from data.io.progress import log, progress
+from data.video.corruptions import choose_corruptions, copy_of
+from data.video.failures import reason_of
+from data.video.probe import probe
+from models.pairs.fit import Pairs, fit_pairs
+from models.pairs.model import FILE, PairModel
+from pipeline.pairs.compare import faces_of
+from pipeline.pairs.describe import Described
+from pipeline.pairs.judge import PairJudge
+
+Describe = Callable[[AlignedFrames, FacePair], tuple[Described, Described]]
+
+COPIES = choose_corruptions(["crf-28,crf-33,crf-40,half-size"])
+"""Of a pair's real the one, of its fake the next, in turn."""
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsFit:
+    """What was fitted."""
+
+    file: Path  # that was written
+    pairs: int  # that were learnt from
+    left_out: tuple[tuple[str, str], ...]  # path of a fake and why its pair was not learnt from
+    right: float  # share of held-out pairs ordered rightly
+    right_copies: float  # the same of pairs of which one side was encoded anew
+    origin: str  # what the ratio was measured on, a sentence
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learnt:
+    """One pair."""
+
+    fake: Video
+    differences: NDArray[np.float64]  # (3, F) fake minus real: as they are, and encoded anew
+
+
+def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: int = 0) -> PairsFit:
+    """Fits a bundle's comparison of pairs and writes it into the bundle's folder.
+
+    Args:
+        bundle: that `train` wrote.
+        manifest: pairs of its training and validation splits are learnt from.
+        root: folder of the videos; None for the manifest's own.
+        seed: of the draws behind the ratio's interval.
+
+    Raises:
+        DatasetError: too few pairs.
+        OutputError: the bundle's folder cannot be written.
+    """
+    judge = PairJudge.load(bundle)
+    check_output(bundle / FILE)
+    opened = Manifest.read(manifest, root=root)
+    named = pairs_of(opened.videos)
+    if not named:
+        raise DatasetError(
+            f"{manifest} has no fake in training or validation whose original, a real video, is "
+            "there, too; `index` reads a column `original`, and `forge` makes such pairs"
+        )
+    learnt: list[Learnt] = []
+    left_out: list[tuple[str, str]] = []
+    with tempfile.TemporaryDirectory(prefix="unmask-pairs-") as folder:
+        for number, (real, fake) in enumerate(progress(named, desc="pairs", unit="pair")):
+            try:
+                files = align_files(opened.resolve(real), opened.resolve(fake))
+                differences = differences_of(judge.describe, files, number, Path(folder))
+                learnt.append(Learnt(fake=fake, differences=differences))
+            except NotAPairError as error:
+                left_out.append((fake.path, str(error)))
+            except VideoError as error:
+                left_out.append((fake.path, reason_of(error)))
+    for path, why in left_out:
+        log.info(f"{path} is left out: {why}")
+    return write_fit(bundle, judge, learnt, named, left_out, seed=seed)
+
+
+class NotAPairError(Exception):
+    """Two videos of the manifest do not show one scene, or do not differ."""
+
+
+def pairs_of(videos: Sequence[Video]) -> list[tuple[Video, Video]]:
+    """The real and the fake of each pair in training and validation, sorted by the fake's path."""
+    known = {one.path: one for one in videos if one.split in SPLITS}
+    return [
+        (known[one.original], one)
+        for path, one in sorted(known.items())
+        if one.label == 1 and one.original in known and known[one.original].label == 0
+    ]
+
+
+def differences_of(
+    describe: Describe, files: AlignedFiles, number: int, folder: Path
+) -> NDArray[np.float64]:
+    """Differences (3, F) of the descriptions of a real and its fake, as they are and with copies.
+
+    Args:
+        describe: makes descriptions of a face in both.
+        files: the real and the fake.
+        number: of the pair, by which the copies are chosen.
+        folder: in which copies are made, and removed again.
+
+    Raises:
+        NotAPairError: they show other scenes, or do not differ.
+        VideoError: one cannot be read.
+    """
+    if not files.alignment.one_scene:
+        raise NotAPairError(files.alignment.reason)
+    frames = read_aligned(files)
+    _, pair, difference = faces_of(files, frames)[0]
+    if difference.statistic <= THRESHOLD:
+        raise NotAPairError(f"the two faces are alike ({difference.statistic:.2f})")
+    real, fake = describe(frames, pair)
+    found = [fake.vector - real.vector]
+    # A copy has its source's size and times: the alignment holds, and so does the face's place.
+    times = frames.times_one
+    for side in (0, 1):
+        copied = with_copy(files, side, number + side, folder)
+        again = read_aligned(copied)
+        boxes = pair.boxes[[int(np.abs(times - at).argmin()) for at in again.times_one]]
+        face = crop_track(again, boxes, side=SIDE, margin=MARGIN)
+        real, fake = describe(again, face)
+        found.append(fake.vector - real.vector)
+        copied.paths[side].unlink()
+    return np.stack(found)
+
+
+def with_copy(files: AlignedFiles, side: int, number: int, folder: Path) -> AlignedFiles:
+    """The same two files, one of them encoded anew in a folder."""
+    corruption, info = COPIES[number % len(COPIES)], files.infos[side]
+    copy = copy_of(
+        files.paths[side],
+        f"{number}-{side}",
+        corruption,
+        folder=folder,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+    )
+    copy.path.parent.mkdir(exist_ok=True)
+    copy.make()
+    paths = (copy.path, files.paths[1]) if side == 0 else (files.paths[0], copy.path)
+    made = probe(copy.path)
+    return replace(
+        files, paths=paths, infos=(made, files.infos[1]) if side == 0 else (files.infos[0], made)
+    )
+
+
+def write_fit(
+    bundle: Path,
+    judge: PairJudge,
+    learnt: Sequence[Learnt],
+    named: Sequence[tuple[Video, Video]],
+    left_out: Sequence[tuple[str, str]],
+    *,
+    seed: int,
+) -> PairsFit:
+    """Fits the model to all that was learnt, and writes it."""
+    count = len(learnt[0].differences) if learnt else 0
+    fitted = fit_pairs(
+        Pairs(
+            differences=np.concatenate([one.differences for one in learnt])
+            if learnt
+            else np.zeros((0, 1)),
+            traces=len(TRACES),
+            groups=tuple(one.fake.group for one in learnt for _ in range(count)),
+            methods=tuple(one.fake.method for one in learnt for _ in range(count)),
+        ),
+        seed=seed,
+    )
+    scores = fitted.held_out.reshape(len(learnt), count)
+    known = scores[~np.isnan(scores[:, 0])]
+    paths = {one.fake.path for one in learnt}
+    used = [video for pair in named if pair[1].path in paths for video in pair]
+    model = PairModel(
+        traces=TRACES,
+        scales=fitted.scales,
+        weights=fitted.weights,
+        ratio=fitted.ratio,
+        right=float((known > 0).mean()),
+        backbone_digest=str(judge.bundle.recipe["backbone_digest"]),
+        methods=tuple(sorted({one.fake.method for one in learnt})),
+        sha256s=tuple(sorted({one.sha256 for one in used})),
+    )
+    return PairsFit(
+        file=model.save(bundle),
+        pairs=len(learnt),
+        left_out=tuple(left_out),
+        right=float((known[:, 0] > 0).mean()),
+        right_copies=float((known[:, 1:] > 0).mean()),
+        origin=model.origin,
+    )
