@@ -25,8 +25,9 @@ TOP = 10
 def predict(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
     videos: Annotated[
-        list[Path], typer.Argument(metavar="VIDEO", help="Videos, or folders of them.")
-    ],
+        list[Path] | None,
+        typer.Argument(metavar="VIDEO", help="Videos, or folders of them.", show_default=False),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -57,9 +58,15 @@ def predict(
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
     from pipeline.extraction.inputs import refuse_without_decoder
-    from pipeline.inference.predict import list_videos, predict_command, predict_videos
+    from pipeline.inference.predict import (
+        list_videos,
+        predict_command,
+        predict_videos,
+        refuse_without_bundle,
+    )
     from pipeline.inference.verdict_files import PageFiles
 
+    refuse_without_bundle(bundle, videos := videos or [])
     if reference is not None:
         from pipeline.cli.pairs import References
     listed = list_videos(videos)

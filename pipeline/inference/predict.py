@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
-from data.errors import VideoError
+from data.errors import InputError, VideoError
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
+from data.io.progress import log
 from data.video.failures import reason_of, with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
@@ -47,6 +48,24 @@ from pipeline.inference.verdict import (
 from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
+
+NO_DETECTOR = (
+    "unmask ships no detector: none that was trained so far is good enough on people and forgery "
+    "programs that it never saw (docs/experiments.md)"
+)
+"""What `make starter` decided; see `benchmarks/starter.py` for what a detector must reach."""
+
+
+def refuse_without_bundle(bundle: Path, videos: Sequence[Path]) -> None:
+    """Raises InputError where the first path is a video, or is the only one."""
+    if bundle.is_file() or not (videos or bundle.is_dir()):
+        again = command_line("unmask", "predict", "BUNDLE", bundle, *videos)
+        log.warning(NO_DETECTOR)
+        raise InputError(
+            f"no bundle was given: train one on videos like yours (README.md), then: {again}"
+        )
+    if not videos:
+        raise InputError(f"no video was given: {command_line('unmask', 'predict', bundle)} VIDEO")
 
 
 def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -7,11 +7,13 @@ import sys
 
 import pytest
 
+from data.errors import InputError
 from features.store.feature_set import Failure
 from pipeline.cli.options import PARTLY_FAILED
 from pipeline.inference.predict import no_verdict
 from pipeline.inference.provenance import HEADLINE, Provenance
 from pipeline.inference.verdict import Prediction
+from pipeline.shell_commands import command_line
 
 
 @pytest.fixture
@@ -56,3 +58,16 @@ def test_json_is_one_list_sorted_by_name(run, printed, tmp_path):
         (None, "unreadable", "no video")
     }
     assert printed == ["", ""]
+
+
+def test_without_a_bundle_two_lines_say_how_to_get_one(run, tmp_path):
+    clip = tmp_path / "a clip.mp4"
+    clip.write_bytes(b"")
+    for arguments in ((clip,), (clip, clip), (tmp_path / "missing",)):
+        lines = run("predict", *arguments, code=InputError.exit_code).stderr.strip().splitlines()
+        assert len(lines) == 2
+        assert lines[0].startswith("warning: unmask ships no detector")
+        again = command_line("unmask", "predict", "BUNDLE", *arguments)
+        assert lines[1].endswith(f"train one on videos like yours (README.md), then: {again}")
+    told = run("predict", tmp_path, code=InputError.exit_code).stderr
+    assert "no video was given" in told
