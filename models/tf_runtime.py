@@ -18,9 +18,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # One process must not take all of a GPU's memory at its start.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-# XLA's products are those of a head's loop, too small for two threads: on 2 cores a step on 128
-# dimensions takes 12 ms by one and 15 by two. Products outside of XLA take all cores, as ever.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 # A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
