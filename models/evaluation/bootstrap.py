@@ -44,6 +44,41 @@ def group_weights(
     return counts[:, member].astype(np.float64)
 
 
+def group_and_method_weights(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    methods: NDArray[np.str_],
+    *,
+    rounds: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Draws groups and, for fakes, forgery methods, each with replacement and independently.
+
+    What a score of a fake says depends on who is seen and on how it was made. A fake counts as
+    often as both were drawn (the product; Owen, Annals of Applied Statistics, 2007).
+
+    Args:
+        labels: (N,) 1 = fake.
+        groups: (N,).
+        methods: (N,); those of real videos are not looked at.
+        rounds: R.
+        seed: of the draws.
+
+    Returns:
+        (R, N), as `group_weights`; in draws without a fake, methods count once.
+    """
+    by_group = group_weights(labels, groups, rounds=rounds, seed=seed)
+    fake = labels == 1
+    names, member = np.unique(methods[fake], return_inverse=True)
+    draw = np.random.default_rng((seed, 1))
+    counts = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rounds)
+    both = by_group.copy()
+    both[:, fake] *= counts[:, member]
+    lacking = both[:, fake].sum(1) == 0
+    both[lacking] = by_group[lacking]
+    return both
+
+
 def weighted_metrics(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],

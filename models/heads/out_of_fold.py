@@ -25,7 +25,7 @@ from scipy.special import expit
 
 from data.errors import DatasetError
 from data.io.progress import log, progress
-from models.evaluation.bootstrap import group_weights
+from models.evaluation.bootstrap import group_and_method_weights, group_weights
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
@@ -44,6 +44,7 @@ class OutOfFold:
     labels: NDArray[np.int64]  # (N,) 1 = fake
     scores: NDArray[np.float64]  # (N,) raw P(fake)
     groups: tuple[str, ...]  # N names
+    method_names: tuple[str, ...]  # N; how each fake was made
     methods: int  # forgery methods that were held out; 0 where there is one only
 
 
@@ -89,6 +90,7 @@ def of_cross_validation(trained: Trained, train: Sequences, val: Sequences) -> O
         labels=labels[there],
         scores=expit(trained.held_out[there]),
         groups=tuple(groups[row] for row in there.tolist()),
+        method_names=tuple(methods[row] for row in there.tolist()),
         methods=len(fakes) if len(fakes) > 1 else 0,
     )
 
@@ -98,15 +100,20 @@ def fit_head_ratio(
 ) -> LikelihoodRatio | None:
     """The likelihood ratio of a head of this kind by its held-out scores; None without any.
 
-    It is fitted on the scores as the bundle's own `calibration` makes them P(fake).
+    It is fitted on the scores as the bundle's own `calibration` makes them P(fake). How well it is
+    known depends on the number of people, and on that of forgery methods where these were held out.
     """
     if held is None:
         return None
-    names = np.asarray(held.groups)
+    names, methods = np.asarray(held.groups), np.asarray(held.method_names)
+    if held.methods:
+        weights = group_and_method_weights(held.labels, names, methods, rounds=DRAWS, seed=seed)
+    else:
+        weights = group_weights(held.labels, names, rounds=DRAWS, seed=seed)
     found = fit_likelihood_ratio(
         held.labels,
         calibration.apply(held.scores),
-        group_weights(held.labels, names, rounds=DRAWS, seed=seed),
+        weights,
         groups=len(np.unique(names)),
         methods=held.methods,
     )
@@ -127,8 +134,8 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     """
     train, val = trainer.train, trainer.val
     labels = np.concatenate([train.labels, val.labels]).astype(np.int64)
-    groups = (*train.groups, *val.groups)
-    planned = make_folds(labels, groups, (*train.methods, *val.methods), count=folds)
+    groups, methods = (*train.groups, *val.groups), (*train.methods, *val.methods)
+    planned = make_folds(labels, groups, methods, count=folds)
     scores = np.full(len(labels), np.nan)
     held_out: set[str] = set()
 
@@ -154,5 +161,6 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
         labels=labels[scored],
         scores=scores[scored],
         groups=tuple(groups[row] for row in scored.tolist()),
+        method_names=tuple(methods[row] for row in scored.tolist()),
         methods=len(held_out),
     )

@@ -232,7 +232,7 @@ class Report:
         """Cllr of a model's ratios where novel videos have theirs, too, in place of 1."""
         ratio = self.models[name].likelihood_ratio
         assert ratio is not None  # noqa: S101 - asked for models that have one
-        return float(cllr(self.labels, ratio.apply(self.scores_of(name))))
+        return float(cllr(self.labels, ratio.told(self.scores_of(name))))
 
     @property
     def labels(self) -> NDArray[np.int64]:

@@ -94,7 +94,7 @@ def what_is_told(
     ratio: LikelihoodRatio, scores: NDArray[np.float64], novel: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """log10 LR as `predict` tells it, (N,), of P(fake): a novel video says nothing, so 0."""
-    return np.where(novel, 0.0, ratio.apply(scores))
+    return np.where(novel, 0.0, ratio.told(scores))
 
 
 def told_ratios(

@@ -143,7 +143,7 @@ def say(head: BundledHead, test: Sequences) -> Said:
     scores, ratio = head.calibration.apply(score(head.model, test)), head.likelihood_ratio
     return Said(
         scores=scores,
-        llrs=log_odds(scores) if ratio is None else ratio.apply(scores),
+        llrs=log_odds(scores) if ratio is None else ratio.told(scores),
         called_fake=scores >= head.threshold,
         decided=~head.calibration.unsure(scores),
     )

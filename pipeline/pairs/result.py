@@ -173,4 +173,4 @@ def in_words(log10_lr: float) -> str:
     more, less = ("A", "B") if log10_lr > 0 else ("B", "A")
     if times == "1":
         return "such a pair is about as likely if A is forged as if B is"
-    return f"such a pair is about {times} times as likely if {more} is forged than if {less} is"
+    return f"such a pair is at least {times} times as likely if {more} is forged than if {less} is"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from models.evaluation.bootstrap import group_weights
+from models.evaluation.bootstrap import group_and_method_weights, group_weights
 from models.evaluation.likelihood_ratio import (
     LN10,
     LikelihoodRatio,
@@ -91,6 +91,40 @@ def test_the_unsure_band_is_where_the_interval_includes_one() -> None:
         assert found.includes_one(score) == (low <= score <= high), score
 
 
+def test_what_is_told_is_the_end_nearest_to_one() -> None:
+    labels, logits = gaussians(120, apart=2.0, seed=5)
+    found = fitted(labels, logits, (np.arange(120) // 4).astype(str))
+    scores = np.linspace(0.001, 0.999, 301).reshape(7, 43)
+    told, (low, high) = found.told(scores), found.interval(scores)
+    assert np.all(np.abs(told) <= np.abs(found.apply(scores)))
+    assert np.all(told[(low <= 0) & (high >= 0)] == 0)
+    np.testing.assert_array_equal(told[low > 0], low[low > 0])
+    np.testing.assert_array_equal(told[high < 0], high[high < 0])
+    assert {-1.0, 0.0, 1.0} == {*np.sign(told).ravel().tolist()}
+    assert np.isnan(found.told(np.asarray([np.nan]))).all()
+    flat, shape = found.told(scores.ravel()), scores.shape
+    np.testing.assert_array_equal(flat.reshape(shape), told)
+
+
+def test_ratios_of_methods_that_disagree_are_known_badly() -> None:
+    """Of three forgery methods one scores as real videos do: the next may do so, too."""
+    labels, logits = gaussians(600, apart=4.0, seed=9)
+    methods = np.where(labels == 1, (np.arange(600) // 2 % 3).astype(str), "real")
+    logits[methods == "2"] -= 4
+    groups = (np.arange(600) // 2).astype(str)
+    by_group = fitted(labels, logits, groups)
+    weights = group_and_method_weights(labels, groups, methods, rounds=200, seed=0)
+    both = fit_likelihood_ratio(labels, expit(logits), weights, groups=300, methods=3)
+    at = expit(np.asarray([3.0]))
+    assert both.apply(at) == by_group.apply(at)
+    widths = [float(np.diff(one.interval(at), axis=0)[0, 0]) for one in (by_group, both)]
+    assert widths[1] > 2 * widths[0]
+    assert weights.shape == (200, 600)
+    assert np.all(weights[:, labels == 1].sum(1) > 0)
+    real = group_weights(labels, groups, rounds=200, seed=0)[:, labels == 0]
+    np.testing.assert_array_equal(weights[:, labels == 0], real)
+
+
 def test_few_videos_bound_the_ratio_and_groups_widen_its_interval() -> None:
     labels, logits = gaussians(40, apart=12.0, seed=6)  # every video is told apart
     found = fitted(labels, logits, np.arange(40).astype(str))
@@ -168,10 +202,10 @@ def test_posterior_is_bayes_rule() -> None:
 
 def test_words_name_the_likelier_side() -> None:
     assert in_words(0.9).endswith(
-        "about 7.9 times as likely if the video is fake than if it is real"
+        "at least 7.9 times as likely if the video is fake than if it is real"
     )
     assert in_words(-2).endswith(
-        "about 100 times as likely if the video is real than if it is fake"
+        "at least 100 times as likely if the video is real than if it is fake"
     )
     assert in_words(0.01).endswith("about as likely if the video is fake as if it is real")
     assert [ratio_in_words(one) for one in (-1.0, 0.0, 1.1, 3.2)] == ["1/10", "1", "13", "1,600"]
