@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,8 +65,20 @@ class HeadNetwork:
         """(B,) float32 P(fake) of features (B, T, D) of any real dtype and mask (B, T) bool."""
         if training:
             raise ValueError("a HeadNetwork only scores; train the Keras model")
-        x, base = self._run(inputs)
-        return expit(x + base)[:, 0] if self.base else x[:, 0]
+        network = self.scoring
+        x, base = network._run(inputs)
+        return expit(x + base)[:, 0] if network.base else x[:, 0]
+
+    @cached_property
+    def scoring(self) -> HeadNetwork:
+        """A network of the same scores without a residual that adds nothing.
+
+        One that was left out (`models.heads.residual`) ends in zeros.
+        """
+        if not self.base or any(weight.any() for weight in self.layers[-1].weights):
+            return self
+        linear = (*self.base[:-1], replace(self.base[-1], setting="sigmoid"))
+        return HeadNetwork(layers=(*self.layers[: self.shared], *linear))
 
     def _run(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[Array, Array]:
         """What both chains end in; zero for a base that is not there."""
@@ -83,15 +96,16 @@ class HeadNetwork:
         So that a frame that is in many sequences goes through the first, the larger matrices, once
         (`map_frames`).
         """
-        count = next(at for at, one in enumerate(self.layers) if one.kind not in BY_FRAME)
-        if self.base:  # its first frames are those that `shared` layers give
-            count = min(count, self.shared)
-        first, rest = self.layers[:count], self.layers[count:]
-        if not self.base and f"{rest[0].kind} loop" in LAYERS:
+        whole = self.scoring
+        count = next(at for at, one in enumerate(whole.layers) if one.kind not in BY_FRAME)
+        if whole.base:  # its first frames are those that `shared` layers give
+            count = min(count, whole.shared)
+        first, rest = whole.layers[:count], whole.layers[count:]
+        if not whole.base and f"{rest[0].kind} loop" in LAYERS:
             own, loop = split_recurrent(rest[0])
             first, rest = (*first, own), (loop, *rest[1:])
-        network = HeadNetwork(layers=rest, base=self.base, shared=max(0, self.shared - count))
-        return first, network
+        shared = max(0, whole.shared - count)
+        return first, HeadNetwork(layers=rest, base=whole.base, shared=shared)
 
     def after_conditioning(self) -> HeadNetwork:
         """The network for frames that are conditioned already."""
@@ -113,9 +127,6 @@ class HeadNetwork:
         base = tuple(layer for name, layer in found if name.startswith(BASE))
         layers = tuple(layer for name, layer in found if not name.startswith(BASE))
         shared = int(bool(base) and layers[0].kind == "condition")
-        if base and not any(weight.any() for weight in layers[-1].weights):
-            # A residual that was left out (`models.heads.residual`): the linear model alone.
-            return cls(layers=(*layers[:shared], *base[:-1], replace(base[-1], setting="sigmoid")))
         return cls(layers=layers, base=base, shared=shared)
 
     def tensors(self) -> tuple[dict[str, Array], str]:

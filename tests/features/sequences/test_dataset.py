@@ -29,6 +29,7 @@ class Row:
     group: str
     method: str
     sha256: str
+    original: str = ""
 
 
 def row(name: str) -> Row:
@@ -115,6 +116,7 @@ class Row:
     label: int = 0
     group: str = ""
     method: str = ""
+    original: str = ""
 
 status = Path("/proc/self/status").read_text().split()
 held = int(status[status.index("VmData:") + 1]) << 10

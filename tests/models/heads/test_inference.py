@@ -102,7 +102,8 @@ def test_a_residual_that_was_left_out_costs_nothing() -> None:
     base = model.get_layer("base_classifier")
     base.set_weights([np.linspace(-1, 1, base.kernel.shape[0])[:, None], np.array([0.2])])
     network, batch = HeadNetwork.of(model), videos()
-    assert [layer.kind for layer in network.layers] == ["statistics", "dense"]
+    assert [layer.kind for layer in network.scoring.layers] == ["statistics", "dense"]
+    assert len(network.layers) > 2  # the bundle keeps them
     wanted = np.asarray(model(batch, training=False))
     np.testing.assert_allclose(network(batch), wanted, atol=1e-6, rtol=0)
     assert np.ptp(wanted) > 0.01

@@ -183,7 +183,7 @@ def held_out() -> HoldOutReport:
         confidence=0.95,
         samples={},
     )
-    first = Detector(name=HOSTILE, evaluation=evaluation, gain={})
+    first = Detector(name=HOSTILE, evaluation=evaluation, gain={}, part_gains=(0.0,))
     video = cast(Any, SimpleNamespace(label=1, path=HOSTILE, group=HOSTILE, method=HOSTILE))
     return HoldOutReport(
         detectors=(first, replace(first, name="mean", gain={"auc": one})), videos=(video,),
