@@ -19,7 +19,7 @@ help:
 	@echo "make test-slow    the slow tests"
 	@echo "make lint         ruff, mypy and import-linter alone"
 	@echo "make environment  the Python environment alone: .venv, from requirements.lock"
-	@echo "make results      the README's table of results, three seeds (half an hour)"
+	@echo "make results      the table of docs/demo.md, three seeds (half an hour)"
 	@echo "make starter      train on real faces and published fakes, say whether that may ship"
 	@echo "make bench        run every benchmark, write docs/performance.md"
 	@echo "make bench-peers  install PyTorch in .venv-peers, run the benchmarks against it"
@@ -52,7 +52,7 @@ test-slow: environment
 
 results: environment
 	@$(BIN)/dvc repro --quiet
-	@$(BIN)/python benchmarks/results.py --readme README.md
+	@$(BIN)/python benchmarks/results.py --page docs/demo.md
 
 starter: environment
 	$(BIN)/python benchmarks/starter.py

@@ -1,6 +1,6 @@
-"""How good is each method on the demo's test split, over several seeds? Writes the README's table.
+"""How good is each method on the demo's test split, over several seeds? Writes the table of docs/demo.md.
 
-    dvc repro && python benchmarks/results.py [--seeds 3] [--readme README.md]
+    dvc repro && python benchmarks/results.py [--seeds 3] [--page docs/demo.md]
 
 The demo's videos, split and frozen features are those of `dvc repro`, and so are all results for
 the seed in params.yaml. For each other seed the backbone is fine-tuned, features are extracted with
@@ -139,7 +139,7 @@ def main() -> None:
     """Runs what is missing, prints the table, and puts it into the README where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--readme", type=Path)
+    parser.add_argument("--page", type=Path)
     arguments = parser.parse_args()
     check_reproduced()
     branches = sorted({branch for branch, _ in WAYS})
@@ -172,12 +172,12 @@ def main() -> None:
         ),
     ]
     print("\n".join(lines))
-    if arguments.readme is not None:
-        text = arguments.readme.read_text(encoding="utf-8")
+    if arguments.page is not None:
+        text = arguments.page.read_text(encoding="utf-8")
         before, rest = text.split(BEGIN)
         after = rest.split(END)[1]
         new = f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
-        arguments.readme.write_text(new, encoding="utf-8")
+        arguments.page.write_text(new, encoding="utf-8")
     figures = {
         f"{branch}_{model}_{metric}": round(float(values[branch, model][metric][0]), 4)
         for branch, model in WAYS
