@@ -3,8 +3,8 @@
     python benchmarks/all.py docs/performance.md [--only store.py --only scan.py]
 
 `--only` runs these scripts alone, and replaces their sections of the page. Each section names the
-day and how busy the machine was; the page names the machine and its matrix units. A benchmark that
-failed says so on the page, and makes the exit code 1.
+day, the machine with its matrix units, and how busy it was. A benchmark that failed says so on the
+page, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ RUNS = (
 )
 HEAD = """# Performance
 
-Written by `make bench` on {cores} cores of {machine},
-matrix units: {units}; Python {python}. Absolute times are this machine's; ratios were measured in
-one run. What each figure means stands at the top of its script.
+Written by `make bench`. Each section names its day and machine: absolute times are that machine's,
+ratios were measured in one run. What each figure means stands at the top of its script.
 """
 MATRIX_UNITS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """Flags of /proc/cpuinfo that decide how fast float32, bfloat16 and int8 products are."""
@@ -92,7 +91,12 @@ def section(title: str, script: str, arguments: list[str]) -> tuple[str, bool]:
         json.loads(output.splitlines()[-1])
     shown = " ".join(["python", f"benchmarks/{script}", *arguments])
     day = time.strftime("%Y-%m-%d")
-    text = f"## {title}\n\n`{shown}`, {day}, load average before {load:.1f}\n\n```\n{output}\n```"
+    name, units = machine()
+    where = (
+        f"{len(os.sched_getaffinity(0))} cores of {name} ({units}), Python "
+        f"{platform.python_version()}, load average before {load:.1f}"
+    )
+    text = f"## {title}\n\n`{shown}`, {day}, {where}\n\n```\n{output}\n```"
     if "--plot" in arguments:
         text += f"\n\n![{title}]({Path(arguments[-1]).name})"
     return text, not ended.returncode
@@ -107,13 +111,6 @@ def main() -> None:
     unknown = set(options.only) - {script for _, (script, *_) in RUNS}
     if unknown:
         parser.error(f"no benchmark of that name: {', '.join(sorted(unknown))}")
-    name, units = machine()
-    head = HEAD.format(
-        cores=len(os.sched_getaffinity(0)),
-        machine=name,
-        units=units,
-        python=platform.python_version(),
-    )
     kept = sections(options.page.read_text(encoding="utf-8")) if options.only else {}
     failed = 0
     for title, (script, *arguments) in RUNS:
@@ -123,7 +120,7 @@ def main() -> None:
         kept[title], succeeded = section(title, script, arguments)
         failed += not succeeded
         texts = [kept[title] for title, _ in RUNS if title in kept]
-        options.page.write_text("\n\n".join([head.strip(), *texts]) + "\n", encoding="utf-8")
+        options.page.write_text("\n\n".join([HEAD.strip(), *texts]) + "\n", encoding="utf-8")
     sys.exit(1 if failed else 0)
 
 

@@ -1,4 +1,4 @@
-"""How good is each method on the demo's test split, over several seeds? Writes the table of docs/demo.md.
+"""How good is each method on the demo's test split, over several seeds? A table for docs/demo.md.
 
     dvc repro && python benchmarks/results.py [--seeds 3] [--page docs/demo.md]
 
