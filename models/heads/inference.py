@@ -69,6 +69,11 @@ class HeadNetwork:
         x, base = network._run(inputs)
         return expit(x + base)[:, 0] if network.base else x[:, 0]
 
+    @property
+    def is_linear_alone(self) -> bool:
+        """Whether a residual was left out, so that the linear model alone gives the scores."""
+        return self.scoring is not self
+
     @cached_property
     def scoring(self) -> HeadNetwork:
         """A network of the same scores without a residual that adds nothing.

@@ -16,6 +16,7 @@ from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import difference
+from models.heads.inference import HeadNetwork
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.baselines import FRAMES, kinds_of, measure_baselines, score_frames
 from pipeline.evaluation.error_analysis import analyse_errors
@@ -200,6 +201,7 @@ def _measure_heads(
             ),
             calibration=head.calibration,
             likelihood_ratio=ratio,
+            linear_alone=HeadNetwork.of(head.model).is_linear_alone,
             history=head.history,
             best_epoch=head.best_epoch,
             stop_reason=head.stop_reason,

@@ -91,6 +91,8 @@ class ModelResult:
     calibration: Calibration = field(default_factory=Calibration)  # of its scores
     # of its scores; None for a bundle of an earlier version
     likelihood_ratio: LikelihoodRatio | None = None
+    # whether a residual was left out, so that it is the linear model that it was to correct
+    linear_alone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

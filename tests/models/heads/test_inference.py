@@ -104,6 +104,8 @@ def test_a_residual_that_was_left_out_costs_nothing() -> None:
     network, batch = HeadNetwork.of(model), videos()
     assert [layer.kind for layer in network.scoring.layers] == ["statistics", "dense"]
     assert len(network.layers) > 2  # the bundle keeps them
+    assert network.is_linear_alone
+    assert not HeadNetwork.of(head_of("residual lstm")).is_linear_alone
     wanted = np.asarray(model(batch, training=False))
     np.testing.assert_allclose(network(batch), wanted, atol=1e-6, rtol=0)
     assert np.ptp(wanted) > 0.01

@@ -96,6 +96,7 @@ def report() -> Report:
         evaluation=replace(first.evaluation, frames=weaker.metrics, frame_threshold=0.4),
         calibration=Calibration(unsure_low=0.45, unsure_high=0.55),
         likelihood_ratio=RATIO,
+        linear_alone=True,
         stop_reason=HOSTILE,
     )
     mistake = MisclassifiedVideo(

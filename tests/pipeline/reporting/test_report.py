@@ -281,3 +281,12 @@ def test_a_browser_draws_it_without_errors(tmp_path):
     assert len(links) > 5
     for link in links:
         assert dom.count(f'id="{link}"') == 1
+
+
+def test_a_head_that_was_left_out_is_said_to_be_a_linear_model() -> None:
+    told = "is a linear model of statistics of each clip"
+    assert told not in render_page(made_up())
+    results = made_up()
+    first, result = results.first
+    models = results.models | {first: replace(result, linear_alone=True)}
+    assert told in render_page(replace(results, models=models))
