@@ -28,6 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.transfer import QUICK
 from benchmarks.transfer_data import ROOT, TRUE, prepare, unmask
 from data.datasets.manifest import Manifest
 from data.io.atomic_files import write_text
@@ -38,7 +39,6 @@ from pipeline.hold_out.hold_out import HoldOutReport, hold_out
 
 ALLOWED = ("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "GPL-3.0")
 """Licences of rows that weights may be trained on and shipped."""
-QUICK = ("frames.count=16", "forge.seconds=2", "hold_out.person_folds=3", "hold_out.method_folds=3")
 LEAST_AUC, LEAST_LOW, MOST_CLLR = 0.70, 0.60, 0.90
 INDEX = ("index.test=0",)
 """All people are learnt from: the result is that of the folds."""
@@ -70,17 +70,17 @@ def card(report: HoldOutReport, rows: list[dict[str, str]], ships: bool) -> str:
         "pairs": "same-scene pairs ranked rightly",
         "cllr": "Cllr",
     }
-    shown = {words: first.metrics[name] for name, words in wanted.items() if name in first.metrics}
+    told = {words: first.metrics[name] for name, words in wanted.items() if name in first.metrics}
     index = "\n".join(
         f"        - type: {name.split(',')[0].lower().replace(' ', '-')}\n"
         f"          name: {name}\n          value: {one.value:.3f}"
-        for name, one in shown.items()
+        for name, one in told.items()
     )
     licences = Counter(row["licence"] for row in rows)
     sources = sorted({row["origin"].split("@")[0] for row in rows if row["origin"]})
     results = "\n".join(
         f"| {name} | {one.value:.2f} ({one.low:.2f} to {one.high:.2f}) |"
-        for name, one in shown.items()
+        for name, one in told.items()
     )
     counts = ", ".join(f"{name} {count}" for name, count in sorted(licences.items()))
     people = len({video.group for video in report.videos})

@@ -85,7 +85,7 @@ def align(one: Overview, two: Overview) -> Alignment:
                 best = found
     if best is None:
         return nothing("no points of the two pictures agree")
-    lag, movement, common = best_lag(one, two, best, candidates)
+    lag, _, _ = best_lag(one, two, best, candidates)
     final = placed(lag, best.mirrored, FINAL_FRAMES)
     if final is None:
         return nothing("no points of simultaneous frames agree")

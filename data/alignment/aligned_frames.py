@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.alignment.align_files import AlignedFiles, named
-from data.alignment.in_place import warp
+from data.alignment.in_place import rescaled, warp
 from data.errors import VideoError
 from data.faces.tracker import FaceFinder
 from data.video.decoding import Decoded
 from data.video.frame_reader import Choose, read_chosen
-from data.video.picture import lay_out, whole_picture
+from data.video.picture import largest, lay_out, whole_picture
 from data.video.sampling import nearest
 
 RUNS = 16
@@ -91,10 +91,9 @@ def read_aligned(files: AlignedFiles) -> AlignedFrames:
     if len(rows) < LEAST_FRAMES:
         raise VideoError("too_few_frames", f"the two have {len(rows)} frames in common")
     pixels = [lay_out(one.pixels)[0] for one in (first, second)]
-    sizes = [max(one.shown.tolist(), key=lambda size: size[0] * size[1]) for one in (first, second)]
     scales = [
-        whole_picture(info, MAX_SIDE).scale(*size)
-        for info, size in zip((infos[leader], infos[follower]), sizes, strict=True)
+        whole_picture(infos[number], MAX_SIDE).scale(*largest(read.shown))
+        for number, read in ((leader, first), (follower, second))
     ]
     parts = [
         (pixels[0][rows], first.timestamps_seconds[rows], scales[0]),
@@ -102,14 +101,12 @@ def read_aligned(files: AlignedFiles) -> AlignedFrames:
     ]
     (one, times_one, scale_one), (two, times_two, scale_two) = parts[:: 1 if leader == 0 else -1]
     step = float(np.median(np.diff(first.timestamps_seconds)[: RUN_LENGTH - 1]))
-    matrix = alignment.matrix * scale_two
-    matrix[:, :2] /= scale_one
     return AlignedFrames(
         one=one,
         two=two,
         times_one=times_one,
         times_two=times_two,
-        matrix=matrix,
+        matrix=rescaled(alignment.matrix, scale_one, scale_two),
         scale_one=scale_one,
         scale_two=scale_two,
         consecutive=np.diff(parts[0][1]) < 1.6 * step,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.video.frame_reader import read_chosen
-from data.video.picture import Picture, lay_out
+from data.video.picture import Picture, largest, lay_out
 from data.video.probe import VideoInfo
 from data.video.sampling import choose_uniform
 
@@ -58,11 +58,10 @@ def read_overview(path: Path, info: VideoInfo, span: tuple[float, float] | None 
     picture = Picture(longest=SIDE, turned=info.turned)
     read = read_chosen(path, info, choose, picture)
     pixels, _ = lay_out(read.pixels)
-    largest = max(read.shown.tolist(), key=lambda size: size[0] * size[1])
     return Overview(
         grey=to_grey(pixels),
         timestamps_seconds=read.timestamps_seconds,
-        scale=picture.scale(*largest),
+        scale=picture.scale(*largest(read.shown)),
     )
 
 

@@ -34,6 +34,12 @@ Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
 """Pictures of one size, (T, H, W, 3) uint8 RGB; or of several, each (h, w, 3)."""
 
 
+def largest(sizes: NDArray[np.int64]) -> tuple[int, int]:
+    """The size of the largest frame, width and height, of (T, 2); the first of equal ones."""
+    width, height = max(sizes.tolist(), key=lambda size: size[0] * size[1])
+    return width, height
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """In which size frames are read; exactly one of the first three is given."""

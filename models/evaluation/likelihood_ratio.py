@@ -59,8 +59,12 @@ class LikelihoodRatio:
         near. On ../shared/faces, unseen people and programs, the Cllr is 1.00 so, and was 1.02 by
         the ratio itself; on the demo, of four methods, 0.32 and 0.19.
         """
-        low, high = self.interval(scores)
-        return np.where(np.isnan(low), low, np.where(low > 0, low, np.where(high < 0, high, 0.0)))
+        return _nearest_to_one(*self.interval(scores))
+
+    def of_score(self, score: float) -> tuple[float, float, float]:
+        """What is told of one P(fake), and both ends of its interval."""
+        low, high = self.interval(np.asarray(score))
+        return float(_nearest_to_one(low, high)), float(low), float(high)
 
     def interval(
         self, scores: NDArray[np.float64]
@@ -160,6 +164,11 @@ class LikelihoodRatio:
         if not (read.slope >= 0 and read.lower <= 0 <= read.upper) or len(draws) > 10 * DRAWS:
             raise ValueError("the likelihood ratio's numbers do not fit each other")
         return read
+
+
+def _nearest_to_one(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The end of an interval of log10 LR nearest to 0, and 0 where it is within; NaN stays."""
+    return np.where(np.isnan(low), low, np.where(low > 0, low, np.where(high < 0, high, 0.0)))
 
 
 def even_odds_llrs(scores: NDArray[np.float64]) -> NDArray[np.float64]:

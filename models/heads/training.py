@@ -99,7 +99,7 @@ class HeadTrainer:
     ) -> None:
         check_splits(train.labels, val.labels)
         self.train, self.val, self.head, self.seed = train, val, head, seed
-        self._config, self._dim, self._conditioning = config, train.features.shape[-1], None
+        self._config, self._conditioning = config, None
         if head.condition.kind != "none":
             conditioned = conditioned or condition(train, val, head.condition)
             self.train, self.val = in_memory(conditioned.train), in_memory(conditioned.val)
@@ -126,11 +126,13 @@ class HeadTrainer:
             DatasetError: training diverged.
         """
         seed_everything(self.seed)
-        if self._conditioning is None:
-            mean, variance = frame_statistics(self.train.features, self.train.mask)
-            model = build_head(self.head, dim=self._dim, mean=mean, variance=variance)
+        if (first := self._conditioning) is not None:
+            model = build_head(self.head, dim=len(first.mean), conditioning=first)
+        elif self.head.kind == "statistics":  # standardises its statistics, not frames
+            model = build_head(self.head, dim=self.train.features.shape[-1])
         else:
-            model = build_head(self.head, dim=self._dim, conditioning=self._conditioning)
+            mean, variance = frame_statistics(self.train.features, self.train.mask)
+            model = build_head(self.head, dim=len(mean), mean=mean, variance=variance)
         self._start = variables_of(model)
         with log or TrainingLog(self.head.kind) as training_log:
             if self.head.kind == "mean":
@@ -190,9 +192,7 @@ class HeadTrainer:
         if self._conditioning is not None:
             conditioned = Conditioned(train=train, val=val, conditioning=self._conditioning)
         given: dict[str, Any] = {"head": self.head, "config": self._config, "seed": self.seed}
-        part = HeadTrainer(train, val, conditioned=conditioned, **given)
-        part._dim = self._dim  # of frames before they are conditioned
-        return part
+        return HeadTrainer(train, val, conditioned=conditioned, **given)
 
     def _fit_linear(self, model: Any, log: TrainingLog) -> Trained:
         """As `models.heads.residual` does."""

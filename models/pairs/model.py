@@ -47,10 +47,7 @@ class PairModel:
 
     def log10_lr(self, score: float) -> tuple[float, float, float]:
         """log10 of the likelihood ratio that is told of a score, and both ends of its interval."""
-        at = expit(np.asarray([abs(score)]))
-        value, low, high = (
-            float(one[0]) for one in (self.ratio.told(at), *self.ratio.interval(at))
-        )
+        value, low, high = self.ratio.of_score(float(expit(abs(score))))
         return (value, low, high) if score >= 0 else (0.0 - value, 0.0 - high, 0.0 - low)
 
     @property

@@ -176,8 +176,8 @@ def measured(
 
 
 def median_side(boxes: NDArray[np.floating[Any]]) -> float:
-    """Median side of a face's crops, (T, 4) x0, y0, x1, y1, in pixels of the video as shown."""
-    return float(np.median(np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])))
+    """Median side of a face's square crops, (T, 4) x0, y0, x1, y1, in pixels as shown."""
+    return float(np.median(boxes[:, 2] - boxes[:, 0]))
 
 
 def _parts(

@@ -25,6 +25,7 @@ from models.evaluation.baselines import Linear, fit_linear, metadata, pooled
 from models.evaluation.likelihood_ratio import LN10
 from models.linear.statistics import statistics_of
 from pipeline.config import Params
+from pipeline.evaluation.similar_videos import median_side
 
 if TYPE_CHECKING:
     from models.bundle import BundledHead
@@ -169,8 +170,7 @@ def face_sizes(features: Features, videos: Sequence[Video]) -> NDArray[np.float6
     """Logarithms of the crop's median side in pixels, and as a share of the picture, (N, 2)."""
     found = np.zeros((len(videos), 2))
     for row, video in enumerate(videos):
-        boxes = features.sequence(video.sha256).boxes  # (T, 4)
-        side = max(float(np.median(boxes[:, 2] - boxes[:, 0])), 1.0)
+        side = max(median_side(features.sequence(video.sha256).boxes), 1.0)
         found[row] = np.log(side), np.log(side / max(min(video.width, video.height), 1))
     return found
 

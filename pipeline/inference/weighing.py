@@ -55,8 +55,7 @@ def weigh(head: BundledHead, probability_fake: float, novelty: float | None) -> 
     if ratio is None:
         reason = "too near the threshold" if verdict == "UNSURE" else None
         return Weighed(verdict=verdict, reason=reason, novelty=novelty)
-    at = np.asarray([probability_fake])
-    log10_lr, low, high = (float(one[0]) for one in (ratio.told(at), *ratio.interval(at)))
+    log10_lr, low, high = ratio.of_score(probability_fake)
     reason = None
     if verdict == "UNSURE":
         reason = "too near the threshold"

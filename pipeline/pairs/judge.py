@@ -10,8 +10,8 @@ import numpy as np
 from data.alignment.aligned_frames import AlignedFrames, FacePair
 from data.alignment.traces import TRACES
 from data.errors import MismatchError
-from features.sequences.dataset import Sequences
 from models.bundle import Bundle
+from models.explanation.score_interval import score_sequences
 from models.pairs.model import PairModel
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.inference.provenance import provenance_of, warn_about
@@ -103,16 +103,8 @@ class PairJudge:
     def _score(self, one: Described) -> Scored:
         """Judges one face alone."""
         features = one.features[None]
-        sequences = Sequences(
-            features=features,
-            mask=np.ones(features.shape[:2], bool),
-            labels=np.zeros(1, np.int8),
-            groups=("",),
-            methods=("",),
-            paths=("",),
-            sha256s=("",),
-        )
-        probability = float(self.bundle.score(sequences)[0])
+        raw = score_sequences(self.bundle.head, features, np.ones(features.shape[:2], bool))
+        probability = float(self.bundle.head.calibration.apply(raw)[0])
         (novelty,) = novelties(self.bundle, one.features.mean(0, dtype=np.float64)[None])
         weighed = weigh(self.bundle.head, probability, novelty)
         return Scored(probability_fake=probability, weighed=weighed)
