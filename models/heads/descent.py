@@ -11,7 +11,7 @@ step before runs, into memory that is used again and that TensorFlow reads witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,8 @@ KEPT = 8
 
 Variables = Mapping[str, list[NDArray[Any]]]
 """Name of a layer -> its variables, random states included."""
+LossesOf = Callable[..., tuple[Any, Any]]
+"""A network's output, labels (B,) and more -> losses (B,) and scores (B,)."""
 
 
 class Descent:
@@ -40,18 +42,31 @@ class Descent:
     The same start, videos and order give the same bytes, whatever was trained before.
 
     Args:
-        network: untrained; {"features": (B, T, D), "mask": (B, T)} -> (B,) P(fake).
+        network: untrained; {"features": (B, T, D), "mask": (B, T)} -> (B,) P(fake), or what
+            `losses_of` takes.
         dtype: of the features.
         weight_decay: of AdamW.
+        losses_of: as of `train_step`.
+        extra: likewise.
 
     Attributes:
         network: with the weights of the last step.
     """
 
-    def __init__(self, network: Any, *, dtype: str, weight_decay: float) -> None:
+    def __init__(
+        self,
+        network: Any,
+        *,
+        dtype: str,
+        weight_decay: float,
+        losses_of: LossesOf | None = None,
+        extra: int = 0,
+    ) -> None:
         self.network = network
         self._optimizer = keras.optimizers.AdamW(1e-3, weight_decay=weight_decay)
-        self._step = train_step(network, self._optimizer, dtype=dtype)
+        self._step = train_step(
+            network, self._optimizer, dtype=dtype, losses_of=losses_of or of_scores, extra=extra
+        )
 
     def start(self, variables: Variables, *, learning_rate: float) -> None:
         """Begins anew.
@@ -64,6 +79,10 @@ class Descent:
         for layer in self.network.layers:
             for own, value in zip(layer.variables, variables[layer.name], strict=True):
                 own.assign(value)
+        self.restart(learning_rate)
+
+    def restart(self, learning_rate: float) -> None:
+        """Begins anew with the weights that the network has."""
         for own in self._optimizer.variables:
             own.assign(np.zeros(own.shape, own.dtype))
         self._optimizer.learning_rate = learning_rate
@@ -79,16 +98,19 @@ class Descent:
         draw: np.random.Generator,
         *,
         batch_size: int,
+        extra: Sequence[NDArray[np.floating[Any]]] = (),
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Shows every video once, as `head_batches` draws them.
+        """Shows every video once, as `head_batches` draws them; `extra` are (N,) each.
 
         Returns:
             Loss and P(fake) of each video, (N,) each, as its step found them.
         """
         losses, scores = np.zeros(len(weights)), np.zeros(len(weights))
         for rows, inputs in head_batches(train, weights, draw, batch_size=batch_size):
-            batch_losses, batch_scores = self._step(*inputs)
             count = len(rows)  # rows of padding follow
+            padding = (0, inputs[2].shape[0] - count)
+            more = [tf.constant(np.pad(one[rows], padding), tf.float32) for one in extra]
+            batch_losses, batch_scores = self._step(*inputs, *more)
             losses[rows] = batch_losses.numpy()[:count]
             scores[rows] = batch_scores.numpy()[:count]
         return losses, scores
@@ -119,17 +141,27 @@ def variables_of(model: Any) -> dict[str, list[NDArray[Any]]]:
     return {layer.name: [one.numpy() for one in layer.variables] for layer in model.layers}
 
 
-def train_step(network: Any, optimizer: Any, *, dtype: str) -> Any:
+def of_scores(scores: Any, labels: Any) -> tuple[Any, Any]:
+    """Losses (B,) of scores (B,), P(fake), and these."""
+    return keras.losses.binary_crossentropy(labels[:, None], scores[:, None]), scores
+
+
+def train_step(
+    network: Any, optimizer: Any, *, dtype: str, losses_of: LossesOf = of_scores, extra: int = 0
+) -> Any:
     """One compiled step of gradient descent, for any number of videos and frames.
 
     Args:
         network: {"features": (B, T, D), "mask": (B, T)} -> (B,).
         optimizer: of Keras.
         dtype: of the features.
+        losses_of: makes losses (B,) and scores (B,) of the network's output, labels and what is
+            extra.
+        extra: number of further (B,) float32.
 
     Returns:
-        features (B, T, D), mask (B, T), labels (B,) float32, weights (B,) float32 -> losses (B,)
-        and scores (B,), as `HeadBatch.inputs` are.
+        features (B, T, D), mask (B, T), labels (B,) float32, weights (B,) float32, as
+        `HeadBatch.inputs` are, and what is extra -> losses (B,) and scores (B,).
     """
     variables = network.trainable_variables
     optimizer.build(variables)
@@ -141,14 +173,14 @@ def train_step(network: Any, optimizer: Any, *, dtype: str) -> Any:
         input_signature=[
             tf.TensorSpec((None, None, dim), dtype),
             tf.TensorSpec((None, None), tf.bool),
-            tf.TensorSpec((None,), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
+            *[tf.TensorSpec((None,), tf.float32)] * (2 + extra),
         ]
     )
-    def step(features: Any, mask: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+    def step(features: Any, mask: Any, labels: Any, weights: Any, *more: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            scores = network({"features": features, "mask": mask}, training=True)  # (B,)
-            losses = weights * keras.losses.binary_crossentropy(labels[:, None], scores[:, None])
+            output = network({"features": features, "mask": mask}, training=True)
+            losses, scores = losses_of(output, labels, *more)
+            losses = weights * losses
             videos = tf.math.count_nonzero(tf.reduce_any(mask, axis=1), dtype=tf.float32)
             loss = tf.reduce_sum(losses) / videos  # padding has no frame and no weight
         gradients = tape.gradient(loss, variables)

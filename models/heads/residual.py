@@ -19,7 +19,7 @@ from data.errors import DatasetError
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.heads.architectures import residual_branch
-from models.heads.descent import head_batches
+from models.heads.descent import Descent
 from models.heads.inference import BASE
 from models.heads.linear import fit_statistics, linear_row, set_linear_model
 from models.heads.log import TrainingLog
@@ -27,7 +27,7 @@ from models.heads.split_checks import check_loss, video_weights
 from models.heads.trained import Trained
 from models.hold_out.plan import method_blocks
 from models.linear.fit import measure
-from models.tf_runtime import keras, tf
+from models.tf_runtime import tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -75,15 +75,22 @@ def train_residual(
     start = branch.get_weights()
     weights = video_weights(train.labels, config.class_weight)
     offsets = (held[:count], val_base)
+    descent = Descent(
+        branch,
+        dtype=train.features.dtype.name,
+        weight_decay=config.weight_decay,
+        losses_of=_of_residual,
+        extra=1,
+    )
     history, stopping = _descend(
-        branch, train, val, offsets, weights, config=config, seed=seed, first=first, log=log
+        descent, train, val, offsets, weights, config=config, seed=seed, first=first, log=log
     )
     best = stopping.best
     kept = (
         best.epoch > 1
         and gain_in_errors(val.labels, val.groups, val_base, best.weights[1]) > LEAST_GAIN
         and _helps_on_unknown_methods(
-            branch, start, train, val, offsets, weights, config=config, seed=seed
+            descent, start, train, val, offsets, weights, config=config, seed=seed
         )
     )
     branch.set_weights(best.weights[0] if kept else start)
@@ -112,7 +119,7 @@ def train_residual(
 
 
 def _descend(
-    branch: Any,
+    descent: Descent,
     train: Sequences,
     val: Sequences,
     offsets: tuple[Floats, Floats],
@@ -127,7 +134,7 @@ def _descend(
     """Gradient descent on the residual until it stops early; rows of the history.
 
     Args:
-        branch: what learns.
+        descent: of the residual, from the weights that it has.
         train: training split.
         val: validation split.
         offsets: logits of the linear model, (N,) and (M,).
@@ -138,7 +145,7 @@ def _descend(
         log: of the epochs; None for none.
         judged: (M,) validation videos that choose the epoch; None for all.
     """
-    base, val_base = offsets
+    branch, (base, val_base) = descent.network, offsets
     chosen = np.ones(len(val.labels), bool) if judged is None else judged
     history = [first]
     stopping = EarlyStopping(patience=config.patience)
@@ -146,17 +153,12 @@ def _descend(
     stopping.update(1, val_auc, val_loss, partial(_kept, branch, val_base))
     if log is not None:
         log.epoch(first, best=True)
-    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
-    step = _residual_step(branch, optimizer, train.features)
+    descent.restart(config.learning_rate)
     shuffle = np.random.default_rng(seed)
     for epoch in range(2, config.epochs + 2):
-        losses, logits = np.zeros(len(weights)), np.zeros(len(weights))
-        for rows, inputs in head_batches(train, weights, shuffle, batch_size=config.batch_size):
-            padding = inputs[2].shape[0] - len(rows)
-            offset = tf.constant(np.pad(base[rows], (0, padding)), tf.float32)
-            batch_losses, batch_logits = step(*inputs, offset)
-            losses[rows] = batch_losses.numpy()[: len(rows)]
-            logits[rows] = batch_logits.numpy()[: len(rows)]
+        losses, logits = descent.epoch(
+            train, weights, shuffle, batch_size=config.batch_size, extra=(base,)
+        )
         val_logits = val_base + _branch_logits(branch, val)
         val_loss, val_auc = measure(val.labels[chosen], val_logits[chosen])
         row = {
@@ -176,7 +178,7 @@ def _descend(
 
 
 def _helps_on_unknown_methods(
-    branch: Any,
+    descent: Descent,
     start: Any,
     train: Sequences,
     val: Sequences,
@@ -204,10 +206,10 @@ def _helps_on_unknown_methods(
         judged = ~val_fake | np.isin(val_methods, names)
         if not (judged & val_fake).any():
             continue
-        branch.set_weights(start)
+        descent.network.set_weights(start)
         known = np.where(fake & np.isin(methods, names), np.float32(0), weights)
         _, stopping = _descend(
-            branch, train, val, offsets, known, config=config, seed=seed, first={}, judged=judged
+            descent, train, val, offsets, known, config=config, seed=seed, first={}, judged=judged
         )
         logits = stopping.best.weights[1]
         rows = np.flatnonzero(judged)
@@ -252,29 +254,7 @@ def _branch_logits(branch: Any, sequences: Sequences) -> Floats:
     return np.concatenate(found).astype(np.float64)
 
 
-def _residual_step(branch: Any, optimizer: Any, like: Any) -> Any:
-    """One compiled step of gradient descent on the log loss of base plus residual."""
-    variables = branch.trainable_variables
-    optimizer.build(variables)
-    apply = tf.function(lambda gradients: optimizer.apply(gradients, variables), jit_compile=True)
-
-    @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[
-            tf.TensorSpec((None, None, like.shape[-1]), like.dtype),
-            tf.TensorSpec((None, None), tf.bool),
-            tf.TensorSpec((None,), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
-            tf.TensorSpec((None,), tf.float32),
-        ]
-    )
-    def step(features: Any, mask: Any, labels: Any, weights: Any, base: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            added = branch({"features": features, "mask": mask}, training=True)  # (B, 1)
-            logits = base + added[:, 0]
-            losses = weights * tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-            videos = tf.math.count_nonzero(tf.reduce_any(mask, axis=1), dtype=tf.float32)
-            loss = tf.reduce_sum(losses) / videos  # padding has no frame and no weight
-        apply(tape.gradient(loss, variables))
-        return losses, logits
-
-    return step
+def _of_residual(added: Any, labels: Any, base: Any) -> tuple[Any, Any]:
+    """Losses (B,) and logits (B,) of what the residual adds, (B, 1), to the base, (B,)."""
+    logits = base + added[:, 0]
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
