@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.video.frame_reader import read_chosen
-from data.video.picture import Picture, largest, lay_out
+from data.video.picture import LUMA, Picture, largest, lay_out
 from data.video.probe import VideoInfo
 from data.video.sampling import choose_uniform
 
@@ -21,7 +21,6 @@ MOST_FRAMES = 600
 """Frames of an overview: all of 20 s at 30 frames/s, 110 MB while they are read."""
 FEWEST_FRAMES = 8
 """With fewer frames there is no movement to compare."""
-GREY = np.asarray((0.299, 0.587, 0.114), np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,5 +68,5 @@ def to_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Luma of RGB pictures, (T, H, W, 3) uint8 -> (T, H, W) uint8; one at a time, for memory."""
     grey = np.empty(pixels.shape[:3], np.uint8)
     for index, frame in enumerate(pixels):
-        grey[index] = (frame @ GREY + 0.5).astype(np.uint8)
+        grey[index] = (frame @ LUMA + 0.5).astype(np.uint8)
     return grey

@@ -30,6 +30,9 @@ ROUND = "st(9,{0});if(eq(mod(ld(9),1),0.5),2*round(ld(9)/2),round(ld(9)))"
 MOST_SIZES = 3
 """Sizes that `size_note` names."""
 
+LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+
 Pictures = NDArray[np.uint8] | list[NDArray[np.uint8]]
 """Pictures of one size, (T, H, W, 3) uint8 RGB; or of several, each (h, w, 3)."""
 

@@ -69,7 +69,7 @@ def fit_likelihood_ratio(
         videos=len(truth),
         groups=groups,
         methods=methods,
-        cllr=_round(cllr(truth, np.clip(llrs, lower, upper))),
+        cllr=nine_digits(cllr(truth, np.clip(llrs, lower, upper))),
     )
 
 
@@ -106,7 +106,7 @@ def fit_lines(
     ]
     lines = np.concatenate(parts) / LN10
     lines[lines[:, 0] <= 0] = 0
-    return np.asarray([[_round(value) for value in line] for line in lines.tolist()])
+    return np.asarray([[nine_digits(value) for value in line] for line in lines.tolist()])
 
 
 def _newton(
@@ -176,7 +176,7 @@ def empirical_bounds(
     below, above = thresholds[(thresholds <= 0) & worse], thresholds[(thresholds >= 0) & worse]
     lower = float(np.max(below + step, initial=thresholds.min()))
     upper = float(np.min(above - step, initial=thresholds.max()))
-    return _round(min(lower, 0.0)), _round(max(upper, 0.0))
+    return nine_digits(min(lower, 0.0)), nine_digits(max(upper, 0.0))
 
 
 def cllr_costs(labels: NDArray[np.integer[Any]], llrs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -252,6 +252,6 @@ def cllr_min(
     return np.maximum(found, 0) / 2  # no negative zero
 
 
-def _round(value: float) -> float:
-    """Nine digits: sums in another order must not change a bundle's bytes."""
+def nine_digits(value: float) -> float:
+    """Rounds to these: sums in another order must not change a bundle's bytes."""
     return float(f"{value:.9g}")

@@ -16,7 +16,7 @@ from scipy.special import expit
 from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
-from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
+from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio, nine_digits
 from models.hold_out.folds import make_folds
 
 FEWEST_PAIRS = 8
@@ -84,7 +84,8 @@ def fit_weights(
     labels = np.repeat([1, 0], len(scaled))
     fitted = LogisticRegression(C=STRENGTH, fit_intercept=False, tol=1e-6, max_iter=2000)
     fitted.fit(both, labels)
-    return _round(scales), _round(fitted.coef_[0])
+    rounded = [[nine_digits(one) for one in each] for each in (scales, fitted.coef_[0])]
+    return np.asarray(rounded[0]), np.asarray(rounded[1])
 
 
 def held_out_scores(pairs: Pairs) -> NDArray[np.float64]:
@@ -147,8 +148,3 @@ def antisymmetric(ratio: LikelihoodRatio, *, pairs: int) -> LikelihoodRatio:
             for slope, _, lower, upper in ratio.draws
         ),
     )
-
-
-def _round(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Nine digits: sums in another order must not change a bundle's bytes."""
-    return np.asarray([float(f"{value:.9g}") for value in values])

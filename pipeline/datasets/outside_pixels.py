@@ -28,7 +28,7 @@ from data.errors import VideoError
 from data.faces.crops import FaceFollower
 from data.io.progress import map_videos
 from data.video.frames import FrameRecipe, read_pixels
-from data.video.picture import Picture
+from data.video.picture import LUMA, Picture
 from data.video.probe import probe
 from models.evaluation.bootstrap import group_weights, weighted_auc
 from models.evaluation.evaluate import percentiles
@@ -215,7 +215,7 @@ def outside_statistics(
     """
     blocks, residuals = [], []
     for picture, box in zip(pixels, boxes, strict=True):
-        grey = picture.astype(np.float32) @ np.asarray((0.299, 0.587, 0.114), np.float32)
+        grey = picture.astype(np.float32) @ LUMA
         height, width = (side // BLOCK * BLOCK for side in grey.shape)
         grey = grey[:height, :width]
         outside = _outside(box, height // BLOCK, width // BLOCK)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from data.self_blending.clip.parameters import Filter, ForgeryParameters
 from data.self_blending.clip.shape import gaussian_blur
+from data.video.picture import LUMA
 
 Pixels = NDArray[np.float32]
 Picture = NDArray[np.uint8]  # (h, w, 3) RGB
 
-GREY = np.asarray((0.299, 0.587, 0.114), np.float32)
 STANDARD_SIZE = 160.0
 """Size of the face in pixels to which the parameters of blur and sharpening refer."""
 SMALLEST_SIZE = 52.0
@@ -87,7 +87,7 @@ def grid_of(rng: np.random.Generator, period: int) -> Pixels:
 def recolour(picture: Picture, parameters: ForgeryParameters, extra: Pixels) -> Picture:
     """Applies contrast, saturation, gains, offsets, `extra` (3,) grey levels and the tone curve."""
     tone = np.eye(3, dtype=np.float32) * parameters.saturation
-    tone += (1 - parameters.saturation) * GREY[None, :]
+    tone += (1 - parameters.saturation) * LUMA[None, :]
     tone *= parameters.contrast * np.asarray(parameters.gain, np.float32)[:, None]
     shift = 128 * (1 - parameters.contrast) + np.asarray(parameters.offset, np.float32) + extra
     if not np.allclose(tone, np.eye(3)) or np.abs(shift).max() > 0.25:
@@ -129,15 +129,15 @@ def mean_match(face: Pixels, under: Pixels, mask: Pixels) -> Pixels:
         mean = (weights.T @ flat)[0]
         centred = flat - mean
         spread = (centred * weights).T @ centred  # (3, 3), the weighted covariance
-        grey = float(GREY @ spread @ GREY)
+        grey = float(LUMA @ spread @ LUMA)
         # What is left of each channel without the grey: its variances, summed.
-        tint = float(np.trace(spread)) - 2 * float(spread.sum(0) @ GREY) + 3 * grey
+        tint = float(np.trace(spread)) - 2 * float(spread.sum(0) @ LUMA) + 3 * grey
         means.append(mean)
         lights.append(math.sqrt(max(grey, 0.0)))
         colours.append(math.sqrt(max(tint, 0.0)))
     light = np.clip(lights[1] / max(lights[0], 1.0), 0.7, 1.35)
     colour = np.clip(colours[1] / max(colours[0], 0.5), 0.4, 1.2)
-    to_grey = np.outer(GREY, np.ones(3))
+    to_grey = np.outer(LUMA, np.ones(3))
     matrix = light * to_grey + colour * (np.eye(3) - to_grey)
     return np.concatenate([matrix, (means[1] - means[0] @ matrix)[None]]).astype(np.float32)
 
@@ -156,7 +156,7 @@ def fitting_blur(face: Picture, under: Picture, mask: Pixels) -> float:
 
 def _sharpness(picture: Picture, mask: Pixels) -> float:
     """Mean difference of neighbouring pixels over their overall spread, inside the mask."""
-    grey = np.asarray(picture, np.float32) @ GREY
+    grey = np.asarray(picture, np.float32) @ LUMA
     steps = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
     weights = mask[:-1, :-1]
     total = max(float(weights.sum()), 1e-6)
