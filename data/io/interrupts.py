@@ -30,6 +30,7 @@ class _State:
     installed = False  # unmask handles Ctrl-C
     running = False  # a command runs
     presses = 0  # how often Ctrl-C was pressed
+    leaving = False  # the process is about to end
     line_written = False  # LINE was written
     depth = 0  # number of nested blocks that defer Ctrl-C
     starting = False  # a child process is being started
@@ -149,16 +150,24 @@ def _interrupt() -> None:
 
 
 def _leave() -> None:
-    """Writes LINE, once, and ends the process at once."""
-    if not _state.line_written:
-        _state.line_written = True
+    """Writes LINE, once, and ends the process at once.
+
+    Ctrl-C may come here again while the streams are flushed: that call neither flushes nor waits,
+    and writes LINE in the place of the first one. Python runs no handler between the mark that LINE
+    was written and its writing, as no call returns there.
+    """
+    line, write, descriptor = f"{LINE}\n".encode(), os.write, _state.stderr
+    if not _state.leaving:
+        _state.leaving = True
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (OSError, ValueError, RuntimeError, AttributeError):
                 continue  # closed, full, in the middle of a write, or not there
+    if not _state.line_written:
+        _state.line_written = True
         try:
-            os.write(_state.stderr, f"{LINE}\n".encode())
+            write(descriptor, line)
         except OSError:
             os._exit(INTERRUPTED)  # nobody is there to read it
     os._exit(INTERRUPTED)

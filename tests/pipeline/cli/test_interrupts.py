@@ -166,6 +166,10 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         f" os.write(2, b'noise')\n {PRESS}",
         "from data.io.native_stderr import silenced_native_stderr\n"
         f"with silenced_native_stderr():\n {PRESS}",
+        # The second one comes while the first is about to end the process.
+        "class Stream:\n def write(self, text): return len(text)\n def flush(self):\n"
+        f"  sys.stdout = sys.__stdout__\n  {PRESS}  time.sleep(9)\n"
+        f"sys.stdout = Stream()\n{PRESS}",
     ],
 )
 def test_whatever_becomes_of_the_interrupt_the_line_is_told(code: str) -> None:
