@@ -6,6 +6,7 @@ same pixels bit for bit, and the others follow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.faces.crops import Frames, crop_track, read_frames
+from data.faces.given_box import GivenBox, follow_given
 from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import whole_picture
@@ -43,11 +45,23 @@ class FacesFrames(Frames):
 
 
 def read_every_face(
-    path: Path, recipe: FrameRecipe, *, finder: FaceFinder | None = None
+    path: Path,
+    recipe: FrameRecipe,
+    *,
+    finder: FaceFinder | None = None,
+    box: GivenBox | None = None,
+    when_decoded: Callable[[], None] = lambda: None,
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
 
     A further face with fewer frames than `recipe.minimum_frames` is left out: too few for the head.
+
+    Args:
+        path: of the video.
+        recipe: which frames, which crops.
+        finder: of faces; needed for the crop "face".
+        box: a face that a person pointed at; it alone is read then. Not for the crop "full".
+        when_decoded: called when the frames are there, before faces are looked for.
 
     Raises:
         VideoError: with the class of the failure.
@@ -58,15 +72,22 @@ def read_every_face(
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
     read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
+    when_decoded()
     timestamps = read.timestamps_seconds
     faces: list[Frames] = []
     seen = np.zeros(len(timestamps), int)
-    for track in finder.follow_all(read.pixels, timestamps):
+    for track in (
+        finder.follow_all(read.pixels, timestamps)
+        if box is None
+        else [follow_given(finder.look_near, read, box, minimum_frames=recipe.minimum_frames)]
+    ):
         part = slice(track.start, track.stop)
         if faces and track.stop - track.start < recipe.minimum_frames:
             continue
         faces.append(crop_track(read, track, recipe, part))
         seen += track.found
+        if not track.found.any():  # a given box in which the detector sees no face
+            seen[part] += 1
     at = int(seen.argmax())
     still = still_of(read.pictures[at], float(read.scales[at]), float(timestamps[at]))
     return joined(faces, still)

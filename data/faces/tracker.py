@@ -112,6 +112,12 @@ class FaceFinder:
                 others.append(as_track(seen, len(frames), timestamps_seconds, span_only=True))
         return [first, *others]
 
+    def look_near(
+        self, frame: NDArray[np.uint8], box: NDArray[np.float32]
+    ) -> NDArray[np.float32] | None:
+        """The face at about an expected box (4,) of one frame (H, W, 3); None where none is."""
+        return self._look_near(frame, box)
+
     def _linked(
         self, frames: NDArray[np.uint8], timestamps_seconds: NDArray[np.float64]
     ) -> list[Detections]:

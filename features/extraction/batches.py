@@ -28,6 +28,12 @@ class Encoder(Protocol):
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
 
+class LoadableEncoder(Encoder, Protocol):
+    """An encoder whose network is loaded when it is needed, or ahead of that."""
+
+    def load(self) -> Encoder: ...
+
+
 @dataclass(kw_only=True)
 class _Open(Generic[Tag]):
     """A video with frames that are not embedded yet."""

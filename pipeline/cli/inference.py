@@ -50,6 +50,14 @@ def predict(
             help="Another version of these videos to compare each with, as `pair` does.",
         ),
     ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            "--box",
+            metavar="X,Y,W,H[@SECONDS]",
+            help="Judge the face in this box, in pixels, of one video instead of the largest.",
+        ),
+    ] = None,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
@@ -57,6 +65,7 @@ def predict(
 
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
+    from data.faces.given_box import GivenBox
     from pipeline.extraction.inputs import refuse_without_decoder
     from pipeline.inference.predict import (
         list_videos,
@@ -67,11 +76,12 @@ def predict(
     from pipeline.inference.verdict_files import PageFiles
 
     refuse_without_bundle(bundle, videos := videos or [])
+    given = None if box is None else GivenBox.parse(box)
     if reference is not None:
         from pipeline.cli.pairs import References
     listed = list_videos(videos)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
-    prediction = predict_videos(bundle, listed, workers=workers, prior=prior)
+    prediction = predict_videos(bundle, listed, workers=workers, prior=prior, box=given)
     references = None if reference is None else References(reference, prediction.bundle, bundle)
     if not json_:
         show(*provenance_lines(prediction.provenance, f"bundle {bundle}"))
@@ -84,7 +94,7 @@ def predict(
             if judged.path is None:
                 lines.append("  no page: there is no verdict to show")
             else:
-                again = predict_command(bundle, judged.path, report, prior, reference)
+                again = predict_command(bundle, judged.path, report, prior, reference, given)
                 text = verdict_page(prediction, judged, again)
                 page = pages.write(verdict.video, verdict.sha256, text)
                 lines.append(f"  page: {page}")

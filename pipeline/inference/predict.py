@@ -6,7 +6,7 @@ those of the others stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
-from data.errors import InputError, VideoError
+from data.errors import ConfigError, InputError, VideoError
 from data.faces.crops import Frames
+from data.faces.given_box import GivenBox
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
@@ -25,7 +26,7 @@ from data.video.failures import reason_of, with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
 from data.video.probe import probe
-from features.extraction.batches import Encoder
+from features.extraction.batches import Encoder, LoadableEncoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
@@ -36,7 +37,7 @@ from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
 from pipeline.evaluation.similar_videos import measured, median_side
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
-from pipeline.inference.provenance import provenance_of, warn_about
+from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.verdict import (
     FaceVerdict,
     FileFacts,
@@ -90,28 +91,56 @@ def predict_videos(
     *,
     workers: int | None,
     prior: float | None = None,
+    box: GivenBox | None = None,
 ) -> Prediction:
     """Loads a bundle; the videos are judged as the result's verdicts are taken.
 
     `videos` are as `list_videos` returns them; `workers` None takes the cores; `prior` is the share
-    of fakes among such videos.
+    of fakes among such videos; `box` points at the face to judge, in the only video.
 
     Raises:
-        ConfigError: there is a prior, and the bundle has no likelihood ratios.
+        ConfigError: there is a prior, and the bundle has no likelihood ratios; or a box, and
+            several videos or a bundle that reads no faces.
     """
     bundle = Bundle.load(folder)
     check_prior(bundle, prior)
+    if box is not None and len(videos) > 1:
+        raise ConfigError("--box points at a face of one video; give one video")
     warn_about(bundle)
-    provenance = provenance_of(bundle, folder)
+    return predict_with(
+        bundle, provenance_of(bundle, folder), videos, workers=workers, prior=prior, box=box
+    )
+
+
+def predict_with(
+    bundle: Bundle,
+    provenance: Provenance,
+    videos: Sequence[tuple[str, Path]],
+    *,
+    workers: int | None = None,
+    prior: float | None = None,
+    box: GivenBox | None = None,
+    encoder: LoadableEncoder | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Prediction:
+    """As `predict_videos`, with a bundle, and perhaps its encoder, that were loaded before.
+
+    `on_stage` is called with what becomes of a video: "decoding", "faces", "backbone".
+    """
+    if box is not None and FrameRecipe.from_json(bundle.recipe["frames"]).crop != "face":
+        raise ConfigError("--box points at a face, and this bundle reads the middle of the picture")
 
     def judged() -> Iterator[Judged]:
-        for one in judge(bundle, videos, workers or cores()):
+        for one in judge(
+            bundle, videos, workers or cores(), box=box, encoder=encoder, on_stage=on_stage
+        ):
             verdict = replace(
                 one.verdict,
                 warning=provenance.warning,
                 training=provenance.line,
                 prior=prior,
                 posterior_fake=posterior_of(one.verdict, prior),
+                given_box=None if box is None else str(box),
             )
             yield replace(one, verdict=verdict)
 
@@ -131,15 +160,27 @@ def predict_command(
     report: Path,
     prior: float | None = None,
     reference: Path | None = None,
+    box: GivenBox | None = None,
 ) -> str:
     """The command that writes the same page."""
-    given = () if prior is None else ("--prior", prior)
+    given = [] if prior is None else ["--prior", str(prior)]
+    given += [] if box is None else ["--box", str(box)]
     beside = () if reference is None else ("--reference", reference)
     return command_line("unmask", "predict", bundle, video, *given, *beside, "--report", report)
 
 
-def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> Iterator[Judged]:
+def judge(
+    bundle: Bundle,
+    videos: Sequence[tuple[str, Path]],
+    workers: int,
+    *,
+    box: GivenBox | None = None,
+    encoder: LoadableEncoder | None = None,
+    on_stage: Callable[[str], None] | None = None,
+) -> Iterator[Judged]:
     """Reads, embeds and scores videos, in the order in which they are finished.
+
+    Arguments are those of `predict_with`.
 
     Yields:
         One result for each video; for one that failed, the reason.
@@ -148,11 +189,20 @@ def judge(bundle: Bundle, videos: Sequence[tuple[str, Path]], workers: int) -> I
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
-    encoder = bundle.encoder(recipe.precision)
+    encoder = encoder or bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
+    tell = on_stage or (lambda _: None)
+
+    def read(path: Path) -> FacesFrames:
+        tell("decoding")
+        decoded = partial(tell, "faces")
+        found = read_every_face(path, frames, finder=finder, box=box, when_decoded=decoded)
+        tell("backbone")
+        return found
+
     for result in embed_videos(
         jobs,
-        read=partial(read_every_face, recipe=frames, finder=finder),
+        read=read,
         encoder=encoder,
         workers=workers,
         meanwhile=encoder.load,

@@ -82,6 +82,8 @@ class Verdict:
     faces: tuple[FaceVerdict, ...] = ()
     # says that the bundle was trained on another pixels version than this unmask reads; or None
     pixels_note: str | None = None
+    # X,Y,WIDTH,HEIGHT or X,Y,WIDTH,HEIGHT@SECONDS of the face that a person pointed at; or None
+    given_box: str | None = None
     picture_note: str | None = None  # says that the video's picture changes its size; or None
 
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from data.errors import InputError
+from data.errors import ConfigError, InputError
+from data.faces.given_box import GivenBox
 from features.store.feature_set import Failure
 from pipeline.cli.options import PARTLY_FAILED
 from pipeline.inference.predict import no_verdict
@@ -29,7 +30,7 @@ def printed(monkeypatch, tmp_path) -> list[str]:
             failure = Failure(path=name, failure="unreadable", message="no video", stderr_tail="")
             yield no_verdict(failure, None, 0.5)
 
-    def predict_videos(folder, videos, *, workers, prior):
+    def predict_videos(folder, videos, *, workers, prior, box):
         learnt = Provenance(line="trained on nobody", rendered_alone=True)
         return Prediction(bundle=None, provenance=learnt, judged=judged(videos))  # type: ignore[arg-type]
 
@@ -71,3 +72,36 @@ def test_without_a_bundle_two_lines_say_how_to_get_one(run, tmp_path):
         assert lines[1].endswith(f"train one on videos like yours (README.md), then: {again}")
     told = run("predict", tmp_path, code=InputError.exit_code).stderr
     assert "no video was given" in told
+
+
+def test_a_box_is_of_one_video(run, world, tmp_path):
+    for box, words in (
+        ("1,2,3", "must be X,Y,WIDTH,HEIGHT"),
+        ("1,2,30,nan", "must be X,Y,WIDTH,HEIGHT"),
+        ("10,10,4,40", "at least 8 pixels"),
+    ):
+        told = run("predict", world.bundle, world.demo, "--box", box, code=ConfigError.exit_code)
+        assert words in told.stderr
+    two = ("predict", world.bundle, world.demo / "real", "--box", "1,2,30,40")
+    assert "give one video" in run(*two, code=ConfigError.exit_code).stderr
+
+
+def test_a_box_around_the_largest_face_gives_its_verdict(run, loaded, world, tmp_path):
+    """The detector's own box, and a rough one: the same crops, so the same score."""
+    video = world.demo / "real" / "person_000.mp4"
+    (own,) = json.loads(run("predict", world.bundle, video, "--json").stdout)
+    x0, y0, x1, y1 = own["faces"][0]["box"]
+    side = (x1 - x0) / 1.3  # without the crop's margin
+    x, y = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
+    for rough in (0, 5):
+        box = f"{max(0, x + rough):.1f},{max(0, y - rough):.1f},{side:.1f},{side:.1f}@0.2"
+        (given,) = json.loads(run("predict", world.bundle, video, "--box", box, "--json").stdout)
+        assert given["given_box"] == str(GivenBox.parse(box))
+        assert given["faces_found"] == own["faces_found"]
+        assert given["probability_fake"] == pytest.approx(own["probability_fake"], abs=0.05)
+    (away,) = json.loads(
+        run("predict", world.bundle, video, "--box", "900,900,40,40", "--json",
+            code=PARTLY_FAILED).stdout
+    )  # fmt: skip
+    assert away["failure"] == "no_face"
+    assert "outside the picture of 160x120" in away["message"]
