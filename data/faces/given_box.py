@@ -67,8 +67,8 @@ class GivenBox:
         found = _FORM.fullmatch(text.replace(" ", ""))
         if found is None:
             raise ConfigError(
-                "a box must be X,Y,WIDTH,HEIGHT or X,Y,WIDTH,HEIGHT@SECONDS, as 320,80,140,180@2.5, "
-                f"got {text[:60]!r}"
+                "a box must be X,Y,WIDTH,HEIGHT or X,Y,WIDTH,HEIGHT@SECONDS, got "
+                f"{text[:60]!r}; for example 320,80,140,180@2.5"
             )
         x, y, width, height = (float(one) for one in found.groups()[:4])
         seconds = None if found[5] is None else float(found[5])
