@@ -10,8 +10,10 @@ from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import interval_in_words, ratio_in_words
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap
 from models.explanation.score_interval import INTERVAL_LEVEL
+from pipeline.case.record import CaseRecord
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.evaluation.similar_videos import tests_like
+from pipeline.inference.limits import limits_of
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import FileFacts, Judged
 from pipeline.leakage import networks_trained_on, training_leaks
@@ -31,6 +33,7 @@ def render_verdict(
     file: FileFacts,
     provenance: Provenance,
     command: str,
+    case: CaseRecord | None = None,
 ) -> str:
     """Writes the page of one video that has a verdict, as text.
 
@@ -41,6 +44,7 @@ def render_verdict(
         file: what the video's header says.
         provenance: of the bundle.
         command: what to type for this page.
+        case: where the page is part of a case file, what stands in it beside the verdict.
     """
     assert judged.frames is not None  # noqa: S101 - a video with a verdict has frames
     main, still = judged.faces[0], judged.frames.still
@@ -79,6 +83,8 @@ def render_verdict(
             for one in judged.faces
         ],
         hidden_share=PATCH_CELLS / CELLS,
+        limits=limits_of(bundle, judged),
+        case=case,
         cards=cards(bundle, judged, file.card, command),
     )
 
