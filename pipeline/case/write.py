@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from data.declared.model import clean
+from data.declared.model import Declared, clean
 from data.declared.read import read_declared
 from data.errors import ConfigError, InputError, OutputError
 from data.io.atomic_files import write_plain
@@ -67,6 +67,7 @@ def write_case(
     render: Render,
     by: str | None = None,
     at: datetime | None = None,
+    declared: Declared | None = None,
     notes: Sequence[Note] = (),
 ) -> WrittenCase:
     """Writes the case of a video that has a verdict.
@@ -84,6 +85,7 @@ def write_case(
             `lambda case: render_verdict(bundle, judged, ..., case=case)`.
         by: who makes the case, as given; None leaves a line for it.
         at: when, with a time zone, as given; None takes the clock, in UTC.
+        declared: what the evidence says of itself, where it was read already.
         notes: of people, for the record and the page.
 
     Raises:
@@ -124,7 +126,7 @@ def write_case(
                 training=clean(prediction.provenance.line),
                 warning=clean(prediction.provenance.warning),
             ),
-            declared=read_declared(evidence),
+            declared=read_declared(evidence) if declared is None else declared,
             crops=tuple(crops),
             crops_note=crops_note(judged, len(crops)),
             limits=limits_of(prediction.bundle, judged),

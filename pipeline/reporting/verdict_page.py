@@ -19,6 +19,8 @@ from pipeline.inference.verdict import FileFacts, Judged
 from pipeline.leakage import networks_trained_on, training_leaks
 from pipeline.reporting.charts.primitives import unit_axis
 from pipeline.reporting.page import picture, render, sentence
+from pipeline.reporting.sections.case import case_cards
+from pipeline.reporting.sections.declared import declared_cards
 from pipeline.reporting.verdict_faces import boxes, face_section
 
 FEW = 0.5
@@ -48,6 +50,7 @@ def render_verdict(
     """
     assert judged.frames is not None  # noqa: S101 - a video with a verdict has frames
     main, still = judged.faces[0], judged.frames.still
+    declared = file.declared if case is None else case.declared
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
     ratio = bundle.head.likelihood_ratio
     ends = [end for end in (main.score.low, main.score.high) if end is not None]
@@ -85,6 +88,8 @@ def render_verdict(
         hidden_share=PATCH_CELLS / CELLS,
         limits=limits_of(bundle, judged),
         case=case,
+        case_cards=None if case is None else case_cards(case),
+        declared_cards=None if declared is None else declared_cards(declared),
         cards=cards(bundle, judged, file.card, command),
     )
 
