@@ -32,7 +32,7 @@ from data.io.atomic_files import write_plain
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from features.store.key import Precision
-from models.backbones.fingerprint import BUNDLE_RECORD, PUBLIC, BackboneFingerprint, LazyEncoder
+from models.backbones.fingerprint import PUBLIC, BackboneFingerprint, LazyEncoder
 from models.backbones.network_cache import open_encoder
 from models.configs import ExtractConfig, HeadConfig
 from models.evaluation.baselines import Linear
@@ -44,16 +44,12 @@ from models.heads.trained import Trained
 from models.novelty import FILE as NOVELTY
 from models.novelty import Novelty
 from models.recipe_check import backbone_words, check_recipes, pixels_note
-from models.records import check_record
+from models.records import BUNDLE_RECORD, FORMAT, VERSION, check_record
 from models.training_summary import TrainingSummary
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
     from models.backbones.registry import Backbone
-
-FORMAT = "unmask-bundle"
-VERSION = 2
-"""2 has calibrations, on whose scale the thresholds are, and baselines; 1 is still read."""
 
 
 @dataclass(frozen=True, kw_only=True)

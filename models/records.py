@@ -14,6 +14,10 @@ from typing_extensions import TypedDict
 
 from data.errors import StoreError
 
+BUNDLE_RECORD = "bundle.json"
+FORMAT = "unmask-bundle"
+VERSION = 2
+"""2 has calibrations, on whose scale the thresholds are, and baselines; 1 is still read."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Text = InstanceOf[str]

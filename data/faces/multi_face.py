@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from data.faces.crops import Frames, crop_track, read_frames
-from data.faces.given_box import GivenBox, follow_given
+from data.faces.follow_given import follow_given
+from data.faces.given_box import GivenBox
 from data.faces.tracker import FaceFinder
 from data.video.frames import FrameRecipe, read_whole
 from data.video.picture import whole_picture

@@ -33,7 +33,6 @@ from models.backbones.openvino_encoder import FILES
 FORMAT = "unmask-backbone"
 VERSION = 1
 RECORD = "backbone.json"
-BUNDLE_RECORD = "bundle.json"
 
 PUBLIC = ("resnet50-imagenet", "resnet50-thin")
 """Backbones that any machine can get again, so that features and bundles need not contain them."""

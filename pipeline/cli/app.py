@@ -19,6 +19,7 @@ from data.io import interrupts
 from data.io.interrupts import INTERRUPTED, LINE, command_runs
 from data.io.system_errors import as_users_error
 from pipeline.cli import (
+    app_server,
     datasets,
     evaluation,
     extraction,
@@ -64,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (datasets, extraction, training, search, evaluation, inference, pairs):
+for group in (datasets, extraction, training, search, evaluation, inference, pairs, app_server):
     app.add_typer(group.commands)
 app.add_typer(
     store.commands,

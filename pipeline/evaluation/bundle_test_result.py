@@ -15,8 +15,9 @@ from data.errors import InputError, OutputError, StoreError
 from data.io.atomic_files import as_json, write_text
 from data.io.atomic_folders import read_versioned_json
 from data.io.progress import log
-from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
+from models.backbones.fingerprint import file_sha256
 from models.evaluation.evaluate import Estimate
+from models.records import BUNDLE_RECORD
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.results import Report
 from pipeline.evaluation.similar_videos import TestedVideos

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Video
 from features.store.key import Recipe
-from models.backbones.fingerprint import BUNDLE_RECORD, file_sha256
+from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle, BundledHead
 from models.evaluation.calibration import THRESHOLD_LEVEL
 from models.evaluation.evaluate import level_percent
+from models.records import BUNDLE_RECORD
 from pipeline.leakage import trained_on, training_leaks
 from pipeline.shell_commands import command_line
 

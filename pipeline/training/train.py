@@ -19,9 +19,9 @@ from data.pixels_version import PIXELS_VERSION
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
-from models.backbones.fingerprint import BUNDLE_RECORD
 from models.conditioning.cache import CACHE, Conditioned, condition
 from models.configs import HeadConfig, HeadKind, TrainConfig
+from models.records import BUNDLE_RECORD
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED

@@ -12,13 +12,14 @@ import pytest
 
 from data.errors import InputError, MismatchError, OutputError, StoreError
 from models.backbones.registry import Backbone, load_backbone, save_backbone
-from models.bundle import VERSION, Bundle, BundledHead
+from models.bundle import Bundle, BundledHead
 from models.configs import HeadConfig, TrainConfig
 from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.training import train_head
 from models.novelty import fit_novelty
+from models.records import VERSION
 from tests.models.conftest import SIZE, made_up
 
 

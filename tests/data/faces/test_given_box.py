@@ -8,7 +8,8 @@ from hypothesis import given as every
 from hypothesis import strategies as st
 
 from data.errors import ConfigError, VideoError
-from data.faces.given_box import GivenBox, follow_given
+from data.faces.follow_given import follow_given
+from data.faces.given_box import GivenBox
 from data.faces.tracks import FaceTrack, fits
 from data.video.frames import WholeFrames
 from data.video.picture import layout_of

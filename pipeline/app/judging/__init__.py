@@ -1,0 +1,1 @@
+"""Judging: the processes that do it, and who watches them."""

@@ -1,0 +1,65 @@
+"""A child process that leads a process group, so that it is ended with all that it started.
+
+Spawned, not forked: the server has threads. Not daemonic: it may have children of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from data.io.interrupts import block_interrupt
+from data.io.processes import start_tracker
+
+_started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+
+
+def start_process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    """Starts a process that never gets Ctrl-C, and ends with its parent, however that ends."""
+    start_tracker()
+    process = multiprocessing.get_context("spawn").Process(target=_lead, args=(target, arguments))
+    with block_interrupt():
+        process.start()
+    _started.add(process)
+    return process
+
+
+def end_group(process: BaseProcess) -> None:
+    """Ends a process of `start_process` and all that it started, at once."""
+    if process.pid is None or process.exitcode is not None:
+        return  # its number may be another's by now
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # in its first moment it leads no group yet
+
+
+@atexit.register  # runs before multiprocessing waits for its children
+def _end_all() -> None:
+    for process in list(_started):
+        with suppress(ValueError):  # closed
+            end_group(process)
+
+
+def _lead(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Makes the process the leader of a group and runs its task."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    target(*arguments)
+
+
+def _end_with_parent() -> None:
+    """Ends the whole group when the parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""What is kept: the database of cases and runs, and the files that were received."""
