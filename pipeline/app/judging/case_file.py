@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from data.declared.model import Declared
+from data.faces.given_box import GivenBox
 from data.io.atomic_folders import replace_folder
+from pipeline.case.folders import case_command
 from pipeline.case.record import Note
 from pipeline.case.write import Render, write_case
 from pipeline.inference.verdict import Judged, Prediction
@@ -27,7 +30,8 @@ def write_archive(
     prediction: Prediction,
     *,
     bundle: Path,
-    command: str,
+    box: GivenBox | None,
+    declared: Declared | None,
     render: Render,
     facts: Mapping[str, Any],
 ) -> None:
@@ -38,7 +42,8 @@ def write_archive(
         judged: of the video.
         prediction: that it is out of.
         bundle: folder of what judged.
-        command: that writes the same page.
+        box: that the person gave.
+        declared: what the file says of itself.
         render: makes the page of the record.
         facts: `by`, and `notes` of people with `by`, `at` in seconds, `text`, and of readers
             `verdict` and `blind`.
@@ -55,9 +60,20 @@ def write_archive(
             prediction,
             bundle=bundle,
             evidence=judged.path,
-            command=command,
+            command=case_command(
+                bundle,
+                [judged.path],
+                case=Path(FOLDER),
+                by=facts["by"],
+                at=None,
+                prior=None,
+                report=None,
+                workers=None,
+                box=box,
+            ),
             render=render,
             by=facts["by"],
+            declared=declared,
             notes=[_note(one) for one in facts["notes"]],
         )
         with zipfile.ZipFile(new / ARCHIVE, "w", zipfile.ZIP_STORED) as archive:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from features.extraction.batches import Encoder, LoadableEncoder
     from models.bundle import Bundle
     from models.explanation.occlusion import HeatMap
+    from pipeline.case.record import CaseRecord
     from pipeline.inference.provenance import Provenance
-    from pipeline.inference.verdict import Judged, Prediction
+    from pipeline.inference.verdict import FileFacts, Judged
 
 NICENESS = 5
 """The server answers first, and what else the person does."""
@@ -126,7 +127,12 @@ class Detector:
         Raises:
             VideoError: the video gave no verdict.
         """
-        from pipeline.inference.predict import predict_with
+        from pipeline.inference.predict import (
+            file_facts,
+            heat_maps,
+            predict_command,
+            predict_with,
+        )
 
         box = None if job["box"] is None else GivenBox.parse(job["box"])
         self._encoder.tell = tell
@@ -142,87 +148,64 @@ class Detector:
         verdict = judged.verdict
         if verdict.verdict is None:
             raise VideoError(verdict.failure or "unreadable", verdict.message or "no verdict")  # type: ignore[arg-type]
-        self._encoder.expect(sum(_hidden_batches(len(one.frames.pixels), self._encoder.batch_size)
-                                 for one in judged.faces))  # fmt: skip
-        if job.get("case") is None:
-            self._write(job, judged, {}, box)
+        facts, out, path = file_facts(judged), Path(job["out"]), Path(job["path"])
+        command = predict_command(self._folder, path, Path(PAGE), box=box)
+        if job.get("case") is None:  # the verdict does not wait for the heat map
+            self._write(out, judged, self._page(judged, {}, facts, command))
             tell({"verdict": verdict.verdict, "probability_fake": verdict.probability_fake})
         tell({"stage": "heat map"})
-        heats = self._heats(judged)
+        self._encoder.expect(
+            sum(_hidden_batches(len(one.frames.pixels), self._encoder.batch_size)
+                for one in judged.faces)
+        )  # fmt: skip
+        heats = heat_maps(self._bundle, judged)
         if job.get("case") is None:
-            self._write(job, judged, heats, box)
-        else:
-            tell({"stage": "case file"})
-            self._write_case(job, prediction, judged, heats, box)
+            self._write(out, judged, self._page(judged, heats, facts, command))
+            return
+        from pipeline.app.judging.case_file import write_archive
 
-    def _heats(self, judged: Judged) -> dict[int, HeatMap]:
-        from pipeline.inference.predict import heat_maps
-
-        return heat_maps(self._bundle, judged)
+        tell({"stage": "case file"})
+        write_archive(
+            out,
+            judged,
+            prediction,
+            bundle=self._folder,
+            box=box,
+            declared=facts.declared,
+            render=lambda record: self._page(judged, heats, facts, record.made.command, record),
+            facts=job["case"],
+        )
 
     def _page(
         self,
-        job: Mapping[str, Any],
         judged: Judged,
         heats: Mapping[int, HeatMap],
-        box: GivenBox | None,
-        **more: Any,
+        facts: FileFacts,
+        command: str,
+        record: CaseRecord | None = None,
     ) -> str:
-        from pipeline.inference.predict import file_facts
+        """The page, as `predict --report` writes it."""
         from pipeline.reporting.verdict_page import render_verdict
 
         return render_verdict(
             self._bundle,
             judged,
             heats=heats,
-            file=file_facts(judged),
+            file=facts,
             provenance=self._provenance,
-            command=self._command(job, box),
-            **more,
+            command=command,
+            case=record,
         )
 
-    def _command(self, job: Mapping[str, Any], box: GivenBox | None) -> str:
-        from pipeline.inference.predict import predict_command
-
-        return predict_command(self._folder, Path(job["path"]), Path("page.html"), box=box)
-
-    def _write(
-        self,
-        job: Mapping[str, Any],
-        judged: Judged,
-        heats: Mapping[int, HeatMap],
-        box: GivenBox | None,
-    ) -> None:
-        """The page, as `predict --report` writes it, and the timeline for its player."""
+    def _write(self, out: Path, judged: Judged, page: str) -> None:
+        """The page, and the timeline for its player."""
         from data.io.atomic_folders import replace_folder
         from pipeline.app.judging.timeline import timeline_of
 
-        text = self._page(job, judged, heats, box)
         facts = timeline_of(judged, self._bundle.head).model_dump_json()
-        with replace_folder(Path(job["out"]), marker=VERDICT) as new:
-            (new / PAGE).write_text(text, "utf-8")
+        with replace_folder(out, marker=VERDICT) as new:
+            (new / PAGE).write_text(page, "utf-8")
             (new / VERDICT).write_text(facts, "utf-8")
-
-    def _write_case(
-        self,
-        job: Mapping[str, Any],
-        prediction: Prediction,
-        judged: Judged,
-        heats: Mapping[int, HeatMap],
-        box: GivenBox | None,
-    ) -> None:
-        """The case file, as `predict --case` writes it, in one archive."""
-        from pipeline.app.judging.case_file import write_archive
-
-        write_archive(
-            Path(job["out"]),
-            judged,
-            prediction,
-            bundle=self._folder,
-            command=self._command(job, box),
-            render=lambda record: self._page(job, judged, heats, box, case=record),
-            facts=job["case"],
-        )
 
 
 def _load(folder: Path) -> Detector:

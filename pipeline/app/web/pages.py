@@ -33,6 +33,16 @@ STATIC = {
 VERDICT = re.compile(r"<main>\s*<h1>.*?</h1>(.*)</main>", re.DOTALL)
 """What stands in a verdict's page below its heading."""
 
+REFUSALS = {
+    401: "the token or the cookie is missing",
+    403: "the request comes from another page",
+    413: "the body is too large",
+    421: "the host is another",
+    422: "a value does not fit",
+    429: "too many requests",
+}
+"""Answers of every address to requests that are refused."""
+
 
 @cache
 def environment() -> Environment:
@@ -108,7 +118,13 @@ def documentation(request: Request) -> HTMLResponse:
         for method, facts in methods.items()
     ]
     schemas = described["components"]["schemas"]
-    return show("docs.jinja", info=described["info"], operations=operations, schemas=schemas)
+    return show(
+        "docs.jinja",
+        info=described["info"],
+        operations=operations,
+        schemas=schemas,
+        refusals={str(code): words for code, words in REFUSALS.items()},
+    )
 
 
 @router.get("/openapi.json")

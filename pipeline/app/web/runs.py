@@ -53,7 +53,7 @@ def judge_again(context: Opened, case: CASE, new: NewRun) -> Run:
     responses={
         **MISSING,
         **BUSY,
-        409: {"model": Problem, "description": "there is no verdict yet, or it is hidden"},
+        409: {"model": Problem, "description": "no verdict, hidden, or of another bundle"},
     },
 )
 def export(context: Opened, case: CASE, new: NewExport) -> Run:
@@ -62,6 +62,8 @@ def export(context: Opened, case: CASE, new: NewExport) -> Run:
     done = next((one for one in found.runs if one.kind == "verdict" and one.state == "done"), None)
     if found.blind or done is None:
         raise HTTPException(409, "there is no verdict to export yet, or it is hidden")
+    if done.bundle_sha256 != context.supervisor.detector.bundle_sha256:
+        raise HTTPException(409, "another bundle gave the verdict; judge it again first")
     return _queue(context, case, "export", "case file asked for", box=done.box, by=new.by)
 
 

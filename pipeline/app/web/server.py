@@ -36,14 +36,6 @@ LOCK = "lock"
 MOST_CONNECTIONS = 128
 GRACE_SECONDS = 3
 """That an answer which is being given may take when the server ends."""
-REFUSALS = {
-    401: "the token or the cookie is missing",
-    403: "the request comes from another page",
-    413: "the body is too large",
-    421: "the host is another",
-    422: "a value does not fit",
-    429: "too many requests",
-}
 
 
 def make_app(context: Context) -> FastAPI:
@@ -65,7 +57,7 @@ def make_app(context: Context) -> FastAPI:
         openapi_url=None,
         lifespan=lifespan,
         responses={
-            code: {"model": Problem, "description": words} for code, words in REFUSALS.items()
+            code: {"model": Problem, "description": words} for code, words in pages.REFUSALS.items()
         },
     )
     app.state.context = context
