@@ -42,6 +42,13 @@ def end_group(process: BaseProcess) -> None:
     process.kill()  # in its first moment it leads no group yet
 
 
+def end_orphans(process: BaseProcess) -> None:
+    """Ends what a process that has just ended left behind, as when it was killed itself."""
+    if process.pid is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @atexit.register  # runs before multiprocessing waits for its children
 def _end_all() -> None:
     for process in list(_started):

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data.io.progress import log
-from pipeline.app.judging.process_group import end_group, start_process
+from pipeline.app.judging.process_group import end_group, end_orphans, start_process
 from pipeline.app.judging.worker import MOST_LINE_BYTES, work
 from pipeline.app.settings import GIB, AppSettings
 from pipeline.app.store.models import Detector
@@ -235,6 +235,7 @@ class Supervisor:
         """Removes a process that has ended, and ends its run."""
         self._workers.remove(worker)
         code = worker.process.exitcode
+        end_orphans(worker.process)
         worker.process.join()
         worker.link.close()
         run = worker.run

@@ -206,6 +206,6 @@ def too_large(most_bytes: int) -> RefusedError:
     """Why a large file is refused."""
     return RefusedError(
         413,
-        f"the file is larger than {most_bytes / (1 << 30):g} GiB; start unmask app with a larger "
+        f"the file is larger than {most_bytes / (1 << 30):.3g} GiB; start unmask app with a larger "
         "--max-upload",
     )

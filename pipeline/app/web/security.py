@@ -96,7 +96,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            return  # no websocket is served
+            await send({"type": "websocket.close"})  # none is served
+            return
         refused = self._refuse(scope)
         if refused is not None:
             await refused(scope, receive, _with_headers(send))
