@@ -85,7 +85,7 @@ def _read(path: str) -> tuple[str, str]:
                 text = reader.json()
     except c2pa.C2paError as error:
         reason = str(error)
-        if "RemoteManifest" in reason or isinstance(error, c2pa.C2paError.RemoteManifest):
+        if "remote manifest" in reason.casefold():
             return "error", f"they lie elsewhere, and nothing is fetched ({reason})"
         if isinstance(error, c2pa.C2paError.NotSupported):
             return "none", ""
