@@ -25,7 +25,6 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
     Raises:
         VideoError: the frames cannot be read again.
     """
-    times = judged.faces[0].frames.timestamps_seconds  # the first face lasts from end to end
     which: list[tuple[int, int]] = []  # face and frame of each wanted one
     wanted: list[Wanted] = []
     for face in judged.faces:
@@ -35,8 +34,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
             index = int(at)
             seconds = float(frames.timestamps_seconds[index])
             x0, y0, x1, y1 = (float(one) for one in frames.boxes[index])
-            place = int(np.abs(times - seconds).argmin())
-            wanted.append(Wanted(place=place, seconds=seconds, box=(x0, y0, x1, y1)))
+            wanted.append(Wanted(seconds=seconds, box=(x0, y0, x1, y1)))
             which.append((face.verdict.face, index))
     for cut in cut_faces(path, recipe, wanted):
         (number, index), one = which[cut.index], wanted[cut.index]
