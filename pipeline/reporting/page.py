@@ -50,6 +50,7 @@ def environment() -> Environment:
         "with_glossary": with_glossary,
         "followed_by": lambda text, end: f"{text}{end}",
         "level": level_percent,
+        "lower_first": lambda text: text[:1].lower() + text[1:],
         "model_name": lambda name: NAMES.get(name, name),
         "percent": percent,
         "picture": picture,

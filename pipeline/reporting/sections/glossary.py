@@ -18,6 +18,8 @@ from pipeline.reporting.sections.terms import TERMS, Term
 SILENT = frozenset(("a", "code", "pre", "svg", "h1", "h2", "h3", "title", "summary", "dd", "button",
                     "option", "label"))  # fmt: skip
 """Elements in whose text nothing is linked: headings, charts, commands, facts out of files."""
+QUIET = re.compile(r'class="(?:path|verdict)\b')
+"""Elements of these classes are silent, too: names of files, and what is as large as a verdict."""
 TOKEN = re.compile(r"(<[^>]*>)")
 """A tag; in the text of a template, and in escaped values, no other `<` or `>` stands."""
 
@@ -61,7 +63,7 @@ def _enter(tag: str, silent: list[str]) -> None:
     if found[1]:
         if silent and silent[-1] == name:
             silent.pop()
-    elif name in SILENT or 'class="path"' in tag or (silent and name == silent[-1]):
+    elif name in SILENT or QUIET.search(tag) or (silent and name == silent[-1]):
         silent.append(name)
 
 

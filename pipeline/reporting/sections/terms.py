@@ -184,9 +184,12 @@ _ALL = (
         "saying 0.5 gives.",
     ),
     term(
-        "loss",
-        "What training makes smaller: how wrong the network is on its training videos. Validation "
-        "loss is the same on videos that it does not learn from.",
+        "validation loss",
+        "How wrong a network is on videos that it does not learn from, as training counts it: what "
+        "training makes smaller is the same on its own videos, the loss.",
+        r"[Vv]alidation loss",
+        r"[Tt]raining loss",
+        "the loss",
     ),
     term(
         "LSTM",
@@ -216,6 +219,11 @@ _ALL = (
     term(
         "prior",
         "The share of fakes among such videos, before this one is looked at.",
+    ),
+    term(
+        "recall",
+        "Of all videos of one kind, the share that is called so: of the fakes, the share that is "
+        "caught.",
     ),
     term(
         "rendered",
@@ -255,6 +263,12 @@ _ALL = (
     term(
         "Tippett plot",
         "For each likelihood ratio: how many fakes, and how many real videos, have at least this.",
+    ),
+    term(
+        "TPR at a small FPR",
+        "The share of fakes that are caught if the threshold is set so that only 1 % (or 5 %) of "
+        "real videos are called fake.",
+        r"TPR at (?:\d+ % FPR|a small FPR)",
     ),
     term(
         "UNSURE",

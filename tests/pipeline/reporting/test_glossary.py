@@ -57,7 +57,7 @@ def test_parts_of_words_and_of_file_names_are_no_terms() -> None:
 
 
 def test_the_longest_term_counts() -> None:
-    _, terms = link_terms("<p>calibration error, edit lists, LOSS, log loss; seeds.</p>")
+    _, terms = link_terms("<p>calibration error, edit lists, loss, log loss; seeds.</p>")
     assert [one.name for one in terms] == ["calibration error", "edit list", "log loss", "seed"]
 
 
