@@ -20,7 +20,6 @@ from data.declared.read import read_declared
 from data.errors import VideoError
 from tests import requirements
 from tests.data.conftest import make
-from tests.data.declared.signing import sign
 
 SOURCE = ("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=2", "-pix_fmt", "yuv420p")
 
@@ -44,6 +43,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def signed(video: Path) -> Path:
     requirements.module("c2pa")
+    from tests.data.declared.signing import sign  # needs what c2pa-python brings
+
     return sign(video, video.with_name("signed.mp4"))
 
 
@@ -194,6 +195,8 @@ def test_a_damaged_manifest_store_is_said(signed: Path, tmp_path: Path) -> None:
 def test_nothing_is_fetched(video: Path, tmp_path: Path) -> None:
     """A manifest that is said to lie on a server here: nobody connects to it."""
     requirements.module("c2pa")
+    from tests.data.declared.signing import sign
+
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.5)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/manifest"
