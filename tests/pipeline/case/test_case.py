@@ -314,6 +314,35 @@ def test_evidence_that_changed_since_it_was_judged_gives_no_case(
     assert not (tmp_path / "case").exists()
 
 
+def test_one_of_several_that_changed_does_not_end_the_others(
+    world, run, video, loaded, monkeypatch, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copy(video, tmp_path / "in" / name)
+
+    def change(_, judged):
+        if judged.path.name == "a.mp4":
+            judged.path.write_bytes(judged.path.read_bytes() + b"x")
+        return {}
+
+    monkeypatch.setattr("pipeline.cli.cases.page.heat_maps", change)
+    told = run("predict", world.bundle, tmp_path / "in", "--case", tmp_path / "cases", code=3)
+    assert "no case: " in told.output
+    assert "has changed since it was judged" in told.stderr
+    (one,) = (tmp_path / "cases").iterdir()
+    assert verify_case(one, evidence=tmp_path / "in" / "b.mp4").intact
+
+
+def test_a_long_command_is_kept_whole_and_json_tells_the_seal(world, run, video, loaded, tmp_path):
+    told = run("predict", world.bundle, video, "--case", tmp_path / "case", "--by", "x" * 2000,
+               "--json")  # fmt: skip
+    made = json.loads((tmp_path / "case" / "case.json").read_text())["made"]
+    assert "x" * 2000 in made["command"]
+    assert made["by"] == "x" * 2000
+    assert verify_case(tmp_path / "case").seal in told.stderr
+
+
 def test_equal_cases_are_equal_byte_by_byte(world, run, loaded, written, video, tmp_path):
     """But for the folder's name in the command."""
     folder, _ = written

@@ -83,6 +83,7 @@ def test_what_does_not_fit_the_format_is_refused_though_the_seal_fits() -> None:
         {"files": [one | {"path": "b"}, one]},
         {"files": [one | {"size_bytes": -1}]},
         {"files": [one | {"size_bytes": 1 << 50}]},
+        {"files": [one | {"path": f"a{n:02}", "size_bytes": 1 << 30} for n in range(17)]},
         {"files": [one | {"sha256": "0" * 63}]},
         {"files": [one | {"more": 1}]},
         {"files": [one | {"path": f"a{number:05}"} for number in range(MOST_FILES + 1)]},
@@ -90,7 +91,7 @@ def test_what_does_not_fit_the_format_is_refused_though_the_seal_fits() -> None:
         {"format": "another"},
         {"version": 0},
     ):
-        with pytest.raises(ValueError, match=r"no manifest|not sorted"):
+        with pytest.raises(ValueError, match=r"no manifest|not sorted|larger than"):
             unsealed(resealed(**changes))
 
 
