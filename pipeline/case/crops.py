@@ -25,6 +25,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
     Raises:
         VideoError: the frames cannot be read again.
     """
+    looked = judged.frames is not None and judged.frames.still is not None
     which: list[tuple[int, int]] = []  # face and frame of each wanted one
     wanted: list[Wanted] = []
     for face in judged.faces:
@@ -47,7 +48,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
             seconds=one.seconds,
             box=one.box,
             pixels=cut.place,
-            face_found=bool(judged.faces[number - 1].frames.face_found[index]),
+            face_found=bool(judged.faces[number - 1].frames.face_found[index]) if looked else None,
         )
         yield crop, held.getvalue()
 
