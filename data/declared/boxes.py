@@ -28,7 +28,8 @@ MOST_EDITS = 50
 HEAD_BYTES = 256
 """Read of a box with fields; all that are read here lie in them."""
 EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
-CONTAINERS = {b"moov", b"trak", b"edts", b"mdia"}
+INSIDE = {b"moov": b"", b"trak": b"moov", b"edts": b"trak", b"mdia": b"trak"}
+"""Boxes that are entered, and what each must lie in: four deep at most."""
 FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"uuid", b"sidx"}
 """Types with which such a file may begin."""
 
@@ -112,7 +113,7 @@ def _walk(file: BufferedReader, start: int, end: int, walk: _Walk, *, inside: by
                 walk.order.append(_name(kind))
             if kind != b"moov":
                 continue
-        if kind in CONTAINERS and kind != inside:
+        if INSIDE.get(kind) == inside:
             if kind == b"trak":
                 walk.tracks.append({})
             _walk(file, inner, after, walk, inside=kind)

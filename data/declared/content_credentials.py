@@ -20,6 +20,7 @@ from data.io.reading import BAD_FACTS
 
 PACKAGE = "c2pa-python"
 NOT_READ = "not read: install unmask[provenance]"
+UNSUPPORTED = "not read: in this kind of file they are not looked for"
 SETTINGS: dict[str, Any] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": False},
 }
@@ -48,6 +49,8 @@ def read_credentials(path: Path) -> Credentials:
     try:
         seconds = LEAST_SECONDS + SECONDS_PER_GIB * path.stat().st_size / (1 << 30)
         kind, text = call_in_child(_read, str(path), seconds=seconds, memory_bytes=MEMORY_BYTES)
+        if kind == "unsupported":
+            return Credentials(status="not read", note=UNSUPPORTED, library=library)
         if kind == "none":
             return Credentials(
                 status="none", note="The file carries no Content Credentials.", library=library
@@ -70,7 +73,7 @@ def _unreadable(why: str, library: str) -> Credentials:
 
 
 def _read(path: str) -> tuple[str, str]:
-    """In the child: "none", "found" or "error", and the manifest store's JSON or the reason."""
+    """In the child: "none", "unsupported", "found" or "error"; and the JSON, or the reason."""
     import c2pa
 
     try:
@@ -85,10 +88,10 @@ def _read(path: str) -> tuple[str, str]:
                 text = reader.json()
     except c2pa.C2paError as error:
         reason = str(error)
-        if "RemoteManifest" in reason or isinstance(error, c2pa.C2paError.RemoteManifest):
+        if "remote manifest" in reason.casefold():
             return "error", f"they lie elsewhere, and nothing is fetched ({reason})"
         if isinstance(error, c2pa.C2paError.NotSupported):
-            return "none", ""
+            return "unsupported", ""
         return "error", reason
     if len(text) > MOST_JSON_BYTES:
         return "error", f"they have more than {MOST_JSON_BYTES >> 20} MiB"

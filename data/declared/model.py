@@ -5,6 +5,7 @@ Nothing of this is checked against the pictures: each of these can be written by
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -143,13 +144,21 @@ class Declared(Fact):
     ] = ()
 
 
-def clean(value: Any) -> Any:
-    """A value out of a file with what UTF-8 cannot hold escaped, and long texts cut."""
+def escaped(value: Any, *, most_characters: int | None = None) -> Any:
+    """A value with what UTF-8 cannot hold escaped in its texts, and longer ones cut."""
+    again = partial(escaped, most_characters=most_characters)
     if isinstance(value, str):
         text = value.encode("utf-8", "backslashreplace").decode("utf-8")
-        return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+        if most_characters is None or len(text) <= most_characters:
+            return text
+        return f"{text[: most_characters - 1]}…"
     if isinstance(value, dict):
-        return {clean(str(key)): clean(one) for key, one in value.items()}
+        return {again(str(key)): again(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(clean(one) for one in value)
+        return type(value)(again(one) for one in value)
     return value
+
+
+def clean(value: Any) -> Any:
+    """A value out of a file: escaped, its texts cut at MOST_CHARACTERS."""
+    return escaped(value, most_characters=MOST_CHARACTERS)

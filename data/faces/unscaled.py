@@ -6,8 +6,9 @@ their own size and cut at whole pixels around the same boxes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +16,26 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.faces.thumbnails import SAME_SECONDS
+from data.video.decoding import Decoded
 from data.video.frame_reader import read_chosen
 from data.video.frames import FrameRecipe, choose
 from data.video.picture import whole_picture
-from data.video.probe import probe
+from data.video.probe import VideoInfo, probe
 
 NEVER_SCALED = 1 << 20
 """Longer than any frame that is decoded (`data.video.ffmpeg.MAX_PIXELS`)."""
 MEMORY_BYTES = 1 << 29
 """Of frames that are held at once; more are decoded in several passes."""
+TINY = 16
+"""Pixels of frames of which only the times are wanted."""
+OTHER_FRAMES = "it gives other frames than when it was judged"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """A face in a frame, to be cut."""
 
-    place: int  # of the frame among those that the recipe chose
-    seconds: float  # when it is shown, as read before
+    seconds: float  # when the frame is shown, as read before
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the frame as shown
 
 
@@ -46,7 +50,7 @@ class Cut:
     place: tuple[int, int, int, int]
 
 
-def cut_faces(path: Path, recipe: FrameRecipe, wanted: list[Wanted]) -> Iterator[Cut]:
+def cut_faces(path: Path, recipe: FrameRecipe, wanted: Sequence[Wanted]) -> Iterator[Cut]:
     """Decodes frames in their own size and cuts faces from them, in the order of the frames.
 
     A frame is as it is shown: turned as the file asks, and widened where its pixels are not square.
@@ -60,27 +64,58 @@ def cut_faces(path: Path, recipe: FrameRecipe, wanted: list[Wanted]) -> Iterator
         VideoError: it cannot be read, or gives other frames than before.
     """
     info = probe(path)
-    picture = whole_picture(info, NEVER_SCALED)
-    places = sorted({one.place for one in wanted})
+    seconds = sorted({one.seconds for one in wanted})
     most = max(1, MEMORY_BYTES // (3 * info.width * info.height))
-    for first in range(0, len(places), most):
-        part = places[first : first + most]
-
-        def chosen(times: NDArray[np.float64], part: list[int] = part) -> NDArray[np.int64]:
-            all_of_them = choose(times, recipe)
-            if part[-1] >= len(all_of_them):
-                raise VideoError("decode_error", "it gives fewer frames than when it was judged")
-            return all_of_them[part]
-
-        read = read_chosen(path, info, chosen, picture)
-        for place, frame, seconds in zip(part, read.pixels, read.timestamps_seconds, strict=True):
+    for first in range(0, len(seconds), most):
+        part = np.asarray(seconds[first : first + most])
+        read = _read(path, info, recipe, part)
+        if len(read.pixels) != len(part) or not _same(read.timestamps_seconds, part):
+            raise VideoError("decode_error", OTHER_FRAMES)
+        for frame, time in zip(read.pixels, part.tolist(), strict=True):
             for index, one in enumerate(wanted):
-                if one.place == place:
-                    if abs(seconds - one.seconds) > SAME_SECONDS:
-                        raise VideoError(
-                            "decode_error", "it gives other frames than when it was judged"
-                        )
+                if one.seconds == time:
                     yield cut(frame, one.box, index)
+
+
+def _read(
+    path: Path, info: VideoInfo, recipe: FrameRecipe, seconds: NDArray[np.float64]
+) -> Decoded:
+    """Reads those of the recipe's frames that are shown at these times, in their own size."""
+    picture = whole_picture(info, NEVER_SCALED)
+
+    def by_time(times: NDArray[np.float64]) -> NDArray[np.int64]:
+        chosen = choose(times, recipe)
+        return chosen[_nearest(times[chosen], seconds)]
+
+    try:
+        return read_chosen(path, info, by_time, picture)
+    except _OtherClock:  # packets without times: they are chosen by their numbers
+        shown = read_chosen(path, info, partial(choose, recipe=recipe), whole_picture(info, TINY))
+        try:
+            places = _nearest(shown.timestamps_seconds, seconds)
+        except _OtherClock as error:
+            raise VideoError("decode_error", OTHER_FRAMES) from error
+        return read_chosen(path, info, lambda times: choose(times, recipe)[places], picture)
+
+
+class _OtherClock(Exception):
+    """No frame is shown at a wanted time."""
+
+
+def _nearest(times: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the times that are these.
+
+    Raises:
+        _OtherClock: one of them is not there.
+    """
+    places = np.abs(times[:, None] - seconds).argmin(0)
+    if not _same(times[places], seconds):
+        raise _OtherClock
+    return np.asarray(places, np.int64)
+
+
+def _same(times: NDArray[np.float64], seconds: NDArray[np.float64]) -> bool:
+    return bool((np.abs(times - seconds) <= SAME_SECONDS).all())
 
 
 def cut(frame: NDArray[np.uint8], box: tuple[float, float, float, float], index: int) -> Cut:

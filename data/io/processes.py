@@ -88,6 +88,10 @@ def job_runner(workers: int, *, what: str) -> Iterator[Run]:
         pool.shutdown(cancel_futures=True)
 
 
+OUT_OF_MEMORY = 3
+"""Exit code of a child of `call_in_child` that wanted more memory than it may have."""
+
+
 class ChildEnded(Exception):
     """A child gave no result; the message says why, a phrase with a verb: "took too long"."""
 
@@ -125,6 +129,8 @@ def call_in_child(
             return ours.recv()
         except EOFError as error:
             child.join()
+            if child.exitcode == OUT_OF_MEMORY:
+                raise ChildEnded(f"took more than {memory_bytes >> 20} MiB") from error
             raise ChildEnded(f"ended with code {child.exitcode}") from error
         finally:
             child.kill()
@@ -144,7 +150,10 @@ def _answer(
     most = int(2 * seconds) + 5
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    pipe.send(function(*arguments))
+    try:
+        pipe.send(function(*arguments))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # without a traceback on the user's terminal
 
 
 def start_tracker() -> None:

@@ -25,7 +25,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
     Raises:
         VideoError: the frames cannot be read again.
     """
-    times = judged.faces[0].frames.timestamps_seconds  # the first face lasts from end to end
+    looked = judged.frames is not None and judged.frames.still is not None
     which: list[tuple[int, int]] = []  # face and frame of each wanted one
     wanted: list[Wanted] = []
     for face in judged.faces:
@@ -35,8 +35,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
             index = int(at)
             seconds = float(frames.timestamps_seconds[index])
             x0, y0, x1, y1 = (float(one) for one in frames.boxes[index])
-            place = int(np.abs(times - seconds).argmin())
-            wanted.append(Wanted(place=place, seconds=seconds, box=(x0, y0, x1, y1)))
+            wanted.append(Wanted(seconds=seconds, box=(x0, y0, x1, y1)))
             which.append((face.verdict.face, index))
     for cut in cut_faces(path, recipe, wanted):
         (number, index), one = which[cut.index], wanted[cut.index]
@@ -49,7 +48,7 @@ def cut_crops(path: Path, recipe: FrameRecipe, judged: Judged) -> Iterator[tuple
             seconds=one.seconds,
             box=one.box,
             pixels=cut.place,
-            face_found=bool(judged.faces[number - 1].frames.face_found[index]),
+            face_found=bool(judged.faces[number - 1].frames.face_found[index]) if looked else None,
         )
         yield crop, held.getvalue()
 

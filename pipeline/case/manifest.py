@@ -27,6 +27,8 @@ VERSION = 1
 MOST_FILES = 1000
 MOST_BYTES = 1 << 30
 """Of one file of a case; a crop of 8192 x 8192 pixels has at most 200 MB."""
+MOST_TOTAL_BYTES = 16 << 30
+"""Of all files of a case: 64 crops of that size have 12 GiB."""
 MANIFEST_BYTES = 1 << 20
 """Of the manifest itself: 1000 files have 200 KB."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -119,4 +121,6 @@ def unsealed(content: bytes) -> tuple[Manifest, str]:
     paths = [one.path for one in manifest.files]
     if paths != sorted(set(paths)) or MANIFEST in paths:
         raise ValueError("its files are not sorted, or stand there twice")
+    if sum(one.size_bytes for one in manifest.files) > MOST_TOTAL_BYTES:
+        raise ValueError("its files are larger than those of any case")
     return manifest, str(seal)

@@ -142,7 +142,13 @@ class Crop(Fact):
         tuple[int, int, int, int],
         Field(description="x0, y0, x1, y1 of the PNG in the frame as shown: whole pixels"),
     ]
-    face_found: Annotated[bool, Field(description="false: the face's place here is guessed")]
+    face_found: Annotated[
+        bool | None,
+        Field(
+            description="false: the face's place here is guessed; null: faces are not looked for, "
+            "the middle of the picture is taken"
+        ),
+    ]
 
 
 class Machine(Fact):

@@ -13,7 +13,7 @@ NAME = f"case.v{VERSION}.schema.json"
 
 
 def make_schema() -> dict[str, Any]:
-    """The schema, from the types. `python -m pipeline.case.schema` prints it."""
+    """The schema, from the types."""
     facts = CaseRecord.model_json_schema(mode="serialization")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -31,6 +31,8 @@ from pipeline.case.write import PAGE, RECORD, SCHEMA
 
 MOST_ENTRIES = 2 * MOST_FILES
 """Of files and folders that are looked at; a case has a hundred."""
+RECORD_BYTES = 64 << 20
+"""Of case.json; one with eight faces has 50 KB."""
 NEEDED = (RECORD, SCHEMA, PAGE)
 
 
@@ -254,13 +256,13 @@ def _digest(folder: Path, one: Sealed) -> str:
 
 def _record(folder: Path, manifest: Manifest) -> tuple[str | None, str | None, list[Problem]]:
     """Who made the case and when, and whether it is about the manifest's evidence."""
-    content = read_bytes(folder / RECORD, remedy="read it again")
     try:
+        content = read_bytes(folder / RECORD, remedy="", most_bytes=RECORD_BYTES, damaged=_TooLarge)
         facts = json.loads(content)
         made, evidence = facts["made"], facts["evidence"]
         by, at = made["by"], str(made["at"])
         same = evidence["sha256"] == manifest.evidence.sha256
-    except BAD_FACTS:
+    except (_TooLarge, *BAD_FACTS):
         return None, None, [Problem(kind="changed", path=RECORD, why="it is no record of a case")]
     if not same:
         why = "it is about other evidence than the manifest"

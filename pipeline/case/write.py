@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from data.declared.model import Declared, clean
+from data.declared.model import Declared, escaped
 from data.declared.read import read_declared
 from data.errors import ConfigError, InputError, OutputError
 from data.io.atomic_files import write_plain
@@ -108,29 +108,29 @@ def write_case(
             files.add(crop.file, content)
         record = CaseRecord(
             evidence=Evidence(
-                name=clean(verdict.video), sha256=str(verdict.sha256), size_bytes=size_bytes
+                name=escaped(verdict.video), sha256=str(verdict.sha256), size_bytes=size_bytes
             ),
             made=Made(
-                by=None if by is None else clean(by),
+                by=None if by is None else escaped(by),
                 at=(at or datetime.now(UTC)).isoformat(timespec="seconds"),
                 at_given=at is not None,
-                command=clean(command),
+                command=escaped(command),
             ),
             judgement=judgement_of(judged),
             detector=Detector(
-                bundle=clean(str(bundle)),
+                bundle=escaped(str(bundle)),
                 bundle_sha256=file_sha256(bundle / BUNDLE_RECORD),
-                backbone=clean(recipe.backbone),
+                backbone=escaped(recipe.backbone),
                 backbone_sha256=recipe.backbone_digest,
                 precision=recipe.precision,
-                training=clean(prediction.provenance.line),
-                warning=clean(prediction.provenance.warning),
+                training=escaped(prediction.provenance.line),
+                warning=escaped(prediction.provenance.warning),
             ),
             declared=read_declared(evidence) if declared is None else declared,
             crops=tuple(crops),
             crops_note=crops_note(judged, len(crops)),
             limits=limits_of(prediction.bundle, judged),
-            notes=tuple(notes),
+            notes=tuple(Note.model_validate(escaped(one.model_dump())) for one in notes),
             tools=tool_versions(),
             machine=this_machine(),
         )
@@ -200,7 +200,7 @@ def judgement_of(judged: Judged) -> Judgement:
     facts = asdict(judged.verdict)
     for name in ("video", "sha256", "warning", "training", "failure", "message"):
         del facts[name]  # they stand elsewhere in the record, or there is none
-    return Judgement.model_validate(clean(facts))
+    return Judgement.model_validate(escaped(facts))
 
 
 def record_text(record: CaseRecord) -> str:

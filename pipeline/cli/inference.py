@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.io.progress import log
 from pipeline.cli.console import show, show_json
 from pipeline.cli.options import PARTLY_FAILED, JsonOption, WorkersOption, command
 
@@ -82,7 +83,6 @@ def predict(
     Example: unmask predict bundle interview.mp4 --report interview.html
     """
     from data.faces.given_box import GivenBox
-    from pipeline.cli.cases.page import VerdictPage
     from pipeline.extraction.inputs import refuse_without_decoder
     from pipeline.inference.predict import (
         list_videos,
@@ -96,14 +96,13 @@ def predict(
     given = None if box is None else GivenBox.parse(box)
     if reference is not None:
         from pipeline.cli.pairs import References
-    if case is not None or by is not None or at is not None:
-        from pipeline.cli.cases.write import Cases
     listed = list_videos(videos)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
-    cases = (
-        None
-        if case is None and by is None and at is None
-        else Cases(
+    cases = None
+    if case is not None or by is not None or at is not None:
+        from pipeline.cli.cases.write import Cases
+
+        cases = Cases(
             case,
             bundle,
             videos,
@@ -116,7 +115,6 @@ def predict(
             workers=workers,
             several=len(listed) > 1,
         )
-    )
     prediction = predict_videos(bundle, listed, workers=workers, prior=prior, box=given)
     references = None if reference is None else References(reference, prediction.bundle, bundle)
     if not json_:
@@ -128,6 +126,8 @@ def predict(
         lines, page = verdict_lines(verdict), None
         draw = None
         if judged.path is not None and (pages is not None or cases is not None):
+            from pipeline.cli.cases.page import VerdictPage
+
             draw = VerdictPage.of(prediction, judged)
         if report is not None and pages is not None:
             if draw is None or judged.path is None:
@@ -137,7 +137,10 @@ def predict(
                 page = pages.write(verdict.video, verdict.sha256, draw(again))
                 lines.append(f"  page: {page}")
         if cases is not None:
-            lines += ["  no case: there is no verdict"] if draw is None else cases.write(draw)
+            told = ["  no case: there is no verdict"] if draw is None else cases.write(draw)
+            lines += told
+            if json_:  # the seal must be told somewhere
+                log.info(f"{verdict.video}:{','.join(told)}")
         if references is not None and judged.path is not None:
             lines += references.compare(verdict.video, judged.path, page)
         if not json_:
@@ -147,6 +150,8 @@ def predict(
         found = sorted(verdicts, key=lambda one: one.video)
         rows = found if references is None else [references.with_reference(one) for one in found]
         show_json(rows, sort_keys=False)
+    if cases is not None:
+        cases.check()
     refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     if any(one.verdict is None for one in verdicts):
         raise typer.Exit(PARTLY_FAILED)

@@ -74,6 +74,7 @@ def render_verdict(
         others=[one for one in verdicts if one != main.verdict.verdict],
         provenance=provenance,
         tested=tested,
+        overall=tested.overall if tested else None,
         tests_like=tests_like(tested, file.quantities) if tested else [],
         headline=HEADLINE,
         caution_words=WARNING,

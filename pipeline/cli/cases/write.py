@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.errors import ConfigError
+from data.errors import ConfigError, InputError, UnmaskError, VideoError
 from data.faces.given_box import GivenBox
 from pipeline.case.folders import CaseFolders, case_command, parse_time
 from pipeline.case.write import write_case
@@ -41,7 +41,8 @@ class Cases:
                 "a case holds no comparison; leave out --reference, and compare the two versions "
                 "with unmask pair"
             )
-        self._bundle, self._by = bundle, by
+        self._bundle, self._by, self._several = bundle, by, several
+        self._failed: list[UnmaskError] = []
         self._at = None if at is None else parse_time(at)
         self._folders = CaseFolders(folder, several=several)
         self._command = case_command(
@@ -59,9 +60,27 @@ class Cases:
     def write(self, draw: VerdictPage) -> list[str]:
         """Writes one case; returns what is said of it.
 
+        Of several videos, one whose frames cannot be read again, or that has changed since it was
+        judged, does not end the others: `check` raises its error at the end.
+
         Raises:
             UnmaskError: as `pipeline.case.write.write_case`.
         """
+        try:
+            return self._write(draw)
+        except (InputError, VideoError) as error:
+            if not self._several:
+                raise
+            self._failed.append(error)
+            return [f"  no case: {error}"]
+
+    def check(self) -> None:
+        """Raises the error of the first case that could not be written, if there is one."""
+        if self._failed:
+            raise self._failed[0]
+
+    def _write(self, draw: VerdictPage) -> list[str]:
+        """Writes one case, as `write`."""
         judged = draw.judged
         assert judged.path is not None  # noqa: S101 - a video with a page has a file
         done = write_case(

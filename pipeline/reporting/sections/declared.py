@@ -32,7 +32,8 @@ def declared_cards(declared: Declared) -> Cards:
 
 
 def _credentials(found: Credentials) -> dict[str, str]:
-    facts = {"found": f"{found.status}. {found.note}" if found.library else found.note}
+    known = found.status != "not read"
+    facts = {"found": f"{found.status}. {found.note}" if known else found.note}
     if found.active is not None:
         facts |= _signed(found.active)
     for number, one in enumerate(found.earlier, start=1):
