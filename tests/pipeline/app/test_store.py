@@ -32,7 +32,7 @@ def cases(database) -> Cases:
 
 
 def digest(number: int) -> str:
-    return f"{number:x}".ljust(64, "0")
+    return f"{number:06x}".ljust(64, "0")
 
 
 def add(cases: Cases, number: int = 0, name: str = "a.mp4", blind: bool = False) -> str:
@@ -130,7 +130,7 @@ def test_search_finds_names_digests_and_notes(cases):
 
     assert found("mayor") == {one, two}
     assert found("mayor speech") == {one}
-    assert found("abc000") == {one}
+    assert found("000abc") == {one}
     assert found("abc") == set()
     assert found("ann") == {two}
     assert found("100%_s") == {one}
