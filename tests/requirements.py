@@ -13,16 +13,27 @@ from typing import NoReturn
 
 import pytest
 
+EXTRAS = {
+    "c2pa": "provenance",
+    "fastapi": "app",
+    "httpx": "dev",
+    "nncf": "int8",
+    "playwright": "dev",
+    "schemathesis": "dev",
+    "uvicorn": "app",
+}
+"""Extra that brings a package, where it has another name."""
+
 
 def missing(what: str, reason: str) -> NoReturn:
     """Ends the test: a failure in CI, unless CI_WITHOUT names what is missing; else a skip."""
     if os.environ.get("CI") == "true" and what not in os.environ.get("CI_WITHOUT", "").split():
         pytest.fail(f"{reason}; CI must not skip this", pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
 
 
 def module(name: str) -> None:
     """Ends the test where an optional package is not installed; `make` installs all of them."""
     if importlib.util.find_spec(name) is None:
-        extra = {"nncf": "int8", "c2pa": "provenance"}.get(name, name)
+        extra = EXTRAS.get(name, name)
         missing(name, f"{name} is not installed: pip install 'unmask[{extra}]'")
