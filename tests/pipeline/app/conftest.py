@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 LACKING = [name for name in ("fastapi", "uvicorn", "httpx") if find_spec(name) is None]
 # test_installed.py says which is missing.
 collect_ignore_glob = ["test_[!i]*.py", "test_interface.py"] if LACKING else []
-    ["test_[!i]*.py", "test_interface.py"] if LACKING else []
-)  # test_installed.py says why
 
 PORT, TOKEN = 8765, "the-token-of-the-address"
 HOST = f"127.0.0.1:{PORT}"
