@@ -62,9 +62,8 @@ def test_a_video_is_judged_and_what_is_done_is_told(judge, started):
     assert run().started <= run().ended
     assert started.supervisor.detector.state == "ready"
     assert started.supervisor.detector.line == "trained on nobody"
-    assert (
-        "verdict: done" in started.cases.details(started.cases.find().cases[0].id).events[-1].text
-    )
+    (found,) = started.cases.find().cases
+    until(lambda: "verdict: done" in started.cases.details(found.id).events[-1].text)
 
 
 @pytest.mark.parametrize(
