@@ -49,6 +49,7 @@ RUNS = (
     ("Heads", ["train.py"]),
     ("Evaluation", ["evaluate.py"]),
     ("A verdict", ["predict.py"]),
+    ("The local page", ["app.py"]),
 )
 HEAD = """# Performance
 
