@@ -14,7 +14,8 @@ const CLOSED = "The server was started again. Open the address that it printed."
 function words(status, text) {
   if (status === 401) return CLOSED;
   try {
-    return JSON.parse(text).detail;
+    const { detail } = JSON.parse(text);
+    return `${detail[0].toUpperCase()}${detail.slice(1)}.`;
   } catch {
     return `The server answered ${status}.`;
   }

@@ -24,6 +24,9 @@ export class Player {
     this.video.addEventListener("loadedmetadata", () => this.place());
     for (const face of timeline?.faces ?? []) this.attach(face);
     this.place();
+    // On a telephone the video stays in sight beside the charts, and nowhere else.
+    const verdict = document.querySelector(".verdict-body"), stage = document.getElementById("stage");
+    if (verdict) new IntersectionObserver(([seen]) => stage.classList.toggle("stuck", seen.isIntersecting && timeline !== null)).observe(verdict);
   }
 
   cannotPlay() {
