@@ -51,11 +51,23 @@ def write_report(report: Report, out: Path) -> None:
         header = ["path", "label", "group", "method", *report.models]
         write_plain(new / "predictions.csv", as_csv(header, rows))
         weighed = [name for name, one in report.models.items() if one.likelihood_ratio is not None]
+        scaled = (
+            []
+            if report.external is None
+            else [name for name in report.models if report.probabilities_of(name) is not None]
+        )
         evidence = (
-            [row.path, label, int(row.novel), *(f"{row.log10_lrs[name]:.6g}" for name in weighed)]
+            [
+                row.path,
+                label,
+                int(row.novel),
+                *(f"{row.log10_lrs[name]:.6g}" for name in weighed),
+                *(f"{row.p_fake[name]:.9g}" for name in scaled),
+            ]
             for row, label in predictions
         )
         header = ["path", "label", "novel", *(f"log10_lr_{name}" for name in weighed)]
+        header += [f"p_fake_{name}" for name in scaled]
         write_plain(new / "evidence.csv", as_csv(header, evidence))
         curve = zip(*result.evaluation.roc, strict=True)
         write_plain(new / "roc.csv", as_csv(["fpr", "tpr", "threshold"], curve))
