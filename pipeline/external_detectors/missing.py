@@ -1,10 +1,10 @@
 """Videos without a score, and how they are counted: excluded, as real, as fake, or at chance.
 
 A detector that fails on hard videos looks better where these are left out, so each policy but
-"excluded" keeps them. At chance, a video is called by a coin: of each class every other one is
-scored as the surest fake and the others as the surest real, the first one wrongly. A score in the
-middle, which other programs give them, is not chance: where the other scores are right, it still
-ranks a fake above every real video.
+"excluded" keeps them. At chance, a video is called by a coin: of each class every other one scores
+above all others and the rest below all, the first one wrongly. So each pair with it is ranked
+rightly half of the times. A score in the middle, which other programs give them, is not chance:
+where the other scores are right, it still ranks a fake above every real video.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ def filled(
     elif policy == "fake":
         found[lacking] = high
     elif policy == "chance":
+        low, high = (
+            np.nextafter(low, -np.inf),
+            np.nextafter(high, np.inf),
+        )  # no ties with the surest
         for label in (0, 1):
             rows = np.flatnonzero(lacking & (labels == label))
             wrong = np.arange(len(rows)) % 2 == 0

@@ -44,7 +44,11 @@ def write_report(report: Report, out: Path) -> None:
                 label,
                 row.group,
                 row.method,
-                *(f"{row.scores[m]:.9g}" for m in report.models),
+                *(
+                    # float32 of a head of ours; all digits of another detector's, for no new ties
+                    f"{row.scores[m]:.9g}" if report.external is None else repr(row.scores[m])
+                    for m in report.models
+                ),
             ]
             for row, label in predictions
         ]
@@ -62,7 +66,7 @@ def write_report(report: Report, out: Path) -> None:
                 label,
                 int(row.novel),
                 *(f"{row.log10_lrs[name]:.6g}" for name in weighed),
-                *(f"{row.p_fake[name]:.9g}" for name in scaled),
+                *(repr(row.p_fake[name]) for name in scaled),
             ]
             for row, label in predictions
         )

@@ -77,7 +77,7 @@ def scores(report: Report, name: str) -> Plot:
     bars, most, half = [], 1, 0.45 * (span[1] - span[0]) / BINS
     for label, word in enumerate(LABEL_NAMES):
         values = [row.scores[name] for row in report.predictions if row.label == label]
-        counts, edges = np.histogram(values, BINS, span)
+        counts, edges = np.histogram(np.clip(values, *span), BINS, span)
         most = max(most, int(counts.max()))
         for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
             middle, cells = (low + high) / 2, (f"{low:.2f} to {high:.2f}", word, str(count))
