@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -170,7 +170,7 @@ def compare_bundles(
     if all((path / METRICS).is_file() for path, _ in names):
         raise ConfigError("both are reports, which have their scores: leave --on out")
     first, second = (
-        read_scores(path, name)
+        replace(read_scores(path, name), confidence=None)  # that of both is `params`'
         if (path / METRICS).is_file()
         else score_bundle(path, datasets[0], name, split=split, allow_seen=allow_seen)
         for path, name in names
@@ -213,6 +213,7 @@ def score_bundle(
         threshold=head.threshold,
         seen=seen,
         training_leaks="; ".join(training_leaks(bundle)),
+        coverage=str(Coverage(scored=len(sequences), videos=len(videos))),
     )
 
 

@@ -141,7 +141,9 @@ def _probability(
     labels, scores = validation.labels, validation.scores
     if config.method == "isotonic":
         score, probability = np.asarray(fit_isotonic(labels, scores)).T
-        return lambda given: np.interp(given, score, probability), f"isotonic regression on {on}"
+        return lambda given: np.interp(
+            given, score, probability
+        ), f"by isotonic regression, fitted on {on}"
     x = bounded_logit(scores) if unit else scores
     middle, spread = float(x.mean()), float(x.std())
     if not spread > 0:
@@ -160,7 +162,7 @@ def _probability(
         at = bounded_logit(given) if unit else given
         return np.asarray(expit(slope * (at - middle) / spread + bias))
 
-    return sigmoid, f"Platt's sigmoid on {on}"
+    return sigmoid, f"by Platt's sigmoid, fitted on {on}"
 
 
 def _ratio(

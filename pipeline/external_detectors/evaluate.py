@@ -304,12 +304,9 @@ def _describe(
             f"{read.unmatched} of {read.rows} rows name no video of the manifest, "
             f"{read.unmatched_example[:200]!r} for one"
         )
-    lengths = [len(one) for one in read.frames.values()]
-    aggregation = (
-        f"the {options.aggregate} of {min(lengths)} to {max(lengths)} frames of a video"
-        if lengths
-        else ""
-    )
+    lengths = sorted({len(one) for one in read.frames.values()})
+    counts = " to ".join(str(one) for one in dict.fromkeys(lengths[:1] + lengths[-1:]))
+    aggregation = f"the {options.aggregate} of {counts} scores of a video" if lengths else ""
     return ExternalScores(
         detector=options.name_of(files[0]),
         files=tuple(path.name for path in files),

@@ -20,8 +20,8 @@ from pipeline.score_files.records import ScoreRow
 
 COLUMNS = ("path", "sha256", "group")
 UNKNOWN = (
-    "unmask cannot know what this detector was trained on: if these people, or their videos, were "
-    "among it, the result is too good; --trained-on LIST.csv checks it"
+    "what this detector was trained on is not known to unmask: if these people, or their videos, "
+    "were among it, the result is too good; --trained-on LIST.csv checks it"
 )
 
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn import metrics
 from typer.testing import CliRunner
 
-from data.datasets.manifest import Video
+from data.datasets.manifest import Manifest, Video
 from data.errors import ConfigError, DatasetError, InputError, LeakError
 from models.evaluation.likelihood_ratio_fit import cllr
 from pipeline.cli.app import app
@@ -108,7 +108,7 @@ def test_p_fake_keeps_the_order_and_is_calibrated_on_validation_alone(tmp_path: 
 
     fitted = LogisticRegression(C=1e6).fit(scores[VAL, None], LABELS[VAL])
     np.testing.assert_allclose(p_fake, fitted.predict_proba(scores[TEST, None])[:, 1], atol=0.01)
-    assert one.external.probabilities == "Platt's sigmoid on 60 validation videos"
+    assert one.external.probabilities == "by Platt's sigmoid, fitted on 60 validation videos"
     assert "60 validation videos" in one.external.threshold_rule
     # other labels of the measured videos change neither
     flipped = tuple(
@@ -302,7 +302,7 @@ def test_deepfakebench_has_frames_of_its_own(tmp_path: Path) -> None:
         scores[rows][truth == 1] >= evaluation.frame_threshold
     )
     assert "log_loss" not in evaluation.frames
-    assert found.external.aggregation == "the mean of 6 to 6 frames of a video"
+    assert found.external.aggregation == "the mean of 6 scores of a video"
     assert "frame of the file" in render_page(found)
 
 
@@ -344,13 +344,13 @@ def test_a_manifest_is_a_training_list(tmp_path: Path) -> None:
     assert not found.seen
     assert "checked against the 120 rows of manifest.csv" in found.external.trained_on
     assert "people whom it knows" in found.training_leaks[0]  # validation is in it, too
-    assert "unmask cannot know" not in render_page(found)
+    assert "is not known to unmask" not in render_page(found)
 
 
 def test_without_a_list_the_page_says_that_nothing_is_known(tmp_path: Path) -> None:
     found = report_of(tmp_path, plain(tmp_path, made_up_scores(VIDEOS)))
-    assert "Unmask cannot know what this detector was trained on" in render_page(found)
-    assert "unmask cannot know" in found.metrics["scores"]["warnings"][0]
+    assert "What this detector was trained on is not known to unmask" in render_page(found)
+    assert "is not known to unmask" in found.metrics["scores"]["warnings"][0]
 
 
 def test_a_list_that_cannot_be_meant(tmp_path: Path) -> None:
@@ -530,3 +530,34 @@ def test_the_lines_for_deepfakebench(tmp_path: Path, monkeypatch) -> None:
     })  # fmt: skip
     found = report_of(tmp_path, tmp_path / "FF-DF.json")
     assert values(found)["auc"] == metrics.roc_auc_score(LABELS[TEST], scores[:, 0])
+
+
+# with a bundle of unmask's
+
+
+def test_a_report_is_compared_with_a_bundle_on_the_same_videos(world, tmp_path: Path) -> None:
+    videos = Manifest.read(world.manifest).videos
+    scores = write_csv(tmp_path / "s.csv", videos, made_up_scores(videos, gap=0.5).tolist())
+    base = ("evaluate", world.features, "--scores", scores, "--manifest", world.manifest)
+    few = ("--set", "evaluate.rounds=50")
+    out = tmp_path / "report"
+    done = run(*base, "--root", world.demo, "-o", out, *few)
+    assert done.code == 0, done.out
+    page = (out / "report.html").read_text("utf-8")
+    wrong = re.search(r"<p>(\d+) of (\d+) videos are on the wrong side", page)
+    assert page.count('class="strip"') == (int(wrong[1]) if wrong else 0)
+    on = ("--on", f"{world.features}:{world.manifest}", *few)
+    forward = json.loads(run("compare", out, world.bundle, *on, "--json").out)
+    back = json.loads(run("compare", world.bundle, out, *on, "--json").out)
+    assert forward["delong"]["difference"] == -back["delong"]["difference"]
+    report = json.loads((out / "metrics.json").read_text())["s"]
+    assert forward["delong"]["auc_a"] == pytest.approx(report["auc"], abs=1e-12)
+    assert forward["coverage"][0].startswith(f"{report['scored']} of {report['expected']} videos")
+    assert forward["coverage"][1] == forward["coverage"][0]
+    assert forward["videos"] == report["videos"]
+    shown = run("compare", out, world.bundle, *on)
+    assert "unrecorded" not in shown.out
+    both = run("compare", out, out, *on)
+    assert (both.code, "leave --on out" in both.out) == (2, True)
+    # with a report of ours, too
+    assert run("compare", out, world.report, *few).code == 0
