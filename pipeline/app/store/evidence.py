@@ -11,7 +11,6 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -128,17 +127,11 @@ class Evidence:
         if shutil.disk_usage(self._incoming).free - more_bytes < FREE_BYTES:
             raise RefusedError(507, "the disk is nearly full; free some space, then drop it again")
 
-    def remove_unless(self, sha256: str, wanted: Collection[str]) -> None:
-        """Removes a file unless a case has it."""
-        if sha256 not in wanted:
-            with suppress(FileNotFoundError):
-                self.path(sha256).unlink()
-                sync_folder(self._kept)
-
-    def sweep(self, wanted: Collection[str]) -> None:
-        """Removes files that no case has: of a server that was killed in between."""
-        for path in self._kept.iterdir():
-            self.remove_unless(path.name, wanted)
+    def remove(self, sha256: str) -> None:
+        """Removes a file."""
+        with suppress(FileNotFoundError):
+            self.path(sha256).unlink()
+            sync_folder(self._kept)
 
 
 class Incoming:

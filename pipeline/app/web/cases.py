@@ -211,8 +211,9 @@ def delete_case(
     for run in found.runs:
         if run.state in ("queued", "running"):
             context.supervisor.cancel(run.id)
+    # The rows go last: a kill in between leaves a case that can be deleted again, and no file.
     with context.evidence.lock:
-        sha256, runs = context.cases.delete(case)
-        context.evidence.remove_unless(sha256, context.cases.digests())
-    context.forget(runs)
+        context.evidence.remove(found.sha256)
+        context.forget(*(run.id for run in found.runs))
+        context.cases.delete(case)
     return Deleted(id=case)

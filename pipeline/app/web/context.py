@@ -39,15 +39,21 @@ class Context:
         """Folder of what a run wrote."""
         return self.settings.folder / RUNS / run
 
-    def forget(self, runs: list[str]) -> None:
+    def forget(self, *runs: str) -> None:
         """Removes what runs wrote."""
         for one in runs:
-            shutil.rmtree(self.results(one), ignore_errors=True)
+            remove_results(self.settings.folder / RUNS, one)
 
     def close(self) -> None:
         """Ends all processes and closes the database."""
         self.supervisor.stop()
         self.database.close()
+
+
+def remove_results(folder: Path, run: str, *, half: bool = False) -> None:
+    """Removes what a run wrote; `half` leaves what is whole (see `data.io.atomic_folders`)."""
+    for path in folder.glob(f".{run}.*" if half else f"*{run}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def open_context(settings: AppSettings, detector: Detector) -> Context:
@@ -92,16 +98,12 @@ def open_context(settings: AppSettings, detector: Detector) -> Context:
             runs.get(run.id)
             cases.get(run.case)
             cases.tell(run.case, f"{what}: {state}")
+            remove_results(settings.folder / RUNS, run.id, half=True)
         except (UnknownRunError, UnknownCaseError):  # deleted meanwhile
-            shutil.rmtree(settings.folder / RUNS / run.id, ignore_errors=True)
+            remove_results(settings.folder / RUNS, run.id)
 
     supervisor = Supervisor(settings, runs, brief, detector, when_ended=ended)
     cases = Cases(database, supervisor.shares)
-    evidence.sweep(cases.digests())
-    known = {one["id"] for one in database.all("SELECT id FROM runs")}
-    for left in (settings.folder / RUNS).iterdir():
-        if left.name not in known:
-            shutil.rmtree(left, ignore_errors=True)
     return Context(
         settings=settings,
         database=database,

@@ -212,13 +212,15 @@ def test_deletion_needs_the_digest_and_leaves_nothing(client, context, judged):
     case = judged()
     found = client.get(f"/api/cases/{case}").json()
     sha256, run = found["sha256"], found["run"]["id"]
+    half = context.results(f".{run}.0a1b2c3d")  # of a process that was killed
+    half.mkdir()
     assert client.delete(f"/api/cases/{case}").status_code == 422
     assert client.delete(f"/api/cases/{case}", params={"confirm": "x"}).status_code == 409
     assert context.evidence.path(sha256).exists()
     gone = client.delete(f"/api/cases/{case}", params={"confirm": sha256[:8]})
     assert gone.json() == {"id": case}
     assert not context.evidence.path(sha256).exists()
-    assert not context.results(run).exists()
+    assert list(context.results(run).parent.iterdir()) == []
     assert client.get(f"/api/cases/{case}").status_code == 404
     assert client.get(f"/cases/{case}").status_code == 404
     assert client.get(f"/api/runs/{run}/timeline").status_code == 404
