@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NICENESS = 5
 """The server answers first, and what else the person does."""
 MOST_LINE_BYTES = 1 << 20
-"""Longest message between the two processes."""
+"""Longest message that the server takes from this process."""
 PAGE, VERDICT, ARCHIVE = "page.html", "verdict.json", "case.zip"
 
 Tell = Callable[[dict[str, Any]], None]
@@ -49,7 +49,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
         memory_bytes: that this process may take.
     """
     os.nice(NICENESS)
-    _bound(memory_bytes)
+    bound_memory(memory_bytes)
     tell = partial(_send, link)
     try:
         detector = _load(Path(bundle))
@@ -61,7 +61,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
         tell({"broken": f"it needs more than {_gib(memory_bytes)}; give it more with --memory"})
         os._exit(0)
     try:
-        job = json.loads(link.recv_bytes(MOST_LINE_BYTES))
+        job = json.loads(link.recv_bytes())
     except (EOFError, OSError):  # the server has no more use for it
         os._exit(0)
     try:
@@ -81,7 +81,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
     os._exit(0)
 
 
-def _bound(memory_bytes: int) -> None:
+def bound_memory(memory_bytes: int) -> None:
     """Limits memory, not address space, of which OpenVINO reserves much more than it uses."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)

@@ -72,6 +72,7 @@ def test_a_video_is_judged_and_what_is_done_is_told(judge, started):
         ("crash", "process", "signal 11"),
         ("exit", "process", "exit code 3"),
         ("garbage", "process", "exit code 0"),
+        ("memory", "memory", "more than it may have"),
         ("fails", "no_face", "no face in any frame"),
     ],
 )

@@ -10,6 +10,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from pipeline.app.judging.worker import bound_memory
+
 
 def say(link: Connection, **message: object) -> None:
     link.send_bytes(json.dumps(message).encode())
@@ -32,6 +34,13 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
         os._exit(3)
     if name == "garbage":
         link.send_bytes(b"\x80\x04no json")
+        os._exit(0)
+    if name == "memory":
+        bound_memory(memory_bytes // 12)  # half a GiB
+        try:
+            bytearray(1 << 30)
+        except MemoryError:
+            say(link, failed="memory", message="it needs more than it may have")
         os._exit(0)
     if name == "fails":
         say(link, failed="no_face", message="no face in any frame")
