@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli import console
 from pipeline.cli.options import (
+    BundleArgument,
     JsonOption,
     ManifestArgument,
     ParamsOption,
@@ -179,7 +180,7 @@ def _evaluate_held_out(
 
 @command(commands, panel="Evaluation")
 def robustness(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    bundle: BundleArgument,
     manifest: ManifestArgument,
     out: ReportOption,
     root: RootOption = None,
