@@ -28,7 +28,11 @@ from tests import footage, requirements
 from tests.models.conftest import SIZE
 from tests.models.export.bundles import bundle_of, head_of, made_up_novelty
 
-requirements.module("onnxruntime")
+
+@pytest.fixture(autouse=True)
+def _needed() -> None:
+    requirements.module("onnxruntime")
+
 
 FACTS = {"version": "1.2", "bundle_sha256": "ab"}
 ALONE = """
@@ -168,6 +172,18 @@ def test_onnxruntime_and_numpy_are_enough(
     with np.load(tmp_path / "out.npz") as found:
         for name, one in wanted.items():
             np.testing.assert_allclose(found[name], one, atol=1e-6, rtol=0)
+
+
+def test_the_example_in_the_docs(bundle: Bundle, tmp_path: Path) -> None:
+    model = whole_model(bundle, network_of(bundle), precision="float32", facts=FACTS)
+    (tmp_path / "model.onnx").write_bytes(model.content)
+    text = (Path(__file__).parents[3] / "docs" / "export.md").read_text("utf-8")
+    program = text.split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("\n0.5\n")
+    assert all(f"`{name}`" in text for name in (*model.inputs, *model.outputs))
 
 
 def test_what_the_file_says_of_itself(bundle: Bundle) -> None:

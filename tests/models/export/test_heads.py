@@ -23,7 +23,11 @@ from tests.models.export.bundles import (
     made_up_ratio,
 )
 
-requirements.module("onnxruntime")
+
+@pytest.fixture(autouse=True)
+def _needed() -> None:
+    requirements.module("onnxruntime")
+
 
 DIM = 1024
 COUNT = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +14,38 @@ import yaml
 from data.errors import ConfigError, InputError, StoreError, ToolError
 from models.backbones.registry import load_backbone, save_backbone
 from models.bundle import Bundle
+from models.evaluation.evaluate import Estimate
+from models.training_summary import TrainingSummary
 from pipeline.bundle_card import bundle_card
 from pipeline.cli.options import from_hub, load_params
-from pipeline.evaluation.bundle_test_result import read_result
+from pipeline.evaluation.bundle_test_result import HeldOutResult
 from pipeline.publishing import hub as module
 from pipeline.publishing.hub import fetch, fetch_backbone
-from pipeline.publishing.push import push_bundle
 from pipeline.publishing.repository import HubName
 from tests import requirements
-from tests.pipeline.conftest import Run, World
+from tests.models.conftest import SIZE
+from tests.models.export.bundles import bundle_of, head_of
+from tests.pipeline.conftest import Run
 from tests.pipeline.publishing.fake_hub import Hub, serving
 
-requirements.module("huggingface_hub")
+
+@pytest.fixture(autouse=True)
+def _needed() -> None:
+    requirements.module("huggingface_hub")
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that was not trained."""
+    frames = np.random.default_rng(0).normal(1, 0.3, (200, 1024))
+    head = replace(
+        head_of("residual lstm", frames),
+        history=({"epoch": 1, "loss": 0.5, "auc": 0.9, "val_loss": 0.5, "val_auc": 0.875},),
+    )
+    folder = tmp_path_factory.mktemp("made") / "bundle"
+    bundle = bundle_of(head, 1024)
+    bundle.save(folder, card=bundle_card(bundle))
+    return folder
 
 
 @pytest.fixture
@@ -50,57 +69,55 @@ def published(hub: Hub, folder: Path, name: str = "jane/faces") -> str:
     return hub.commit(name, files)
 
 
-def test_a_bundle_there_and_back(world: World, hub: Hub, run: Run) -> None:
-    said = run("push", world.bundle, "jane/faces").stdout
+def test_a_bundle_there_and_back(bundle_folder: Path, hub: Hub, run: Run) -> None:
+    said = run("push", bundle_folder, "jane/faces").stdout
     commit = hub.commit_of("jane/faces", "main")
     assert f"hub:jane/faces@{commit}" in said
     assert "names the" in said
     assert hub.private["jane/faces"]
     for name in ("hub:jane/faces", f"hub:jane/faces@{commit}"):
         folder = fetch(name)
-        for path in world.bundle.rglob("*"):
+        for path in bundle_folder.rglob("*"):
             if path.is_file() and path.name != "README.md":
-                assert (folder / path.relative_to(world.bundle)).read_bytes() == path.read_bytes()
-    video = next(world.demo.rglob("*.mp4"))
-    there = json.loads(run("predict", "hub:jane/faces", video, "--json").stdout)
-    here = json.loads(run("predict", world.bundle, video, "--json").stdout)
-    assert there[0]["probability_fake"] == here[0]["probability_fake"]
-    run("push", world.bundle, "jane/open", "--public")
+                assert (folder / path.relative_to(bundle_folder)).read_bytes() == path.read_bytes()
+    card = (fetch("hub:jane/faces") / "README.md").read_text()
+    assert "unmask predict hub:jane/faces video.mp4" in card
+    assert hub.cards == [card]
+    run("push", bundle_folder, "jane/open", "--public")
     assert not hub.private["jane/open"]
 
 
-def test_the_card_is_what_the_hub_reads(world: World, hub: Hub) -> None:
-    push_bundle(world.bundle, "jane/faces", public=False)
-    text = (fetch("hub:jane/faces") / "README.md").read_text()
-    _, front, body = text.split("---\n", 2)
-    facts: dict[str, Any] = yaml.safe_load(front)
+def test_a_command_reads_it_from_there(
+    bundle_folder: Path, hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    published(hub, bundle_folder)
+    run("export", "hub:jane/faces", "-o", tmp_path / "model.onnx")
+    assert (tmp_path / "model.onnx").is_file()
+
+
+def test_the_card_is_what_the_hub_reads(bundle_folder: Path) -> None:
+    result = HeldOutResult(
+        split="test",
+        auc=Estimate(value=0.75, low=0.5, high=1.0),
+        confidence=0.95,
+        tested_on=TrainingSummary(
+            videos=4, groups=2, reals=2, fakes=2, methods={}, origins={"filmed": 2}
+        ),
+    )
+    text = bundle_card(Bundle.load(bundle_folder), result=result, name="hub:jane/faces")
+    facts: dict[str, Any] = yaml.safe_load(text.split("---\n", 2)[1])
     results = facts["model-index"][0]["results"]
-    held_out = read_result(world.bundle)
-    assert held_out is not None
     found = {one["dataset"]["split"]: one["metrics"][0]["value"] for one in results}
-    head = Bundle.load(world.bundle).head
-    assert found == {
-        "validation": round(head.best["val_auc"], 6),
-        "test": round(held_out.auc.value, 6),
-    }
-    assert "unmask predict hub:jane/faces video.mp4" in body
+    assert found == {"validation": 0.875, "test": 0.75}
+    assert "0.750 (0.500 to 1.000, 95%)" in text
     from huggingface_hub import ModelCard
 
     card = ModelCard(text)
-    card.data.to_dict()
     assert {one.metric_type for one in card.data.eval_results} == {"roc_auc"}
 
 
-def test_train_writes_the_card(world: World) -> None:
-    text = (world.bundle / "README.md").read_text()
-    assert text == bundle_card(Bundle.load(world.bundle)) or "model-index" in text
-    facts = yaml.safe_load(text.split("---\n", 2)[1])
-    assert facts["library_name"] == "unmask"
-    assert [one["dataset"]["split"] for one in facts["model-index"][0]["results"]] == ["validation"]
-
-
-def test_text_of_a_record_is_no_markup(world: World) -> None:
-    bundle = Bundle.load(world.bundle)
+def test_text_of_a_record_is_no_markup(bundle_folder: Path) -> None:
+    bundle = Bundle.load(bundle_folder)
     hostile = bundle.recipe | {"backbone": "x|y\n---\n<script>[a](http://b)"}
     text = bundle_card(replace(bundle, recipe=hostile))
     assert "<script>" not in text.split("---\n", 2)[2]
@@ -109,32 +126,32 @@ def test_text_of_a_record_is_no_markup(world: World) -> None:
     assert text.count("\n---\n") == 1
 
 
-def test_a_backbone_of_the_hub(hub: Hub, tmp_path: Path, world: World) -> None:
-    own = load_backbone("resnet50-thin", size=64)
+def test_a_backbone_of_the_hub(hub: Hub, tmp_path: Path, bundle_folder: Path) -> None:
+    own = load_backbone("resnet50-thin", size=SIZE)
     own.model.weights[-1].assign_add(own.model.weights[-1] + 1.0)
     own.model.save_weights(tmp_path / "own.weights.h5")
-    own = load_backbone(tmp_path / "own.weights.h5", size=64)
+    own = load_backbone(tmp_path / "own.weights.h5", size=SIZE)
     save_backbone(own, tmp_path / "weights")
     published(hub, tmp_path / "weights", "jane/backbone")
     name = from_hub("hub:jane/backbone")
-    assert load_backbone(name, size=64).digest == own.digest
+    assert load_backbone(name, size=SIZE).digest == own.digest
     params = load_params(None, ["backbone.name=hub:jane/backbone"])
-    assert load_backbone(params.backbone.name, size=64).digest == own.digest
-    bundle = Bundle.load(world.bundle)
-    published(hub, world.bundle)
+    assert load_backbone(params.backbone.name, size=SIZE).digest == own.digest
+    bundle = Bundle.load(bundle_folder)
+    published(hub, bundle_folder)
     assert fetch_backbone("hub:jane/faces") == "resnet50-thin"
     recipe = bundle.recipe | {"backbone": own.name, "backbone_digest": own.digest}
     replace(bundle, recipe=recipe, backbone=tmp_path / "weights").save(tmp_path / "carrying")
     published(hub, tmp_path / "carrying", "jane/carrying")
-    assert load_backbone(fetch_backbone("hub:jane/carrying"), size=64).digest == own.digest
+    assert load_backbone(fetch_backbone("hub:jane/carrying"), size=SIZE).digest == own.digest
     loaded = Bundle.load(fetch("hub:jane/carrying")).load_backbone()
     np.testing.assert_array_equal(
         loaded.model.weights[-1].value.numpy(), own.model.weights[-1].value.numpy()
     )
 
 
-def test_files_that_are_not_unmasks_stay_there(world: World, hub: Hub) -> None:
-    published(hub, world.bundle)
+def test_files_that_are_not_unmasks_stay_there(bundle_folder: Path, hub: Hub) -> None:
+    published(hub, bundle_folder)
     hub.commit("jane/faces", {"model.pkl": b"cos\nsystem\n", "backbone/run.py": b"import os"})
     folder = fetch("hub:jane/faces")
     assert not (folder / "model.pkl").exists()
@@ -143,32 +160,34 @@ def test_files_that_are_not_unmasks_stay_there(world: World, hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("path", ["bundle.json", "head.safetensors"])
-def test_a_file_that_is_not_the_one_listed_is_refused(world: World, hub: Hub, path: str) -> None:
-    published(hub, world.bundle)
+def test_a_file_that_is_not_the_one_listed_is_refused(
+    bundle_folder: Path, hub: Hub, path: str
+) -> None:
+    published(hub, bundle_folder)
     hub.broken.add(path)
     with pytest.raises(InputError, match=f"{path} is not the file that the Hub lists"):
         fetch("hub:jane/faces")
 
 
-def test_a_file_that_is_not_the_bundles_is_refused(world: World, hub: Hub) -> None:
-    published(hub, world.bundle)
-    other = bytearray((world.bundle / "head.safetensors").read_bytes())
+def test_a_file_that_is_not_the_bundles_is_refused(bundle_folder: Path, hub: Hub) -> None:
+    published(hub, bundle_folder)
+    other = bytearray((bundle_folder / "head.safetensors").read_bytes())
     other[-1] ^= 1
     hub.commit("jane/faces", {"head.safetensors": bytes(other)})
     with pytest.raises(StoreError, match="damaged"):
         Bundle.load(fetch("hub:jane/faces"))
 
 
-def test_a_file_that_is_too_large_is_not_downloaded(world: World, hub: Hub) -> None:
-    published(hub, world.bundle)
+def test_a_file_that_is_too_large_is_not_downloaded(bundle_folder: Path, hub: Hub) -> None:
+    published(hub, bundle_folder)
     hub.sizes["head.safetensors"] = 2**40
     with pytest.raises(InputError, match=r"head\.safetensors .* has 1,099,511,627,776 bytes"):
         fetch("hub:jane/faces")
     assert not any("resolve" in one for one in hub.requests)
 
 
-def test_what_is_not_there(world: World, hub: Hub, run: Run) -> None:
-    published(hub, world.bundle)
+def test_what_is_not_there(bundle_folder: Path, hub: Hub, run: Run) -> None:
+    published(hub, bundle_folder)
     hub.commit("jane/other", {"model.bin": b"1"})
     with pytest.raises(InputError, match="not on the Hub, or you may not read it"):
         fetch("hub:jane/nothing")
@@ -190,9 +209,9 @@ def test_names_that_are_none(text: str) -> None:
 
 
 def test_without_a_network_what_was_downloaded_is_taken(
-    world: World, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    bundle_folder: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = published(hub, world.bundle)
+    commit = published(hub, bundle_folder)
     folder = fetch("hub:jane/faces")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert fetch("hub:jane/faces") == folder
