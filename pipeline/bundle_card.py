@@ -25,7 +25,7 @@ def bundle_card(
     measured = [_validation(bundle)]
     if result is not None:
         measured.append(_held_out(result))
-    title = f"{bundle.head.config.kind} on {bundle.recipe['backbone']}"
+    title = " ".join(f"{bundle.head.config.kind} on {bundle.recipe['backbone']}".split())
     facts = {
         "library_name": "unmask",
         "pipeline_tag": "video-classification",
@@ -36,7 +36,7 @@ def bundle_card(
     }
     rows = "\n".join(f"| {_cell(key)} | {_cell(value)} |" for key, value in _facts(bundle, result))
     return f"""---
-{yaml.safe_dump(facts, sort_keys=False, allow_unicode=False)}---
+{yaml.safe_dump(facts, sort_keys=False, allow_unicode=False, width=1000)}---
 
 # unmask: {_cell(title)}
 

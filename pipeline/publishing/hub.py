@@ -22,6 +22,9 @@ from models.bundle import FORMAT, VERSION
 from models.records import check_record
 from pipeline.publishing.repository import MOST_BYTES, HubFile, HubName
 
+RECORDS = (BUNDLE_RECORD, RECORD)
+"""A repository of unmask has one of them."""
+
 
 def fetch(text: str) -> Path:
     """The folder of a repository's files, downloaded unless they are in the cache.
@@ -41,25 +44,24 @@ def fetch(text: str) -> Path:
         try:
             info = api.model_info(name.repository, revision=name.revision, files_metadata=True)
         except Exception as error:
-            if (cached := _cached(api, name, error)) is None:
+            if (cached := _cached(name, error)) is None:
                 raise
             log.warning(f"the Hub cannot be reached; taking what was downloaded of {name}")
             return cached
         files = [file for file in map(_listed, info.siblings or ()) if file.path in MOST_BYTES]
         _check_listing(name, files)
         log.info(f"{name}: revision {str(info.sha)[:12]}")
-        folder = None
+        # A record comes last, by the name that was given: it is the sign of a whole download.
+        files.sort(key=lambda file: file.path in RECORDS)
         for file in files:
+            revision = name.revision if file.path in RECORDS else info.sha
             path = Path(
                 api.hf_hub_download(
-                    name.repository, file.path, revision=info.sha, cache_dir=_cache()
+                    name.repository, file.path, revision=revision, cache_dir=_cache()
                 )
             )
             file.check(path.read_bytes())
-            if "/" not in file.path:
-                folder = path.parent
-    assert folder is not None  # noqa: S101 - a record is among them
-    return folder
+    return path.parent
 
 
 def fetch_backbone(text: str) -> str:
@@ -138,7 +140,7 @@ def _listed(sibling: Any) -> HubFile:
 
 def _check_listing(name: HubName, files: list[HubFile]) -> None:
     """Raises InputError where this is no repository of unmask, or a file is too large."""
-    if not {BUNDLE_RECORD, RECORD} & {file.path for file in files}:
+    if not {*RECORDS} & {file.path for file in files}:
         raise InputError(
             f"{name} holds neither a bundle ({BUNDLE_RECORD}) nor a backbone ({RECORD}) of unmask"
         )
@@ -150,25 +152,19 @@ def _check_listing(name: HubName, files: list[HubFile]) -> None:
             )
 
 
-def _cached(api: Any, name: HubName, error: Exception) -> Path | None:
+def _cached(name: HubName, error: Exception) -> Path | None:
     """What was downloaded earlier, where the Hub did not answer at all."""
     if getattr(error, "response", None) is not None:  # it answered
         return None
-    from huggingface_hub import errors
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        folder = Path(
-            api.snapshot_download(
-                name.repository,
-                revision=name.revision,
-                cache_dir=_cache(),
-                allow_patterns=list(MOST_BYTES),
-                local_files_only=True,
-            )
+    for record in RECORDS:
+        found = try_to_load_from_cache(
+            name.repository, record, cache_dir=_cache(), revision=name.revision
         )
-    except (errors.LocalEntryNotFoundError, ValueError, OSError):
-        return None
-    return folder if any((folder / one).is_file() for one in (BUNDLE_RECORD, RECORD)) else None
+        if isinstance(found, str):
+            return Path(found).parent
+    return None
 
 
 @contextmanager

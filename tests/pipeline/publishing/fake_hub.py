@@ -130,6 +130,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _file(self, repository: str, revision: str, path: str) -> None:
         content = self.hub.repositories.get(repository, {}).get(revision, {}).get(path)
+        revision = self.hub.commit_of(repository, revision) or revision
         if content is None:
             self._json({"error": "x"}, 404, {"X-Error-Code": "EntryNotFound"})
             return
