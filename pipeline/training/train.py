@@ -131,7 +131,10 @@ def train_bundle(
         )
     finally:
         beside.shutdown(cancel_futures=True)
-    with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    from pipeline.bundle_card import bundle_card
+
+    bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
+    bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
         out=out,
