@@ -137,64 +137,103 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
     )
 
 
-def disposable(path: Path, info: VideoInfo, packets: Packets) -> NDArray[np.bool_]:
-    """Which packets of a file hold pictures that no other one refers to: half of x264's.
+def needless(
+    path: Path, info: VideoInfo, packets: Packets, chosen: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which packets of a file the chosen pictures do not need; without them they are the same.
 
-    A decoder that is not given them decodes all others to the same bytes. Of HEVC, only those of
-    the highest temporal layer count, since others may be referred to from above.
+    Those are pictures that no other refers to (half of x264's; of HEVC only in the highest temporal
+    layer, since others may be referred to from above), and those between the last chosen one of a
+    group and the next picture at which decoding begins anew.
+
+    Args:
+        path, info: the video.
+        packets: of it.
+        chosen: (T,) numbers of pictures in the order of presentation, ascending.
 
     Returns:
-        (M,) bool in the order of the file; none where that is not known, as of another codec.
+        (M,) bool in the order of the file; all False where that is not known, as of another codec.
     """
-    starts, sizes = packets.starts, packets.sizes_bytes
-    if starts is None or sizes is None or len(starts) > MOST_EXAMINED:
+    starts, sizes, numbers = packets.starts, packets.sizes_bytes, packets.numbers
+    if starts is None or sizes is None or numbers is None or len(starts) > MOST_EXAMINED:
         return np.zeros(0 if starts is None else len(starts), bool)
-    read_unit = UNITS[info.codec]
     with path.open("rb", buffering=0) as file:
         seen = [
-            _examine(file.fileno(), start, start + size, read_unit)
+            _examine(file.fileno(), start, start + size, UNITS[info.codec])
             for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
         ]
-    layers, needless = np.asarray(seen, np.int64).reshape(-1, 2).T
-    found: NDArray[np.bool_] = (needless == 1) & (layers == layers.max(initial=0))
+    layers = np.asarray([layer for layer, _ in seen])
+    alone, anew = (
+        np.asarray([kinds - {SETS} == {kind} for _, kinds in seen]) for kind in (ALONE, ANEW)
+    )
+    sets = np.asarray([SETS in kinds for _, kinds in seen])
+    if not anew.any() or (sets & ~anew).any():  # not understood, or parameters on the way
+        return np.zeros(len(starts), bool)
+    found: NDArray[np.bool_] = alone & (layers == layers.max(initial=0))
+    wanted = numbers[chosen]
+    found[wanted] = False
+    group = np.cumsum(anew)
+    last = np.full(len(starts) + 1, -1)
+    np.maximum.at(last, group[wanted], wanted)
+    found |= np.arange(len(starts)) > last[group]
+    found &= ~sets
     return found
 
 
-def _examine(file: int, start: int, end: int, read_unit: ReadUnit) -> tuple[int, bool]:
-    """The temporal layer of a packet, and whether all its slices are of a picture for itself.
+def _examine(file: int, start: int, end: int, read_unit: ReadUnit) -> tuple[int, set[str]]:
+    """The temporal layer of a packet, and what is in it; NEEDED where it is not understood.
 
     Its NAL units must fill it exactly, each after its size in four bytes, as MP4 has them.
     """
-    layer, slices = 0, 0
+    layer, kinds = 0, set[str]()
     for _ in range(MOST_UNITS):
         head = os.pread(file, 6, start) if start >= 0 else b""
         if len(head) < 6:
             break
         unit = read_unit(head[4], head[5])
         if unit is not None:
-            layer, needless = unit
-            if not needless:
-                break
-            slices += 1
+            layer = max(layer, unit[0])
+            kinds.add(unit[1])
         start += 4 + int.from_bytes(head[:4])
-        if start >= end:
-            return layer, slices > 0 and start == end
-    return layer, False
+        if start == end:
+            return layer, kinds
+        if start > end or NEEDED in kinds:
+            break
+    return layer, kinds | {NEEDED}
 
 
-def _h264_unit(first: int, _: int) -> tuple[int, bool] | None:
-    """Layer of a slice by its first two bytes, and whether no other refers to it (7.4.1)."""
+NEEDED, ALONE, ANEW, SETS = "needed", "alone", "anew", "sets"
+"""Slices that others may refer to; slices that none refers to; slices of a picture before which no
+later one reaches; parameter sets, for any later picture."""
+
+
+def _h264_unit(first: int, _: int) -> tuple[int, str] | None:
+    """Temporal layer and kind of a NAL unit by its first two bytes (7.4.1); None for notes."""
     kind = first & 31
-    return (0, kind == 1 and not first >> 5) if 1 <= kind <= 5 or kind in (20, 21) else None
+    if kind in (7, 8, 13, 15):
+        return 0, SETS
+    if kind == 1 and not first >> 5:
+        return 0, ALONE
+    if kind == 5:
+        return 0, ANEW
+    return (0, NEEDED) if kind < 5 or kind in (20, 21) else None
 
 
-def _hevc_unit(first: int, second: int) -> tuple[int, bool] | None:
+def _hevc_unit(first: int, second: int) -> tuple[int, str] | None:
     """As `_h264_unit` (7.4.2.2); a second view (`nuh_layer_id`) is taken for needed."""
-    kind, view = first >> 1 & 63, (first & 1) << 5 | second >> 3
-    return ((second & 7) - 1, kind <= 14 and not kind % 2 and not view) if kind < 32 else None
+    kind, view, layer = first >> 1 & 63, (first & 1) << 5 | second >> 3, (second & 7) - 1
+    if 32 <= kind <= 34:
+        return 0, SETS
+    if kind > 34:
+        return None
+    if view:
+        return layer, NEEDED
+    if kind in (19, 20):
+        return layer, ANEW
+    return layer, ALONE if kind <= 14 and not kind % 2 else NEEDED
 
 
-ReadUnit = Callable[[int, int], tuple[int, bool] | None]
+ReadUnit = Callable[[int, int], tuple[int, str] | None]
 UNITS: dict[str, ReadUnit] = {"h264": _h264_unit, "hevc": _hevc_unit}
 """Readers of the codecs whose packets say so."""
 
