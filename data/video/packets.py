@@ -153,15 +153,21 @@ def needless(
 
     Returns:
         (M,) bool in the order of the file; all False where that is not known, as of another codec.
+
+    Raises:
+        VideoError: unreadable.
     """
     starts, sizes, numbers = packets.starts, packets.sizes_bytes, packets.numbers
     if starts is None or sizes is None or numbers is None or len(starts) > MOST_EXAMINED:
         return np.zeros(0 if starts is None else len(starts), bool)
-    with path.open("rb", buffering=0) as file:
-        seen = [
-            _examine(file.fileno(), start, start + size, UNITS[info.codec])
-            for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
-        ]
+    try:
+        with path.open("rb", buffering=0) as file:
+            seen = [
+                _examine(file.fileno(), start, start + size, UNITS[info.codec])
+                for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+            ]
+    except OSError as error:
+        raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
     layers = np.asarray([layer for layer, _ in seen])
     alone, anew = (
         np.asarray([kinds - {SETS} == {kind} for _, kinds in seen]) for kind in (ALONE, ANEW)
