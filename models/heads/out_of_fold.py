@@ -140,7 +140,7 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     held_out: set[str] = set()
 
     def score_folds(lane: int) -> None:
-        for fold in planned[lane :: trainer.lanes]:
+        for fold in planned[lane :: trainer.LANES]:
             try:
                 scores[fold.test] = trainer.score_held_out(fold.train, fold.test, lane=lane)
             except DatasetError as error:
@@ -152,9 +152,9 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     show = len(planned) > 0
     with (
         progress(desc="folds for likelihood ratios", total=len(planned), show=show) as bar,
-        ThreadPoolExecutor(trainer.lanes) as lanes,
+        ThreadPoolExecutor(trainer.LANES) as lanes,
     ):
-        for done in [lanes.submit(score_folds, lane) for lane in range(trainer.lanes)]:
+        for done in [lanes.submit(score_folds, lane) for lane in range(trainer.LANES)]:
             done.result()
     scored = np.flatnonzero(~np.isnan(scores))
     return OutOfFold(
