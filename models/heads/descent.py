@@ -87,7 +87,7 @@ class Descent:
         """Takes a step on zeros, which compiles it for so many videos and frames of each."""
         spec = self._step.input_signature[0]
         features = tf.zeros((videos, steps, spec.shape[-1]), spec.dtype)
-        ones, more = tf.ones(videos), len(self._step.input_signature) - 3
+        ones, more = tf.ones(videos), len(self._step.input_signature) - 2
         self._step(features, tf.ones((videos, steps), tf.bool), *[ones] * more)
 
     def weights(self) -> dict[str, list[NDArray[Any]]]:

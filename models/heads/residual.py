@@ -55,8 +55,7 @@ class ResidualFit:
     """A linear model and what corrects it."""
 
     fit: LinearFit
-    branch: HeadNetwork | None  # frames -> (B,) logits that it adds; None where it is left out
-    weights: dict[str, list[NDArray[Any]]]  # of the branch by layer; {} where it is left out
+    weights: dict[str, list[NDArray[Any]]]  # of the residual by layer; {} where it is left out
     history: tuple[dict[str, float], ...]  # the first row is of the linear model
     best_epoch: int
     stop_reason: str
@@ -126,9 +125,16 @@ def fit_residual(
     first = linear_row(fit, columns, train, val, config)
     weights = video_weights(train.labels, config.class_weight)
     offsets = (held[:count], val_base)
-    branch = descent(lanes[0])
     history, stopping = _descend(
-        branch, train, val, offsets, weights, config=config, seed=seed, first=first, log=log
+        descent(lanes[0]),
+        train,
+        val,
+        offsets,
+        weights,
+        config=config,
+        seed=seed,
+        first=first,
+        log=log,
     )
     best = stopping.best
     kept = (
@@ -140,8 +146,6 @@ def fit_residual(
     )
     if kept:
         reason = stopping.reason(len(history))
-        for name, values in best.weights[0].items():
-            branch.network.get_layer(name).set_weights(values)
     else:
         reason = (
             f"the {head.kind} is left out, since after {len(history) - 1} epochs it does not lower "
@@ -150,13 +154,36 @@ def fit_residual(
         )
     return ResidualFit(
         fit=fit,
-        branch=HeadNetwork.of(branch.network) if kept else None,
         weights=best.weights[0] if kept else {},
         history=tuple(history),
         best_epoch=best.epoch if kept else 1,
         stop_reason=f"a linear model of {words} (C = {fit.penalty:g}, validation AUC "
         f"{first['val_auc']:.3f}); {reason}",
     )
+
+
+def residual_of_fold(
+    descent: Descent, train: Sequences, base: Floats, *, epochs: int, config: TrainConfig, seed: int
+) -> HeadNetwork:
+    """Trains a residual for so many epochs, and keeps it: a fold takes what the whole split chose.
+
+    Args:
+        descent: just started.
+        train: what the fold learns from.
+        base: (N,) logits of the fold's linear model, held out of its fit.
+        epochs: that validation chose.
+        config: how to train.
+        seed: of the order.
+
+    Returns:
+        Frames -> (B,) logits that it adds.
+    """
+    weights, draw = video_weights(train.labels, config.class_weight), np.random.default_rng(seed)
+    size = config.batch_size
+    for epoch in range(epochs):
+        losses, _ = descent.epoch(train, weights, draw, batch_size=size, extra=(base,))
+        check_loss(losses.mean(), epoch + 2, config.learning_rate)
+    return HeadNetwork.of(descent.network)
 
 
 def _descend(

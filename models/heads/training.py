@@ -25,13 +25,12 @@ from models.evaluation.baselines import pooled
 from models.heads.architectures import STANDARDISE, build_head
 from models.heads.descent import Descent, Variables, descent_of, variables_of
 from models.heads.inference import score
-from models.heads.linear import fit_statistics, train_linear
+from models.heads.linear import fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import VALIDATED, fit_residual, train_residual
+from models.heads.residual import VALIDATED, residual_of_fold, train_residual
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
-from models.linear.statistics import statistics_of
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
@@ -140,8 +139,9 @@ class HeadTrainer:
         """Raw scores by another head, which learns from a part of the training split.
 
         After `fit`, of which it takes what validation chose, the number of epochs or the penalty,
-        and the standardisation or conditioning: that is of all training frames, without labels. A
-        head with a linear model chooses these anew, by what is left of the validation split.
+        and the standardisation or conditioning: that is of all training frames, without labels.
+        Whether a residual is kept is taken, too; its linear model chooses its penalty anew, by
+        cross-validation of what is left.
 
         Args:
             learn: (N + M,) videos of both splits that it may learn from, or choose by.
@@ -176,24 +176,15 @@ class HeadTrainer:
         self, learn: NDArray[np.bool_], tested: list[Sequences], lane: int
     ) -> NDArray[np.float64]:
         """P(fake) of videos by a head with a linear model that learns from (N + M,) `learn`."""
-        count, head = len(self.train), self.head
+        count, head, config = len(self.train), self.head, self._config
         train, val = select(self.train, learn[:count]), select(self.val, learn[count:])
         check_splits(train.labels, val.labels)
-        branch = None
-        if head.is_residual:
-            given: dict[str, Any] = {"head": head, "config": self._config, "seed": self.seed}
-            fitted = fit_residual(self._descent, train, val, lanes=[lane], **given)
-            fit, branch = fitted.fit, fitted.branch
-        else:
-            fit, _, _ = fit_statistics(train, val, head=head, config=self._config)
-        columns = [
-            statistics_of(
-                one.features, one.mask, statistics=head.statistics, frame_norm=head.frame_norm
-            )
-            for one in tested
-        ]
-        logits = fit.logits(np.concatenate(columns))
-        if branch is not None:
+        fit, columns, _ = fit_statistics(train, val, head=head, config=config)
+        logits = np.concatenate([linear_logits(fit, one, head) for one in tested])
+        if self._epochs:
+            base = np.where(np.isnan(fit.held_out), fit.logits(columns), fit.held_out)[: len(train)]
+            given: dict[str, Any] = {"epochs": self._epochs, "config": config, "seed": self.seed}
+            branch = residual_of_fold(self._descent(lane), train, base, **given)
             logits += np.concatenate([score(branch, one) for one in tested])
         return np.asarray(expit(logits))
 
@@ -203,7 +194,9 @@ class HeadTrainer:
         if self.head.kind == "statistics":
             return train_linear(model, self.train, self.val, **given)
         given |= {"seed": self.seed, "lanes": range(self.LANES)}
-        return train_residual(model, self._descent, self.train, self.val, **given)
+        trained = train_residual(model, self._descent, self.train, self.val, **given)
+        self._epochs = trained.best_epoch - 1  # the first row is of the linear model alone
+        return trained
 
     def _descend(self, model: Any, log: TrainingLog) -> Trained:
         """Gradient descent until it stops early or the epochs end."""

@@ -63,6 +63,7 @@ SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline", "statistics": "linear model"}
 """Kind of head -> what people see."""
+LINEAR_ALONE = "linear_alone"  # in metrics.json, where `ModelResult.linear_alone` is true
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +92,7 @@ class ModelResult:
     calibration: Calibration = field(default_factory=Calibration)  # of its scores
     # of its scores; None for a bundle of an earlier version
     likelihood_ratio: LikelihoodRatio | None = None
-    # whether a residual was left out, so that it is the linear model that it was to correct
-    linear_alone: bool = False
+    linear_alone: bool = False  # whether a residual was left out: the linear model scores alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class Decided:
 
     unsure: float  # share of the videos that get no verdict
     novel: float  # share that is unlike anything in training; part of `unsure`
-    right: float  # share of the others that are classified rightly; NaN where there is none
+    right: float  # share of the others that are classified correctly; NaN where there is none
     balanced: float  # mean of the shares of both classes; NaN where one is without verdict
 
     def to_json(self) -> dict[str, float]:
@@ -187,6 +187,8 @@ class Report:
         for name, result in self.models.items():
             facts[name] = result.evaluation.to_json() | self.decided_by(name).to_json()
             facts[name]["risk_coverage_area"] = self.risk_coverage(name).area
+            if result.linear_alone:
+                facts[name][LINEAR_ALONE] = True
             if result.likelihood_ratio is not None:
                 facts[name]["cllr_novel_included"] = self.cllr_with_novel(name)
         if self.gain is not None:
@@ -253,8 +255,7 @@ class Report:
     @property
     def summary(self) -> dict[str, float]:
         """What summary.json holds: a few metrics of the first model."""
-        metrics = self.first[1].evaluation.metrics
-        return {name: metrics[name].value for name in SUMMARIZED}
+        return {name: self.first[1].evaluation.metrics[name].value for name in SUMMARIZED}
 
 
 def rank_misclassified(
@@ -325,6 +326,12 @@ def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise StoreError(f"{path}: {key} of {shown(name)} must be a number; {remedy}")
     return facts
+
+
+def name_of_model(kind: str, *, linear_alone: bool) -> str:
+    """What people see: "LSTM", or "linear model (LSTM left out)" where that gives no score."""
+    name = NAMES.get(kind, kind)
+    return f"linear model ({name} left out)" if linear_alone else name
 
 
 def is_model(facts: Any) -> bool:
