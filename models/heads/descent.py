@@ -22,7 +22,7 @@ from features.sequences.padded import Padded
 from models.configs import HeadConfig, TrainConfig
 from models.heads.architectures import build_after_conditioning, build_head, residual_branch
 from models.prefetch import prefetch, without_copy
-from models.tf_runtime import keras, tf
+from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -153,6 +153,7 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
         config: how it will be trained.
         shape: (N, T, E) of the training split, conditioned.
     """
+    seed_everything(0)  # asks for deterministic kernels before the first one is made
     count, steps, dim = shape
     videos = min(config.batch_size, count)
     descent = descent_of(head, dim=dim, dtype="float32", weight_decay=config.weight_decay)
