@@ -25,6 +25,7 @@ from pipeline.cli import (
     extraction,
     inference,
     pairs,
+    publishing,
     search,
     store,
     training,
@@ -65,7 +66,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (datasets, extraction, training, search, evaluation, inference, pairs, app_server):
+for group in (
+    datasets,
+    extraction,
+    training,
+    search,
+    evaluation,
+    inference,
+    pairs,
+    app_server,
+    publishing,
+):
     app.add_typer(group.commands)
 app.add_typer(
     store.commands,
