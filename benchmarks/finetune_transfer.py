@@ -23,7 +23,7 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,15 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.finetune_tries import TRIES, Try, TryNet, subset, train
+from benchmarks.finetune_tries import (
+    LEVEL_QUALITY,
+    TRIES,
+    Try,
+    TryNet,
+    degraded,
+    subset,
+    train,
+)
 from benchmarks.transfer_data import ROOT
 from data.errors import VideoError
 from data.faces.crops import read_frames
@@ -156,10 +164,13 @@ def attempt(
 ) -> Outcome:  # fmt: skip
     """Tunes and scores in each of M folds."""
     by_head, by_network = (np.full((len(folds), len(faces.paths)), np.nan) for _ in range(2))
-    learnt = []
+    learnt, levelled = [], frozen
+    if tried.level:
+        pixels = degraded(faces.clips.pixels, side=tried.level, quality=LEVEL_QUALITY)
+        levelled = TryNet(base, tried)._embed_clips(replace(faces.clips, pixels=pixels))
     kept = base.model.get_weights()
     for number, fold in enumerate(folds):
-        embedded, network = frozen, None
+        embedded, network = levelled, None
         if not tried.frozen:
             base.model.set_weights(kept)
             base.model.trainable = False
@@ -221,11 +232,10 @@ def row_of(
 ) -> tuple[list[str], dict[str, Any]]:  # fmt: skip
     """Cells of a try's row, and its figures: value, low and high of each."""
     estimates = {one: by_head.metrics[one] for one in METRICS}
-    gain = network = None
+    estimates |= {f"gain_{one}": difference(by_head, frozen, one) for one in METRICS}
     if by_network is not None:
-        estimates |= {f"gain_{one}": difference(by_head, frozen, one) for one in METRICS}
         estimates |= {f"network_{one}": by_network.metrics[one] for one in METRICS}
-        gain, network = (estimates[f"{one}_{METRICS[0]}"] for one in ("gain", "network"))
+    gain, network = (estimates.get(f"{one}_{METRICS[0]}") for one in ("gain", "network"))
     cells = [
         *(shown(estimates[one]) for one in METRICS), shown(gain, "+"), shown(network),
         "-" if learnt is None else f"{learnt:.2f}", f"{minutes:.1f}",

@@ -22,10 +22,11 @@ from models.configs import FinetuneConfig
 from models.finetuning.batches import ClipBatch
 from models.finetuning.clips import Clips, steps_per_epoch
 from models.finetuning.forging import Forger
-from models.finetuning.network import FinetuneNet, share_of_rate
+from models.finetuning.forward_pass import ForwardPass, cut
+from models.finetuning.network import DTYPES, FinetuneNet, share_of_rate
 from models.finetuning.precision import resolve_precision
 from models.heads.split_checks import video_weights
-from models.tf_runtime import tf
+from models.tf_runtime import keras, tf
 
 BASE: dict[str, Any] = {
     "epochs": 5, "frames_per_video": 8, "frames_per_clip": 3, "precision": "auto",
@@ -36,6 +37,8 @@ PROBE = 1e-3
 """Inverse strength of the frozen phase's penalty: no clip is left to choose it by."""
 ALIGNMENT, UNIFORMITY = 0.1, 0.5
 """Weights of the two losses of Wang and Isola (2020) beside the cross-entropy."""
+LEVEL_QUALITY = 60
+"""Of the JPEG of `Try.level`."""
 DRO_STEP = 0.1
 """Step size of the weights of programs (Sagawa et al., 2020)."""
 
@@ -51,15 +54,18 @@ class Try:
     share: float = 1.0  # of the tuned weights, the rest being the frozen ones (Wortsman, 2022)
     size: int = 160  # side of a crop
     frozen: bool = False  # no tuning
+    norms: bool = False  # a scale and a shift of each channel of each convolution learn, no more
+    level: int = 0  # side in pixels to which every crop is shrunk, encoded and enlarged; 0: none
 
     def settings(self) -> FinetuneConfig:
         return resolve_precision(FinetuneConfig(**BASE | self.config))[0]
 
 
-NORMS = {"layers": "norms", "unfreeze": "all", "learning_rate": 5e-4}
+NORMS = {"unfreeze": "all", "learning_rate": 1e-3}
 SCENE = {"pairs": "scene"}
 TRIES = (
     Try(name="frozen", frozen=True),
+    Try(name="frozen, all at 96 px and JPEG 60", frozen=True, level=96),
     Try(name="true fakes alone", config={"forge": 0.0}),
     Try(name="defaults"),
     Try(name="same-scene pairs", config=SCENE),
@@ -67,9 +73,9 @@ TRIES = (
     Try(name="self-made alone, 20 epochs", config={"forge": 1.0, "epochs": 20} | SCENE),
     Try(name="all layers, self-made alone", config={"forge": 1.0, "unfreeze": "all"} | SCENE),
     Try(name="all layers", config={"unfreeze": "all"} | SCENE),
-    Try(name="norms", config=NORMS | SCENE),
-    Try(name="norms, self-made alone", config=NORMS | SCENE | {"forge": 1.0}),
-    Try(name="norms, L2, alignment, uniformity", config=NORMS | SCENE, loss="sphere"),
+    Try(name="norms", config=NORMS | SCENE, norms=True),
+    Try(name="norms, self-made alone", config=NORMS | SCENE | {"forge": 1.0}, norms=True),
+    Try(name="norms, L2, alignment, uniformity", config=NORMS | SCENE, loss="sphere", norms=True),
     Try(name="L2, alignment, uniformity", config=SCENE, loss="sphere"),
     Try(name="ranking in pairs", config=SCENE, loss="rank"),
     Try(name="worst program", config=SCENE, loss="worst"),
@@ -94,6 +100,35 @@ def subset(clips: Clips, rows: NDArray[np.int64]) -> Clips:
     )  # fmt: skip
 
 
+class AffinePass(ForwardPass):
+    """Each channel of a convolution times a scale plus a shift, which alone learn.
+
+    That is the scale and shift of a batch normalisation in inference mode, also where a backbone
+    such as resnet50-thin has its normalisation folded into the convolutions.
+    """
+
+    def __init__(self, part: Any, dtype: Any) -> None:
+        super().__init__(part, dtype)
+        convolutions = [one for one in part.layers if isinstance(one, keras.layers.Conv2D)]
+        self._affine = {
+            id(one): (
+                keras.Variable(np.ones(one.filters, np.float32)),
+                keras.Variable(np.zeros(one.filters, np.float32)),
+            )
+            for one in convolutions
+        }
+
+    @property
+    def learning(self) -> list[Any]:
+        """The variables."""
+        return [one for pair in self._affine.values() for one in pair]
+
+    def _convolve(self, layer: Any, frames: Any) -> Any:
+        scale, shift = self._affine[id(layer)]
+        convolved = super()._convolve(layer, frames)
+        return convolved * tf.cast(scale, self._dtype) + tf.cast(shift, self._dtype)
+
+
 class TryNet(FinetuneNet):
     """The network of fine-tuning with the losses of a try."""
 
@@ -101,6 +136,12 @@ class TryNet(FinetuneNet):
         self.tried = tried
         self.length = 1.0  # of embeddings on the sphere: the mean of the frozen ones
         super().__init__(backbone, tried.settings())
+        if tried.norms:
+            _, upper = cut(backbone.model, self.config.unfreeze)
+            self._upper = AffinePass(upper, DTYPES[self.config.precision])
+            self._learning = self._upper.learning
+            self._slow = keras.optimizers.Adam(self.config.learning_rate)
+            self._slow.build(self._learning)
 
     def on_sphere(self, embedded: Any) -> Any:
         """Of length 1 for the loss "sphere", times the mean length so that the probe fits."""
@@ -157,13 +198,23 @@ def make_alike(
         least = min(size, *sides[batch.videos[row : row + 2]])
         side = max(32, round(least * draw.uniform(0.6, 1)))
         quality = int(draw.integers(40, 96))
-        for frame in clips[row : row + 2].reshape(-1, size, size, 3):
-            small = cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA)
-            buffer = io.BytesIO()
-            Image.fromarray(small).save(buffer, "JPEG", quality=quality)
-            decoded = np.asarray(Image.open(buffer))
-            frame[:] = cv2.resize(decoded, (size, size), interpolation=cv2.INTER_CUBIC)
+        clips[row : row + 2] = degraded(clips[row : row + 2], side=side, quality=quality)
     return clips
+
+
+def degraded(clips: NDArray[np.uint8], *, side: int, quality: int) -> NDArray[np.uint8]:
+    """Clips (N, F, S, S, 3) shrunk to a side, encoded as JPEG, and enlarged again."""
+    size = clips.shape[2]
+    found = np.empty_like(clips)
+    for frame, out in zip(
+        clips.reshape(-1, size, size, 3), found.reshape(-1, size, size, 3), strict=True
+    ):
+        small = cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA)
+        buffer = io.BytesIO()
+        Image.fromarray(small).save(buffer, "JPEG", quality=quality)
+        decoded = np.asarray(Image.open(buffer))
+        out[:] = cv2.resize(decoded, (size, size), interpolation=cv2.INTER_CUBIC)
+    return found
 
 
 def train(

@@ -195,9 +195,6 @@ class FinetuneConfig(Settings):
     # how many of the 16 residual blocks learn, counted from the last; or "all", which includes the
     # first convolution
     unfreeze: Annotated[int | Literal["all"], AfterValidator(_known_blocks)] = 9
-    # which of their weights learn: those of the "convolutions", or of the "norms" alone, the scale
-    # and shift of each batch normalisation, whose statistics stay
-    layers: Literal["convolutions", "norms"] = "convolutions"
     # at most this many after the frozen phase; each shows every clip of the larger class once, and
     # as many of the other
     epochs: Count = 10

@@ -3,9 +3,8 @@
 The lower part is frozen and runs outside the gradient tape; the upper part learns. A clip's score
 is the mean of its frames' logits.
 
-Batch normalisation stays in inference mode: its statistics come from a million pictures; ours, of
-some frames of eight faces, are worse. Its scale and shift learn only where `layers` is "norms", and
-then nothing else does.
+Batch normalisation stays in inference mode, its scale and shift frozen: its statistics come from a
+million pictures and were taken under that scale; ours, of some frames of eight faces, are worse.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class FinetuneNet:
         self._learning = [
             weight
             for layer in upper.layers
-            if isinstance(layer, keras.layers.BatchNormalization) == (config.layers == "norms")
+            if not isinstance(layer, keras.layers.BatchNormalization)
             for weight in layer.trainable_weights
         ]
         self._dense = keras.layers.Dense(1, name="frame_logit")

@@ -128,29 +128,6 @@ def test_only_the_last_blocks_convolutions_learn() -> None:
     }
 
 
-def test_norms_learn_their_scale_and_shift_alone() -> None:
-    backbone = load_backbone("resnet50-random", size=SIZE)
-    before = {weight.path: weight.numpy() for weight in backbone.model.weights}
-    net = FinetuneNet(backbone, QUICK.replace(layers="norms"))
-    with_signal = clips_of([0, 1] * 3, ["a", "a", "b", "b", "c", "c"], size=SIZE)
-    with_signal.pixels[1::2, :, 8:16] = 200
-    net.train_epoch(with_signal, np.random.default_rng(0), 1)
-    moved = {
-        weight.path
-        for weight in backbone.model.weights
-        if not np.array_equal(weight.numpy(), before[weight.path])
-    }
-    assert moved == {
-        f"conv5_block3_{number}_bn/{kind}" for number in (1, 2, 3) for kind in ("gamma", "beta")
-    }
-    # What `extract` will compute with the Keras model is what was trained.
-    frames = with_signal.pixels[:, 0]
-    np.testing.assert_allclose(
-        net._embedding(tf.constant(frames)), backbone.model(frames, training=False),
-        rtol=1e-4, atol=1e-5,
-    )  # fmt: skip
-
-
 def test_a_bad_video_is_left_out_and_told(tmp_path: Path) -> None:
     def sometimes(video: Video) -> Any:
         if video.path == "2-1.mp4":
