@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.evaluate import Estimate, percentiles
-from models.evaluation.likelihood_ratio_fit import cllr_costs
+from models.evaluation.likelihood_ratio_fit import cllr_costs, cllr_min
 from models.evaluation.pairs import wins
 
 SEVERAL = 3
@@ -27,6 +27,7 @@ METRICS = (
     "auc",
     "pairs",
     "cllr",
+    "cllr_min",
     "recall_fake",
     "recall_real",
     "balanced_accuracy",
@@ -36,7 +37,8 @@ METRICS = (
 """In the order in which people see them; those that the videos do not allow are left out.
 
 `auc_methods` is the mean over methods, `auc_methods_several` over those with SEVERAL videos;
-`pairs` the share of same-scene pairs that are ranked rightly; `cllr` that of the likelihood ratios;
+`pairs` the share of same-scene pairs that are ranked rightly; `cllr` that of the likelihood ratios,
+`cllr_min` that after one best monotonous calibration of all detectors' scores, fitted on them;
 `coverage` the share of videos that get a verdict, `decided_balanced_accuracy` that of these."""
 
 
@@ -196,12 +198,23 @@ def _verdicts(
     coverage = weights @ _mean_of_detectors(said.decided, said.scores)
     return {
         "cllr": cllr,
+        "cllr_min": _least_cllr(labels, said.scores, weights),
         "recall_fake": recalls[0],
         "recall_real": recalls[1],
         "balanced_accuracy": (recalls[0] + recalls[1]) / 2,
         "coverage": _ratio(coverage, weights.sum(1)),
         "decided_balanced_accuracy": (decided_recalls[0] + decided_recalls[1]) / 2,
     }
+
+
+def _least_cllr(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Least Cllr in each draw; a video that several detectors tested counts once."""
+    tested = ~np.isnan(scores)
+    rows = np.nonzero(tested)[1]
+    once = weights[:, rows] / tested.sum(0)[rows]
+    return np.asarray(cllr_min(labels[rows], scores[tested], once))
 
 
 def _pairs(

@@ -50,6 +50,7 @@ HELD_OUT_SHOWN = {
     "auc": "AUC over all videos",
     "pairs": "same-scene pairs ranked rightly",
     "cllr": "Cllr",
+    "cllr_min": "least Cllr",
     "recall_fake": "fakes caught (recall)",
     "recall_real": "reals cleared (recall)",
     "balanced_accuracy": "balanced accuracy",

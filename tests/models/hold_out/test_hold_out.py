@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data.errors import DatasetError
-from models.evaluation.likelihood_ratio_fit import cllr_costs
+from models.evaluation.likelihood_ratio_fit import cllr_costs, cllr_min
 from models.evaluation.pairs import pair_rows, wins
 from models.hold_out.evaluate import HeldOutScores, difference, evaluate_held_out
 from models.hold_out.plan import method_blocks, plan_hold_out
@@ -135,6 +135,10 @@ def test_scores_of_two_detectors_are_never_compared():
     assert found.metrics["auc"].value == 1
     assert found.metrics["pairs"].value == 1
     assert found.metrics["recall_fake"].value == 0.5
+    # One calibration for both: the first one's fakes look like nothing, the second one's reals lie
+    # above them.
+    both = np.nan_to_num(scores).sum(0)
+    assert found.metrics["cllr_min"].value == pytest.approx(cllr_min(labels, both))
 
 
 def test_a_mean_over_several_videos_leaves_rare_methods_out():
@@ -152,6 +156,10 @@ def test_cllr_is_one_where_nothing_is_said_and_more_where_it_misleads():
     assert none.metrics["cllr"].value == pytest.approx(1)
     wrong = measure(labels, groups, methods, [], said(np.where(labels == 1, 0.1, 0.9)))
     assert wrong.metrics["cllr"].value > 2
+    assert wrong.metrics["cllr_min"].value == pytest.approx(1)  # a falling line is none
+    right = measure(labels, groups, methods, [], said(np.where(labels == 1, 0.6, 0.5)))
+    assert right.metrics["cllr"].value > 0.8
+    assert right.metrics["cllr_min"].value == pytest.approx(0)
     assert cllr_costs(np.array([1, 0]), np.array([1.0, 1.0])) == pytest.approx(
         [np.log2(1.1), np.log2(11)]
     )
