@@ -8,8 +8,8 @@ so nothing is chosen on what is held out. Then the clips are embedded, the head 
 by default without its residual (`statistics`, learnt by people) is fitted on the clips that the
 backbone was tuned on, and scores those held out. A row has the mean AUC over programs with
 three clips or more, over all programs, the share of same-scene pairs ranked rightly, the first by
-the tuned network's own frame scores, and the gain in it over the frozen backbone of the same crops,
-each with a 95 % interval by groups of people. The last line is one JSON object. Crops are
+the tuned network's own frame scores, and the gain in it over the frozen backbone on crops of 160
+px, each with a 95 % interval by groups of people. The last line is one JSON object. Crops are
 kept in --work. `benchmarks/finetune_tries.py` lists the tries and has the losses of those that are
 not settings of `finetune`.
 """
@@ -61,7 +61,7 @@ from models.linear.fit import fit_linear_model
 from models.linear.statistics import statistics_of
 from models.tf_runtime import keras, limit_threads, seed_everything
 
-FRAMES, FOLDS, ROUNDS = 8, 3, 1000
+FRAMES, ROUNDS = 8, 1000
 HEAD = HeadConfig(kind="statistics")
 METRICS = ("auc_methods_several", "auc_methods", "pairs")
 HEADINGS = (
@@ -190,8 +190,8 @@ def attempt(
             embedded[used] = net._embed_clips(subset(faces.clips, used))
             kernel, bias = net._dense.get_weights()
             flat = embedded.reshape(-1, embedded.shape[-1])
-            logits = net.on_sphere(flat) @ kernel[:, 0] + bias
-            network = np.asarray(logits).reshape(embedded.shape[:2]).mean(1)
+            logits = np.asarray(net.on_sphere(flat)) @ kernel[:, 0] + bias
+            network = logits.reshape(embedded.shape[:2]).mean(1)
         by_head[number, fold.test] = head_scores(faces, embedded, fold)[fold.test]
         if network is not None:
             by_network[number, fold.test] = network[fold.test]
@@ -256,6 +256,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / ".unmask" / "finetune-transfer")
     parser.add_argument("--backbone", default="resnet50-thin")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="some tries")
+    parser.add_argument("--folds", type=int, default=3, help="of people and programs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0 for all cores")
     arguments = parser.parse_args()
@@ -269,17 +270,22 @@ def main() -> None:
     begun, figures = time.monotonic(), {}
     chosen = [one for one in TRIES if one.name in (arguments.only or names)]
     print(f"{'':<34}" + "".join(f"{one:>24}" for one in HEADINGS))
-    for size in sorted({one.size for one in chosen}):
+    frozen: HeldOutEvaluation | None = None
+    paths: tuple[str, ...] = ()
+    for size in sorted({Try(name="").size, *(one.size for one in chosen)}):
         faces = read_faces(arguments.faces, arguments.work, size)
         families = [re.split(r"[^0-9A-Za-z]", one)[0] for one in faces.methods.tolist()]
-        folds = make_folds(faces.clips.labels, faces.clips.groups, families, count=FOLDS)
+        folds = make_folds(faces.clips.labels, faces.clips.groups, families, count=arguments.folds)
         base = load_backbone(arguments.backbone, size=size, seed=0)
         forger = Forger(faces.clips, workers=2)
         plain = Try(name="frozen", frozen=True, size=size)
         kept = arguments.work / f"{size}-{base.digest[:16]}.npy"
         embedded = embed_frozen(base, plain, faces, kept)
         run = partial(attempt, faces=faces, frozen=embedded, folds=folds, forger=forger, base=base)
-        frozen = measure(faces, run(plain, seed=0).head)
+        if frozen is None:
+            frozen, paths = measure(faces, run(plain, seed=0).head), faces.paths
+        elif faces.paths != paths:
+            sys.exit(f"other clips can be read at {size} px than at {Try(name='').size}")
         for tried in (one for one in chosen if one.size == size):
             started = time.process_time()
             found = run(tried, seed=arguments.seed)
