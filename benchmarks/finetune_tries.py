@@ -1,8 +1,9 @@
 """The tries of benchmarks/finetune_transfer.py, and what of them is no setting of `finetune`.
 
-Settings of `FinetuneConfig` stand in `Try.config`. The others are here because they earned no place
-in `finetune`: ranking in pairs, L2-normalised embeddings with alignment and uniformity, weights by
-the worst program, size and compression made alike, and weights between the frozen and the tuned.
+Settings of `FinetuneConfig` stand in `Try.config`. The others are here alone: ranking in pairs,
+L2-normalised embeddings with alignment and uniformity, weights by the worst program, size and
+compression made alike, normalisation alone, and weights between the frozen and the tuned.
+docs/experiments.md has the figures of those that were run.
 """
 
 from __future__ import annotations
