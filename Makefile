@@ -74,7 +74,7 @@ bench-peers: environment .venv-peers/installed
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
-	  --extra openvino --extra int8 --extra ray --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+	  --extra openvino --extra int8 --extra provenance --extra ray --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:

@@ -98,6 +98,17 @@ def refuse_seen(
         LeakError: a video or a group was seen in training, and `allow_seen` is false.
     """
     parts = [part for parts in trained_on(bundle).values() for part in parts.values()]
+    return refuse_seen_among(parts, videos, allow_seen=allow_seen, where=where)
+
+
+def refuse_seen_among(
+    parts: Iterable[Mapping[str, Sequence[str]]],
+    videos: Iterable[Video],
+    *,
+    allow_seen: bool,
+    where: str = "",
+) -> str:
+    """As `refuse_seen`, of a network whose training videos are `parts`: see `seen_among`."""
     seen = seen_among(videos, parts)
     if not seen:
         return ""

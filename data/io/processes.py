@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from data.errors import ToolError
@@ -85,6 +86,74 @@ def job_runner(workers: int, *, what: str) -> Iterator[Run]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+OUT_OF_MEMORY = 3
+"""Exit code of a child of `call_in_child` that wanted more memory than it may have."""
+
+
+class ChildEnded(Exception):
+    """A child gave no result; the message says why, a phrase with a verb: "took too long"."""
+
+
+def call_in_child(
+    function: Callable[..., Any], *arguments: Any, seconds: float, memory_bytes: int
+) -> Any:
+    """Calls a function in a child process with limits: for native code that reads strangers' files.
+
+    A daemonic process may have no children; there the function is called directly.
+
+    Args:
+        function: of a module, which the child imports; an exception in it ends the child.
+        arguments: of it.
+        seconds: after which the child is ended.
+        memory_bytes: of its address space.
+
+    Raises:
+        ChildEnded: it took too long, raised, crashed, or wanted more memory.
+    """
+    if multiprocessing.current_process().daemon:
+        return function(*arguments)
+    start_tracker()
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(
+        target=_answer, args=(theirs, memory_bytes, seconds, function, arguments), daemon=True
+    )
+    with ours:
+        with theirs, block_interrupt():
+            child.start()
+        try:
+            if not ours.poll(seconds):
+                raise ChildEnded(f"took more than {seconds:.0f} s")
+            return ours.recv()
+        except EOFError as error:
+            child.join()
+            if child.exitcode == OUT_OF_MEMORY:
+                raise ChildEnded(f"took more than {memory_bytes >> 20} MiB") from error
+            raise ChildEnded(f"ended with code {child.exitcode}") from error
+        finally:
+            child.kill()
+            child.join()
+
+
+def _answer(
+    pipe: Connection,
+    memory_bytes: int,
+    seconds: float,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    """In the child: takes the limits, calls the function and sends what it returns."""
+    _begin(None, ())
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    most = int(2 * seconds) + 5
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        pipe.send(function(*arguments))
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # without a traceback on the user's terminal
 
 
 def start_tracker() -> None:

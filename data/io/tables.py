@@ -87,6 +87,10 @@ class Table:
         if twice and twice[0] in self._wanted:
             raise damaged(f"{path} has two columns called {twice[0]}; remove one")
 
+    def require(self, columns: Iterable[str]) -> None:
+        """Makes these, of its `columns`, those that every row must reach."""
+        self._needed = frozenset(columns)
+
     def lacking(self) -> list[str]:
         """The wanted columns that are missing, sorted."""
         return sorted(self._wanted - set(self.columns))

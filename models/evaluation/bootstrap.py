@@ -9,7 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.metrics import BINS, CLIP, TARGET_FPRS, bin_of
+from models.evaluation.metrics import (
+    BINS,
+    CLIP,
+    TARGET_FPRS,
+    Probabilities,
+    as_probabilities,
+    bin_of,
+)
 
 BLOCK_CELLS = 640_000
 """Draws times videos computed together: 5 MB an array."""
@@ -86,28 +93,33 @@ def weighted_metrics(
     *,
     threshold: float,
     videos: NDArray[np.int64] | None = None,
+    probabilities: Probabilities = "scores",
 ) -> dict[str, NDArray[np.float64]]:
     """All metrics of `models.evaluation.evaluate` for every draw.
 
     Args:
         labels: (F,) 1 = fake.
-        scores: (F,) P(fake).
+        scores: (F,) P(fake), or of another scale on which fakes are higher.
         weights: (R, N) how often each video counts; each row has both classes.
         threshold: at or above it a video is called fake.
         videos: (F,) the column of `weights` that a row belongs to, of frames for one; None for
             F = N, in order.
+        probabilities: P(fake) of scores of another scale.
 
     Returns:
         metric -> (R,).
     """
     order = np.argsort(-scores, kind="stable")
+    p = as_probabilities(scores, probabilities)
+    if p is not None:
+        p = p[order]
     labels, scores = labels[order], scores[order]
     column = order if videos is None else videos[order]
     # Videos of equal score are one step of the curve.
     ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # (K,)
     block = max(1, BLOCK_CELLS // len(labels))
     parts = [
-        _block(labels, scores, weights[start : start + block][:, column], ends, threshold)
+        _block(labels, scores, p, weights[start : start + block][:, column], ends, threshold)
         for start in range(0, len(weights), block)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -153,11 +165,12 @@ def weighted_auc(
 def _block(
     labels: NDArray[np.int64],
     scores: NDArray[np.float64],
+    p: NDArray[np.float64] | None,
     weights: NDArray[np.float64],
     ends: NDArray[np.int64],
     threshold: float,
 ) -> dict[str, NDArray[np.float64]]:
-    """The metrics of some draws; videos sorted by falling score."""
+    """The metrics of some draws; videos sorted by falling score, `p` is their P(fake) or None."""
     fake, real = weights * labels, weights * (1 - labels)
     true = np.cumsum(fake, 1)[:, ends]  # (R, K) fakes at or above each score
     false = np.cumsum(real, 1)[:, ends]
@@ -172,10 +185,7 @@ def _block(
     recall_fake = (fake @ called) / fakes[:, 0]
     recall_real = (real @ ~called) / reals[:, 0]
     total = fakes[:, 0] + reals[:, 0]
-    place = bin_of(scores)[:, None] == np.arange(BINS)  # (N, BINS)
-    sure = np.clip(scores, CLIP, 1 - CLIP)
-    losses = -np.where(labels == 1, np.log(sure), np.log1p(-sure))
-    return {
+    found = {
         "auc": auc,
         "ap": ap,
         "eer": _eers(false_rate, true_rate),
@@ -187,10 +197,15 @@ def _block(
         "balanced_accuracy": (recall_fake + recall_real) / 2,
         "recall_fake": recall_fake,
         "recall_real": recall_real,
-        "log_loss": weights @ losses / total,
-        "brier": weights @ (scores - labels) ** 2 / total,
-        "ece": np.abs(weights @ ((scores - labels)[:, None] * place)).sum(1) / total,
     }
+    if p is not None:
+        place = bin_of(p)[:, None] == np.arange(BINS)  # (N, BINS)
+        sure = np.clip(p, CLIP, 1 - CLIP)
+        losses = -np.where(labels == 1, np.log(sure), np.log1p(-sure))
+        found["log_loss"] = weights @ losses / total
+        found["brier"] = weights @ (p - labels) ** 2 / total
+        found["ece"] = np.abs(weights @ ((p - labels)[:, None] * place)).sum(1) / total
+    return found
 
 
 def _eers(false_rate: NDArray[np.float64], true_rate: NDArray[np.float64]) -> NDArray[np.float64]:

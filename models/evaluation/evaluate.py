@@ -20,7 +20,13 @@ from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
 from models.evaluation.likelihood_ratio import even_odds_llrs
 from models.evaluation.likelihood_ratio_fit import cllr, cllr_min
-from models.evaluation.metrics import AT_THRESHOLD, METRICS, point_metrics
+from models.evaluation.metrics import (
+    AT_THRESHOLD,
+    METRICS,
+    Probabilities,
+    as_probabilities,
+    point_metrics,
+)
 
 FRAME_ROUNDS = 200
 """Draws behind the intervals of single frames, but for their AUC: frames are many."""
@@ -76,8 +82,8 @@ class Slice:
 class Evaluation:
     """A model's metrics on one set of videos, with bootstrap intervals."""
 
-    # one estimate for each of METRICS, without AT_THRESHOLD where there is no threshold, and for
-    # each of LR_METRICS
+    # one estimate for each of METRICS and LR_METRICS; without AT_THRESHOLD where there is no
+    # threshold, without OF_PROBABILITIES and "cllr" where there is no P(fake)
     metrics: dict[str, Estimate]
     methods: dict[str, Estimate]  # recall of fakes by method
     # kind ("method", "data set", "compression") -> name -> metrics of that part
@@ -141,12 +147,13 @@ def evaluate(
     frame_scores: NDArray[np.float64] | None = None,
     frame_threshold: float | None = None,
     log10_lrs: NDArray[np.float64] | None = None,
+    probabilities: Probabilities = "scores",
 ) -> Evaluation:
     """Measures scores against labels.
 
     Args:
         labels: (N,) 1 = fake.
-        scores: (N,) P(fake).
+        scores: (N,) P(fake), or of another scale on which fakes are higher.
         groups: (N,) names; a bootstrap draw takes whole groups.
         methods: (N,) how a fake was made.
         threshold: chosen on other videos; None leaves out what needs one.
@@ -157,6 +164,8 @@ def evaluate(
         frame_scores: (N, T) P(fake) of each frame alone, NaN where there is no frame.
         frame_threshold: chosen on single frames of other videos; None leaves out what needs one.
         log10_lrs: (N,) likelihood ratios; None reads P(fake) at even odds.
+        probabilities: P(fake) of scores of another scale; "none" leaves out what needs it. Single
+            frames of such scores have none.
 
     Raises:
         DatasetError: one class only.
@@ -166,12 +175,16 @@ def evaluate(
     scores = np.asarray(scores, np.float64)
     weights = _draws(truth.tobytes(), tuple(groups), rounds, seed)  # (R, N)
     at, frames_at = (math.nan if one is None else one for one in (threshold, frame_threshold))
-    samples = weighted_metrics(truth, scores, weights, threshold=at)
-    points = point_metrics(truth, scores, threshold=at)
-    llrs = even_odds_llrs(scores) if log10_lrs is None else log10_lrs
-    samples["cllr"] = cllr(truth, llrs, weights)
+    samples = weighted_metrics(truth, scores, weights, threshold=at, probabilities=probabilities)
+    points = point_metrics(truth, scores, threshold=at, probabilities=probabilities)
+    p = as_probabilities(scores, probabilities)
+    llrs = even_odds_llrs(p) if log10_lrs is None and p is not None else log10_lrs
+    if llrs is not None:
+        samples["cllr"], points["cllr"] = cllr(truth, llrs, weights), cllr(truth, llrs)
     samples["cllr_min"] = cllr_min(truth, scores, weights[:CLLR_MIN_ROUNDS])
-    points |= {"cllr": cllr(truth, llrs), "cllr_min": cllr_min(truth, scores)}
+    points["cllr_min"] = cllr_min(truth, scores)
+    measured = [name for name in (*METRICS, *LR_METRICS) if name in points]
+    reported = _at_threshold(measured, at)
     called = scores >= at
     measure = partial(
         _slice, truth, scores, weights, None if math.isnan(at) else called, confidence=confidence
@@ -189,12 +202,17 @@ def evaluate(
     if frame_scores is not None:
         rows, columns = np.nonzero(~np.isnan(frame_scores))
         alone = frame_scores[rows, columns]
-        values = point_metrics(truth[rows], alone, threshold=frames_at)
+        own: Probabilities = "scores" if p is scores else "none"
+        values = point_metrics(truth[rows], alone, threshold=frames_at, probabilities=own)
         few = weights[:FRAME_ROUNDS]
-        drawn = weighted_metrics(truth[rows], alone, few, threshold=frames_at, videos=rows)
+        drawn = weighted_metrics(
+            truth[rows], alone, few, threshold=frames_at, videos=rows, probabilities=own
+        )
         drawn["auc"] = weighted_auc(truth[rows], alone, weights, rows)
         frames = {
-            name: _estimate(values[name], drawn[name], confidence) for name in _names(frames_at)
+            name: _estimate(values[name], drawn[name], confidence)
+            for name in _at_threshold(METRICS, frames_at)
+            if name in values
         }
     from sklearn.metrics import confusion_matrix, roc_curve
 
@@ -202,12 +220,10 @@ def evaluate(
     (true_real, false_fake), (false_real, true_fake) = table.tolist()
     rates = roc_curve(labels, scores, drop_intermediate=False)
     false_positive, true_positive, thresholds = rates
-    thresholds = np.concatenate([[1.0], thresholds[1:]])  # scikit-learn's first is inf
+    highest = 1.0 if p is scores else np.nextafter(thresholds[1], np.inf)
+    thresholds = np.concatenate([[highest], thresholds[1:]])  # scikit-learn's first is inf
     return Evaluation(
-        metrics={
-            name: _estimate(points[name], samples[name], confidence)
-            for name in (*_names(at), *LR_METRICS)
-        },
+        metrics={name: _estimate(points[name], samples[name], confidence) for name in reported},
         methods={name: part.recall_fake for name, part in parts.items() if part.recall_fake},
         slices=slices,
         frames=frames,
@@ -218,13 +234,13 @@ def evaluate(
         groups=len(set(groups)),
         confidence=confidence,
         roc=(false_positive.tolist(), true_positive.tolist(), thresholds.tolist()),
-        samples={name: samples[name] for name in (*_names(at), *LR_METRICS)},
+        samples={name: samples[name] for name in reported},
     )
 
 
-def _names(threshold: float) -> tuple[str, ...]:
-    """The metrics that a threshold allows; NaN is none."""
-    return tuple(name for name in METRICS if not (math.isnan(threshold) and name in AT_THRESHOLD))
+def _at_threshold(names: Sequence[str], threshold: float) -> tuple[str, ...]:
+    """Those of some metrics that a threshold allows; NaN is none."""
+    return tuple(name for name in names if not (math.isnan(threshold) and name in AT_THRESHOLD))
 
 
 def _slice(

@@ -7,7 +7,7 @@ together. scikit-learn, which takes 0.9 s to import, is imported where it comput
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ METRICS = (
 )
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
 """Metrics that need a threshold; the others use the order or the value of scores alone."""
+OF_PROBABILITIES = ("log_loss", "brier", "ece")
+"""Metrics of P(fake) itself; scores of another scale have them by their probabilities alone."""
+Probabilities = NDArray[np.float64] | Literal["scores", "none"]
+"""(N,) P(fake) beside scores of another scale; "scores" where they are P(fake) themselves."""
 CLIP = 1e-7
 """Scores are kept this far from 0 and 1 in the log loss: one sure mistake must not make it inf."""
 TARGET_FPRS = {"tpr_at_fpr_1": 0.01, "tpr_at_fpr_5": 0.05}
@@ -36,15 +40,29 @@ BINS = 10
 """Bins of equal width in the expected calibration error (Naeini et al., 2015)."""
 
 
+def as_probabilities(
+    scores: NDArray[np.float64], given: Probabilities
+) -> NDArray[np.float64] | None:
+    """P(fake), (N,), of scores; None where it is unknown."""
+    if isinstance(given, str):
+        return scores if given == "scores" else None
+    return given
+
+
 def point_metrics(
-    labels: NDArray[np.integer[Any]], scores: NDArray[np.float64], *, threshold: float
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    *,
+    threshold: float,
+    probabilities: Probabilities = "scores",
 ) -> dict[str, float]:
-    """All of METRICS.
+    """All of METRICS; OF_PROBABILITIES only where there are probabilities.
 
     Args:
         labels: (N,) 1 = fake; both classes.
-        scores: (N,) P(fake).
+        scores: (N,) P(fake), or of another scale on which fakes are higher.
         threshold: at or above it a video is called fake.
+        probabilities: P(fake) of scores of another scale.
     """
     from sklearn import metrics
 
@@ -59,10 +77,14 @@ def point_metrics(
         "balanced_accuracy": metrics.balanced_accuracy_score(labels, called),
         "recall_fake": metrics.recall_score(labels, called, pos_label=1),
         "recall_real": metrics.recall_score(labels, called, pos_label=0),
-        "log_loss": metrics.log_loss(labels, np.clip(scores, CLIP, 1 - CLIP)),
-        "brier": metrics.brier_score_loss(labels, np.clip(scores, 0, 1)),
-        "ece": calibration_error(labels, scores),
     }
+    p = as_probabilities(scores, probabilities)
+    if p is not None:
+        values |= {
+            "log_loss": metrics.log_loss(labels, np.clip(p, CLIP, 1 - CLIP)),
+            "brier": metrics.brier_score_loss(labels, np.clip(p, 0, 1)),
+            "ece": calibration_error(labels, p),
+        }
     return {name: float(value) for name, value in values.items()}
 
 

@@ -21,6 +21,8 @@ def pick_threshold(
     scores: NDArray[np.float64],
     config: CalibrationConfig,
     weights: NDArray[np.int64] | None = None,
+    *,
+    unit: bool = True,
 ) -> tuple[float, str]:
     """The threshold by the configured rule, and the rule in words.
 
@@ -33,10 +35,11 @@ def pick_threshold(
         scores: (N,) P(fake).
         config: rule, target and costs.
         weights: (N,) how often each video counts; None is once.
+        unit: whether the scores lie between 0 and 1, so that they have log-odds.
     """
     rule = "balanced accuracy"
     if config.threshold == "platt":
-        threshold = platt_threshold(labels, scores, weights)
+        threshold = platt_threshold(labels, scores, weights, unit=unit)
         if threshold is not None:
             return threshold, "even odds of Platt's sigmoid"
         rule = "balanced accuracy, since Platt's sigmoid is nowhere even among the scores"
@@ -88,6 +91,8 @@ def platt_threshold(
     labels: NDArray[np.integer[Any]],
     scores: NDArray[np.float64],
     weights: NDArray[np.integer[Any]] | None = None,
+    *,
+    unit: bool = True,
 ) -> float | None:
     """The threshold where Platt's sigmoid (1999) gives even odds for balanced classes.
 
@@ -100,13 +105,15 @@ def platt_threshold(
         labels: (N,) 1 = fake; both classes.
         scores: (N,) P(fake).
         weights: (N,) how often each video counts; None is once.
+        unit: whether the scores lie between 0 and 1; others are taken as they are, not by their
+            logit.
 
     Returns:
         A threshold among the scores; None where the sigmoid falls, or is even beyond them.
     """
     from scipy.special import expit, logit
 
-    logits = logit(np.clip(scores, SUREST, 1 - SUREST))
+    logits = logit(np.clip(scores, SUREST, 1 - SUREST)) if unit else scores
     middle, spread = logits.mean(), logits.std()
     if not spread > 0:
         return None
@@ -114,13 +121,31 @@ def platt_threshold(
     share = np.ones(len(standard)) if weights is None else weights.astype(np.float64)
     for label in (0, 1):
         share[labels == label] /= 2 * share[labels == label].sum()
-    slope, bias = _fit_line(standard, np.where(labels == 1, -1.0, 1.0), share)
+    slope, bias = fit_sigmoid(standard, np.where(labels == 1, -1.0, 1.0), share)
     if slope <= 0 or not standard.min() < -bias / slope <= standard.max():
         return None
-    return float(expit(middle - spread * bias / slope))
+    even = middle - spread * bias / slope
+    return float(expit(even) if unit else even)
 
 
-def _fit_line(
+def eer_threshold(labels: NDArray[np.integer[Any]], scores: NDArray[np.float64]) -> float:
+    """The score at which the two error rates are nearest to each other.
+
+    The point of scikit-learn's ROC curve of least |FPR - FNR|, the first of equal ones. Chosen on
+    the very videos that it is measured on, it flatters a detector.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        scores: (N,) of any scale on which fakes are higher.
+    """
+    from sklearn.metrics import roc_curve
+
+    false_rate, true_rate, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    gap = np.abs(false_rate + true_rate - 1)[1:]  # the first point's threshold is inf
+    return float(thresholds[1:][np.argmin(gap)])
+
+
+def fit_sigmoid(
     x: NDArray[np.float64], sign: NDArray[np.float64], share: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Slope and bias of a logistic regression with a ridge penalty on the slope.

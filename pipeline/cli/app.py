@@ -28,6 +28,7 @@ from pipeline.cli import (
     store,
     training,
 )
+from pipeline.cli.cases import commands as case
 from pipeline.cli.console import complain
 
 
@@ -72,6 +73,14 @@ app.add_typer(
     no_args_is_help=True,
     help="Inspect, check and repair feature sets and stores; remove what is unused.",
     rich_help_panel="Features",
+)
+app.add_typer(
+    case.commands,
+    name="case",
+    cls=Commands,
+    no_args_is_help=True,
+    help="Check the folders that `predict --case` writes.",
+    rich_help_panel="Verdicts",
 )
 
 

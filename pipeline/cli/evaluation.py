@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import console
+from pipeline.cli.evaluations import scores as external
+from pipeline.cli.evaluations.held_out import evaluate_held_out
 from pipeline.cli.options import (
     JsonOption,
     ManifestArgument,
@@ -18,9 +20,6 @@ from pipeline.cli.options import (
     command,
     load_params,
 )
-
-if TYPE_CHECKING:
-    from pipeline.config import Params
 
 commands = typer.Typer()
 
@@ -38,15 +37,15 @@ MeasureSeenOption = Annotated[
 
 @command(commands, panel="Evaluation")
 def evaluate(
+    out: ReportOption,
     sources: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="BUNDLE FEATURES",
             help="A bundle and its feature set; with --on, bundles alone; with --hold-out, a "
-            "feature set alone.",
+            "feature set alone; with --scores, nothing, or a feature set to show faces.",
         ),
-    ],
-    out: ReportOption,
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -73,6 +72,15 @@ def evaluate(
     root: RootOption = None,
     split: SplitOption = "test",
     allow_seen: MeasureSeenOption = False,
+    scores: external.ScoresOption = None,
+    higher_is: external.HigherOption = None,
+    missing: external.MissingOption = None,
+    threshold: external.ThresholdOption = None,
+    aggregate: external.AggregateOption = None,
+    match: external.MatchOption = None,
+    columns: external.ColumnsOption = None,
+    name: external.NameOption = None,
+    trained_on: external.TrainedOnOption = None,
     params: ParamsOption = None,
     set_: SetOption = None,
     json_: JsonOption = False,
@@ -84,6 +92,8 @@ def evaluate(
     Example: unmask evaluate a b --on emb-a:a.csv --on emb-b:b.csv -o matrix
 
     Example: unmask evaluate embeddings --manifest manifest.csv --hold-out method -o held-out
+
+    Example: unmask evaluate --scores scores.csv --manifest manifest.csv -o report
     """
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
@@ -95,13 +105,31 @@ def evaluate(
     from pipeline.reporting.folders import write_matrix, write_report
 
     settings = load_params(params, set_)
+    sources = sources or []
+    given = {
+        "higher": higher_is, "missing": missing, "threshold": threshold, "aggregate": aggregate,
+        "match": match, "columns": columns, "name": name, "trained_on": trained_on,
+    }  # fmt: skip
+    if scores:
+        if on or hold_out is not None:
+            raise ConfigError("--scores stands alone: leave --on and --hold-out out")
+        external.evaluate_scores(
+            scores, sources, out, manifest=manifest, root=root, split=split,
+            allow_seen=allow_seen, settings=settings, as_json=json_, given=given,
+        )  # fmt: skip
+        return
+    if any(one is not None for one in given.values()):
+        raise ConfigError(
+            "--higher-is, --missing, --threshold, --aggregate, --match, --columns, --name and "
+            "--trained-on are for --scores FILE"
+        )
     if hold_out is not None:
         if manifest is None or len(sources) != 1 or on or root is not None or split != "test":
             raise ConfigError(
                 "with --hold-out evaluate takes FEATURES --manifest FILE and divides all videos "
                 "itself: leave bundles, --on, --root and --split out"
             )
-        _evaluate_held_out(
+        evaluate_held_out(
             sources[0],
             out,
             manifest=manifest,
@@ -129,7 +157,8 @@ def evaluate(
         return
     if manifest is None or len(sources) != 2:
         raise ConfigError(
-            "evaluate takes BUNDLE FEATURES --manifest FILE, or BUNDLE... --on FEATURES:MANIFEST"
+            "evaluate takes BUNDLE FEATURES --manifest FILE, BUNDLE... --on FEATURES:MANIFEST, or "
+            "--scores FILE --manifest FILE"
         )
     bundle, features = sources
     check_replaceable(out, marker=METRICS)
@@ -148,33 +177,6 @@ def evaluate(
         console.show_json(report.metrics)
     else:
         show_report(report, out)
-
-
-def _evaluate_held_out(
-    features: Path,
-    out: Path,
-    *,
-    manifest: Path,
-    by: str,
-    allow_seen: bool,
-    settings: Params,
-    as_json: bool,
-) -> None:
-    """`evaluate --hold-out`."""
-    from data.io.atomic_folders import check_replaceable
-    from pipeline.cli.evaluation_output import show_held_out
-    from pipeline.hold_out.hold_out import HOLD_OUT, evaluate_held_out_methods
-    from pipeline.reporting.folders import write_held_out
-
-    check_replaceable(out, marker=HOLD_OUT)
-    found = evaluate_held_out_methods(
-        features, manifest=manifest, by=by, allow_seen=allow_seen, params=settings
-    )
-    write_held_out(found, out)
-    if as_json:
-        console.show_json(found.to_json())
-    else:
-        show_held_out(found, out)
 
 
 @command(commands, panel="Evaluation")
@@ -262,7 +264,10 @@ def results(
 @command(commands, panel="Evaluation")
 def compare(
     a: Annotated[
-        Path, typer.Argument(metavar="A", help="Report that `evaluate` wrote; with --on, a bundle.")
+        Path,
+        typer.Argument(
+            metavar="A", help="Report that `evaluate` wrote; with --on, a bundle or a report."
+        ),
     ],
     b: Annotated[
         Path,
@@ -272,7 +277,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]FEATURES:MANIFEST",
-            help="Score two bundles on this feature set; repeat for another backbone of B.",
+            help="Score bundles on this feature set; repeat for another backbone of B.",
         ),
     ] = None,
     model: Annotated[
@@ -298,6 +303,8 @@ def compare(
     Example: unmask compare reports/frozen reports/finetuned
 
     Example: unmask compare bundle-a bundle-b --on embeddings:manifest.csv
+
+    Example: unmask compare report-of-another-detector bundle --on embeddings:manifest.csv
     """
     from data.errors import ConfigError
     from pipeline.cli.evaluation_output import show_comparison

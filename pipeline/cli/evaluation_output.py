@@ -20,6 +20,7 @@ from pipeline.evaluation.results import (
     format_interval,
     level_in,
 )
+from pipeline.score_files.records import Coverage
 
 if TYPE_CHECKING:  # they load scikit-learn, which takes `results` longer than all else
     from pipeline.datasets.audit import Audit
@@ -69,6 +70,12 @@ def show_report(report: Report, out: Path) -> None:
     """The metrics of one report, what to know of it, and where its page is."""
     show_metrics([StoredReport(name=out.name, metrics=report.metrics, page=out)])
     show(*(f"warning: {line}" for line in report.training_leaks))
+    if report.external is not None:
+        if report.external.missing_words:
+            show(f"videos without a score: {report.external.missing_words}")
+        show(f"threshold: {report.external.threshold_rule}")
+        show(f"P(fake) and likelihood ratios: {report.external.probabilities}")
+        show(*(f"warning: {line}" for line in report.external.warnings))
     if faceless := sum(bool(one.reason) for one in report.misclassified):
         show(f"no faces of {faceless} misclassified videos: they are not below --root, or fail")
     show(f"report: {out / 'report.html'}")
@@ -97,6 +104,8 @@ def show_metrics(reports: Sequence[StoredReport]) -> None:
         [word, *(format_interval(one, key) if key in one else "-" for _, one in models)]
         for key, word in SHOWN.items()
     ]
+    covered = ["videos with a score", *(str(Coverage.from_json(one) or "-") for _, one in models)]
+    rows.insert(1 + list(SHOWN).index("auc"), covered)
     show_table(["", *(name for name, _ in models)], rows)
 
 
@@ -183,6 +192,8 @@ def show_comparison(found: Comparison) -> None:
     tested, models = found.delong, {"A": found.a, "B": found.b}
     show(f"A: {found.a.name}, AUC {tested.auc_a:.3f}", f"B: {found.b.name}, AUC {tested.auc_b:.3f}")
     for letter, model in models.items():
+        if model.coverage:
+            show(f"{letter} has a score for {model.coverage}")
         if model.seen:
             words = model.seen.removeprefix("Not a fair test: ")
             show(f"warning: not a fair test of {letter}: {words}")

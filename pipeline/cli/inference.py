@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.io.progress import log
 from pipeline.cli.console import show, show_json
 from pipeline.cli.options import PARTLY_FAILED, JsonOption, WorkersOption, command
 
 if TYPE_CHECKING:
     from pipeline.inference.provenance import Provenance
     from pipeline.inference.scan_result import ScanRun, Scored
-    from pipeline.inference.verdict import FaceVerdict, Judged, Prediction, Verdict
+    from pipeline.inference.verdict import FaceVerdict, Verdict
 
 commands = typer.Typer()
 
@@ -50,6 +51,22 @@ def predict(
             help="Another version of these videos to compare each with, as `pair` does.",
         ),
     ] = None,
+    case: Annotated[
+        Path | None,
+        typer.Option(
+            "--case",
+            metavar="FOLDER",
+            help="Case file to write: page, record, faces, manifest; for several videos, a folder "
+            "of them.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who makes the case.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="When, with its time zone; default: now, UTC."),
+    ] = None,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
@@ -71,6 +88,22 @@ def predict(
         from pipeline.cli.pairs import References
     listed = list_videos(videos)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
+    cases = None
+    if case is not None or by is not None or at is not None:
+        from pipeline.cli.cases.write import Cases
+
+        cases = Cases(
+            case,
+            bundle,
+            videos,
+            by=by,
+            at=at,
+            prior=prior,
+            report=report,
+            reference=reference,
+            workers=workers,
+            several=len(listed) > 1,
+        )
     prediction = predict_videos(bundle, listed, workers=workers, prior=prior)
     references = None if reference is None else References(reference, prediction.bundle, bundle)
     if not json_:
@@ -80,14 +113,23 @@ def predict(
         verdict = judged.verdict
         verdicts.append(verdict)
         lines, page = verdict_lines(verdict), None
+        draw = None
+        if judged.path is not None and (pages is not None or cases is not None):
+            from pipeline.cli.cases.page import VerdictPage
+
+            draw = VerdictPage.of(prediction, judged)
         if report is not None and pages is not None:
-            if judged.path is None:
+            if draw is None or judged.path is None:
                 lines.append("  no page: there is no verdict to show")
             else:
                 again = predict_command(bundle, judged.path, report, prior, reference)
-                text = verdict_page(prediction, judged, again)
-                page = pages.write(verdict.video, verdict.sha256, text)
+                page = pages.write(verdict.video, verdict.sha256, draw(again))
                 lines.append(f"  page: {page}")
+        if cases is not None:
+            told = ["  no case: there is no verdict"] if draw is None else cases.write(draw)
+            lines += told
+            if json_:  # the seal must be told somewhere
+                log.info(f"{verdict.video}:{','.join(told)}")
         if references is not None and judged.path is not None:
             lines += references.compare(verdict.video, judged.path, page)
         if not json_:
@@ -97,24 +139,11 @@ def predict(
         found = sorted(verdicts, key=lambda one: one.video)
         rows = found if references is None else [references.with_reference(one) for one in found]
         show_json(rows, sort_keys=False)
+    if cases is not None:
+        cases.check()
     refuse_without_decoder([(one.failure, one.message) for one in verdicts])
     if any(one.verdict is None for one in verdicts):
         raise typer.Exit(PARTLY_FAILED)
-
-
-def verdict_page(prediction: Prediction, judged: Judged, again: str) -> str:
-    """The page of a video; `again` is the command that writes it."""
-    from pipeline.inference.predict import file_facts, heat_maps
-    from pipeline.reporting.verdict_page import render_verdict
-
-    return render_verdict(
-        prediction.bundle,
-        judged,
-        heats=heat_maps(prediction.bundle, judged),
-        file=file_facts(judged),
-        provenance=prediction.provenance,
-        command=again,
-    )
 
 
 def provenance_lines(provenance: Provenance, name: str) -> list[str]:

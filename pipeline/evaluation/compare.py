@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,10 +22,12 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
 from models.evaluation.delong import DeLong, delong
 from models.evaluation.evaluate import Estimate, difference, evaluate
+from models.evaluation.metrics import Probabilities
 from pipeline.evaluation.matrix import Dataset, find_fitting, read_datasets
 from pipeline.evaluation.results import METRICS, NAMES, level_in, read_metrics
 from pipeline.evaluation.scoring import check_split, heads_of, load_split
 from pipeline.leakage import refuse_seen, training_leaks
+from pipeline.score_files.records import Coverage
 
 if TYPE_CHECKING:
     from pipeline.config import Params
@@ -33,15 +35,18 @@ if TYPE_CHECKING:
 FACTS = ("path", "label", "group", "method")
 """Columns of predictions.csv that are no model's."""
 COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
+"""Metrics that are compared; those of P(fake) where both models have it."""
+EVIDENCE = "evidence.csv"
 
 
 class Score(NamedTuple):
-    """One video's facts and P(fake)."""
+    """One video's facts and score."""
 
     label: int
     group: str
     method: str
     score: float
+    p_fake: float = math.nan  # where the score has another scale; NaN where it is unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,15 @@ class ScoredModel:
     training_leaks: str = ""  # as `pipeline.leakage.training_leaks` gives them, in one line
     # of the intervals of the report; None for a bundle, and for an older report
     confidence: float | None = None
+    external: bool = False  # whether its scores are of another detector, on a scale of their own
+    coverage: str = ""  # how many videos of the report's split have a score, in words
+
+    def probabilities(self, paths: Sequence[str]) -> Probabilities:
+        """P(fake) of these videos, (N,), as `evaluate` takes it."""
+        if not self.external:
+            return "scores"
+        known = np.asarray([self.scores[path].p_fake for path in paths])
+        return "none" if np.isnan(known).any() else known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +94,7 @@ class Comparison:
             "left_out": self.left_out,
             "confidence": self.confidence,
             "seen_in_training": [self.a.seen, self.b.seen],
+            "coverage": [self.a.coverage, self.b.coverage],
             "delong": asdict(self.delong),
             "bootstrap": {name: asdict(one) for name, one in self.bootstrap.items()},
         }
@@ -133,6 +148,8 @@ def compare_bundles(
 ) -> Comparison:
     """Scores a split of a data set by two bundles, and compares them; else as `compare_reports`.
 
+    One of both may be a report instead, of another detector for one, on videos of this split.
+
     `on` is one data set, as `pipeline.evaluation.matrix.read_datasets` takes it.
 
     Raises:
@@ -149,9 +166,14 @@ def compare_bundles(
             "compare takes one data set; --on may be repeated with its features of another "
             "backbone, under the same name"
         )
+    names = ((a, model), (b, other or model))
+    if all((path / METRICS).is_file() for path, _ in names):
+        raise ConfigError("both are reports, which have their scores: leave --on out")
     first, second = (
-        score_bundle(path, datasets[0], name, split=split, allow_seen=allow_seen)
-        for path, name in ((a, model), (b, other or model))
+        replace(read_scores(path, name), confidence=None)  # that of both is `params`'
+        if (path / METRICS).is_file()
+        else score_bundle(path, datasets[0], name, split=split, allow_seen=allow_seen)
+        for path, name in names
     )
     return compare(first, second, a, b, params=params, confidence=params.evaluate.confidence)
 
@@ -184,13 +206,14 @@ def score_bundle(
         sequences.methods,
         bundle.score(sequences, baseline=is_baseline).tolist(),
     )
-    scores = map(Score._make, zip(*columns, strict=True))
+    scores = (Score(*one) for one in zip(*columns, strict=True))
     return ScoredModel(
         name=f"{path}, {NAMES.get(name, name)}",
         scores=dict(zip(sequences.paths, scores, strict=True)),
         threshold=head.threshold,
         seen=seen,
         training_leaks="; ".join(training_leaks(bundle)),
+        coverage=str(Coverage(scored=len(sequences), videos=len(videos))),
     )
 
 
@@ -229,6 +252,7 @@ def compare(
         evaluate(
             labels, values, groups, methods, threshold=one.threshold,
             rounds=params.evaluate.rounds, confidence=confidence, seed=params.seed,
+            probabilities=one.probabilities(paths),
         )
         for values, one in zip(scores, (first, second), strict=True)
     ]  # fmt: skip
@@ -240,7 +264,11 @@ def compare(
         left_out=len(first.scores.keys() ^ second.scores.keys()),
         confidence=confidence,
         delong=delong(labels, *scores, confidence=confidence),
-        bootstrap={name: difference(measured[0], measured[1], name) for name in COMPARED},
+        bootstrap={
+            name: difference(measured[0], measured[1], name)
+            for name in COMPARED
+            if all(name in one.metrics for one in measured)
+        },
     )
 
 
@@ -285,6 +313,9 @@ def read_scores(report: Path, model: str | None) -> ScoredModel:
         ) from error
     if not scores:
         raise DatasetError(f"{path} lists no video")
+    external = "scores" in metrics
+    if external:
+        scores = _with_probabilities(report / EVIDENCE, scores, f"p_fake_{chosen}")
     return ScoredModel(
         name=f"{report}, {NAMES.get(chosen, chosen)}",
         scores=scores,
@@ -292,4 +323,25 @@ def read_scores(report: Path, model: str | None) -> ScoredModel:
         seen=str(metrics.get("seen_in_training", "")),
         training_leaks=str(metrics.get(SEEN_IN_VALIDATION, "")),
         confidence=confidence,
+        external=external,
+        coverage=str(Coverage.from_json(metrics[chosen]) or ""),
     )
+
+
+def _with_probabilities(path: Path, scores: dict[str, Score], column: str) -> dict[str, Score]:
+    """Scores of another detector with their P(fake), where the report has it.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    table = Table(path, ("path", column), needed=("path",), damaged=StoreError)
+    if column not in table.columns:
+        return scores
+    found = dict(scores)
+    for row in table:
+        video = row.cells["path"]
+        try:
+            found[video] = found[video]._replace(p_fake=float(row.cells[column]))
+        except (KeyError, ValueError) as error:
+            raise StoreError(f"{row.place}: {column} cannot be read; evaluate again") from error
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.explanation.score_interval import score_parts
 from pipeline.evaluation.results import MisclassifiedVideo, rank_misclassified
+
+if TYPE_CHECKING:
+    from features.store.shard import StoredSequence
 
 MOST = 12
 """Videos that are analysed."""
@@ -59,21 +63,7 @@ def analyse_errors(
         one, video = stored.sequence(sequences.sha256s[row]), videos[row]
         times = one.timestamps_seconds
         count = len(times)
-        places = np.unique(np.linspace(0, count - 1, min(FACES, count)).round().astype(np.int64))
-        strip, reason = "", ""
-        try:
-            path = manifest.resolve(video)
-            if digests.sha256(path) != video.sha256:
-                reason = "the file is not the one that was evaluated"
-            else:
-                recipe = FrameRecipe.from_json(bundle.recipe["frames"])
-                strip = as_url(
-                    read_thumbnails(path, recipe, one.boxes, times, places=places, size=SIDE)
-                )
-        except OSError:
-            reason = "the video is not there; --root says where the videos are"
-        except VideoError as error:
-            reason = reason_of(error)
+        strip, shown, reason = show_faces(manifest, video, one, bundle.recipe["frames"], digests)
         found.append(
             MisclassifiedVideo(
                 row=row,
@@ -81,11 +71,51 @@ def analyse_errors(
                 frame_scores=tuple(frame_scores[row, :count].tolist()),
                 so_far=score_so_far(bundle, sequences.features[row][:count], times),
                 strip=strip,
-                shown_seconds=tuple(times[places].tolist()),
+                shown_seconds=shown,
                 reason=reason,
             )
         )
     return found
+
+
+def show_faces(
+    manifest: Manifest,
+    video: Video,
+    one: StoredSequence,
+    frames: dict[str, Any],
+    digests: DigestCache,
+) -> tuple[str, tuple[float, ...], str]:
+    """Faces of a video, as they were cropped for its features.
+
+    Args:
+        manifest: says where the video lies.
+        video: its row.
+        one: its features, with times and boxes.
+        frames: the features' recipe of frames, as JSON.
+        digests: of files.
+
+    Returns:
+        The strip as a `data:` URL, when each face of it is in seconds, and "". Where they cannot be
+        shown the first is "", and the last says why.
+    """
+    times = one.timestamps_seconds
+    count = len(times)
+    places = np.unique(np.linspace(0, count - 1, min(FACES, count)).round().astype(np.int64))
+    strip, reason = "", ""
+    try:
+        path = manifest.resolve(video)
+        if digests.sha256(path) != video.sha256:
+            reason = "the file is not the one that was evaluated"
+        else:
+            recipe = FrameRecipe.from_json(frames)
+            strip = as_url(
+                read_thumbnails(path, recipe, one.boxes, times, places=places, size=SIDE)
+            )
+    except OSError:
+        reason = "the video is not there; --root says where the videos are"
+    except VideoError as error:
+        reason = reason_of(error)
+    return strip, tuple(times[places].tolist()), reason
 
 
 def score_so_far(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,9 +18,10 @@ from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate, Evaluation
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import cllr
-from models.evaluation.selective import RiskCoverage, risk_coverage
+from models.evaluation.selective import Decided, RiskCoverage, decided, risk_coverage
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.similar_videos import TestedVideos
+from pipeline.score_files.records import Coverage, ExternalScores
 
 METRICS = "metrics.json"
 SUMMARY = "summary.json"
@@ -77,6 +77,8 @@ class Prediction:
     scores: dict[str, float]
     # by those models that have likelihood ratios, log10
     log10_lrs: dict[str, float] = field(default_factory=dict)
+    # P(fake) by those models whose scores have another scale
+    p_fake: dict[str, float] = field(default_factory=dict)
     novel: bool = False  # whether it is unlike anything in training
 
 
@@ -94,26 +96,13 @@ class ModelResult:
     likelihood_ratio: LikelihoodRatio | None = None
     # whether a residual was left out, so that it is the linear model that it was to correct
     linear_alone: bool = False
+    score_name: str = "P(fake)"  # what its scores are called; another name, and they are no P(fake)
+    unit: bool = True  # whether its scores lie between 0 and 1
 
-
-@dataclass(frozen=True, kw_only=True)
-class Decided:
-    """How right the verdicts are where UNSURE is none."""
-
-    unsure: float  # share of the videos that get no verdict
-    novel: float  # share that is unlike anything in training; part of `unsure`
-    right: float  # share of the others that are classified rightly; NaN where there is none
-    balanced: float  # mean of the shares of both classes; NaN where one is without verdict
-
-    def to_json(self) -> dict[str, float]:
-        """For metrics.json; what is NaN is left out."""
-        facts = {
-            "unsure": self.unsure,
-            "novel": self.novel,
-            "decided_accuracy": self.right,
-            "decided_balanced_accuracy": self.balanced,
-        }
-        return {name: value for name, value in facts.items() if not math.isnan(value)}
+    @property
+    def is_probability(self) -> bool:
+        """Whether its scores are P(fake) themselves."""
+        return self.score_name == "P(fake)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +124,8 @@ class MisclassifiedVideo:
     so_far: tuple[tuple[float, float], ...]  # (seconds, P(fake)) of all frames up to then
     strip: str  # its faces side by side as a `data:` URL; "" where they cannot be shown
     shown_seconds: tuple[float, ...]  # when each face of the strip is
-    reason: str  # why there is no strip, in words; "" where there is one
+    reason: str  # why there is no strip, in words; "" where there is one or none was asked for
+    time_name: str = "seconds"  # what times are in, for the chart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +149,7 @@ class Report:
     rendered: bool = False  # whether the forgeries are rendered, not deepfakes
     baselines: Sequence[BaselineResult] = ()
     misclassified: Sequence[MisclassifiedVideo] = ()  # the worst errors of the first model
+    external: ExternalScores | None = None  # whose scores were read from files; None for a bundle
 
     @property
     def first(self) -> tuple[str, ModelResult]:
@@ -188,6 +179,7 @@ class Report:
         for name, result in self.models.items():
             facts[name] = result.evaluation.to_json() | self.decided_by(name).to_json()
             facts[name]["risk_coverage_area"] = self.risk_coverage(name).area
+            facts[name] |= self.coverage.to_json()
             if result.likelihood_ratio is not None:
                 facts[name]["cllr_novel_included"] = self.cllr_with_novel(name)
         if self.gain is not None:
@@ -202,7 +194,17 @@ class Report:
         if self.training_leaks:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         facts["failed_videos"] = len(self.failures)
+        if self.external is not None:
+            facts["scores"] = self.external.to_json()
         return facts
+
+    @property
+    def coverage(self) -> Coverage:
+        """How many videos of the split have a score."""
+        if self.external is not None:
+            return self.external.coverage
+        scored = len(self.predictions)
+        return Coverage(scored=scored, videos=scored + len(self.failures) + len(self.missing))
 
     @property
     def decided(self) -> Decided | None:
@@ -214,28 +216,22 @@ class Report:
     def decided_by(self, name: str) -> Decided:
         """How right the verdicts of a model are."""
         result, scores = self.models[name], self.scores_of(name)
-        fake = self.labels == 1
-        sure = ~(result.calibration.unsure(scores) | self.novel)
-        right = (scores >= result.evaluation.threshold) == fake
-        sides = [right[sure & side] for side in (fake, ~fake)]
-        whole = all(len(side) for side in sides)
-        return Decided(
-            unsure=float(np.mean(~sure)),
-            novel=float(np.mean(self.novel)),
-            right=float(np.mean(right[sure])) if sure.any() else math.nan,
-            balanced=float(np.mean([side.mean() for side in sides])) if whole else math.nan,
-        )
+        unsure = result.calibration.unsure(scores)
+        return decided(self.labels, scores, result.evaluation.threshold, unsure, self.novel)
 
     def risk_coverage(self, name: str) -> RiskCoverage:
         """Error against coverage of a model."""
-        threshold = self.models[name].evaluation.threshold
-        return risk_coverage(self.labels, self.scores_of(name), threshold, self.novel)
+        result, scores = self.models[name], self.scores_of(name)
+        threshold = result.evaluation.threshold
+        return risk_coverage(self.labels, scores, threshold, self.novel, unit=result.unit)
 
     def cllr_with_novel(self, name: str) -> float:
         """Cllr of a model's ratios where novel videos have theirs, too, in place of 1."""
         ratio = self.models[name].likelihood_ratio
         assert ratio is not None  # noqa: S101 - asked for models that have one
-        return float(cllr(self.labels, ratio.told(self.scores_of(name))))
+        p_fake = self.probabilities_of(name)
+        assert p_fake is not None  # noqa: S101 - a ratio is fitted on them
+        return float(cllr(self.labels, ratio.told(p_fake)))
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -248,14 +244,22 @@ class Report:
         return np.asarray([row.novel for row in self.predictions], bool)
 
     def scores_of(self, name: str) -> NDArray[np.float64]:
-        """(N,) P(fake) of the predictions by a model."""
+        """(N,) scores of the predictions by a model."""
         return np.asarray([row.scores[name] for row in self.predictions], np.float64)
+
+    def probabilities_of(self, name: str) -> NDArray[np.float64] | None:
+        """(N,) P(fake) of the predictions by a model; None where its scores have another scale."""
+        if self.models[name].is_probability:
+            return self.scores_of(name)
+        if any(name not in row.p_fake for row in self.predictions):
+            return None
+        return np.asarray([row.p_fake[name] for row in self.predictions], np.float64)
 
     @property
     def summary(self) -> dict[str, float]:
         """What summary.json holds: a few metrics of the first model."""
         metrics = self.first[1].evaluation.metrics
-        return {name: metrics[name].value for name in SUMMARIZED}
+        return {name: metrics[name].value for name in SUMMARIZED if name in metrics}
 
 
 def rank_misclassified(

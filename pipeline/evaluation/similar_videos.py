@@ -59,6 +59,11 @@ class Part:
     high: float  # the largest
     counts: Counts
 
+    @property
+    def videos(self) -> int:
+        """How many they are."""
+        return self.counts.fakes + self.counts.reals
+
 
 @dataclass(frozen=True, kw_only=True)
 class TestedVideos:
@@ -67,6 +72,15 @@ class TestedVideos:
     parts: Mapping[str, tuple[Part, ...]]  # quantity -> parts, by size; none where it is unknown
     # forgeries by methods that training lacks; None where the methods of training are unknown
     unseen_methods: Counts | None
+
+    @property
+    def overall(self) -> Counts | None:
+        """Of all test videos; None where none was measured. Each quantity's parts hold them all."""
+        parts = max(self.parts.values(), key=lambda one: sum(part.videos for part in one))
+        counts = [asdict(one.counts) for one in parts]
+        if not counts:
+            return None
+        return Counts(**{name: sum(one[name] for one in counts) for name in counts[0]})
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Self:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
+from data.declared.read import read_declared
 from data.errors import InputError, VideoError
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, read_every_face
@@ -268,12 +269,13 @@ def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
 
 
 def file_facts(judged: Judged) -> FileFacts:
-    """What ffprobe reads from the file's header; the file may be gone since it was judged."""
+    """What the file's header says, and what the file says of itself; it may be gone since."""
     assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
     try:
         info = probe(judged.path)
     except VideoError as error:
         return FileFacts(card={"header": f"no longer readable: {reason_of(error)}"}, quantities={})
+    declared = read_declared(judged.path)
     frames = judged.faces[0].frames
     quantities = measured(
         width=info.width,
@@ -290,4 +292,4 @@ def file_facts(judged: Judged) -> FileFacts:
         "codec": f"{info.codec}, {info.pixel_format}",
         "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
     }
-    return FileFacts(card=card, quantities=quantities)
+    return FileFacts(card=card, quantities=quantities, declared=declared)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.declared.model import Declared
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames
 from features.extraction.batches import Encoder
@@ -114,6 +115,8 @@ class FileFacts:
     card: dict[str, str]  # for people
     # as `pipeline.evaluation.similar_videos.measured` has them; of the video's own face
     quantities: dict[str, float]
+    # what it says of itself, which is no part of the verdict; None where that was not read
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,12 +38,16 @@ class PageFiles:
     def write(self, video: str, sha256: str | None, text: str) -> Path:
         """Writes one page atomically; an older one is replaced.
 
-        In its name, the video's becomes letters, digits, dots and dashes; part of the digest keeps
-        two videos apart.
+        `file_stem` names it; part of the digest keeps two videos apart.
         """
         path = self._target
         if not self._single:
-            plain = re.sub(r"[^A-Za-z0-9.-]+", "_", video)[-MOST_CHARACTERS:].lstrip("._-")
-            path /= f"{plain}-{(sha256 or '')[:8]}.html"
+            path /= f"{file_stem(video, sha256)}.html"
         write_text(path, text)
         return path
+
+
+def file_stem(video: str, sha256: str | None) -> str:
+    """A name for what is written of a video, of letters, digits, dots and dashes."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", video)[-MOST_CHARACTERS:].lstrip("._-")
+    return f"{plain}-{(sha256 or '')[:8]}"

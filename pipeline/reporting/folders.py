@@ -44,18 +44,34 @@ def write_report(report: Report, out: Path) -> None:
                 label,
                 row.group,
                 row.method,
-                *(f"{row.scores[m]:.9g}" for m in report.models),
+                *(
+                    # float32 of a head of ours; all digits of another detector's, for no new ties
+                    f"{row.scores[m]:.9g}" if report.external is None else repr(row.scores[m])
+                    for m in report.models
+                ),
             ]
             for row, label in predictions
         ]
         header = ["path", "label", "group", "method", *report.models]
         write_plain(new / "predictions.csv", as_csv(header, rows))
         weighed = [name for name, one in report.models.items() if one.likelihood_ratio is not None]
+        scaled = (
+            []
+            if report.external is None
+            else [name for name in report.models if report.probabilities_of(name) is not None]
+        )
         evidence = (
-            [row.path, label, int(row.novel), *(f"{row.log10_lrs[name]:.6g}" for name in weighed)]
+            [
+                row.path,
+                label,
+                int(row.novel),
+                *(f"{row.log10_lrs[name]:.6g}" for name in weighed),
+                *(repr(row.p_fake[name]) for name in scaled),
+            ]
             for row, label in predictions
         )
         header = ["path", "label", "novel", *(f"log10_lr_{name}" for name in weighed)]
+        header += [f"p_fake_{name}" for name in scaled]
         write_plain(new / "evidence.csv", as_csv(header, evidence))
         curve = zip(*result.evaluation.roc, strict=True)
         write_plain(new / "roc.csv", as_csv(["fpr", "tpr", "threshold"], curve))

@@ -23,6 +23,7 @@ from models.evaluation.evaluate import Estimate, level_percent
 from models.evaluation.likelihood_ratio import ratio_in_words
 from pipeline.evaluation.results import NAMES
 from pipeline.reporting.charts.primitives import VERDICTS, shade
+from pipeline.reporting.sections.glossary import with_glossary
 
 
 def render(template: str, **values: Any) -> str:
@@ -46,8 +47,10 @@ def environment() -> Environment:
     )
     made.filters |= {
         "split_name": split_name,
+        "with_glossary": with_glossary,
         "followed_by": lambda text, end: f"{text}{end}",
         "level": level_percent,
+        "lower_first": lambda text: text[:1].lower() + text[1:],
         "model_name": lambda name: NAMES.get(name, name),
         "percent": percent,
         "picture": picture,

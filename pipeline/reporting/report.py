@@ -39,20 +39,19 @@ def render_page(report: Report) -> str:
 
 def charts(report: Report) -> dict[str, Plot]:
     """All charts by the id of their place in the page."""
-    first, result = report.first
-    evaluation = result.evaluation
-    found = {
+    first, head = report.first
+    possible = {
         "roc": roc(report),
         "scores": scores(report, first),
         "tippett": tippett(report, first),
         "coverage": coverage(report),
         "reliability": reliability(report),
     }
+    found = {name: chart for name, chart in possible.items() if chart is not None}
     for name, result in report.models.items():
         if result.history:
             found |= {f"{what}-{name}": learning_curve(result, what) for what in ("loss", "auc")}
     for one in report.misclassified:
-        found[f"mistake-{one.row}"] = score_over_time(
-            one, evaluation.threshold, evaluation.frame_threshold
-        )
+        if one.timestamps_seconds:
+            found[f"mistake-{one.row}"] = score_over_time(one, head)
     return found

@@ -10,13 +10,17 @@ from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import interval_in_words, ratio_in_words
 from models.explanation.occlusion import CELLS, PATCH_CELLS, HeatMap
 from models.explanation.score_interval import INTERVAL_LEVEL
+from pipeline.case.record import CaseRecord
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.evaluation.similar_videos import tests_like
+from pipeline.inference.limits import limits_of
 from pipeline.inference.provenance import HEADLINE, WARNING, Provenance
 from pipeline.inference.verdict import FileFacts, Judged
 from pipeline.leakage import networks_trained_on, training_leaks
 from pipeline.reporting.charts.primitives import unit_axis
 from pipeline.reporting.page import picture, render, sentence
+from pipeline.reporting.sections.case import case_cards
+from pipeline.reporting.sections.declared import declared_cards
 from pipeline.reporting.verdict_faces import boxes, face_section
 
 FEW = 0.5
@@ -31,6 +35,7 @@ def render_verdict(
     file: FileFacts,
     provenance: Provenance,
     command: str,
+    case: CaseRecord | None = None,
 ) -> str:
     """Writes the page of one video that has a verdict, as text.
 
@@ -41,9 +46,11 @@ def render_verdict(
         file: what the video's header says.
         provenance: of the bundle.
         command: what to type for this page.
+        case: where the page is part of a case file, what stands in it beside the verdict.
     """
     assert judged.frames is not None  # noqa: S101 - a video with a verdict has frames
     main, still = judged.faces[0], judged.frames.still
+    declared = file.declared if case is None else case.declared
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
     ratio = bundle.head.likelihood_ratio
     ends = [end for end in (main.score.low, main.score.high) if end is not None]
@@ -67,6 +74,7 @@ def render_verdict(
         others=[one for one in verdicts if one != main.verdict.verdict],
         provenance=provenance,
         tested=tested,
+        overall=tested.overall if tested else None,
         tests_like=tests_like(tested, file.quantities) if tested else [],
         headline=HEADLINE,
         caution_words=WARNING,
@@ -79,6 +87,10 @@ def render_verdict(
             for one in judged.faces
         ],
         hidden_share=PATCH_CELLS / CELLS,
+        limits=limits_of(bundle, judged),
+        case=case,
+        case_cards=None if case is None else case_cards(case),
+        declared_cards=None if declared is None else declared_cards(declared),
         cards=cards(bundle, judged, file.card, command),
     )
 

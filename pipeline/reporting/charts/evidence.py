@@ -7,7 +7,7 @@ import numpy as np
 from data.datasets.manifest import LABEL_NAMES
 from models.evaluation.likelihood_ratio import even_odds_llrs, ratio_in_words
 from pipeline.evaluation.results import NAMES, Report
-from pipeline.reporting.charts.performance import COLOURS
+from pipeline.reporting.charts.performance import colour_of
 from pipeline.reporting.charts.primitives import (
     FAKE,
     REAL,
@@ -20,15 +20,18 @@ from pipeline.reporting.charts.primitives import (
 )
 
 
-def tippett(report: Report, name: str) -> Plot:
+def tippett(report: Report, name: str) -> Plot | None:
     """Share of each class with at least a likelihood ratio (Evett and Buckleton, 1996).
 
-    A bundle without ratios has those of P(fake) at even odds.
+    A bundle without ratios has those of P(fake) at even odds; None where P(fake) is unknown.
     """
+    p_fake = report.probabilities_of(name)
+    if p_fake is None:
+        return None
     llrs = np.asarray(
         [
-            row.log10_lrs.get(name, float(even_odds_llrs(np.asarray(row.scores[name]))))
-            for row in report.predictions
+            row.log10_lrs.get(name, float(even_odds_llrs(p)))
+            for row, p in zip(report.predictions, p_fake, strict=True)
         ]
     )
     low, high = min(float(llrs.min()), 0.0), max(float(llrs.max()), 0.0)
@@ -67,7 +70,7 @@ def coverage(report: Report) -> Plot:
         ]
         errors += [point.y for point in points]
         label = f"{word}, mean error {curve.area:.3f}"
-        colour = COLOURS.get(name, "grey")
+        colour = colour_of(report, name)
         series.append(Series(name=label, colour=colour, points=points, radius=0))
     first, _ = report.first
     given = 1 - report.decided_by(first).unsure

@@ -25,10 +25,15 @@ from pipeline.reporting.charts.primitives import (
 )
 
 COLOURS = {"lstm": "blue", "mean": "orange"}
-"""Of a report's models."""
+"""Of the models of a report on a bundle."""
 LABEL_COLOURS = (REAL, FAKE)
 BINS = 20
 """Of the histogram of scores."""
+
+
+def colour_of(report: Report, name: str) -> str:
+    """The colour of a model's lines."""
+    return "blue" if report.external is not None else COLOURS.get(name, "grey")
 
 
 def roc(report: Report) -> Plot:
@@ -40,7 +45,7 @@ def roc(report: Report) -> Plot:
             Point(x=x, y=y, cells=(word, f"{at:.3f}", f"{x:.1%}", f"{y:.1%}"))
             for x, y, at in zip(*result.evaluation.roc, strict=True)
         ]
-        colour = COLOURS.get(name, "grey")
+        colour = colour_of(report, name)
         series.append(Series(name=f"{word}, AUC {auc:.3f}", colour=colour, points=points, radius=0))
     return Plot(
         words="ROC curves: the share of fakes caught against the share of reals called fake",
@@ -58,11 +63,21 @@ def diagonal(name: str) -> Series:
 
 
 def scores(report: Report, name: str) -> Plot:
-    """Histogram of P(fake) by label, with the threshold."""
-    bars, most, half = [], 1, 0.45 / BINS
+    """Histogram of scores by label, with the threshold."""
+    result = report.models[name]
+    every = [*report.scores_of(name).tolist(), result.evaluation.threshold]
+    axis = (
+        unit_axis(result.score_name)
+        if result.unit
+        else fitted_axis(result.score_name, every, room=0.03)
+    )
+    span = (0.0, 1.0) if result.unit else (min(every), max(every))
+    if span[0] == span[1]:
+        span = (axis.low, axis.high)
+    bars, most, half = [], 1, 0.45 * (span[1] - span[0]) / BINS
     for label, word in enumerate(LABEL_NAMES):
         values = [row.scores[name] for row in report.predictions if row.label == label]
-        counts, edges = np.histogram(values, BINS, (0, 1))
+        counts, edges = np.histogram(np.clip(values, *span), BINS, span)
         most = max(most, int(counts.max()))
         for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
             middle, cells = (low + high) / 2, (f"{low:.2f} to {high:.2f}", word, str(count))
@@ -76,31 +91,35 @@ def scores(report: Report, name: str) -> Plot:
                         colour=LABEL_COLOURS[label],
                     )
                 )
-    threshold = report.models[name].evaluation.threshold
+    threshold = result.evaluation.threshold
     return Plot(
         words="how many real and fake videos got which score",
-        x=unit_axis("P(fake)"),
+        x=axis,
         y=fitted_axis("videos", [0, most * 1.08]),
         bars=bars,
         bar_names=list(zip(LABEL_NAMES, LABEL_COLOURS, strict=True)),
         levels=[Level(value=threshold, name="threshold", vertical=True)],
-        head=("P(fake)", "class", "videos"),
+        head=(result.score_name, "class", "videos"),
     )
 
 
-def reliability(report: Report) -> Plot:
-    """Share of fakes against P(fake), in the bins of the calibration error."""
+def reliability(report: Report) -> Plot | None:
+    """Share of fakes against P(fake), in the bins of the calibration error; None without any."""
     labels = np.asarray([row.label for row in report.predictions])
     series = [diagonal("calibrated")]
     for name in report.models:
-        values = np.asarray([row.scores[name] for row in report.predictions])
+        values = report.probabilities_of(name)
+        if values is None:
+            continue
         place, points, word = bin_of(values), [], NAMES.get(name, name)
         for one in np.unique(place):
             held = place == one
             said, share = float(values[held].mean()), float(labels[held].mean())
             cells = (word, f"{said:.1%}", f"{share:.1%}", str(held.sum()))
             points.append(Point(x=said, y=share, cells=cells))
-        series.append(Series(name=word, colour=COLOURS.get(name, "grey"), points=points))
+        series.append(Series(name=word, colour=colour_of(report, name), points=points))
+    if len(series) == 1:
+        return None
     return Plot(
         words="share of fakes against the mean score, in ten bins of the score",
         x=unit_axis("P(fake)", form=".0%"),
@@ -134,8 +153,10 @@ def learning_curve(result: ModelResult, what: str) -> Plot:
     )
 
 
-def score_over_time(one: MisclassifiedVideo, threshold: float, frame_threshold: float) -> Plot:
-    """P(fake) of a video's frames, each alone and all so far; a NaN has no line."""
+def score_over_time(one: MisclassifiedVideo, result: ModelResult) -> Plot:
+    """Scores of a video's frames, each alone and all so far; a NaN has no line."""
+    threshold, frame_threshold = result.evaluation.threshold, result.evaluation.frame_threshold
+    every = [*one.frame_scores, *(score for _, score in one.so_far), threshold]
     alone = [
         Point(x=at, y=score, cells=("this frame alone", f"{at:.2f}", f"{score:.3f}"))
         for at, score in zip(one.timestamps_seconds, one.frame_scores, strict=True)
@@ -149,14 +170,16 @@ def score_over_time(one: MisclassifiedVideo, threshold: float, frame_threshold: 
         name = "that of single frames"
         levels.append(Level(value=frame_threshold, name=name, colour="orange", line="dotted"))
     return Plot(
-        words="P(fake) over time, of each frame alone and of all frames so far",
-        x=fitted_axis("seconds", one.timestamps_seconds, room=0.02),
-        y=unit_axis("P(fake)"),
+        words=f"{result.score_name} over time, of each frame alone and of all frames so far",
+        x=fitted_axis(one.time_name, one.timestamps_seconds, room=0.02),
+        y=unit_axis(result.score_name)
+        if result.unit
+        else fitted_axis(result.score_name, every, room=0.04),
         series=[
             Series(name="each frame alone", colour="orange", points=alone, line="", radius=3.5),
             Series(name="all frames so far", colour="blue", points=so_far, width=2, radius=3),
         ],
         levels=levels,
         height=200,
-        head=("of", "seconds", "P(fake)"),
+        head=("of", one.time_name, result.score_name),
     )

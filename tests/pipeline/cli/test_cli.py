@@ -19,6 +19,7 @@ from data import errors
 from data.io.interrupts import INTERRUPTED
 from models.evaluation.calibration import Calibration
 from pipeline.cli.app import app
+from pipeline.cli.cases.commands import CHANGED
 from pipeline.cli.options import PARTLY_FAILED
 from pipeline.cli.pairs import OTHER_SCENE
 from tests import footage
@@ -53,7 +54,9 @@ def test_the_readme_lists_every_exit_code():
         one for one in vars(errors).values()
         if isinstance(one, type) and issubclass(one, errors.UnmaskError)
     ]  # fmt: skip
-    codes = {one.exit_code for one in classes} | {0, INTERRUPTED, PARTLY_FAILED, OTHER_SCENE}
+    codes = {one.exit_code for one in classes} | {
+        0, INTERRUPTED, PARTLY_FAILED, OTHER_SCENE, CHANGED,
+    }  # fmt: skip
     assert {int(code) for code in table} == codes
 
 

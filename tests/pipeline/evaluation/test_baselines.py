@@ -155,7 +155,8 @@ def test_single_frames_of_a_mistake_have_a_line_of_their_own() -> None:
         with_ablation_thresholds(bundle_of(), videos(60, 0), EVEN, seed=0),
     ):
         head, _ = measured(bundle, videos(80, 1))
-        chart = score_over_time(one, head.threshold, head.frame_threshold)
+        result = ModelResult(evaluation=head, history=(), best_epoch=0, stop_reason="")
+        chart = score_over_time(one, result)
         own = bundle.head.ablation_thresholds
         levels = [level.value for level in chart.levels]
         assert levels == [0.5, *([own[FRAMES]] if own else [])]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from data.datasets.manifest import SplitCounts
+from data.declared.model import clean
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames, Still
 from data.video.corruptions import CORRUPTIONS
@@ -22,6 +23,7 @@ from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
 from models.hold_out.evaluate import HeldOutEvaluation, MethodResult
 from models.training_summary import TrainingSummary
+from pipeline.case.record import CaseRecord
 from pipeline.datasets.audit import Audit
 from pipeline.datasets.outside_pixels import OutsidePixels
 from pipeline.evaluation.bundle_test_result import HeldOutResult
@@ -51,6 +53,7 @@ from pipeline.reporting.sweep_page import render_sweep
 from pipeline.reporting.verdict_page import render_verdict
 from pipeline.search.ranking import Setting
 from pipeline.search.sweep import SweepResult
+from tests.pipeline.reporting.made_up_case import case_record
 from tests.pipeline.reporting.test_report import made_up
 
 HOSTILE = """'"><script>alert("x")</script><img src=x onerror='y'>{{ 7 * 7 }}&amp;\udcff.mp4"""
@@ -336,7 +339,7 @@ def heat() -> HeatMap:
     )
 
 
-def verdict_page(faces: int = 1) -> str:
+def verdict_page(faces: int = 1, case: CaseRecord | None = None) -> str:
     """The page of that video, with the heat of every face."""
     one = judged(faces)
     return render_verdict(
@@ -348,6 +351,7 @@ def verdict_page(faces: int = 1) -> str:
         ),
         provenance=PROVENANCE,
         command=HOSTILE,
+        case=case,
     )
 
 
@@ -360,5 +364,6 @@ PAGES = {
     "audit": lambda: render_audit(audit(), HOSTILE),
     "scan": lambda: render_scan(bundle(), scan()),
     "verdict": verdict_page,
+    "case": lambda: verdict_page(case=case_record(judged(), clean(HOSTILE))),
 }
 """Name -> what renders it."""

@@ -83,6 +83,21 @@ def test_every_mark_can_be_pointed_at_and_every_picture_has_words(page: str) -> 
     assert len(ids) == len(set(ids))
 
 
+def test_a_page_opens_with_what_it_says_on_what_how_sure_and_what_next(page: str) -> None:
+    body = page.partition("<main>")[2]
+    places = [
+        body.find(f"<strong>{label}.</strong>")
+        for label in ("What it says", "Based on", "How sure", "What next")
+    ]
+    assert -1 < places[0] < places[1] < places[2] < places[3]
+    assert places[3] < body.find("<h2")  # before any part of the page
+    for start, end in zip(places, [*places[1:], body.find("</div>", places[3])], strict=True):
+        text = re.sub("<[^>]*>", "", body[start:end]).split(".", 1)[1].strip()
+        assert re.match(r"[A-Z0-9\'][^<>]*[.!]$", text.splitlines()[0]), text
+        assert ".W" not in text
+        assert "  " not in " ".join(text.splitlines())
+
+
 def test_equal_results_give_equal_pages() -> None:
     for render_it in PAGES.values():
         assert render_it() == render_it()

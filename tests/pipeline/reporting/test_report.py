@@ -192,6 +192,7 @@ def test_the_table_has_a_column_for_each_model(capsys, tmp_path):
     assert head.split() == ["frozen", "LSTM", "frozen", "mean-pool", "finetuned", "LSTM",
                             "finetuned", "mean-pool"]  # fmt: skip
     assert rows[0].split()[0] == "AUC"
+    assert rows.pop(1).split()[:7] == ["videos", "with", "a", "score", "40", "of", "41"]
     assert [row.count(" to ") for row in rows] == [4] * len(SHOWN)
 
 

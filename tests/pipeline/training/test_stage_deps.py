@@ -54,7 +54,7 @@ ELSEWHERE = {
     ("extract", "seed"): "of random weights alone; --backbone is given",
     ("evaluate", "head"): "by --hold-out alone",
     ("evaluate", "train"): "by --hold-out alone",
-    ("evaluate", "calibration"): "by --hold-out alone",
+    ("evaluate", "calibration"): "by --hold-out and --scores alone",
     ("evaluate", "hold_out"): "by --hold-out alone",
 }
 """Sections of params.yaml that a stage's code reads, but not in the way that the stage calls it."""

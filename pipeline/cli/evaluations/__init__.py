@@ -1,0 +1,1 @@
+"""Kinds of `unmask evaluate` that have options of their own."""
