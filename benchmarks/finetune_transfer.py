@@ -23,7 +23,7 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.finetune_tries import (
-    LEVEL_QUALITY,
-    TRIES,
-    Try,
-    TryNet,
-    degraded,
-    subset,
-    train,
-)
+from benchmarks.finetune_tries import TRIES, Try, TryNet, at_level, subset, train
 from benchmarks.transfer_data import ROOT
 from data.errors import VideoError
 from data.faces.crops import read_frames
@@ -74,8 +66,7 @@ HEADINGS = (
 class Faces:
     """The clips of a folder at one size of crop."""
 
-    clips: Clips
-    paths: tuple[str, ...]  # (N,)
+    clips: Clips  # `sha256s` are paths
     methods: NDArray[np.str_]  # (N,) of the fakes
     sides: NDArray[np.float64]  # (N,) of the crops in the source's pixels, the median
     pairs: NDArray[np.int64]  # (K, 2) rows of a fake and its original
@@ -130,7 +121,6 @@ def read_faces(folder: Path, work: Path, size: int) -> Faces:
             groups=tuple(row["group"] for row in chosen), sha256s=tuple(paths.tolist()),
             originals=originals, failures=(),
         ),
-        paths=tuple(paths.tolist()),
         methods=np.asarray([row["method"] for row in chosen]),
         sides=sides,
         pairs=pairs,
@@ -163,11 +153,12 @@ def attempt(
     forger: Forger, base: Any, *, seed: int,
 ) -> Outcome:  # fmt: skip
     """Tunes and scores in each of M folds."""
-    by_head, by_network = (np.full((len(folds), len(faces.paths)), np.nan) for _ in range(2))
+    by_head, by_network = (
+        np.full((len(folds), len(faces.clips.sha256s)), np.nan) for _ in range(2)
+    )
     learnt, levelled = [], frozen
     if tried.level:
-        pixels = degraded(faces.clips.pixels, side=tried.level, quality=LEVEL_QUALITY)
-        levelled = TryNet(base, tried)._embed_clips(replace(faces.clips, pixels=pixels))
+        levelled = TryNet(base, tried)._embed_clips(at_level(faces.clips, tried.level))
     kept = base.model.get_weights()
     for number, fold in enumerate(folds):
         embedded, network = levelled, None
@@ -283,8 +274,8 @@ def main() -> None:
         embedded = embed_frozen(base, plain, faces, kept)
         run = partial(attempt, faces=faces, frozen=embedded, folds=folds, forger=forger, base=base)
         if frozen is None:
-            frozen, paths = measure(faces, run(plain, seed=0).head), faces.paths
-        elif faces.paths != paths:
+            frozen, paths = measure(faces, run(plain, seed=0).head), faces.clips.sha256s
+        elif faces.clips.sha256s != paths:
             sys.exit(f"other clips can be read at {size} px than at {Try(name='').size}")
         for tried in (one for one in chosen if one.size == size):
             started = time.process_time()

@@ -101,6 +101,11 @@ def subset(clips: Clips, rows: NDArray[np.int64]) -> Clips:
     )  # fmt: skip
 
 
+def at_level(clips: Clips, side: int) -> Clips:
+    """Every crop at one resolution and quality."""
+    return replace(clips, pixels=degraded(clips.pixels, side=side, quality=LEVEL_QUALITY))
+
+
 class AffinePass(ForwardPass):
     """Each channel of a convolution times a scale plus a shift, which alone learn.
 
