@@ -8,6 +8,7 @@
     history.csv            each epoch of the head's training, to plot
     validation.json        validation metrics of each head's best epoch, to choose by
     backbone/              the weights, unless the backbone is public: fine-tuned or your own
+    README.md              the model card, as the Hugging Face Hub reads it
 
 On one machine the same head gives the same bytes, so that DVC sees no change where there is none.
 TensorFlow is imported where a backbone is loaded, a bundle is written, or one of an earlier version
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
     from models.backbones.registry import Backbone
 
+README = "README.md"
 FORMAT = "unmask-bundle"
 VERSION = 2
 """2 has calibrations, on whose scale the thresholds are, and baselines; 1 is still read."""
@@ -99,8 +101,12 @@ class Bundle:
     # of mean embeddings in training; None in older bundles
     novelty: Novelty | None = None
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, card: str = "") -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
+
+        Args:
+            folder: where to.
+            card: text of README.md; "" writes none.
 
         Raises:
             MismatchError: `backbone` is not the one that made the features.
@@ -155,6 +161,8 @@ class Bundle:
 
                 save_backbone(copied, new / "backbone")
             write_json(new / BUNDLE_RECORD, facts)
+            if card:
+                write_plain(new / README, card)
             write_history(new, {head.config.kind: head for head in heads.values()})
 
     @classmethod

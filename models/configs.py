@@ -162,6 +162,11 @@ class HeadConfig(Settings):
         return self.residual and self.kind in STATEFUL
 
     @property
+    def has_epochs(self) -> bool:
+        """Whether it is trained by gradient descent; the others are fitted to convergence."""
+        return self.kind not in ("mean", "statistics")
+
+    @property
     def has_linear_model(self) -> bool:
         """Whether a linear model of the clip's statistics is in it."""
         return self.is_residual or self.kind == "statistics"

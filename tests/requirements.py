@@ -24,5 +24,10 @@ def missing(what: str, reason: str) -> NoReturn:
 def module(name: str) -> None:
     """Ends the test where an optional package is not installed; `make` installs all of them."""
     if importlib.util.find_spec(name) is None:
-        extra = {"nncf": "int8", "c2pa": "provenance"}.get(name, name)
+        extra = {
+            "nncf": "int8",
+            "c2pa": "provenance",
+            "onnxruntime": "onnx",
+            "huggingface_hub": "hub",
+        }.get(name, name)
         missing(name, f"{name} is not installed: pip install 'unmask[{extra}]'")

@@ -145,6 +145,7 @@ def decode(
     picture: Picture,
     seek_seconds: float | None = None,
     frame_rate: int | None = None,
+    without: str = "",
     timeout_seconds: float,
 ) -> Decoded:
     """Decodes chosen frames and scales them.
@@ -157,6 +158,8 @@ def decode(
         picture: in which size.
         seek_seconds: start at the first frame at or after this time, on the stream's own clock.
         frame_rate: ignore the file's times and number the frames at this rate.
+        without: condition of packets that the decoder is not given, by their number `n` in the
+            file; "" gives it all.
         timeout_seconds: for the whole call.
 
     Raises:
@@ -170,6 +173,9 @@ def decode(
     options: dict[str, Any] = {} if frame_rate is None else {"r": frame_rate}
     if seek_seconds is not None:
         options |= {"ss": f"{seek_seconds:.6f}", "seek_timestamp": 1}
+    if without:
+        commas = without.replace(",", "\\,")  # one would end the filter
+        options |= {f"bsf:{info.stream_index}": f"noise=drop={commas}"}
     seen = Showinfo(sizes=True)
     with _start(
         path, info, chain, output, seen, options=options, timeout_seconds=timeout_seconds,

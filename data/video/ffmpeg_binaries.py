@@ -14,6 +14,8 @@ from data.errors import ToolError
 CROPS_CONTAINER = (7, 1)
 """The first release that applies a container's crop: MP4's clean aperture, Matroska's PixelCrop.
 Older ones show the whole coded picture, without a warning."""
+FILTERS_PACKETS = (7, 0)
+"""The first release that takes a bitstream filter for its input."""
 HARDWARE = re.compile(r"_(?:cuvid|qsv|v4l2m2m|mediacodec|amf|mmal|rkmpp|omx|vaapi|oh)$")
 """Decoders that need a device which may not be there."""
 HARDWARE_ALONE = frozenset({"av1"})

@@ -1,7 +1,8 @@
 """Reads the chosen frames of a video by the cheapest way that is exact.
 
 1. By the packets' times: a long video is entered at each run of chosen frames, another is decoded
-   up to the last of them. The times of the frames that come are compared with the chosen ones.
+   up to the last of them, without packets that they do not need. The times of the frames that come
+   are compared with the chosen ones.
 2. Where they differ, packets are not pictures, or have no times: the whole video is decoded once to
    list the frames that are shown, and the chosen ones are read by their numbers.
 """
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.video.decoding import Decoded, Listed, decode, list_frames
-from data.video.packets import WHOLE_SHARE, Packets, read_packets, refuse_truncated
+from data.video.ffmpeg import ffmpeg_for, find_tools
+from data.video.ffmpeg_binaries import FILTERS_PACKETS, release
+from data.video.packets import WHOLE_SHARE, Packets, needless, read_packets, refuse_truncated
 from data.video.picture import MEMORY_BYTES, Picture, Pictures
 from data.video.probe import VideoInfo, refuse_changing_aspect
 
@@ -31,6 +34,8 @@ LEAST_BIT_RATE = 1000
 LEAST_GAP_SECONDS = 1e-5
 """Frames nearer to each other cannot be distinguished by ffprobe's times, which are rounded to a
 microsecond."""
+MOST_CONDITIONS = 3000
+"""Of one expression: Linux takes arguments of up to 128 KiB."""
 COUNTED_RATE = 100
 """Frames per second of the clock by which frames are counted; any would do."""
 
@@ -65,7 +70,7 @@ def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -
         if found is not None:
             return found
     by_time = windows(times, chosen) if timed else None
-    found = _read_through(video, chosen, by_time)
+    found = _read_through(video, packets, chosen, by_time)
     if timed and by_time is not None and _same(found.timestamps_seconds, times[chosen]):
         return found
     # Chosen by number, they are counted by filters, which count from zero when made anew.
@@ -192,9 +197,28 @@ def windows(times: NDArray[np.float64], chosen: NDArray[np.int64]) -> str | None
         return None
     middles = (times[1:] + times[:-1]) / 2
     edges = np.concatenate([[times[0] - 1], middles, [times[-1] + 1]])
-    return "+".join(
-        f"between(t,{edges[first]:.9f},{edges[last + 1]:.9f})" for first, last in runs_of(chosen)
+    return any_of(
+        [f"between(t,{edges[first]:.9f},{edges[last + 1]:.9f})" for first, last in runs_of(chosen)]
     )
+
+
+def any_of(conditions: list[str]) -> str:
+    """An expression for ffmpeg that one of these holds, at least one of them.
+
+    As a tree, since ffmpeg refuses expressions of more than a hundred levels.
+    """
+    if len(conditions) == 1:
+        return conditions[0]
+    half = len(conditions) // 2
+    return f"({any_of(conditions[:half])}+{any_of(conditions[half:])})"
+
+
+def by_number(numbers: NDArray[np.int64]) -> list[str]:
+    """Conditions of ffmpeg's `n` for these numbers, ascending: one for each run."""
+    return [
+        f"eq(n,{first})" if first == last else f"between(n,{first},{last})"
+        for first, last in runs_of(numbers)
+    ]
 
 
 def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
@@ -203,13 +227,35 @@ def runs_of(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
     return [(int(run[0]), int(run[-1])) for run in np.split(numbers, breaks) if len(run)]
 
 
-def _read_through(video: _Video, chosen: NDArray[np.int64], by_time: str | None) -> Decoded:
+def _read_through(
+    video: _Video, packets: Packets, chosen: NDArray[np.int64], by_time: str | None
+) -> Decoded:
     """Decodes from the start to the last chosen frame; chooses by number without `by_time`."""
-    by_number = (
-        f"eq(n,{first})" if first == last else f"between(n,{first},{last})"
-        for first, last in runs_of(chosen)
-    )
-    return video.decode(by_time or "+".join(by_number), len(chosen))
+    if by_time is None:
+        return video.decode(any_of(by_number(chosen)), len(chosen))
+    without = _needless(video, packets, chosen)
+    if without:
+        found = video.decode(by_time, len(chosen), without=without)
+        # What a decoder makes of errors may depend on packets that it was not given.
+        exact = "[error]" not in found.tail
+        if exact and _same(found.timestamps_seconds, packets.timestamps_seconds[chosen]):
+            return found
+    return video.decode(by_time, len(chosen))
+
+
+def _needless(video: _Video, packets: Packets, chosen: NDArray[np.int64]) -> str:
+    """A condition of the packets that the chosen frames do not need; "" where it is not known.
+
+    It saves a fifth to two fifths of decoding H.264 and HEVC, more with many keyframes; the frames
+    are the same bytes.
+    """
+    tools = find_tools()
+    same = ffmpeg_for(video.info.codec) == tools.ffmpeg
+    if packets.numbers is None or not same or release(tools.version) < FILTERS_PACKETS:
+        return ""
+    unwanted = needless(video.path, video.info, packets, chosen)
+    conditions = by_number(np.flatnonzero(unwanted))
+    return any_of(conditions) if 0 < len(conditions) <= MOST_CONDITIONS else ""
 
 
 def _read_by_seeking(video: _Video, packets: Packets, chosen: NDArray[np.int64]) -> Decoded | None:

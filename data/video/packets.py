@@ -2,13 +2,16 @@
 
 A header only claims a duration and a frame count; the packets are what is there. But a packet is
 not a picture: some are never shown (hidden reference frames of VP8), some are half a picture
-(fields). Only the decoder knows what is shown.
+(fields). Only the decoder knows what is shown. Which pictures no other one refers to is written in
+their first bytes.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +30,11 @@ WHOLE_SHARE = 0.9
 ENDED_EARLY = ("File ended prematurely", "partial file")
 """ffprobe's words for a truncated Matroska and a truncated MP4 file."""
 
+MOST_EXAMINED = 100_000
+"""Packets of one video whose first bytes are read: an hour of video; 0.2 s."""
+MOST_UNITS = 16
+"""NAL units of one packet that are looked at: its slices, parameters and notes."""
+
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 ASF_HEADER_BYTES = 64 << 10
 
@@ -44,6 +52,11 @@ class Packets:
     # From the first picture to the end of the last, by the packets' times; 0 without any.
     held_seconds: float = 0.0
     cut: bool = False  # whether ffprobe reports that the file, or its last packet, ends too early
+    # (N,) int64, the number of each packet in the order of the file, discarded ones included; and
+    # (M,) int64 of all M of them in that order, first byte and size. None where not asked for.
+    numbers: NDArray[np.int64] | None = None
+    starts: NDArray[np.int64] | None = None
+    sizes_bytes: NDArray[np.int64] | None = None
 
 
 def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Packets:
@@ -57,21 +70,28 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
         arguments.append("-nofind_stream_info")  # which would decode some: half of the time
     # ffprobe prints them in this order. MP4's index makes dts and duration needless, which cost.
     more = "" if counted_by_index(info) else ",dts_time,duration_time"
-    arguments += ["-show_entries", f"packet=pts_time,flags{more}", "-of", "csv=p=0"]
+    lies = ",size,pos" if not more and info.codec in UNITS else ""
+    arguments += ["-show_entries", f"packet=pts_time,flags{more}{lies}", "-of", "csv=p=0"]
     times, dts_times, keys = array("d"), array("d"), bytearray()  # a list takes four times as much
+    numbers, starts, sizes = array("q"), array("q"), array("q")
     count = discarded = 0
     last_pts, last_duration, flags = -math.inf, b"N/A", b""
     with ffprobe(path, arguments, timeout_seconds=timeout_seconds) as child:
         for line in child.stdout:  # ffprobe's own numbers: no line is long
             fields = line.rstrip().split(b",")
-            if not more and len(fields) >= 2:
+            if lies and len(fields) >= 4:
+                pts, size, start, flags = fields[:4]
+                dts = duration = b"N/A"
+                starts.append(-1 if start == b"N/A" else int(start))
+                sizes.append(int(size))
+            elif not more and not lies and len(fields) >= 2:
                 pts, flags = fields[:2]
                 dts = duration = b"N/A"
-            elif len(fields) >= 4:
+            elif more and len(fields) >= 4:
                 pts, dts, duration, flags = fields[:4]
             else:
                 continue
-            count += 1
+            count += 1  # also those that are discarded
             if count > MAX_PACKETS:
                 raise VideoError("unreadable", f"more than {MAX_PACKETS} packets")
             if dts != b"N/A":
@@ -81,6 +101,7 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
                 continue
             if pts != b"N/A":
                 times.append(float(pts))
+                numbers.append(count - 1)
                 keys.append(b"K" in flags)
                 if times[-1] > last_pts:
                     last_pts, last_duration = times[-1], duration
@@ -101,7 +122,7 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
         known = last_duration != b"N/A" and clock is times
         held += float(last_duration) if known else held / (len(clock) - 1)
     if len(times) != count or (np.diff(np.asarray(dts_times)) < 0).any():
-        times, keys = array("d"), bytearray()
+        times, keys, lies = array("d"), bytearray(), ""
     order = np.argsort(np.asarray(times), kind="stable")
     return Packets(
         timestamps_seconds=np.asarray(times)[order],
@@ -110,7 +131,117 @@ def read_packets(path: Path, info: VideoInfo, *, timeout_seconds: float) -> Pack
         discarded=discarded,
         held_seconds=held,
         cut=b"C" in flags or any(words in tail for words in ENDED_EARLY),
+        numbers=np.asarray(numbers)[order] if lies else None,
+        starts=np.asarray(starts) if lies else None,
+        sizes_bytes=np.asarray(sizes) if lies else None,
     )
+
+
+def needless(
+    path: Path, info: VideoInfo, packets: Packets, chosen: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which packets of a file the chosen pictures do not need; without them they are the same.
+
+    Those are pictures that no other refers to (half of x264's; of HEVC only in the highest temporal
+    layer, since others may be referred to from above), and those between the last chosen one of a
+    group and the next picture at which decoding begins anew.
+
+    Args:
+        path, info: the video.
+        packets: of it.
+        chosen: (T,) numbers of pictures in the order of presentation, ascending.
+
+    Returns:
+        (M,) bool in the order of the file; all False where that is not known, as of another codec.
+
+    Raises:
+        VideoError: unreadable.
+    """
+    starts, sizes, numbers = packets.starts, packets.sizes_bytes, packets.numbers
+    if starts is None or sizes is None or numbers is None or len(starts) > MOST_EXAMINED:
+        return np.zeros(0 if starts is None else len(starts), bool)
+    try:
+        with path.open("rb", buffering=0) as file:
+            seen = [
+                _examine(file.fileno(), start, start + size, UNITS[info.codec])
+                for start, size in zip(starts.tolist(), sizes.tolist(), strict=True)
+            ]
+    except OSError as error:
+        raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
+    layers = np.asarray([layer for layer, _ in seen])
+    alone, anew = (
+        np.asarray([kinds - {SETS} == {kind} for _, kinds in seen]) for kind in (ALONE, ANEW)
+    )
+    sets = np.asarray([SETS in kinds for _, kinds in seen])
+    if not anew.any() or (sets & ~anew).any():  # not understood, or parameters on the way
+        return np.zeros(len(starts), bool)
+    found: NDArray[np.bool_] = alone & (layers == layers.max(initial=0))
+    wanted = numbers[chosen]
+    found[wanted] = False
+    group = np.cumsum(anew)
+    last = np.full(len(starts) + 1, -1)
+    np.maximum.at(last, group[wanted], wanted)
+    found |= np.arange(len(starts)) > last[group]
+    found &= ~sets
+    return found
+
+
+def _examine(file: int, start: int, end: int, read_unit: ReadUnit) -> tuple[int, set[str]]:
+    """The temporal layer of a packet, and what is in it; NEEDED where it is not understood.
+
+    Its NAL units must fill it exactly, each after its size in four bytes, as MP4 has them.
+    """
+    layer, kinds = 0, set[str]()
+    for _ in range(MOST_UNITS):
+        head = os.pread(file, 6, start) if start >= 0 else b""
+        if len(head) < 6:
+            break
+        unit = read_unit(head[4], head[5])
+        if unit is not None:
+            layer = max(layer, unit[0])
+            kinds.add(unit[1])
+        start += 4 + int.from_bytes(head[:4])
+        if start == end:
+            return layer, kinds
+        if start > end or NEEDED in kinds:
+            break
+    return layer, kinds | {NEEDED}
+
+
+NEEDED, ALONE, ANEW, SETS = "needed", "alone", "anew", "sets"
+"""Slices that others may refer to; slices that none refers to; slices of a picture before which no
+later one reaches; parameter sets, for any later picture."""
+
+
+def _h264_unit(first: int, _: int) -> tuple[int, str] | None:
+    """Temporal layer and kind of a NAL unit by its first two bytes (7.4.1); None for notes."""
+    kind = first & 31
+    if kind in (7, 8, 13, 15):
+        return 0, SETS
+    if kind == 1 and not first >> 5:
+        return 0, ALONE
+    if kind == 5:
+        return 0, ANEW
+    return (0, NEEDED) if kind < 5 or kind in (20, 21) else None
+
+
+def _hevc_unit(first: int, second: int) -> tuple[int, str] | None:
+    """As `_h264_unit` (7.4.2.2); a second view (`nuh_layer_id`) is taken for needed."""
+    kind, view, layer = first >> 1 & 63, (first & 1) << 5 | second >> 3, (second & 7) - 1
+    if 32 <= kind <= 34:
+        return 0, SETS
+    if kind > 34:
+        return None
+    if view:
+        return layer, NEEDED
+    if kind in (19, 20):
+        return layer, ANEW
+    return layer, ALONE if kind <= 14 and not kind % 2 else NEEDED
+
+
+ReadUnit = Callable[[int, int], tuple[int, str] | None]
+UNITS: dict[str, ReadUnit] = {"h264": _h264_unit, "hevc": _hevc_unit}
+"""Readers of the codecs whose packets say so."""
 
 
 def counted_by_index(info: VideoInfo) -> bool:

@@ -31,7 +31,8 @@ from features.extraction.batches import Encoder
 from models.backbones.openvino_encoder import FILES
 
 FORMAT = "unmask-backbone"
-VERSION = 1
+VERSION = 2
+"""2 has weights in a safetensors file; 1, in HDF5 (`.weights.h5`), is still read."""
 RECORD = "backbone.json"
 BUNDLE_RECORD = "bundle.json"
 
@@ -224,8 +225,9 @@ def _cache_key(name_or_path: str | Path, size: int, seed: int) -> str | None:
         weights = [seed]
     else:
         return None
-    modules = ("registry", "resnet50", "open_nsfw", "network_digest", "preprocessing")
-    sources = [file_sha256(Path(__file__).with_name(f"{module}.py")) for module in modules]
+    modules = ("registry", "resnet50", "open_nsfw", "network_digest", "preprocessing",
+               "../network_weights")  # fmt: skip
+    sources = [file_sha256(Path(__file__).parent / f"{module}.py") for module in modules]
     versions = [metadata.version(package) for package in ("keras", "numpy")]
     made_of = json.dumps([name, size, weights, sources, versions])
     return hashlib.sha256(made_of.encode()).hexdigest()

@@ -44,7 +44,7 @@ CACHE = "networks"
 LENGTH_BYTES = 8
 """Of the number before the XML in a cached file."""
 MADE_BY = ("registry", "resnet50", "open_nsfw", "network_digest", "preprocessing", "encoder",
-           "openvino_encoder")  # fmt: skip
+           "openvino_encoder", "../network_weights")  # fmt: skip
 """Modules beside this one that decide what a network is."""
 GPU_DEVICES = ("nvidiactl", "nvidia0", "dxg", "kfd")
 """In /dev where a machine has a GPU that TensorFlow may use: NVIDIA's, under Windows, AMD's."""
@@ -130,7 +130,7 @@ def network_key(source: str | Path, *, digest: str, size: int) -> str | None:
         if weights is None:
             return None
         here = Path(__file__)
-        sources = [file_sha256(here.with_name(f"{module}.py")) for module in MADE_BY]
+        sources = [file_sha256(here.parent / f"{module}.py") for module in MADE_BY]
         packages = ("keras", "tensorflow", "openvino", "numpy")
         versions = [metadata.version(package) for package in packages]
     except (InputError, StoreError, metadata.PackageNotFoundError, *BAD_FACTS):

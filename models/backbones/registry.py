@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, StoreError
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
@@ -27,11 +30,15 @@ from models.backbones.network_digest import quantized_digest, weights_digest
 from models.backbones.open_nsfw import build_thin, load_thin
 from models.backbones.openvino_encoder import Network
 from models.backbones.resnet50 import build_resnet50, load_imagenet, load_random
+from models.network_weights import WEIGHTS, read_weights, write_weights
 from models.records import check_backbone
 from models.tf_runtime import keras
 
 NAMES = ("resnet50-imagenet", "resnet50-thin", "resnet50-random")
 """Backbones that need no path."""
+
+OLD_WEIGHTS = "backbone.weights.h5"
+"""File of a folder of weights of version 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +142,8 @@ def save_backbone(
             path = new / "backbone.keras"
             shutil.copyfile(backbone.source, path)
         else:
-            path = new / "backbone.weights.h5"
-            backbone.model.save_weights(path)
+            path = new / WEIGHTS
+            write_weights(path, named_weights(backbone.model))
         if backbone.quantized is not None:
             backbone.quantized.save(new)
             facts["quantized"] = backbone.quantized.sha256s
@@ -195,6 +202,23 @@ def _read_weights(model: Any, path: Path) -> None:
         model.load_weights(path)
 
 
+def named_weights(model: Any) -> dict[str, NDArray[np.float32]]:
+    """A network's weights by their names, in the network's order."""
+    return {weight.path: weight.value.numpy() for weight in model.weights}
+
+
+def _fill(model: Any, arrays: Mapping[str, NDArray[np.float32]]) -> None:
+    """Fills a model with weights of these names.
+
+    Raises:
+        ValueError: one is missing, of another shape, or there are others.
+    """
+    if set(arrays) != {weight.path for weight in model.weights}:
+        raise ValueError("it has other weights")
+    for weight in model.weights:
+        weight.assign(arrays[weight.path])
+
+
 def _load_custom(path: Path, size: int, **more: Any) -> Backbone:
     """A user's whole model, which must map our crops to one vector per frame."""
     try:
@@ -227,13 +251,18 @@ def _load_folder(folder: Path, size: int) -> Backbone:
         backbone = _load_custom(folder / "backbone.keras", size, **more)
     elif architecture in BUILDERS:
         model = BUILDERS[architecture](size)
-        path = folder / "backbone.weights.h5"
+        path = folder / (WEIGHTS if facts.get("file") == WEIGHTS else OLD_WEIGHTS)
         check_readable(path, missing=f"the weights {path} are missing; write them anew")
         # Before HDF5 reads them: damaged bytes can crash it.
         if "sha256" in facts and file_sha256(path) != facts["sha256"]:
             raise StoreError(f"the weights {path} are damaged or changed; write them anew")
         try:
-            _read_weights(model, path)
+            if path.name == WEIGHTS:
+                _fill(model, read_weights(path))
+            else:
+                _read_weights(model, path)
+        except StoreError:
+            raise
         except Exception as error:  # Keras and HDF5 raise what their parts happen to raise
             raise StoreError(f"the weights {path} are damaged; write them anew") from error
         backbone = _backbone(architecture=architecture, model=model, size=size, **more)

@@ -11,10 +11,11 @@ import numpy as np
 from data.errors import ToolError
 from models.backbones.fingerprint import imagenet_path
 from models.backbones.preprocessing import CaffeInput
+from models.network_weights import MEANS_BGR
 from models.tf_runtime import keras
 
-MEAN_BGR = (103.939, 116.779, 123.68)
-"""ImageNet's mean in `keras.applications.resnet50.preprocess_input` (mode "caffe")."""
+MEAN_BGR = MEANS_BGR["resnet50"]
+"""ImageNet's mean, which is subtracted."""
 
 
 def build_resnet50(size: int, weights: str | None = None) -> Any:

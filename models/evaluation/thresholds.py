@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,14 @@ def fit_sigmoid(
         loss, [1.0, 0.0], jac=True, hess=hessian, method="trust-ncg", options={"gtol": 1e-10}
     )
     return float(found.x[0]), float(found.x[1])
+
+
+def rank_misclassified(
+    labels: NDArray[np.integer[Any]],
+    scores: NDArray[np.float64],
+    threshold: float,
+    paths: Sequence[str],
+) -> list[int]:
+    """Rows on the wrong side of the threshold, the farthest first, ties by path."""
+    wrong = np.flatnonzero((scores >= threshold) != (labels == 1))
+    return sorted(wrong.tolist(), key=lambda row: (-abs(scores[row] - threshold), paths[row]))

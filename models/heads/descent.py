@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.sequences.padded import Padded
-from models.configs import HeadConfig
-from models.heads.architectures import build_after_conditioning, build_head
+from models.configs import HeadConfig, TrainConfig
+from models.heads.architectures import build_after_conditioning, build_head, residual_branch
 from models.prefetch import prefetch, without_copy
-from models.tf_runtime import keras, tf
+from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -79,13 +79,16 @@ class Descent:
         for layer in self.network.layers:
             for own, value in zip(layer.variables, variables[layer.name], strict=True):
                 own.assign(value)
-        self.restart(learning_rate)
-
-    def restart(self, learning_rate: float) -> None:
-        """Begins anew with the weights that the network has."""
         for own in self._optimizer.variables:
             own.assign(np.zeros(own.shape, own.dtype))
         self._optimizer.learning_rate = learning_rate
+
+    def try_step(self, videos: int, steps: int) -> None:
+        """Takes a step on zeros, which compiles it for so many videos and frames of each."""
+        spec = self._step.input_signature[0]
+        features = tf.zeros((videos, steps, spec.shape[-1]), spec.dtype)
+        ones, more = tf.ones(videos), len(self._step.input_signature) - 2
+        self._step(features, tf.ones((videos, steps), tf.bool), *[ones] * more)
 
     def weights(self) -> dict[str, list[NDArray[Any]]]:
         """The weights of each layer now, by its name; copies."""
@@ -122,6 +125,9 @@ def descent_of(
 ) -> Descent:
     """The descent of heads of this shape; made when it is asked for first.
 
+    That of a residual head trains the part that learns (`residual_branch`), and takes the logits
+    of the linear model, (N,), as `extra`.
+
     Args:
         head: the shape.
         dim: length of a frame that the network is trained on: D, or E of conditioned ones.
@@ -133,7 +139,25 @@ def descent_of(
         network = build_head(head, dim=dim, mean=np.zeros(dim), variance=np.ones(dim))
     else:
         network = build_after_conditioning(head, dim)
-    return Descent(network, dtype=dtype, weight_decay=weight_decay)
+    if not head.is_residual:
+        return Descent(network, dtype=dtype, weight_decay=weight_decay)
+    branch = residual_branch(network)
+    return Descent(branch, dtype=dtype, weight_decay=weight_decay, losses_of=of_logits, extra=1)
+
+
+def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ...]) -> None:
+    """Compiles the step for conditioned clips, so that training finds it compiled.
+
+    Args:
+        head: the shape, which conditions its input.
+        config: how it will be trained.
+        shape: (N, T, E) of the training split, conditioned.
+    """
+    seed_everything(0)  # asks for deterministic kernels before the first one is made
+    count, steps, dim = shape
+    videos = min(config.batch_size, count)
+    descent = descent_of(head, dim=dim, dtype="float32", weight_decay=config.weight_decay)
+    descent.try_step(videos, steps)
 
 
 def variables_of(model: Any) -> dict[str, list[NDArray[Any]]]:
@@ -144,6 +168,12 @@ def variables_of(model: Any) -> dict[str, list[NDArray[Any]]]:
 def of_scores(scores: Any, labels: Any) -> tuple[Any, Any]:
     """Losses (B,) of scores (B,), P(fake), and these."""
     return keras.losses.binary_crossentropy(labels[:, None], scores[:, None]), scores
+
+
+def of_logits(added: Any, labels: Any, base: Any) -> tuple[Any, Any]:
+    """Losses (B,) and logits (B,) of what a residual adds, (B, 1), to the base, (B,)."""
+    logits = base + added[:, 0]
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
 
 
 def train_step(

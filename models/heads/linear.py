@@ -58,6 +58,17 @@ def fit_statistics(
     return fit, columns, in_words(config, differences)
 
 
+def linear_logits(fit: LinearFit, sequences: Sequences, head: HeadConfig) -> Floats:
+    """(N,) of the videos by a fitted linear model."""
+    columns = statistics_of(
+        sequences.features,
+        sequences.mask,
+        statistics=head.statistics,
+        frame_norm=head.frame_norm,
+    )
+    return fit.logits(columns)
+
+
 def train_linear(
     model: Any,
     train: Sequences,

@@ -3,10 +3,10 @@
 Heads of one kind are trained on folds of the training and validation videos
 (`models.hold_out.folds`), from cached features. A fold's head learns from training videos alone, as
 the bundle's own does, from fewer of them; it takes from that one what validation chose, its number
-of epochs (of the head `mean` its penalty), and what was fitted without labels: the standardisation,
-or the conditioning, of all training frames. So the frames of a held-out person have a part in
-where the axes lie, and a held-out validation video in how many epochs there are, but none in the
-weights.
+of epochs (of the head `mean` its penalty), whether a residual is kept, and what was fitted without
+labels: the standardisation, or the conditioning, of all training frames. So the frames of a
+held-out person have a part in where the axes lie, and a held-out validation video in how many
+epochs there are and whether there is a residual, but none in the weights.
 
 Fitting these anew in each fold, and stopping each early by what is left of the validation split,
 takes several times as long. On the demo's 56 test videos the LSTM's Cllr was 0.459 so and is 0.438
@@ -140,7 +140,7 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     held_out: set[str] = set()
 
     def score_folds(lane: int) -> None:
-        for fold in planned[lane :: trainer.lanes]:
+        for fold in planned[lane :: trainer.LANES]:
             try:
                 scores[fold.test] = trainer.score_held_out(fold.train, fold.test, lane=lane)
             except DatasetError as error:
@@ -152,9 +152,9 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     show = len(planned) > 0
     with (
         progress(desc="folds for likelihood ratios", total=len(planned), show=show) as bar,
-        ThreadPoolExecutor(trainer.lanes) as lanes,
+        ThreadPoolExecutor(trainer.LANES) as lanes,
     ):
-        for done in [lanes.submit(score_folds, lane) for lane in range(trainer.lanes)]:
+        for done in [lanes.submit(score_folds, lane) for lane in range(trainer.LANES)]:
             done.result()
     scored = np.flatnonzero(~np.isnan(scores))
     return OutOfFold(

@@ -8,7 +8,11 @@ leave nothing to correct.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +22,14 @@ from numpy.typing import NDArray
 from data.errors import DatasetError
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
-from models.heads.architectures import residual_branch
 from models.heads.descent import Descent
-from models.heads.inference import BASE
+from models.heads.inference import BASE, HeadNetwork, score
 from models.heads.linear import fit_statistics, linear_row, set_linear_model
 from models.heads.log import TrainingLog
 from models.heads.split_checks import check_loss, video_weights
 from models.heads.trained import Trained
 from models.hold_out.plan import method_blocks
-from models.linear.fit import measure
-from models.tf_runtime import tf
+from models.linear.fit import LinearFit, measure
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -39,31 +41,81 @@ one-standard-error rule of Breiman et al. (1984), which keeps the simpler model 
 METHOD_BLOCKS = 2
 """Parts of the forgery methods, each held out of a residual once before one is kept."""
 
+VALIDATED = 256
+"""Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
+vain, which took as long as a third of the epoch's steps."""
+
 Floats = NDArray[np.float64]
+DescentOfLane = Callable[[int], Descent]
+"""Number of a lane, a thread, -> its descent, started anew."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ResidualFit:
+    """A linear model and what corrects it."""
+
+    fit: LinearFit
+    weights: dict[str, list[NDArray[Any]]]  # of the residual by layer; {} where it is left out
+    history: tuple[dict[str, float], ...]  # the first row is of the linear model
+    best_epoch: int
+    stop_reason: str
 
 
 def train_residual(
     model: Any,
-    network: Any,
+    descent: DescentOfLane,
     train: Sequences,
     val: Sequences,
     *,
+    lanes: Sequence[int],
     head: HeadConfig,
     config: TrainConfig,
     seed: int,
     log: TrainingLog,
 ) -> Trained:
+    """Gives the whole head in Keras, `model`, what `fit_residual` finds."""
+    found = fit_residual(
+        descent, train, val, lanes=lanes, head=head, config=config, seed=seed, log=log
+    )
+    for name, weights in found.weights.items():
+        model.get_layer(name).set_weights(weights)
+    set_linear_model(model, found.fit, prefix=BASE)
+    return Trained(
+        model=model,
+        config=head,
+        history=found.history,
+        best_epoch=found.best_epoch,
+        stop_reason=found.stop_reason,
+        held_out=None if found.weights else found.fit.held_out,
+    )
+
+
+def fit_residual(
+    descent: DescentOfLane,
+    train: Sequences,
+    val: Sequences,
+    *,
+    lanes: Sequence[int],
+    head: HeadConfig,
+    config: TrainConfig,
+    seed: int,
+    log: TrainingLog | None = None,
+) -> ResidualFit:
     """Fits the linear model, then trains what corrects it.
 
     Args:
-        model: the whole head in Keras, which is given the weights.
-        network: the same for these sequences: `model`, or without its conditioning.
+        descent: number of a lane -> the descent of this shape, started anew.
         train: training split, conditioned where the head conditions.
         val: validation split, likewise.
+        lanes: that may be used, the first for the residual itself, all of them at once for those
+            that learn without some methods.
         head: its shape.
         config: how to train.
-        seed: of order and dropout.
-        log: of the epochs; the first row is of the linear model.
+        seed: of the order.
+        log: of the epochs; None for none.
+
+    Raises:
+        DatasetError: training diverged.
     """
     fit, columns, words = fit_statistics(train, val, head=head, config=config)
     count = len(train.labels)
@@ -71,34 +123,27 @@ def train_residual(
     held = np.where(np.isnan(fit.held_out), own, fit.held_out)
     val_base = held[count:] if config.refit else own[count:]
     first = linear_row(fit, columns, train, val, config)
-    branch = residual_branch(network)
-    start = branch.get_weights()
     weights = video_weights(train.labels, config.class_weight)
     offsets = (held[:count], val_base)
-    descent = Descent(
-        branch,
-        dtype=train.features.dtype.name,
-        weight_decay=config.weight_decay,
-        losses_of=_of_residual,
-        extra=1,
-    )
     history, stopping = _descend(
-        descent, train, val, offsets, weights, config=config, seed=seed, first=first, log=log
+        descent(lanes[0]),
+        train,
+        val,
+        offsets,
+        weights,
+        config=config,
+        seed=seed,
+        first=first,
+        log=log,
     )
     best = stopping.best
     kept = (
         best.epoch > 1
         and gain_in_errors(val.labels, val.groups, val_base, best.weights[1]) > LEAST_GAIN
         and _helps_on_unknown_methods(
-            descent, start, train, val, offsets, weights, config=config, seed=seed
+            descent, train, val, offsets, weights, lanes=lanes, config=config, seed=seed
         )
     )
-    branch.set_weights(best.weights[0] if kept else start)
-    if network is not model:
-        for layer in branch.layers:
-            if layer.get_weights():
-                model.get_layer(layer.name).set_weights(layer.get_weights())
-    set_linear_model(model, fit, prefix=BASE)
     if kept:
         reason = stopping.reason(len(history))
     else:
@@ -107,15 +152,38 @@ def train_residual(
             f"the loss on validation people, or on methods it did not learn from, by "
             f"{LEAST_GAIN:g} standard error"
         )
-    return Trained(
-        model=model,
-        config=head,
+    return ResidualFit(
+        fit=fit,
+        weights=best.weights[0] if kept else {},
         history=tuple(history),
         best_epoch=best.epoch if kept else 1,
         stop_reason=f"a linear model of {words} (C = {fit.penalty:g}, validation AUC "
         f"{first['val_auc']:.3f}); {reason}",
-        held_out=None if kept else fit.held_out,
     )
+
+
+def residual_of_fold(
+    descent: Descent, train: Sequences, base: Floats, *, epochs: int, config: TrainConfig, seed: int
+) -> HeadNetwork:
+    """Trains a residual for so many epochs, and keeps it: a fold takes what the whole split chose.
+
+    Args:
+        descent: just started.
+        train: what the fold learns from.
+        base: (N,) logits of the fold's linear model, held out of its fit.
+        epochs: that validation chose.
+        config: how to train.
+        seed: of the order.
+
+    Returns:
+        Frames -> (B,) logits that it adds.
+    """
+    weights, draw = video_weights(train.labels, config.class_weight), np.random.default_rng(seed)
+    size = config.batch_size
+    for epoch in range(epochs):
+        losses, _ = descent.epoch(train, weights, draw, batch_size=size, extra=(base,))
+        check_loss(losses.mean(), epoch + 2, config.learning_rate)
+    return HeadNetwork.of(descent.network)
 
 
 def _descend(
@@ -134,7 +202,7 @@ def _descend(
     """Gradient descent on the residual until it stops early; rows of the history.
 
     Args:
-        descent: of the residual, from the weights that it has.
+        descent: of the residual, just started.
         train: training split.
         val: validation split.
         offsets: logits of the linear model, (N,) and (M,).
@@ -145,21 +213,21 @@ def _descend(
         log: of the epochs; None for none.
         judged: (M,) validation videos that choose the epoch; None for all.
     """
-    branch, (base, val_base) = descent.network, offsets
+    base, val_base = offsets
     chosen = np.ones(len(val.labels), bool) if judged is None else judged
     history = [first]
     stopping = EarlyStopping(patience=config.patience)
     val_loss, val_auc = measure(val.labels[chosen], val_base[chosen])
-    stopping.update(1, val_auc, val_loss, partial(_kept, branch, val_base))
+    stopping.update(1, val_auc, val_loss, partial(_kept, descent, val_base))
     if log is not None:
         log.epoch(first, best=True)
-    descent.restart(config.learning_rate)
     shuffle = np.random.default_rng(seed)
     for epoch in range(2, config.epochs + 2):
         losses, logits = descent.epoch(
             train, weights, shuffle, batch_size=config.batch_size, extra=(base,)
         )
-        val_logits = val_base + _branch_logits(branch, val)
+        network = HeadNetwork.of(descent.network)
+        val_logits = val_base + score(network, val, batch_size=min(len(val.labels), VALIDATED))
         val_loss, val_auc = measure(val.labels[chosen], val_logits[chosen])
         row = {
             "epoch": epoch,
@@ -169,7 +237,7 @@ def _descend(
             "val_auc": val_auc,
         }
         history.append(row)
-        stop = stopping.update(epoch, val_auc, val_loss, partial(_kept, branch, val_logits))
+        stop = stopping.update(epoch, val_auc, val_loss, partial(_kept, descent, val_logits))
         if log is not None:
             log.epoch(row, best=stopping.best.epoch == epoch)
         if stop:
@@ -178,13 +246,13 @@ def _descend(
 
 
 def _helps_on_unknown_methods(
-    descent: Descent,
-    start: Any,
+    descent: DescentOfLane,
     train: Sequences,
     val: Sequences,
     offsets: tuple[Floats, Floats],
     weights: NDArray[np.float32],
     *,
+    lanes: Sequence[int],
     config: TrainConfig,
     seed: int,
 ) -> bool:
@@ -200,26 +268,31 @@ def _helps_on_unknown_methods(
         blocks = method_blocks(Counter(methods[fake].tolist()), METHOD_BLOCKS)
     except DatasetError:  # of one method
         return True
-    found: list[tuple[NDArray[Any], NDArray[np.str_], Floats, Floats]] = []
-    for number in sorted(set(blocks.values())):
-        names = [name for name, at in blocks.items() if at == number]
-        judged = ~val_fake | np.isin(val_methods, names)
-        if not (judged & val_fake).any():
-            continue
-        descent.network.set_weights(start)
-        known = np.where(fake & np.isin(methods, names), np.float32(0), weights)
-        _, stopping = _descend(
-            descent, train, val, offsets, known, config=config, seed=seed, first={}, judged=judged
-        )
-        logits = stopping.best.weights[1]
-        rows = np.flatnonzero(judged)
-        found.append(
-            (val.labels[rows], np.asarray(val.groups)[rows], offsets[1][rows], logits[rows])
-        )
-    if not found:
+    held = [
+        [name for name, at in blocks.items() if at == number]
+        for number in sorted(set(blocks.values()))
+    ]
+    held = [names for names in held if (val_fake & np.isin(val_methods, names)).any()]
+    if not held:
         return False
-    labels, groups, base, other = (np.concatenate(one) for one in zip(*found, strict=True))
-    return gain_in_errors(labels, tuple(groups.tolist()), base, other) > LEAST_GAIN
+
+    def logits_without(names: list[str], lane: int) -> Floats:
+        """(M,) on validation."""
+        known = np.where(fake & np.isin(methods, names), np.float32(0), weights)
+        judged = ~val_fake | np.isin(val_methods, names)
+        options: dict[str, Any] = {"config": config, "seed": seed, "first": {}, "judged": judged}
+        _, stopping = _descend(descent(lane), train, val, offsets, known, **options)
+        return np.asarray(stopping.best.weights[1])
+
+    given = zip(held, itertools.cycle(lanes))
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        found = [*pool.map(lambda one: logits_without(*one), given)]
+    rows = [np.flatnonzero(~val_fake | np.isin(val_methods, names)) for names in held]
+    base = np.concatenate([offsets[1][one] for one in rows])
+    other = np.concatenate([logits[one] for logits, one in zip(found, rows, strict=True)])
+    place = np.concatenate(rows)
+    groups = tuple(val.groups[row] for row in place.tolist())
+    return gain_in_errors(val.labels[place], groups, base, other) > LEAST_GAIN
 
 
 def gain_in_errors(
@@ -238,23 +311,6 @@ def gain_in_errors(
     return float(by_group.mean() / error) if error > 0 else 0.0
 
 
-def _kept(branch: Any, val_logits: Floats) -> tuple[Any, Floats]:
+def _kept(descent: Descent, val_logits: Floats) -> tuple[dict[str, list[NDArray[Any]]], Floats]:
     """What early stopping keeps of an epoch."""
-    return branch.get_weights(), val_logits
-
-
-def _branch_logits(branch: Any, sequences: Sequences) -> Floats:
-    """(N,) what the residual adds, in batches of one shape."""
-    size = min(128, len(sequences.labels))
-    found = []
-    for start in range(0, len(sequences.labels), size):
-        rows = slice(start, start + size)
-        features, mask = np.asarray(sequences.features[rows]), sequences.mask[rows]
-        found.append(np.asarray(branch({"features": features, "mask": mask}, training=False))[:, 0])
-    return np.concatenate(found).astype(np.float64)
-
-
-def _of_residual(added: Any, labels: Any, base: Any) -> tuple[Any, Any]:
-    """Losses (B,) and logits (B,) of what the residual adds, (B, 1), to the base, (B,)."""
-    logits = base + added[:, 0]
-    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
+    return descent.weights(), val_logits

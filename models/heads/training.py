@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import DatasetError
@@ -21,12 +22,12 @@ from models.conditioning.cache import Conditioned, condition
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.evaluation.baselines import pooled
-from models.heads.architectures import STANDARDISE, build_after_conditioning, build_head
+from models.heads.architectures import STANDARDISE, build_head
 from models.heads.descent import Descent, Variables, descent_of, variables_of
-from models.heads.inference import HeadNetwork, score
-from models.heads.linear import train_linear
+from models.heads.inference import score
+from models.heads.linear import fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import train_residual
+from models.heads.residual import VALIDATED, residual_of_fold, train_residual
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from features.sequences.padded import Rows
 
 
-VALIDATED = 256
-"""Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
-vain, which took as long as a third of the epoch's steps."""
 MOST_BYTES = 512 << 20
 """Of conditioned features in memory: 25,000 videos of 32 x 128 numbers with one view."""
 
@@ -80,12 +78,11 @@ class HeadTrainer:
         val: the validation split likewise.
         head: shape of the head.
         seed: of all heads.
-        lanes: threads that may call `score_held_out` at once.
     """
 
     LANES = 2
-    """A step of some hundred units keeps one core busy. Each further lane compiles one of its own,
-    for as long as it saves."""
+    """Threads that may call `score_held_out` at once. A step of some hundred units keeps one core
+    busy. Each further lane compiles one of its own, for as long as it saves."""
 
     def __init__(
         self,
@@ -107,11 +104,6 @@ class HeadTrainer:
         self._weights = video_weights(train.labels, config.class_weight)  # (N,)
         self._start: Variables = {}  # of every head
         self._epochs, self._penalty = 0, 0.0  # chosen by validation, the one or the other
-
-    @property
-    def lanes(self) -> int:
-        """See above; one where building a head draws from the seed that all share."""
-        return 1 if self.head.has_linear_model else self.LANES
 
     def fit(self, log: TrainingLog | None = None) -> Trained:
         """Trains a head and restores the best epoch (`models.early_stopping.best_of`).
@@ -147,14 +139,14 @@ class HeadTrainer:
         """Raw scores by another head, which learns from a part of the training split.
 
         After `fit`, of which it takes what validation chose, the number of epochs or the penalty,
-        and the standardisation or conditioning: that is of all training frames, without labels. A
-        head with a linear model chooses these anew, by what is left of the validation split.
+        and the standardisation or conditioning: that is of all training frames, without labels.
+        Whether a residual is kept is taken, too; its linear model chooses its penalty anew, by
+        cross-validation of what is left.
 
         Args:
             learn: (N + M,) videos of both splits that it may learn from, or choose by.
             test: (N + M,) videos to score.
-            lane: number of the thread; calls of different lanes may run at once where the head has
-                `lanes`.
+            lane: number of the thread, below LANES; calls of different lanes may run at once.
 
         Returns:
             P(fake), uncalibrated, of the videos of `test` in order.
@@ -167,11 +159,7 @@ class HeadTrainer:
         count = len(self.train)
         parts = ((self.train, test[:count]), (self.val, test[count:]))
         if self.head.has_linear_model:
-            trained = self._of_part(learn).fit(TrainingLog(f"{self.head.kind}, fold", live=False))
-            network = HeadNetwork.of(trained.model)
-            if self._conditioning is not None:
-                network = network.after_conditioning()
-            return np.concatenate([score(network, select(*one)) for one in parts])
+            return self._linear_of_part(learn, [select(*one) for one in parts], lane)
         learn = learn[:count]
         if len({*self.train.labels[learn].tolist()}) < 2:
             raise DatasetError("a part of the training split has one class only")
@@ -184,27 +172,31 @@ class HeadTrainer:
             self._epoch(descent, part, self._weights[learn], draw, epoch)
         return np.concatenate([score(descent.network, select(*one)) for one in parts])
 
-    def _of_part(self, learn: NDArray[np.bool_]) -> HeadTrainer:
-        """A trainer of the same head on (N + M,) some videos of both splits."""
-        count = len(self.train)
+    def _linear_of_part(
+        self, learn: NDArray[np.bool_], tested: list[Sequences], lane: int
+    ) -> NDArray[np.float64]:
+        """P(fake) of videos by a head with a linear model that learns from (N + M,) `learn`."""
+        count, head, config = len(self.train), self.head, self._config
         train, val = select(self.train, learn[:count]), select(self.val, learn[count:])
-        conditioned = None
-        if self._conditioning is not None:
-            conditioned = Conditioned(train=train, val=val, conditioning=self._conditioning)
-        given: dict[str, Any] = {"head": self.head, "config": self._config, "seed": self.seed}
-        return HeadTrainer(train, val, conditioned=conditioned, **given)
+        check_splits(train.labels, val.labels)
+        fit, columns, _ = fit_statistics(train, val, head=head, config=config)
+        logits = np.concatenate([linear_logits(fit, one, head) for one in tested])
+        if self._epochs:
+            base = np.where(np.isnan(fit.held_out), fit.logits(columns), fit.held_out)[: len(train)]
+            given: dict[str, Any] = {"epochs": self._epochs, "config": config, "seed": self.seed}
+            branch = residual_of_fold(self._descent(lane), train, base, **given)
+            logits += np.concatenate([score(branch, one) for one in tested])
+        return np.asarray(expit(logits))
 
     def _fit_linear(self, model: Any, log: TrainingLog) -> Trained:
-        """As `models.heads.residual` does."""
+        """As `models.heads.linear` and `models.heads.residual` do."""
         given: dict[str, Any] = {"head": self.head, "config": self._config, "log": log}
         if self.head.kind == "statistics":
             return train_linear(model, self.train, self.val, **given)
-        network = model
-        if self._conditioning is not None:
-            network = build_after_conditioning(self.head, self._conditioning.dimensions)
-            for layer in network.layers:
-                layer.set_weights(model.get_layer(layer.name).get_weights())
-        return train_residual(model, network, self.train, self.val, seed=self.seed, **given)
+        given |= {"seed": self.seed, "lanes": range(self.LANES)}
+        trained = train_residual(model, self._descent, self.train, self.val, **given)
+        self._epochs = trained.best_epoch - 1  # the first row is of the linear model alone
+        return trained
 
     def _descend(self, model: Any, log: TrainingLog) -> Trained:
         """Gradient descent until it stops early or the epochs end."""

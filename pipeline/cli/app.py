@@ -24,6 +24,7 @@ from pipeline.cli import (
     extraction,
     inference,
     pairs,
+    publishing,
     search,
     store,
     training,
@@ -64,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for group in (datasets, extraction, training, search, evaluation, inference, pairs):
+for group in (datasets, extraction, training, search, evaluation, inference, pairs, publishing):
     app.add_typer(group.commands)
 app.add_typer(
     store.commands,

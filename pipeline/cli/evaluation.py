@@ -11,6 +11,7 @@ from pipeline.cli import console
 from pipeline.cli.evaluations import scores as external
 from pipeline.cli.evaluations.held_out import evaluate_held_out
 from pipeline.cli.options import (
+    BundleArgument,
     JsonOption,
     ManifestArgument,
     ParamsOption,
@@ -181,7 +182,7 @@ def evaluate(
 
 @command(commands, panel="Evaluation")
 def robustness(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    bundle: BundleArgument,
     manifest: ManifestArgument,
     out: ReportOption,
     root: RootOption = None,

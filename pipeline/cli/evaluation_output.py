@@ -13,12 +13,14 @@ from pipeline.cli.console import show, show_table
 from pipeline.evaluation.corruption_results import CorruptionResults
 from pipeline.evaluation.results import (
     HELD_OUT_SHOWN,
+    LINEAR_ALONE,
     NAMES,
     SHOWN,
     Report,
     StoredReport,
     format_interval,
     level_in,
+    name_of_model,
 )
 from pipeline.score_files.records import Coverage
 
@@ -95,7 +97,7 @@ def show_reports(reports: Sequence[StoredReport]) -> None:
 def show_metrics(reports: Sequence[StoredReport]) -> None:
     """A row for each metric, a column for each model of each report."""
     models = [
-        (f"{report.name} {NAMES.get(name, name).split()[0]}", facts)
+        (f"{report.name} {_column_of(name, facts)}", facts)
         for report in reports
         for name, facts in report.models.items()
     ]
@@ -107,6 +109,13 @@ def show_metrics(reports: Sequence[StoredReport]) -> None:
     covered = ["videos with a score", *(str(Coverage.from_json(one) or "-") for _, one in models)]
     rows.insert(1 + list(SHOWN).index("auc"), covered)
     show_table(["", *(name for name, _ in models)], rows)
+
+
+def _column_of(kind: str, facts: dict[str, Any]) -> str:
+    """The name of a model in a table: the first word, whole where a residual was left out."""
+    alone = bool(facts.get(LINEAR_ALONE))
+    name = name_of_model(kind, linear_alone=alone)
+    return name if alone else name.split()[0]
 
 
 def describe_intervals(reports: Sequence[StoredReport]) -> list[str]:

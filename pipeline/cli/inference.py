@@ -9,7 +9,7 @@ import typer
 
 from data.io.progress import log
 from pipeline.cli.console import show, show_json
-from pipeline.cli.options import PARTLY_FAILED, JsonOption, WorkersOption, command
+from pipeline.cli.options import PARTLY_FAILED, BundleArgument, JsonOption, WorkersOption, command
 
 if TYPE_CHECKING:
     from pipeline.inference.provenance import Provenance
@@ -24,7 +24,7 @@ TOP = 10
 
 @command(commands, panel="Verdicts")
 def predict(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    bundle: BundleArgument,
     videos: Annotated[
         list[Path] | None,
         typer.Argument(metavar="VIDEO", help="Videos, or folders of them.", show_default=False),
@@ -203,7 +203,7 @@ def interval(face: FaceVerdict) -> str:
 
 @command(commands, panel="Verdicts")
 def scan(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    bundle: BundleArgument,
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of videos, searched at any depth.")
     ],

@@ -22,6 +22,12 @@ F = TypeVar("F", bound=Callable[..., None])
 PARTLY_FAILED = 12
 """Exit code of `predict` and `scan` where some video gave no verdict."""
 
+BundleArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE", help="Bundle that `train` wrote, or hub:owner/name[@revision]."
+    ),
+]
 ParamsOption = Annotated[
     Path | None,
     typer.Option("--params", metavar="FILE", help="Parameter file; default: built-in values."),
@@ -80,7 +86,7 @@ def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]
         def run(*, quiet: bool, verbose: bool, **arguments: Any) -> None:
             console.set_verbosity(quiet=quiet, verbose=verbose)
             clock = time.monotonic()
-            function(**arguments)
+            function(**{name: from_hub(value) for name, value in arguments.items()})
             log.debug(f"{time.monotonic() - clock:.1f} s")
 
         own = inspect.signature(function, eval_str=True)
@@ -99,8 +105,26 @@ def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]
     return add
 
 
+def from_hub(value: Any) -> Any:
+    """An argument with names on the Hub replaced by what was downloaded.
+
+    A path is a bundle's, a text a backbone's name.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(map(from_hub, value))
+    if not isinstance(value, str | Path) or not str(value).startswith("hub:"):
+        return value
+    from pipeline.publishing import hub
+
+    return hub.fetch(str(value)) if isinstance(value, Path) else hub.fetch_backbone(value)
+
+
 def load_params(params: Path | None, overrides: list[str] | None) -> Params:
     """Reads the parameters of a command: the file, then each `--set`."""
     from pipeline import config
 
-    return config.load_params(params, overrides or [])
+    read = config.load_params(params, overrides or [])
+    name = from_hub(read.backbone.name)
+    if name == read.backbone.name:
+        return read
+    return read.model_copy(update={"backbone": read.backbone.model_copy(update={"name": name})})

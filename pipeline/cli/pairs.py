@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.console import show, show_json
-from pipeline.cli.options import JsonOption, ManifestArgument, RootOption, command
+from pipeline.cli.options import BundleArgument, JsonOption, ManifestArgument, RootOption, command
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -68,7 +68,7 @@ def pair(
 
 @command(commands, panel="Training")
 def fit_pairs(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle that `train` wrote.")],
+    bundle: BundleArgument,
     manifest: ManifestArgument,
     root: RootOption = None,
 ) -> None:

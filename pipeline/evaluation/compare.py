@@ -23,8 +23,9 @@ from models.bundle import Bundle
 from models.evaluation.delong import DeLong, delong
 from models.evaluation.evaluate import Estimate, difference, evaluate
 from models.evaluation.metrics import Probabilities
+from models.heads.inference import HeadNetwork
 from pipeline.evaluation.matrix import Dataset, find_fitting, read_datasets
-from pipeline.evaluation.results import METRICS, NAMES, level_in, read_metrics
+from pipeline.evaluation.results import LINEAR_ALONE, METRICS, level_in, name_of_model, read_metrics
 from pipeline.evaluation.scoring import check_split, heads_of, load_split
 from pipeline.leakage import refuse_seen, training_leaks
 from pipeline.score_files.records import Coverage
@@ -193,6 +194,7 @@ def score_bundle(
     if name not in heads:
         raise InputError(f"{path} has no model {name!r}; it has {', '.join(heads)}")
     head, is_baseline = heads[name]
+    alone = HeadNetwork.of(head.model).is_linear_alone
     videos = Manifest.read(dataset.manifest).split(split)
     seen = refuse_seen(bundle, videos, allow_seen=allow_seen, where=f"{path}: ")
     stored = [Features(folder) for folder in dataset.features]
@@ -208,7 +210,7 @@ def score_bundle(
     )
     scores = (Score(*one) for one in zip(*columns, strict=True))
     return ScoredModel(
-        name=f"{path}, {NAMES.get(name, name)}",
+        name=f"{path}, {name_of_model(name, linear_alone=alone)}",
         scores=dict(zip(sequences.paths, scores, strict=True)),
         threshold=head.threshold,
         seen=seen,
@@ -307,6 +309,7 @@ def read_scores(report: Path, model: str | None) -> ScoredModel:
     try:
         threshold = float(metrics[chosen]["threshold"])
         confidence = level_in(metrics[chosen])
+        alone = bool(metrics[chosen].get(LINEAR_ALONE))
     except BAD_FACTS as error:
         raise StoreError(
             f"{report / METRICS} has no threshold of {chosen}; evaluate again"
@@ -317,7 +320,7 @@ def read_scores(report: Path, model: str | None) -> ScoredModel:
     if external:
         scores = _with_probabilities(report / EVIDENCE, scores, f"p_fake_{chosen}")
     return ScoredModel(
-        name=f"{report}, {NAMES.get(chosen, chosen)}",
+        name=f"{report}, {name_of_model(chosen, linear_alone=alone)}",
         scores=scores,
         threshold=threshold,
         seen=str(metrics.get("seen_in_training", "")),

@@ -20,8 +20,9 @@ from data.video.frames import FrameRecipe
 from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
+from models.evaluation.thresholds import rank_misclassified
 from models.explanation.score_interval import score_parts
-from pipeline.evaluation.results import MisclassifiedVideo, rank_misclassified
+from pipeline.evaluation.results import MisclassifiedVideo
 
 if TYPE_CHECKING:
     from features.store.shard import StoredSequence

@@ -19,6 +19,7 @@ from models.evaluation.evaluate import Estimate, Evaluation
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.evaluation.likelihood_ratio_fit import cllr
 from models.evaluation.selective import Decided, RiskCoverage, decided, risk_coverage
+from models.evaluation.thresholds import rank_misclassified
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.similar_videos import TestedVideos
 from pipeline.score_files.records import Coverage, ExternalScores
@@ -64,6 +65,7 @@ SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline", "statistics": "linear model"}
 """Kind of head -> what people see."""
+LINEAR_ALONE = "linear_alone"  # in metrics.json, where `ModelResult.linear_alone` is true
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,7 @@ class ModelResult:
     calibration: Calibration = field(default_factory=Calibration)  # of its scores
     # of its scores; None for a bundle of an earlier version
     likelihood_ratio: LikelihoodRatio | None = None
-    # whether a residual was left out, so that it is the linear model that it was to correct
-    linear_alone: bool = False
+    linear_alone: bool = False  # whether a residual was left out: the linear model scores alone
     score_name: str = "P(fake)"  # what its scores are called; another name, and they are no P(fake)
     unit: bool = True  # whether its scores lie between 0 and 1
 
@@ -180,6 +181,8 @@ class Report:
             facts[name] = result.evaluation.to_json() | self.decided_by(name).to_json()
             facts[name]["risk_coverage_area"] = self.risk_coverage(name).area
             facts[name] |= self.coverage.to_json()
+            if result.linear_alone:
+                facts[name][LINEAR_ALONE] = True
             if result.likelihood_ratio is not None:
                 facts[name]["cllr_novel_included"] = self.cllr_with_novel(name)
         if self.gain is not None:
@@ -262,17 +265,6 @@ class Report:
         return {name: metrics[name].value for name in SUMMARIZED if name in metrics}
 
 
-def rank_misclassified(
-    labels: NDArray[np.integer[Any]],
-    scores: NDArray[np.float64],
-    threshold: float,
-    paths: Sequence[str],
-) -> list[int]:
-    """Rows on the wrong side of the threshold, the farthest first, ties by path."""
-    wrong = np.flatnonzero((scores >= threshold) != (labels == 1))
-    return sorted(wrong.tolist(), key=lambda row: (-abs(scores[row] - threshold), paths[row]))
-
-
 @dataclass(frozen=True, kw_only=True)
 class StoredReport:
     """A report as it is read back."""
@@ -330,6 +322,12 @@ def read_metrics(path: Path, *, missing: str = "") -> dict[str, Any]:
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise StoreError(f"{path}: {key} of {shown(name)} must be a number; {remedy}")
     return facts
+
+
+def name_of_model(kind: str, *, linear_alone: bool) -> str:
+    """What people see: "LSTM", or "linear model (LSTM left out)" where that gives no score."""
+    name = NAMES.get(kind, kind)
+    return f"linear model ({name} left out)" if linear_alone else name
 
 
 def is_model(facts: Any) -> bool:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from data.datasets.digests import DigestCache
 from data.datasets.manifest import Manifest, Video
 from features.store.feature_set import Features
+from models.evaluation.thresholds import rank_misclassified
 from pipeline.evaluation.error_analysis import MOST, STEPS, show_faces
-from pipeline.evaluation.results import MisclassifiedVideo, rank_misclassified
+from pipeline.evaluation.results import MisclassifiedVideo
 from pipeline.score_files.read import AGGREGATE
 from pipeline.score_files.records import Aggregation
 

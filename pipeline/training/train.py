@@ -92,16 +92,20 @@ def train_bundle(
         log.warning(
             f"{train.viewless} training videos lack augmented views; extract again to make them"
         )
-    # Importing TensorFlow leaves a core idle for 3 seconds, and training leaves one half idle.
+    # Importing TensorFlow and compiling a step leave a core idle for 3 seconds each, and training
+    # leaves one half idle.
     beside = ThreadPoolExecutor(1)
     try:
         conditioning = beside.submit(conditioned_features, features, train, val, params.head)
         linear = beside.submit(fit_linear_baselines, train, val, videos)
         novelty = beside.submit(fit_training_novelty, train, val, share=params.calibration.novelty)
         from models.bundle import Bundle
-        from models.heads.training import HeadTrainer  # noqa: F401 - loads TensorFlow meanwhile
+        from models.heads.descent import compile_ahead  # loads TensorFlow
         from pipeline.evaluation.baselines import with_ablation_thresholds
 
+        if params.head.condition.kind != "none" and params.head.has_epochs:
+            size = min(params.head.condition.dimensions, opened.dim)
+            compile_ahead(params.head, params.train, shape=(*train.mask.shape, size))
         conditioned = conditioning.result()
         runs = None if tensorboard is None else tensorboard / out.name
         trained = [
@@ -131,7 +135,10 @@ def train_bundle(
         )
     finally:
         beside.shutdown(cancel_futures=True)
-    with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed).save(out)
+    from pipeline.bundle_card import bundle_card
+
+    bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
+    bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
         out=out,

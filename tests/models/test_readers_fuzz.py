@@ -116,7 +116,7 @@ def test_weights(thin: Backbone, tmp_path: Path) -> None:
 def test_folder_of_weights(thin: Backbone, tmp_path: Path) -> None:
     def weights(folder: Path) -> Path:
         save_backbone(thin, folder / "backbone")
-        return folder / "backbone" / "backbone.weights.h5"
+        return folder / "backbone" / "backbone.safetensors"
 
     def read(path: Path) -> Any:
         return load_backbone(path.parent, size=SIZE)

@@ -14,6 +14,7 @@ from PIL import Image
 from data.demo import DemoConfig
 from data.demo.take import Take, render_take
 from data.errors import VideoError
+from data.faces.crops import crop_faces
 from data.faces.landmarks import LEFT_EYE, LIPS, OVAL, LandmarkFinder
 from data.faces.tracker import FaceFinder
 from data.self_blending.clip import METHODS, Donor, ForgeryParameters, draw_parameters, forge_clip
@@ -264,6 +265,21 @@ def test_landmarks_of_a_real_face_are_where_they_should_be(clips: Path) -> None:
     cosine, sine = np.cos(np.pi / 6), np.sin(np.pi / 6)
     back = again @ np.array([[cosine, sine], [-sine, cosine]]) + centre
     assert np.linalg.norm(back - points, axis=-1).mean() < 0.04 * face_sizes(points).mean()
+
+
+@pytest.mark.parametrize("size", [180, 230, 400])  # of the model's input: 1.1, 1.4 and 2.4 times
+def test_landmarks_do_not_depend_on_how_a_face_is_scaled_down(clips, monkeypatch, size) -> None:
+    frames, times, _ = read_clip(clips / "head-pose-face-detection-male.gif", seconds=0.5,
+                                 max_side=640)  # fmt: skip
+    boxes = FaceFinder().follow(frames, times).boxes
+    crops, _ = crop_faces(frames, boxes, margin=1.3, size=size)
+    inset = (size - size / 1.3) / 2
+    inner = np.tile(np.asarray([inset, inset, size - inset, size - inset], np.float32),
+                    (len(crops), 1))  # fmt: skip
+    found = LandmarkFinder().find(crops, inner, times).points
+    monkeypatch.setattr("data.faces.landmarks.COARSE", 1.0)  # always with antialiasing
+    exact = LandmarkFinder().find(crops, inner, times).points
+    assert np.linalg.norm(found - exact, axis=2).mean() < 0.003 * size
 
 
 def test_where_there_is_no_face_there_are_no_landmarks() -> None:

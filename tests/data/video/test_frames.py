@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,10 +15,11 @@ from data.faces.tracker import FaceFinder
 from data.video import frame_reader
 from data.video.frame_reader import runs_of
 from data.video.frames import FrameRecipe, read_pixels
-from data.video.packets import read_packets
+from data.video.packets import needless, read_packets
 from data.video.picture import whole_picture
 from data.video.probe import probe
 from data.video.sampling import choose_clips, choose_uniform
+from tests.data.conftest import make
 
 FULL = FrameRecipe(crop="full", count=8, size=64)
 
@@ -187,3 +190,72 @@ def test_reading_twice_gives_the_same_bytes(clips):
     one, two = (read_frames(path, recipe, faces=finder) for _ in range(2))
     assert one.pixels.tobytes() == two.pixels.tobytes()
     assert one.boxes.tobytes() == two.boxes.tobytes()
+
+
+X264 = ("-c:v", "libx264", "-preset", "veryfast", "-bf")
+X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "least"),
+    [((*X264, "3"), 30), ((*X264, "3", "-flags", "+ildct+ilme"), 20), ((*X264, "0"), 1),
+     ((*X264, "0", "-g", "5"), 25), ((*X264, "3", "-g", "9", "-flags", "-cgop"), 30),
+     ((*X265, "bframes=4:log-level=error"), 30),
+     ((*X265, "bframes=4:temporal-layers=3:log-level=error"), 10),
+     ((*X265, "bframes=2:keyint=8:open-gop=0:log-level=error"), 40),
+     ((*X265, "bframes=2:keyint=8:open-gop=1:log-level=error"), 25)],
+    ids=["h264", "interlaced", "no B-frames", "many keyframes", "open groups", "hevc",
+         "hevc in layers", "hevc, keyframes", "hevc, open groups"],
+)  # fmt: skip
+def test_packets_that_nothing_needs_are_not_decoded(tmp_path, monkeypatch, encoder, least):
+    path = make(tmp_path / "video.mp4", "-f", "lavfi", "-i", "mandelbrot=size=320x180:rate=25",
+                "-t", "4", "-pix_fmt", "yuv420p", *encoder)  # fmt: skip
+    info = probe(path)
+    packets = read_packets(path, info, timeout_seconds=30)
+    found = needless(path, info, packets, choose_uniform(packets.timestamps_seconds, 16))
+    assert found.sum() >= least
+    picture, recipe, calls = whole_picture(info, 1280), FrameRecipe(count=16), []
+    real_decode = frame_reader.decode
+
+    def counted(*arguments, **settings):
+        calls.append(settings.get("without"))
+        return real_decode(*arguments, **settings)
+
+    monkeypatch.setattr(frame_reader, "decode", counted)
+    some = read_pixels(path, info, recipe, picture)
+    assert [bool(one) for one in calls] == [True]
+    monkeypatch.setattr(frame_reader, "FILTERS_PACKETS", (1000, 0))  # as of an older ffmpeg
+    every = read_pixels(path, info, recipe, picture)
+    assert not any(calls[1:])
+    np.testing.assert_array_equal(some[0], every[0])
+    np.testing.assert_array_equal(some[1], every[1])
+
+
+def test_packets_of_an_odd_make_are_all_decoded(tmp_path):
+    path = make(tmp_path / "video.mp4", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=25",
+                "-t", "1", *X264, "3")  # fmt: skip
+    info = probe(path)
+    packets = read_packets(path, info, timeout_seconds=30)
+    chosen = np.arange(0, 25, 6)
+    assert needless(path, info, packets, chosen).any()
+    for part, added in (("sizes_bytes", 1), ("sizes_bytes", -1), ("starts", 1)):
+        odd = replace(packets, **{part: getattr(packets, part) + added})
+        assert not needless(path, info, odd, chosen).any()
+
+
+def test_where_packets_cannot_be_left_out_all_are_decoded(zoo, monkeypatch):
+    path = zoo / "long_group.mp4"
+    info = probe(path)
+    picture, recipe = whole_picture(info, 1280), FrameRecipe(count=8)
+    every = read_pixels(path, info, recipe, picture)
+    monkeypatch.setattr(frame_reader, "_needless", lambda *_: "no condition")
+    again = read_pixels(path, info, recipe, picture)
+    np.testing.assert_array_equal(again[0], every[0])
+
+
+def test_more_than_a_hundred_frames_can_be_chosen(tmp_path):
+    path = make(tmp_path / "video.mp4", "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=50",
+                "-t", "8", *X264, "3", "-pix_fmt", "yuv420p")  # fmt: skip
+    frames = read_frames(path, FrameRecipe(crop="full", count=180, size=64))
+    assert len(frames.pixels) == 180
+    assert (np.diff(frames.timestamps_seconds) > 0).all()

@@ -35,7 +35,7 @@ def test_a_folder_whose_weights_changed_tells_nothing(thin: Backbone, tmp_path: 
     folder = tmp_path / "weights"
     save_backbone(thin, folder)
     assert find_fingerprint(folder, size=96, seed=0, cache=tmp_path / "none.json") is None
-    path = folder / "backbone.weights.h5"
+    path = folder / "backbone.safetensors"
     changed = bytearray(path.read_bytes())
     changed[-1] ^= 1
     path.write_bytes(changed)

@@ -64,7 +64,7 @@ def test_changed_weights_are_never_served(thin: Backbone, tmp_path: Path) -> Non
     save_backbone(thin, folder)
     open_encoder(folder, digest=thin.digest, size=SIZE, load=lambda: thin)
     open_encoder(folder, digest=thin.digest, size=SIZE, load=never)
-    weights = folder / "backbone.weights.h5"
+    weights = folder / "backbone.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)

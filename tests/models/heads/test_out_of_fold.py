@@ -17,7 +17,7 @@ from models.conditioning import cache
 from models.configs import ConditionConfig, HeadConfig, TrainConfig
 from models.evaluation.baselines import pooled
 from models.evaluation.calibration import Calibration
-from models.heads import descent, out_of_fold
+from models.heads import descent, out_of_fold, training
 from models.heads.architectures import KINDS
 from models.heads.descent import Descent, descent_of
 from models.heads.out_of_fold import fit_head_ratio, held_out_scores, out_of_fold_scores
@@ -188,3 +188,31 @@ def test_held_out_scores_need_a_fitted_head() -> None:
     trainer = HeadTrainer(videos(60), videos(24, seed=1), head=LSTM, config=CONFIG)
     with pytest.raises(ValueError, match="fit the head"):
         trainer.score_held_out(*half(trainer))
+
+
+def test_folds_of_a_residual_that_is_kept_keep_theirs(monkeypatch: Any) -> None:
+    """They train as many epochs as validation chose, in both lanes the same."""
+    asked: list[int] = []
+    trained_by = training.residual_of_fold
+
+    def noted(*one: Any, epochs: int, **more: Any) -> Any:
+        asked.append(epochs)
+        return trained_by(*one, epochs=epochs, **more)
+
+    monkeypatch.setattr(training, "residual_of_fold", noted)
+    head = HeadConfig(units=6, dropout=0.1, input_dropout=0.1, strides=())
+    trainer = fitted(head)
+    rows = np.arange(84)
+    learn = (rows < 30) | (rows >= 72)  # half of either split
+    test = ~learn
+    trainer._epochs = 0
+    alone = trainer.score_held_out(learn, test)
+    assert not asked
+    trainer._epochs = 3
+    first = trainer.score_held_out(learn, test)
+    assert asked == [3]
+    assert not np.array_equal(first, alone)
+    assert roc_auc_score(np.concatenate(
+        [trainer.train.labels, trainer.val.labels])[test], first) > 0.8  # fmt: skip
+    np.testing.assert_array_equal(trainer.score_held_out(learn, test, lane=1), first)
+    np.testing.assert_array_equal(trainer.score_held_out(learn, test), first)

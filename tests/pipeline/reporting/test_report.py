@@ -24,6 +24,7 @@ from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, difference, evaluate
 from pipeline.cli.evaluation_output import show_metrics
+from pipeline.evaluation.compare import read_scores
 from pipeline.evaluation.error_analysis import analyse_errors, as_url
 from pipeline.evaluation.results import (
     SHOWN,
@@ -194,6 +195,24 @@ def test_the_table_has_a_column_for_each_model(capsys, tmp_path):
     assert rows[0].split()[0] == "AUC"
     assert rows.pop(1).split()[:7] == ["videos", "with", "a", "score", "40", "of", "41"]
     assert [row.count(" to ") for row in rows] == [4] * len(SHOWN)
+
+
+def test_a_residual_that_was_left_out_is_called_the_linear_model(capsys, tmp_path):
+    report = made_up(0)
+    name, result = report.first
+    alone = replace(report, models=report.models | {name: replace(result, linear_alone=True)})
+    assert "linear_alone" not in report.metrics[name]
+    assert alone.metrics[name]["linear_alone"] is True
+    show_metrics([StoredReport(name="frozen", metrics=alone.metrics, page=tmp_path)])
+    head = capsys.readouterr().out.splitlines()[0]
+    assert "frozen linear model (LSTM left out)" in head
+    assert "frozen mean-pool" in head
+    write_report(alone, tmp_path / "report")
+    named = read_scores(tmp_path / "report", None).name
+    assert named == f"{tmp_path / 'report'}, linear model (LSTM left out)"
+    assert read_scores(tmp_path / "report", "mean").name.endswith("mean-pool baseline")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "linear model has a" in page or "of the linear model does not differ" in page
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ COMMANDS = tuple(f"pipeline.cli.{path.stem}" for path in (ROOT / "pipeline/cli")
 EVERYWHERE = {
     **dict.fromkeys(COMMANDS, "parses; what it passes on stands in the stage's own command"),
     "pipeline.shell_commands": "the words of the next command, for people",
+    "pipeline.publishing.hub": "downloads what an argument names; no stage names the Hub",
     "data.errors": "the words and exit codes of failures, nothing that a stage leaves",
 }
 """Modules that no stage needs as a dep, though all import them."""

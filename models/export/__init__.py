@@ -1,0 +1,1 @@
+"""A bundle as ONNX, written node by node."""
