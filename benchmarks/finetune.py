@@ -76,6 +76,7 @@ def crops(frames: int, size: int) -> Clips:
         labels=np.array([number % 2 for number in range(len(paths))], np.int8),
         groups=names,
         sha256s=tuple(map(str, range(len(paths)))),
+        originals=np.full(len(paths), -1),
         failures=(),
     )
 

@@ -60,6 +60,7 @@ def crops(people: int, frames: int, size: int) -> Clips:
         labels=np.array([number % 2 for number in range(len(paths))], np.int8),
         groups=tuple(str(number // 2) for number in range(len(paths))),
         sha256s=tuple(map(str, range(len(paths)))),
+        originals=np.full(len(paths), -1),
         failures=(),
     )
 
@@ -72,6 +73,7 @@ def of_people(clips: Clips, people: NDArray[np.int64]) -> Clips:
         pixels=clips.pixels[rows], counts=clips.counts[rows], labels=clips.labels[rows],
         groups=tuple(clips.groups[row] for row in rows),
         sha256s=tuple(clips.sha256s[row] for row in rows),
+        originals=clips.originals[rows],
     )  # fmt: skip
 
 

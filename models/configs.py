@@ -206,6 +206,9 @@ class FinetuneConfig(Settings):
     frames_per_video: Count = 8  # crops kept for each video; validation looks at all of them
     frames_per_clip: Count = 4  # crops of a clip in one step
     pairs_per_batch: Count = 4  # pairs of a real and a fake clip in one step
+    # who is in a pair with whom: a fake with its original where the manifest names it ("scene"),
+    # same frames, same geometry; or with any real clip of its group ("group")
+    pairs: Literal["scene", "group"] = "group"
     learning_rate: LearningRate = 4e-5  # Adam's, for the backbone
     head_learning_rate: LearningRate = 1e-4  # Adam's, for the dense layer
     # "cosine": both rates rise over the first half epoch, while Adam's moments are poor estimates,

@@ -73,7 +73,9 @@ def clip_batches(
         return transform_clip(distort(clip, one.distortion, one.noise_seed), one.transform)
 
     with ThreadPoolExecutor(workers) as pool:
-        for videos in balanced_batches(train, config.pairs_per_batch, draw):
+        for videos in balanced_batches(
+            train, config.pairs_per_batch, draw, by_scene=config.pairs == "scene"
+        ):
             drawn = _draw_batch(train, videos, config, draw, forges=forger is not None)
             clips = np.empty((len(videos), config.frames_per_clip, size, size, 3), np.uint8)
             for row, clip in enumerate(pool.map(make, drawn)):
@@ -92,6 +94,7 @@ def _draw_batch(
     """The draws of a batch's clips, (B,) real and fake in turn."""
     transforms = draw_transforms(draw, len(videos), config, size=train.pixels.shape[2])
     drawn: list[_ClipDraw] = []
+    scenes = train.scenes
     for row in range(0, len(videos), 2):
         real, fake = (int(video) for video in videos[row : row + 2])
         rows, of_fake = (
@@ -99,6 +102,10 @@ def _draw_batch(
         )
         seed, *noise_seeds = (int(one) for one in draw.integers(2**31, size=3))
         forged = forges and draw.random() < config.forge
+        if config.pairs == "scene" and (forged or scenes[real] == scenes[fake]):
+            transforms[row + 1] = transforms[row]
+            if train.counts[real] == train.counts[fake]:
+                of_fake = rows
         distortion = draw_distortion(draw, config)
         for video, which, forgery in (
             (real, rows, None),

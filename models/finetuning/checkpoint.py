@@ -58,7 +58,10 @@ def run_key(
         "seed": seed,
         "backbone": backbone,
         "size": size,
-        "clips": [[some.sha256s, some.groups, some.labels.tolist()] for some in clips],
+        "clips": [
+            [some.sha256s, some.groups, some.labels.tolist(), some.originals.tolist()]
+            for some in clips
+        ],
         # The same videos may have been cropped in another way.
         "pixels": [_sampled(some.pixels) for some in clips],
     }

@@ -22,6 +22,7 @@ from data.errors import OutputError, VideoError
 from data.io.progress import progress
 from data.io.system_errors import reason, write_remedy
 from data.video.failures import reason_of
+from models.evaluation.pairs import pair_rows
 
 if TYPE_CHECKING:
     from data.datasets.manifest import Video
@@ -38,7 +39,13 @@ class Clips:
     labels: NDArray[np.int8]  # (N,) int8, 1 is fake
     groups: tuple[str, ...]  # of each video
     sha256s: tuple[str, ...]  # of each video
+    originals: NDArray[np.int64]  # (N,) row of the clip that a fake was made from, or -1
     failures: tuple[tuple[str, str], ...]  # path and reason of each video that could not be read
+
+    @property
+    def scenes(self) -> NDArray[np.int64]:
+        """(N,) the row of the original of each fake, its own row for other clips."""
+        return np.where(self.originals >= 0, self.originals, np.arange(len(self.originals)))
 
     def draw_frames(self, video: int, count: int, draw: np.random.Generator) -> NDArray[np.int64]:
         """Draws one frame from each of `count` equal parts of a video; their indices."""
@@ -103,14 +110,25 @@ def cached_clips(
         if failures:  # close the gaps in place: a copy could be larger than memory
             for to, row in enumerate(kept):
                 pixels[to] = pixels[row]
+        read_videos = [videos[row] for row in kept]
         yield Clips(
             pixels=pixels[: len(kept)],
             counts=counts[kept],
-            labels=np.array([videos[row].label for row in kept], np.int8),
-            groups=tuple(videos[row].group for row in kept),
-            sha256s=tuple(videos[row].sha256 for row in kept),
+            labels=np.array([video.label for video in read_videos], np.int8),
+            groups=tuple(video.group for video in read_videos),
+            sha256s=tuple(video.sha256 for video in read_videos),
+            originals=original_rows(read_videos),
             failures=tuple((videos[row].path, failures[row]) for row in sorted(failures)),
         )
+
+
+def original_rows(videos: Sequence[Video]) -> NDArray[np.int64]:
+    """The row of each fake's original, (N,); -1 for reals, and where it is not among the videos."""
+    labels = [video.label for video in videos]
+    pairs = pair_rows([one.path for one in videos], labels, [one.original for one in videos])
+    found = np.full(len(videos), -1, np.int64)
+    found[pairs[:, 0]] = pairs[:, 1]
+    return found
 
 
 def steps_per_epoch(clips: Clips, pairs: int) -> int:
@@ -119,7 +137,7 @@ def steps_per_epoch(clips: Clips, pairs: int) -> int:
 
 
 def balanced_batches(
-    clips: Clips, pairs: int, draw: np.random.Generator
+    clips: Clips, pairs: int, draw: np.random.Generator, *, by_scene: bool = False
 ) -> Iterator[NDArray[np.int64]]:
     """Batches of as many real as fake clips, from the same group where there are both.
 
@@ -130,27 +148,34 @@ def balanced_batches(
         clips: labels and groups.
         pairs: pairs in one batch; the last may have fewer.
         draw: source of randomness.
+        by_scene: a fake is with its original, where that is known, rather than with any real clip
+            of the group.
 
     Yields:
         (2 * pairs,) indices of clips, real and fake in turn.
     """
     larger = int(np.bincount(clips.labels, minlength=2).argmax())
-    order = draw.permutation(len(clips.labels))
-    supply: dict[str, list[int]] = defaultdict(list)  # the smaller class, by group
-    for video in order[clips.labels[order] != larger]:
-        supply[clips.groups[video]].append(int(video))
+    order = draw.permutation(len(clips.labels)).tolist()
+    unpaired = [video for video in order if clips.labels[video] == larger]
+    others = [video for video in order if clips.labels[video] != larger]
     used: set[int] = set()
     couples: list[list[int]] = []
-    unpaired: list[int] = []  # of the larger class, without a partner in their group
-    for video in order[clips.labels[order] == larger]:
-        own = supply.get(clips.groups[video])
-        if own:
-            partner = own.pop(0)
-            own.append(partner)  # again, after the others of its group
-            used.add(partner)
-            couples.append([int(video), partner])
-        else:
-            unpaired.append(int(video))
+    by_group = dict(enumerate(clips.groups))
+    by_original = dict(enumerate(clips.scenes.tolist()))
+    for key_of in (by_original, by_group) if by_scene else (by_group,):
+        supply: dict[object, list[int]] = defaultdict(list)
+        for video in sorted(others, key=used.__contains__):  # those not shown yet come first
+            supply[key_of[video]].append(video)
+        waiting, unpaired = unpaired, []  # those without a partner wait for the next key
+        for video in waiting:
+            own = supply.get(key_of[video])
+            if own:
+                partner = own.pop(0)
+                own.append(partner)  # again, after the others
+                used.add(partner)
+                couples.append([video, partner])
+            else:
+                unpaired.append(video)
     smaller = [video for group in supply.values() for video in group]
     spare = [video for video in smaller if video not in used] or smaller
     couples += [[video, spare[row % len(spare)]] for row, video in enumerate(unpaired)]

@@ -78,10 +78,13 @@ class Forger:
         )
 
     def renumbered(self, pixels: NDArray[np.uint8], new: dict[int, int]) -> Forger:
-        """The same landmarks for clips that lie elsewhere; `new` takes old indices to new ones."""
+        """The same landmarks for clips that lie elsewhere; `new` takes old indices to new ones.
+
+        Clips that are not among them are dropped.
+        """
         other = object.__new__(Forger)
         other._pixels = pixels
-        other.points = {new[video]: points for video, points in self.points.items()}
+        other.points = {at: self.points[video] for video, at in new.items()}
         return other
 
 
@@ -116,6 +119,7 @@ def with_forged_copies(
             labels=np.tile(np.array([0, 1], np.int8), len(kept)),
             groups=_twice(clips.groups, kept),
             sha256s=_twice(clips.sha256s, kept),
+            originals=np.where(np.arange(2 * len(kept)) % 2, np.arange(2 * len(kept)) - 1, -1),
             failures=clips.failures
             + tuple((clips.sha256s[row], "no landmarks of a face to forge") for row in lost),
         )

@@ -47,6 +47,7 @@ class Video:
     label: int
     group: str
     sha256: str
+    original: str = ""
     method: str = "swap"
     origin: str = ""
 
@@ -59,6 +60,7 @@ def videos(people: int, start: int = 0) -> list[Video]:
             label=label,
             group=f"p{person}",
             sha256=f"{2 * person + label:064d}",
+            original=f"{person}-0.mp4" if label else "",
         )
         for person in range(start, start + people)
         for label in (0, 1)
@@ -201,6 +203,7 @@ def clips_of(labels: list[int], groups: list[str], size: int = 2) -> Clips:
         labels=np.array(labels, np.int8),
         groups=tuple(groups),
         sha256s=tuple(map(str, range(count))),
+        originals=np.full(count, -1),
         failures=(),
     )
 
@@ -213,6 +216,60 @@ def test_batches_pair_a_real_with_its_forgery() -> None:
     for batch in batches:
         assert [clips.labels[video] for video in batch] == [0, 1] * (len(batch) // 2)
         assert all(batch[row + 1] == batch[row] + 1 for row in range(0, len(batch), 2))
+
+
+def test_a_fake_is_in_a_batch_with_its_original() -> None:
+    # One person with three scenes, one of them forged twice; a fake of whom no scene is known.
+    clips = clips_of([0, 0, 0, 1, 1, 1, 1], ["a"] * 7)
+    clips.originals[3:6] = [1, 0, 1]
+    for seed in range(5):
+        draw = np.random.default_rng(seed)
+        drawn = np.concatenate(list(balanced_batches(clips, 2, draw, by_scene=True)))
+        partners = {int(fake): int(real) for real, fake in drawn.reshape(-1, 2)}
+        assert [partners[fake] for fake in (3, 4, 5)] == [1, 0, 1]
+        assert partners[6] in (0, 1, 2)
+    # The rule is the same where the reals are the larger class.
+    more = clips_of([0, 0, 0, 1, 1], ["a"] * 5)
+    more.originals[3:] = [2, 0]
+    drawn = np.concatenate(list(balanced_batches(more, 2, np.random.default_rng(0), by_scene=True)))
+    partners = {int(real): int(fake) for real, fake in drawn.reshape(-1, 2)}
+    assert (partners[0], partners[2]) == (4, 3)
+    equal = clips_of([0, 0, 1, 1], ["a"] * 4)  # two fakes of one scene: each is shown
+    equal.originals[2:] = 1
+    drawn = np.concatenate(
+        list(balanced_batches(equal, 2, np.random.default_rng(0), by_scene=True))
+    )
+    assert sorted(drawn) == [0, 1, 2, 3]
+
+
+def test_clips_know_the_original_of_a_fake(tmp_path: Path) -> None:
+    def sometimes(video: Video) -> Any:
+        if video.path == "1-0.mp4":
+            raise VideoError("no_face", "no face")
+        return read(video)
+
+    with cached_clips(
+        videos(3), sometimes, frames=2, size=SIZE, beside=tmp_path, workers=1, show=False, name="x"
+    ) as clips:
+        assert clips.labels.tolist() == [0, 1, 1, 0, 1]
+        assert clips.originals.tolist() == [-1, 0, -1, -1, 3]
+
+
+@pytest.mark.parametrize("pairs", ["scene", "group"])
+def test_a_scene_is_shown_alike_in_both_of_its_clips(pairs: Any) -> None:
+    """The same frames, turned and flipped alike: a pair differs by the forgery alone."""
+    clips = clips_of([0, 1] * 4, list("aabbccdd"), size=SIZE)
+    clips.originals[1::2] = [0, 2, 4, 6]
+    scenes = np.random.default_rng(0).integers(0, 256, (4, *clips.pixels.shape[1:]))
+    clips.pixels[0::2] = clips.pixels[1::2] = scenes
+    config = QUICK.replace(pairs=pairs, noise=0)
+    batches = list(clip_batches(clips, config, np.random.default_rng(1)))
+    alike = [
+        np.array_equal(*batch.clips[row : row + 2])
+        for batch in batches
+        for row in range(0, len(batch.clips), 2)
+    ]
+    assert all(alike) if pairs == "scene" else not any(alike)
 
 
 def test_batches_are_balanced_whatever_the_classes() -> None:
@@ -497,7 +554,7 @@ def test_steps_of_an_epoch_are_counted() -> None:
             counts=np.ones(len(labels), int),
             labels=np.array(labels, np.int8),
             groups=tuple(str(n) for n in range(len(labels))),
-            sha256s=("",) * len(labels), failures=(),
+            sha256s=("",) * len(labels), originals=np.full(len(labels), -1), failures=(),
         )  # fmt: skip
         batches = list(balanced_batches(clips, 4, np.random.default_rng(0)))
         assert len(batches) == steps_per_epoch(clips, 4)
