@@ -14,6 +14,7 @@ import yaml
 from models.bundle import Bundle
 from pipeline.evaluation.bundle_test_result import HeldOutResult
 from pipeline.evaluation.model_card import bundle_facts
+from pipeline.shell_commands import command_line
 
 TAGS = ["deepfake-detection", "video-forensics", "face-forgery", "unmask"]
 
@@ -42,8 +43,8 @@ def bundle_card(
 
 Tells real face videos from deepfakes: embeddings of face crops, and a head over the sequence.
 
-    unmask predict {name} video.mp4
-    unmask export {name} -o model.onnx
+    {command_line("unmask", "predict", name, "video.mp4")}
+    {command_line("unmask", "export", name, "-o", "model.onnx")}
 
 A score is evidence on videos of one lasting face like those of the training; it is no verdict on
 its own. Where a video is unlike them, unmask says so and gives none.

@@ -19,7 +19,7 @@ def make_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:unmask:case:{VERSION}",
         **facts,
-        "title": f"unmask case, version {VERSION}",
+        "title": f"Case file of unmask, version {VERSION}",
     }
 
 

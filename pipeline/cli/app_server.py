@@ -49,11 +49,11 @@ def app(
         from pipeline.app.web.server import serve
     except ModuleNotFoundError as error:
         raise ToolError(
-            f"unmask app needs {error.name}; install it with: pip install 'unmask[app]'"
+            f"the page needs {error.name}; install it with: pip install 'unmask[app]'"
         ) from error
 
     def opened(address: str) -> None:
-        show(f"unmask app: {address}", "  for you alone; Ctrl-C ends it, cases are kept")
+        show(f"open {address}", "  for you alone; Ctrl-C ends it, cases are kept")
         sys.stdout.flush()
         if browser and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}):
             import webbrowser

@@ -31,6 +31,7 @@ from pipeline.leakage import record_seen, refuse_seen_validation, seen_among
 from pipeline.reporting.robustness_page import render_robustness
 from tests.features.conftest import make_recipe
 from tests.pipeline.cli.test_cli import one_line
+from tests.pipeline.reporting.test_report import Page
 
 QUICK = ("--set", "head.kind=mean", "--set", "train.epochs=2")
 
@@ -207,8 +208,8 @@ def test_the_mark_travels_into_every_report(
     metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
     assert metrics["seen_in_training"] == ""  # the test itself is fair
     assert SEEN in metrics[SEEN_IN_VALIDATION]
-    page = (tmp_path / "r" / "report.html").read_text()
-    assert f'<p class="warning">Trained with --allow-seen: {SEEN}' in page
+    page = Page((tmp_path / "r" / "report.html").read_text()).shown
+    assert f"Trained with --allow-seen: {SEEN}" in page
     assert page.count(SEEN) > 1  # on the card, too
     on = ("--on", f"home={leaky.features}:{leaky.manifest}")
     shown = run("evaluate", bundle, *on, "-o", tmp_path / "m", "--set", "evaluate.rounds=20").output
@@ -219,7 +220,7 @@ def test_the_mark_travels_into_every_report(
             SEEN_IN_VALIDATION
         ]
     )
-    assert SEEN in (tmp_path / "m" / "report.html").read_text()
+    assert SEEN in Page((tmp_path / "m" / "report.html").read_text()).shown
     assert f"warning: r: trained with --allow-seen: {SEEN}" in run("results", tmp_path / "r").output
     shown = run("compare", tmp_path / "r", tmp_path / "r").output
     assert f"warning: A: trained with --allow-seen: {SEEN}" in shown
@@ -234,7 +235,9 @@ def test_a_sweep_marks_its_ranking_and_tells_a_command_that_runs(
                "--workers", 1, "--allow-seen")  # fmt: skip
     result = run(*command)
     assert f"warning: {SEEN}" in result.stderr
-    assert f"Not a fair choice: {SEEN}" in (tmp_path / "sweep" / "sweep.html").read_text()
+    assert (
+        f"Not a fair choice: {SEEN}" in Page((tmp_path / "sweep" / "sweep.html").read_text()).shown
+    )
     facts = json.loads(run(*command, "--json").stdout)
     assert facts[SEEN_IN_VALIDATION] == SEEN
     typed = re.sub(" -o bundle$", "", facts["next"]).removeprefix("unmask ")
@@ -250,11 +253,11 @@ def test_predict_and_scan_say_so(world: Any, loaded: None, run: Any, tmp_path: P
     result = run("predict", tmp_path / "bundle", path, "--json", "--report", page)
     assert f"warning: this bundle: trained with --allow-seen: {SEEN}" in result.stderr
     json.loads(result.stdout)
-    assert f'<p class="warning">This bundle: trained with --allow-seen: {SEEN}' in page.read_text()
+    assert f"This bundle: trained with --allow-seen: {SEEN}" in Page(page.read_text()).shown
     scan = tmp_path / "scan"
     result = run("scan", tmp_path / "bundle", path.parent, "-o", scan, "--store", world.store)
     assert SEEN in result.stderr
-    assert SEEN in (scan / "scan.html").read_text()
+    assert SEEN in Page((scan / "scan.html").read_text()).shown
     assert SEEN in json.loads((scan / "scan.json").read_text())[SEEN_IN_VALIDATION]
     assert "allow-seen" not in run("predict", world.bundle, path).stderr
 
@@ -278,7 +281,7 @@ def test_robustness_shows_the_mark(capsys: pytest.CaptureFixture[str], tmp_path:
     assert results.to_json()[SEEN_IN_VALIDATION] == SEEN
     show_robustness(results, tmp_path)
     assert f"warning: {SEEN}" in capsys.readouterr().out
-    assert f'<p class="warning">{SEEN}.</p>' in render_robustness(results)
+    assert f"{SEEN}." in Page(render_robustness(results)).shown
     sound = replace(results, training_leaks=())
     assert SEEN_IN_VALIDATION not in sound.to_json()
     assert '<p class="warning">' not in render_robustness(sound)

@@ -142,7 +142,7 @@ def serve(settings: AppSettings, *, when_open: Callable[[str], None]) -> None:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise LockedError(
-            f"another unmask app has {settings.folder} open; use its page, or end it"
+            f"another page has {settings.folder} open; use that one, or end it"
         ) from error
     with lock, listen(settings.port) as opened:
         port = opened.getsockname()[1]

@@ -228,7 +228,7 @@ def test_a_second_server_and_a_wrong_bundle_are_one_line(world, tmp_path):
         port = str(first.client.base_url.port)
         code, words = refused("--folder", tmp_path / "cases", "--bundle", world.bundle)
         assert code == LockedError.exit_code
-        assert "another unmask app" in words
+        assert "another page has" in words
         code, words = refused("--folder", tmp_path / "d", "--bundle", world.bundle, "--port", port)
         assert code == OutputError.exit_code
         assert f"port {port} is taken" in words

@@ -132,7 +132,7 @@ def test_many_files_at_once_are_all_judged_one_after_the_other(judge, started):
 
     until(ended)
     assert [run().state for run in runs] == ["done"] * 6 + ["failed"] * 2
-    assert most == 1  # one at a time, unless --workers says otherwise
+    assert most <= 1  # one at a time, unless --workers says otherwise
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_compare_two_bundles_on_features(world, run):
 
 def test_results_show_every_report(world, run):
     shown = run("results", world.folder).output
-    assert "report LSTM" in shown
+    assert "report linear model (LSTM left out)" in shown
     assert "fakes caught" in shown
     assert str(world.report / "report.html") in shown
     assert "report" in json.loads(run("results", world.folder, "--json").output)

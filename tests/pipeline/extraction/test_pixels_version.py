@@ -25,6 +25,7 @@ from pipeline.extraction import feature_spec
 from pipeline.extraction.crop_cache import crop_recipe
 from pipeline.extraction.ray import equip
 from tests.pipeline.conftest import SMALL
+from tests.pipeline.reporting.test_report import Page
 
 OTHERS = (
     "pipeline.extraction.feature_spec", "pipeline.extraction.crop_cache",
@@ -115,7 +116,8 @@ def test_an_old_bundle_goes_on_and_says_so(world, old_bundle, run, tmp_path) -> 
     assert "test result" in old.pop("training")  # kept beside the bundle, which this is a copy of
     assert "test result" in new[0].pop("training")
     assert [old] == new
-    assert "The bundle was trained on pixels version 1" in (tmp_path / "page.html").read_text()
+    page = Page((tmp_path / "page.html").read_text()).shown
+    assert "The bundle was trained on pixels version 1" in page
 
     (tmp_path / "videos").mkdir()
     shutil.copy(video, tmp_path / "videos")

@@ -14,6 +14,7 @@ from data.datasets.manifest import Manifest
 from features.store.feature_set import Features
 from pipeline.hold_out.detectors import divide, face_sizes
 from pipeline.hold_out.hold_out import tested_videos as chosen_for_test
+from tests.pipeline.reporting.test_report import Page
 
 FAST = ("--set", "train.epochs=3", "--set", "hold_out.person_folds=3", "--set",
         "hold_out.method_folds=2", "--set", "evaluate.rounds=50")  # fmt: skip
@@ -116,7 +117,8 @@ def test_a_backbone_that_knows_these_people_is_refused(world, named, run, tmp_pa
                "-o", tmp_path / "out", *FAST)  # fmt: skip
     assert "cannot be held out" in run(*command, code=10).stderr
     run(*command, "--allow-seen")
-    assert "fine-tuned on 1 of these groups" in (tmp_path / "out" / "report.html").read_text()
+    page = Page((tmp_path / "out" / "report.html").read_text()).shown
+    assert "fine-tuned on 1 of these groups" in page
 
 
 def test_self_made_forgeries_are_learnt_from_and_not_tested_beside_others(named):
