@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from data.video.ffmpeg import find_tools
@@ -17,11 +18,16 @@ def versions() -> dict[str, str]:
     Raises:
         ToolError: there is no ffmpeg.
     """
-    found = {"ffmpeg": find_tools().version}
-    for name in PACKAGES:
+    return {"ffmpeg": find_tools().version, **package_versions(PACKAGES)}
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """Package -> version; "not installed" for an optional one, or unmask run from a checkout."""
+    found = {}
+    for name in names:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # optional, or unmask run from a checkout
+        except PackageNotFoundError:
             found[name] = "not installed"
     return found
 

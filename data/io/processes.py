@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -171,15 +172,22 @@ def start_tracker() -> None:
 
 def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     """Initialises a child; Ctrl-C is blocked in it already."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    depend_on_parent(partial(os._exit, 1))
     if initializer is not None:
         initializer(*arguments)
 
 
-def _end_with_parent() -> None:
-    """Ends the child when its parent was killed: nobody would collect its work."""
+def depend_on_parent(end: Callable[[], Any]) -> None:
+    """In a child: leaves Ctrl-C to the parent, and calls `end` when that was killed.
+
+    Nobody would collect its work.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+        threading.Thread(target=_wait_for, args=(parent.sentinel, end), daemon=True).start()
+
+
+def _wait_for(sentinel: int, end: Callable[[], Any]) -> None:
+    wait([sentinel])
+    end()

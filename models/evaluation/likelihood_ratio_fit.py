@@ -12,13 +12,14 @@ needs a second to import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import BLOCK_CELLS
-from models.evaluation.likelihood_ratio import LN10, LikelihoodRatio, bounded_logits
+from models.evaluation.bootstrap import BLOCK_CELLS, group_and_method_weights, group_weights
+from models.evaluation.likelihood_ratio import DRAWS, LN10, LikelihoodRatio, bounded_logits
 
 STEP = 0.01
 """Accuracy of the empirical bounds on the scale of log10 LR, as in `lir`."""
@@ -70,6 +71,39 @@ def fit_likelihood_ratio(
         groups=groups,
         methods=methods,
         cllr=nine_digits(cllr(truth, np.clip(llrs, lower, upper))),
+    )
+
+
+def fit_by_groups(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    groups: Sequence[str],
+    methods: Sequence[str],
+    *,
+    methods_drawn: bool,
+    methods_held_out: int,
+    seed: int,
+) -> LikelihoodRatio:
+    """As `fit_likelihood_ratio`, with draws of groups and, of several methods, of these.
+
+    Args:
+        labels: (N,) 1 = fake; both classes.
+        scores: (N,) P(fake).
+        groups: (N,) names.
+        methods: (N,) how each fake was made.
+        methods_drawn: whether draws are of methods, too.
+        methods_held_out: of the heads that scored, for the record.
+        seed: of the draws.
+    """
+    names = np.asarray(groups)
+    if methods_drawn:
+        weights = group_and_method_weights(
+            labels, names, np.asarray(methods), rounds=DRAWS, seed=seed
+        )
+    else:
+        weights = group_weights(labels, names, rounds=DRAWS, seed=seed)
+    return fit_likelihood_ratio(
+        labels, scores, weights, groups=len(set(groups)), methods=methods_held_out
     )
 
 

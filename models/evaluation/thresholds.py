@@ -1,4 +1,7 @@
-"""Rules that choose a threshold on validation scores. 1 = fake; no TensorFlow."""
+"""Rules that choose a threshold on validation scores, and what lies on its wrong side.
+
+1 = fake; no TensorFlow.
+"""
 
 from __future__ import annotations
 

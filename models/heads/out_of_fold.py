@@ -25,10 +25,9 @@ from scipy.special import expit
 
 from data.errors import DatasetError
 from data.io.progress import log, progress
-from models.evaluation.bootstrap import group_and_method_weights, group_weights
 from models.evaluation.calibration import Calibration
-from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
-from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
+from models.evaluation.likelihood_ratio import LikelihoodRatio
+from models.evaluation.likelihood_ratio_fit import fit_by_groups
 from models.heads.trained import Trained
 from models.heads.training import HeadTrainer
 from models.hold_out.folds import LEAST_GROUPS, make_folds
@@ -105,17 +104,14 @@ def fit_head_ratio(
     """
     if held is None:
         return None
-    names, methods = np.asarray(held.groups), np.asarray(held.method_names)
-    if held.methods:
-        weights = group_and_method_weights(held.labels, names, methods, rounds=DRAWS, seed=seed)
-    else:
-        weights = group_weights(held.labels, names, rounds=DRAWS, seed=seed)
-    found = fit_likelihood_ratio(
+    found = fit_by_groups(
         held.labels,
         calibration.apply(held.scores),
-        weights,
-        groups=len(np.unique(names)),
-        methods=held.methods,
+        held.groups,
+        held.method_names,
+        methods_drawn=held.methods > 0,
+        methods_held_out=held.methods,
+        seed=seed,
     )
     log.info(f"{kind}: likelihood ratios fitted on {found.origin}: {found.in_words}")
     return found

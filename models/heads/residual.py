@@ -60,34 +60,19 @@ class ResidualFit:
     best_epoch: int
     stop_reason: str
 
-
-def train_residual(
-    model: Any,
-    descent: DescentOfLane,
-    train: Sequences,
-    val: Sequences,
-    *,
-    lanes: Sequence[int],
-    head: HeadConfig,
-    config: TrainConfig,
-    seed: int,
-    log: TrainingLog,
-) -> Trained:
-    """Gives the whole head in Keras, `model`, what `fit_residual` finds."""
-    found = fit_residual(
-        descent, train, val, lanes=lanes, head=head, config=config, seed=seed, log=log
-    )
-    for name, weights in found.weights.items():
-        model.get_layer(name).set_weights(weights)
-    set_linear_model(model, found.fit, prefix=BASE)
-    return Trained(
-        model=model,
-        config=head,
-        history=found.history,
-        best_epoch=found.best_epoch,
-        stop_reason=found.stop_reason,
-        held_out=None if found.weights else found.fit.held_out,
-    )
+    def give_to(self, model: Any, head: HeadConfig) -> Trained:
+        """Gives the whole head in Keras, `model`, what was found."""
+        for name, weights in self.weights.items():
+            model.get_layer(name).set_weights(weights)
+        set_linear_model(model, self.fit, prefix=BASE)
+        return Trained(
+            model=model,
+            config=head,
+            history=self.history,
+            best_epoch=self.best_epoch,
+            stop_reason=self.stop_reason,
+            held_out=None if self.weights else self.fit.held_out,
+        )
 
 
 def fit_residual(
@@ -99,7 +84,7 @@ def fit_residual(
     head: HeadConfig,
     config: TrainConfig,
     seed: int,
-    log: TrainingLog | None = None,
+    log: TrainingLog,
 ) -> ResidualFit:
     """Fits the linear model, then trains what corrects it.
 
@@ -112,7 +97,7 @@ def fit_residual(
         head: its shape.
         config: how to train.
         seed: of the order.
-        log: of the epochs; None for none.
+        log: of the epochs.
 
     Raises:
         DatasetError: training diverged.

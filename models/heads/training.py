@@ -27,7 +27,7 @@ from models.heads.descent import Descent, Variables, descent_of, variables_of
 from models.heads.inference import score
 from models.heads.linear import fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import VALIDATED, residual_of_fold, train_residual
+from models.heads.residual import VALIDATED, fit_residual, residual_of_fold
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
@@ -194,7 +194,8 @@ class HeadTrainer:
         if self.head.kind == "statistics":
             return train_linear(model, self.train, self.val, **given)
         given |= {"seed": self.seed, "lanes": range(self.LANES)}
-        trained = train_residual(model, self._descent, self.train, self.val, **given)
+        found = fit_residual(self._descent, self.train, self.val, **given)
+        trained = found.give_to(model, self.head)
         self._epochs = trained.best_epoch - 1  # the first row is of the linear model alone
         return trained
 

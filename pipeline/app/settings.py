@@ -9,6 +9,8 @@ from pydantic import Field
 
 from data.io.settings import Settings
 
+ARCHIVE = "case.zip"
+"""Name of the archive with a case file, in the folder of the run that made it."""
 GIB = 1 << 30
 HOST = "127.0.0.1"
 """The only address on which the page is served: this machine's own."""

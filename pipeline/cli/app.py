@@ -21,7 +21,6 @@ from data.io.system_errors import as_users_error
 from pipeline.cli import (
     app_server,
     datasets,
-    evaluation,
     extraction,
     inference,
     pairs,
@@ -32,6 +31,7 @@ from pipeline.cli import (
 )
 from pipeline.cli.cases import commands as case
 from pipeline.cli.console import complain
+from pipeline.cli.evaluations import commands as evaluation
 
 
 class Commands(TyperGroup):

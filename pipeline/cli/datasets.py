@@ -186,7 +186,7 @@ def audit(
     from data.errors import LeakError
     from data.io.atomic_files import write_text
     from data.io.output_paths import check_output
-    from pipeline.cli.evaluation_output import show_audit
+    from pipeline.cli.evaluations.output import show_audit
     from pipeline.datasets.audit import audit as audit_manifest
     from pipeline.machine import cores
     from pipeline.reporting.audit_page import render_audit

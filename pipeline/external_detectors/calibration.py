@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.configs import CalibrationConfig
-from models.evaluation.bootstrap import group_and_method_weights, group_weights
 from models.evaluation.calibration import bounded_logit, fit_isotonic
-from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
-from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
+from models.evaluation.likelihood_ratio import LikelihoodRatio
+from models.evaluation.likelihood_ratio_fit import fit_by_groups
 from models.evaluation.thresholds import eer_threshold, fit_sigmoid, pick_threshold
 
 FEWEST = 5
@@ -169,14 +168,16 @@ def _ratio(
     validation: Validation, probabilities: NDArray[np.float64], *, seed: int
 ) -> LikelihoodRatio:
     """The likelihood ratio, with draws of groups and, of several methods, of these."""
-    names, methods = np.asarray(validation.groups), np.asarray(validation.methods)
-    labels = validation.labels
-    if len(set(methods[labels == 1].tolist())) > 1:
-        weights = group_and_method_weights(labels, names, methods, rounds=DRAWS, seed=seed)
-    else:
-        weights = group_weights(labels, names, rounds=DRAWS, seed=seed)
-    groups = len(set(validation.groups))
-    return fit_likelihood_ratio(labels, probabilities, weights, groups=groups, methods=0)
+    fakes = np.asarray(validation.methods)[validation.labels == 1]
+    return fit_by_groups(
+        validation.labels,
+        probabilities,
+        validation.groups,
+        validation.methods,
+        methods_drawn=len(set(fakes.tolist())) > 1,
+        methods_held_out=0,
+        seed=seed,
+    )
 
 
 def _frame_threshold(

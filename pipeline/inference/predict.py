@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.datasets.digests import DigestCache
-from data.declared.read import read_declared
 from data.errors import ConfigError, InputError, VideoError
 from data.faces.crops import Frames
 from data.faces.given_box import GivenBox
@@ -320,6 +319,8 @@ def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
 
 def file_facts(judged: Judged) -> FileFacts:
     """What the file's header says, and what the file says of itself; it may be gone since."""
+    from data.declared.read import read_declared  # only pages need it
+
     assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
     try:
         info = probe(judged.path)

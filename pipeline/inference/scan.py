@@ -21,6 +21,7 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Failure, write_failur
 from features.store.layout import STORE
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
+from models.records import BUNDLE_RECORD
 from pipeline.extraction.inputs import named_videos
 from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
@@ -74,7 +75,7 @@ def scan_folder(
     opened = Bundle.load(bundle)
     warn_about(opened)
     inputs = {
-        "bundle_sha256": file_sha256(bundle / "bundle.json"),
+        "bundle_sha256": file_sha256(bundle / BUNDLE_RECORD),
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     other_store = () if store == STORE else ("--store", store)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.declared.model import Declared
 from data.faces.crops import Frames
 from data.faces.multi_face import FacesFrames
 from features.extraction.batches import Encoder
 from models.bundle import Bundle
 from models.explanation.score_interval import ScoreInterval
 from pipeline.inference.provenance import Provenance
+
+if TYPE_CHECKING:
+    from data.declared.model import Declared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from models.export.onnx_model import (
     whole_model,
 )
 from models.records import BUNDLE_RECORD
+from pipeline.machine import package_versions
 
 SUFFIX = ".onnx"
 
@@ -71,7 +71,8 @@ def export_bundle(folder: Path, out: Path, *, split: bool, precision: ExportPrec
         check_output(file)
     bundle = Bundle.load(folder)
     network = network_of(bundle)
-    facts = {"version": _version(), "bundle_sha256": file_sha256(folder / BUNDLE_RECORD)}
+    (own,) = package_versions(["unmask"]).values()
+    facts = {"version": own, "bundle_sha256": file_sha256(folder / BUNDLE_RECORD)}
     makers = (backbone_model, head_model) if split else (whole_model,)
     models = [make(bundle, network, precision=precision, facts=facts) for make in makers]
     found = _check(bundle, models, precision) if has_onnxruntime() else None
@@ -126,10 +127,3 @@ def _notes(bundle: Bundle) -> tuple[str, ...]:
         f"the bundle reads embeddings of {trained}, in which `unmask predict` computes; the file "
         "computes in float32, so that its scores differ by that rounding",
     )
-
-
-def _version() -> str:
-    try:
-        return version("unmask")
-    except PackageNotFoundError:  # run from a checkout
-        return "not installed"

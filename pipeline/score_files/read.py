@@ -81,7 +81,9 @@ def read_scores(
         kinds.setdefault(file.kind)
         facts |= file.facts
         by = match or file.match
-        matcher = matchers.setdefault(by, matchers.get(by) or Matcher(videos, by))
+        if by not in matchers:
+            matchers[by] = Matcher(videos, by)
+        matcher = matchers[by]
         for row in file.rows:
             total += 1
             place = f"{path}, {file.unit} {row.place}"

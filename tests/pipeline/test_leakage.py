@@ -21,7 +21,7 @@ from features.store.shard import StoredSequence
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.evaluation.evaluate import evaluate
-from pipeline.cli.evaluation_output import show_robustness
+from pipeline.cli.evaluations.output import show_robustness
 from pipeline.evaluation.corruption_results import (
     ORIGINAL,
     CorruptionResult,

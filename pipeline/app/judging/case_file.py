@@ -12,12 +12,12 @@ from typing import Any
 from data.declared.model import Declared
 from data.faces.given_box import GivenBox
 from data.io.atomic_folders import replace_folder
+from pipeline.app.settings import ARCHIVE
 from pipeline.case.folders import case_command
 from pipeline.case.record import Note
 from pipeline.case.write import Render, write_case
 from pipeline.inference.verdict import Judged, Prediction
 
-ARCHIVE = "case.zip"
 FOLDER = "case"
 """Of all files in the archive, and below it while it is written."""
 EARLIEST = (1980, 1, 1, 0, 0, 0)

@@ -9,16 +9,15 @@ import atexit
 import multiprocessing
 import os
 import signal
-import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import wait
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data.io.interrupts import block_interrupt
-from data.io.processes import start_tracker
+from data.io.processes import depend_on_parent, start_tracker
 
 _started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
@@ -59,14 +58,5 @@ def _end_all() -> None:
 def _lead(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Makes the process the leader of a group and runs its task."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    depend_on_parent(partial(os.killpg, 0, signal.SIGKILL))
     target(*arguments)
-
-
-def _end_with_parent() -> None:
-    """Ends the whole group when the parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)

@@ -34,7 +34,7 @@ NICENESS = 5
 """The server answers first, and what else the person does."""
 MOST_LINE_BYTES = 1 << 20
 """Longest message that the server takes from this process."""
-PAGE, VERDICT, ARCHIVE = "page.html", "verdict.json", "case.zip"
+PAGE, VERDICT = "page.html", "verdict.json"
 
 Tell = Callable[[dict[str, Any]], None]
 """Sends a message to the server."""

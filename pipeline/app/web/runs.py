@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from data.errors import ConfigError
 from data.faces.given_box import GivenBox
-from pipeline.app.judging.worker import ARCHIVE, PAGE, VERDICT
+from pipeline.app.judging.worker import PAGE, VERDICT
+from pipeline.app.settings import ARCHIVE
 from pipeline.app.store.evidence import EXTENSIONS
 from pipeline.app.store.models import ID, NewExport, NewRun, Problem, Run, Timeline
-from pipeline.app.store.runs import BusyError, as_run
+from pipeline.app.store.runs import BusyError, Kind, as_run
 from pipeline.app.web.cases import CASE, MISSING
 from pipeline.app.web.context import Context, Opened, Responses
 
@@ -68,12 +69,10 @@ def export(context: Opened, case: CASE, new: NewExport) -> Run:
 
 
 def _queue(
-    context: Context, case: str, kind: str, told: str, *, box: str | None, by: str | None = None
+    context: Context, case: str, kind: Kind, told: str, *, box: str | None, by: str | None = None
 ) -> Run:
     try:
-        made = context.runs.add(
-            case, kind="export" if kind == "export" else "verdict", box=box, by=by
-        )
+        made = context.runs.add(case, kind=kind, box=box, by=by)
     except BusyError as error:
         raise HTTPException(429, str(error), {"Retry-After": "5"}) from error
     context.cases.tell(case, told)

@@ -98,7 +98,7 @@ def evaluate(
     """
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
-    from pipeline.cli.evaluation_output import show_matrix, show_report
+    from pipeline.cli.evaluations.output import show_matrix, show_report
     from pipeline.evaluation.bundle_test_result import keep_result
     from pipeline.evaluation.evaluate import evaluate_bundle
     from pipeline.evaluation.matrix import MATRIX, evaluate_matrix
@@ -214,7 +214,7 @@ def robustness(
 
     Example: unmask robustness bundle manifest.csv --root videos -o robustness
     """
-    from pipeline.cli.evaluation_output import show_robustness
+    from pipeline.cli.evaluations.output import show_robustness
     from pipeline.evaluation.robustness import measure_robustness
     from pipeline.reporting.folders import write_robustness
 
@@ -250,7 +250,7 @@ def results(
     Example: unmask results artifacts/reports
     """
     from data.errors import StoreError
-    from pipeline.cli.evaluation_output import show_reports
+    from pipeline.cli.evaluations.output import show_reports
     from pipeline.evaluation.results import read_reports
 
     found = read_reports(reports)
@@ -308,7 +308,7 @@ def compare(
     Example: unmask compare report-of-another-detector bundle --on embeddings:manifest.csv
     """
     from data.errors import ConfigError
-    from pipeline.cli.evaluation_output import show_comparison
+    from pipeline.cli.evaluations.output import show_comparison
     from pipeline.config import is_given
     from pipeline.evaluation.compare import compare_bundles, compare_reports
 

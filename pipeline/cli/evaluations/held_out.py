@@ -23,7 +23,7 @@ def evaluate_held_out(
 ) -> None:
     """Writes the report and prints its tables."""
     from data.io.atomic_folders import check_replaceable
-    from pipeline.cli.evaluation_output import show_held_out
+    from pipeline.cli.evaluations.output import show_held_out
     from pipeline.hold_out.hold_out import HOLD_OUT, evaluate_held_out_methods
     from pipeline.reporting.folders import write_held_out
 

@@ -1,4 +1,4 @@
-"""What the commands of `pipeline.cli.evaluation` and `audit` print, from their result objects."""
+"""What the commands of this folder and `audit` print, from their result objects."""
 
 from __future__ import annotations
 

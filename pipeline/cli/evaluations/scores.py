@@ -111,7 +111,7 @@ def evaluate_scores(
     """Writes the report and prints its table; `given` are options, None where they were not."""
     from data.errors import ConfigError
     from data.io.atomic_folders import check_replaceable
-    from pipeline.cli.evaluation_output import show_report
+    from pipeline.cli.evaluations.output import show_report
     from pipeline.evaluation.results import METRICS
     from pipeline.external_detectors.evaluate import evaluate_scores as evaluate
     from pipeline.external_detectors.options import ScoreOptions

@@ -45,7 +45,7 @@ from models.backbones.fingerprint import (
 from models.configs import HeadConfig, TrainConfig
 from models.finetuning import checkpoint as finetune_checkpoint
 from models.finetuning.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from pipeline.cli.evaluation_output import show_metrics
+from pipeline.cli.evaluations.output import show_metrics
 from pipeline.config import load_params, parse_yaml
 from pipeline.evaluation.results import read_reports
 from pipeline.inference.scan_journal import FORMAT, VERSION, Journal, Row

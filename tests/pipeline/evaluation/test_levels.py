@@ -11,7 +11,7 @@ import pytest
 
 from data.video.corruptions import Corruption
 from models.evaluation.evaluate import level_percent, percentiles
-from pipeline.cli.evaluation_output import describe_intervals, show_robustness
+from pipeline.cli.evaluations.output import describe_intervals, show_robustness
 from pipeline.evaluation.corruption_results import (
     ORIGINAL,
     CorruptionResult,

@@ -23,7 +23,7 @@ from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, difference, evaluate
-from pipeline.cli.evaluation_output import show_metrics
+from pipeline.cli.evaluations.output import show_metrics
 from pipeline.evaluation.compare import read_scores
 from pipeline.evaluation.error_analysis import analyse_errors, as_url
 from pipeline.evaluation.results import (

@@ -20,7 +20,10 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 ROOMS = ("pipeline", "models", "features", "data")
-COMMANDS = tuple(f"pipeline.cli.{path.stem}" for path in (ROOT / "pipeline/cli").glob("*.py"))
+COMMANDS = tuple(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "pipeline/cli").rglob("*.py"))
+)
 """Modules with a function for each command: a stage reaches what its own function uses."""
 
 EVERYWHERE = {
