@@ -17,6 +17,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
     from types import FrameType
 
 INTERRUPTED = 130
@@ -133,6 +134,27 @@ class block_interrupt(defer_interrupt):
         _state.starting = False
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         super().__exit__()
+
+
+class interruptible_threads:
+    """A pool of threads for the block, which waits for them at its end, but not after Ctrl-C.
+
+    `ThreadPoolExecutor` waits after Ctrl-C, too, as long as what they do takes. After another error
+    what they have begun is waited for, and nothing more is begun.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __enter__(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._pool = ThreadPoolExecutor(self._count)
+        return self._pool
+
+    def __exit__(self, _class: object, error: object, _traceback: object) -> None:
+        wait = not isinstance(error, KeyboardInterrupt)
+        self._pool.shutdown(wait=wait, cancel_futures=error is not None)
 
 
 def _handle(_signal: int, _frame: FrameType | None) -> None:

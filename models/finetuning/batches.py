@@ -8,13 +8,13 @@ lock.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.io.interrupts import interruptible_threads
 from models.finetuning.clips import Clips, balanced_batches
 from models.finetuning.forging import Forger
 from models.finetuning.geometric_augmentation import draw_transforms, transform_clip
@@ -72,7 +72,7 @@ def clip_batches(
             clip = train.pixels[one.video, one.rows]
         return transform_clip(distort(clip, one.distortion, one.noise_seed), one.transform)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with interruptible_threads(workers) as pool:
         for videos in balanced_batches(
             train, config.pairs_per_batch, draw, by_scene=config.pairs == "scene"
         ):

@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import OutputError, VideoError
+from data.io.interrupts import interruptible_threads
 from data.io.progress import progress
 from data.io.system_errors import reason, write_remedy
 from data.video.failures import reason_of
@@ -99,13 +99,10 @@ def cached_clips(
             pixels[row, :count] = crops[chosen]
             counts[row] = count
 
-        pool = ThreadPoolExecutor(workers)
-        try:
+        with interruptible_threads(workers) as pool:
             done = pool.map(fill, range(len(videos)))
             for _ in progress(done, desc=name, total=len(videos), unit="video", show=show):
                 pass
-        finally:
-            pool.shutdown(cancel_futures=True)
         kept = [row for row in range(len(videos)) if row not in failures]
         if failures:  # close the gaps in place: a copy could be larger than memory
             for to, row in enumerate(kept):

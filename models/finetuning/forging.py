@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from data.errors import VideoError
 from data.faces.landmarks import LandmarkFinder
+from data.io.interrupts import interruptible_threads
 from data.self_blending.clip import draw_parameters, forge_clip
 from models.finetuning.clips import Clips, reserve
 
@@ -52,7 +52,7 @@ class Forger:
             return found.points
 
         reals = [int(video) for video in np.flatnonzero(clips.labels == 0)]
-        with ThreadPoolExecutor(workers) as pool:
+        with interruptible_threads(workers) as pool:
             found = zip(reals, pool.map(find, reals), strict=True)
             self.points = {video: points for video, points in found if points is not None}
 

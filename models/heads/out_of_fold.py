@@ -15,7 +15,6 @@ takes several times as long. On the demo's 56 test videos the LSTM's Cllr was 0.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from data.errors import DatasetError
+from data.io.interrupts import interruptible_threads
 from data.io.progress import log, progress
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import LikelihoodRatio
@@ -148,7 +148,7 @@ def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:
     show = len(planned) > 0
     with (
         progress(desc="folds for likelihood ratios", total=len(planned), show=show) as bar,
-        ThreadPoolExecutor(trainer.LANES) as lanes,
+        interruptible_threads(trainer.LANES) as lanes,
     ):
         for done in [lanes.submit(score_folds, lane) for lane in range(trainer.LANES)]:
             done.result()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import DatasetError
+from data.io.interrupts import interruptible_threads
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.heads.descent import Descent
@@ -270,7 +270,7 @@ def _helps_on_unknown_methods(
         return np.asarray(stopping.best.weights[1])
 
     given = zip(held, itertools.cycle(lanes))
-    with ThreadPoolExecutor(len(lanes)) as pool:
+    with interruptible_threads(len(lanes)) as pool:
         found = [*pool.map(lambda one: logits_without(*one), given)]
     rows = [np.flatnonzero(~val_fake | np.isin(val_methods, names)) for names in held]
     base = np.concatenate([offsets[1][one] for one in rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
+from data.io.interrupts import interruptible_threads
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
 from data.io.reading import file_sha256
@@ -94,8 +94,7 @@ def train_bundle(
         )
     # Importing TensorFlow and compiling a step leave a core idle for 3 seconds each, and training
     # leaves one half idle.
-    beside = ThreadPoolExecutor(1)
-    try:
+    with interruptible_threads(1) as beside:
         conditioning = beside.submit(conditioned_features, features, train, val, params.head)
         linear = beside.submit(fit_linear_baselines, train, val, videos)
         novelty = beside.submit(fit_training_novelty, train, val, share=params.calibration.novelty)
@@ -133,8 +132,6 @@ def train_bundle(
             },
             novelty=novelty.result(),
         )
-    finally:
-        beside.shutdown(cancel_futures=True)
     from pipeline.bundle_card import bundle_card
 
     bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)

@@ -94,6 +94,7 @@ MOMENTS = {
     "sweep": [0.0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0],
     "demo": [0.1, 0.3, 0.5, 0.7, 0.9, 1.3],
     "extract": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 2.0, 3.0],
+    "train": [0.4, 2.0, 5.0, 8.0, 12.0],
 }
 
 
@@ -154,6 +155,9 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         # A destructor cannot raise.
         "class One:\n def __del__(self):\n  signal.raise_signal(signal.SIGINT)\n"
         "with interrupts.command_runs():\n one = One()\n del one\n time.sleep(9)\n",
+        # A thread that has long to go.
+        "with interrupts.command_runs(), interrupts.interruptible_threads(1) as pool:\n"
+        f" pool.submit(time.sleep, 300)\n {PRESS}",
         # An import that goes on without what it lacks.
         "with interrupts.command_runs(), interrupts.reraise_interrupt():\n"
         f" try:\n  {PRESS} except BaseException:\n  pass\n",
@@ -174,6 +178,21 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
 )
 def test_whatever_becomes_of_the_interrupt_the_line_is_told(code: str) -> None:
     assert ended(code) == (INTERRUPTED, [LINE])
+
+
+def test_threads_are_waited_for_unless_the_process_is_to_end() -> None:
+    code = (
+        "with interrupts.command_runs():\n"
+        " try:\n  with interrupts.interruptible_threads(1) as pool:\n"
+        "   pool.submit(lambda: (time.sleep(0.3), print('begun', flush=True)))\n"
+        "   pool.submit(print, 'not begun')\n   time.sleep(0.1)\n   raise OSError\n"
+        " except OSError:\n  print('ended', flush=True)\n"
+    )
+    begin = "import time\nfrom data.io import interrupts\ninterrupts.install()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == ["begun", "ended"]
 
 
 def test_after_the_end_it_changes_nothing() -> None:
