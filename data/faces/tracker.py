@@ -108,7 +108,7 @@ class FaceFinder:
         others: list[FaceTrack] = []
         while left and len(others) < MOST_FACES - 1:
             seen, left = self._another(frames, left, [*known, *others], timestamps_seconds)
-            if len(seen) >= max(2, LEAST_FOUND_SHARE * len(frames)):
+            if len(seen) >= max(min(2, len(frames)), LEAST_FOUND_SHARE * len(frames)):
                 others.append(as_track(seen, len(frames), timestamps_seconds, span_only=True))
         return [first, *others]
 

@@ -54,6 +54,14 @@ StoreOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Parallel workers; default: one per core.")
 ]
+ImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--images",
+        help="Take single images in folders, too, as sequences of length one; a folder of numbered "
+        "images is a video anyway.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AllowSeenOption = Annotated[
     bool,
