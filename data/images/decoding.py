@@ -72,7 +72,7 @@ def image_header(path: Path) -> ImageHeader:
     Raises:
         VideoError: unreadable, or no_decoder.
     """
-    with _opened(path) as (image, kind):
+    with opened_image(path) as (image, kind):
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
@@ -85,7 +85,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         VideoError: unreadable, no_decoder, or decode_error.
     """
-    with _opened(path) as (image, _):
+    with opened_image(path) as (image, _):
         turn = TURNS.get(_orientation(image))
         pixels = _rgb(image)
         if turn is not None:
@@ -94,7 +94,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, Format]]:
+def opened_image(path: Path) -> Iterator[tuple[Image.Image, Format]]:
     """Opens an image whose header is sound; errors of decoding it become VideoError, too."""
     try:
         file = open_file(path)

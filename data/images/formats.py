@@ -56,6 +56,14 @@ def image_format(head: bytes) -> Format | None:
     return None
 
 
+def is_image(path: Path) -> bool:
+    """Whether a path is a single image; False where it is gone or cannot be read."""
+    try:
+        return kind_of(path) == "image"
+    except OSError:
+        return False
+
+
 def kind_of(path: Path) -> Kind:
     """How a path is read: a folder as frames, a file by its first bytes.
 
