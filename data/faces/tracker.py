@@ -245,6 +245,8 @@ def _searched(count: int) -> list[int]:
 def _no_face_message(count: int, tracks: list[Detections]) -> str:
     """How many frames were searched in vain, and the most face-like detection."""
     searched = len(_searched(count))
+    if count == 1 and not tracks:
+        return "no face in the picture; the detector found nothing like one"
     message = f"no face in any of the {searched} frames searched, of {count} read from the video"
     if not tracks:
         return f"{message}; the detector found nothing like a face"

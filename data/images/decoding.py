@@ -52,8 +52,9 @@ TURNS = {
 ORIENTATION = 0x0112
 """Number of EXIF's tag."""
 
-# Its own bound, which only warns; ours raises.
+# Pillow warns of its own bound, where ours raises, and of damaged EXIF.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 @dataclass(frozen=True, kw_only=True)

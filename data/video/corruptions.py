@@ -224,6 +224,8 @@ def readable_frames(files: Sequence[Path], size: tuple[int, int]) -> Iterator[ND
         slot = np.empty((size[1], size[0], 3), np.uint8)
         place(frame, slot)
         yield slot
+    if broken == len(files):
+        raise VideoError("decode_error", f"none of its {len(files)} frames can be read")
 
 
 def copy_of(

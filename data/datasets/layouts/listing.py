@@ -183,8 +183,8 @@ def find_videos(root: Path) -> Found:
     """Finds the videos and single images below a folder.
 
     A folder with at least FEWEST numbered images of one prefix, and no others, is a video, unless
-    its name says that it is a collection (`real`, `images`, `train`): `frames` may be one. The root
-    itself is none.
+    its name says that it is a collection (`real`, `images`, `train`). `frames` may be one, and
+    whatever lies in it. The root itself is none.
 
     Raises:
         InputError: a folder cannot be read.
@@ -201,7 +201,7 @@ def find_videos(root: Path) -> Found:
         prefix = "" if place == "." else f"{place}/"
         videos += [f"{prefix}{name}" for name in films]
         numbered = frames_among(stills)
-        if prefix and len(numbered) >= FEWEST and may_be_video(folder.name):
+        if prefix and len(numbered) >= FEWEST and may_be_video(folder):
             frames.append(place)
             others += len(names) - len(films) - len(numbered) - (RATE_FILE in names)
         else:
@@ -218,11 +218,11 @@ def find_videos(root: Path) -> Found:
     )
 
 
-def may_be_video(folder: str) -> bool:
-    """Whether a folder of this name may hold the frames of one video."""
-    if folder.casefold() in ("frame", "frames"):
+def may_be_video(folder: Path) -> bool:
+    """Whether a folder of this name, in that folder, may hold the frames of one video."""
+    if "frames" in (folder.name.casefold(), folder.parent.name.casefold()):
         return True
-    return label_of(folder) is None and not is_container(folder)
+    return label_of(folder.name) is None and not is_container(folder.name)
 
 
 def _place_of(path: str) -> tuple[str, ...]:
