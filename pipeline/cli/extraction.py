@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.console import show
 from pipeline.cli.options import (
+    ImagesOption,
     ParamsOption,
     RootOption,
     SetOption,
@@ -71,6 +72,7 @@ def extract(
             help="Address of the Ray cluster; default: RAY_ADDRESS, else this machine.",
         ),
     ] = None,
+    images: ImagesOption = False,
 ) -> None:
     """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.
 
@@ -91,6 +93,7 @@ def extract(
         workers=workers,
         engine=engine,
         address=address,
+        images=images,
     )
     show(*extraction_lines(result), f"next: {result.next_command}")
     result.check_failures()
