@@ -35,7 +35,7 @@ from features.store.store import SHARD_BYTES, FeatureStore
 SAMPLE_BYTES = 3 << 30
 
 
-def row(sha256: str) -> Video:
+def manifest_row(sha256: str) -> Video:
     """A manifest's row of a video that only its digest tells from others."""
     return Video(
         path=sha256,
@@ -152,7 +152,7 @@ def main() -> None:
             features = Features(folder / "out")
             opened = time.perf_counter() - clock
             sample = min(count, SAMPLE_BYTES // values.nbytes)
-            videos = [row(sha256) for sha256 in features.sha256s[:sample]]
+            videos = [manifest_row(sha256) for sha256 in features.sha256s[:sample]]
             load_sequences(features, videos).features[:]
             clock = time.perf_counter()
             loaded = load_sequences(features, videos).features[:]
