@@ -116,7 +116,7 @@ def from_hub(value: Any) -> Any:
         return value
     from pipeline.publishing import hub
 
-    return hub.fetch(str(value)) if isinstance(value, Path) else hub.fetch_backbone(value)
+    return hub.fetch(value.as_posix()) if isinstance(value, Path) else hub.fetch_backbone(value)
 
 
 def load_params(params: Path | None, overrides: list[str] | None) -> Params:
