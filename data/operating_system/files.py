@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -189,3 +190,19 @@ def open_beneath(folder: Path, parts: Sequence[str]) -> int:
         return os.open(name, flags, dir_fd=inside)
     finally:
         os.close(inside)
+
+
+def split_pair(text: str, *, drives: bool = sys.platform == "win32") -> tuple[str, str]:
+    """Two paths with a colon between them, "a:b"; an empty one where there are not two.
+
+    Args:
+        text: to be parted at its last colon.
+        drives: whether a letter and a colon begin a path, as in `C:\\a`.
+    """
+    drive = re.fullmatch(r"(.+):([A-Za-z]:[\\/][^:]*)", text) if drives else None
+    if drive:
+        return drive[1], drive[2]
+    first, _, second = text.rpartition(":")
+    if drives and re.fullmatch(r"[A-Za-z]", first) and second[:1] in ("/", "\\"):
+        return "", text  # one path alone
+    return first, second
