@@ -82,7 +82,8 @@ def test_the_types_fit_on_other_systems(platform: str, tmp_path: Path) -> None:
 def test_one_package_alone_asks_which_system_this_is() -> None:
     """Elsewhere such a call would be missed on some system, and no test here would notice."""
     words = (
-        "import fcntl", "import resource\n", "import pwd", "import termios", "os.killpg", "os.setsid",
+        "import fcntl", "import resource\n", "import pwd", "import termios", "os.killpg",
+        "os.setsid",
         "os.pread", "os.pwrite", "os.sched_getaffinity", "os.memfd_create", "os.sendfile",
         "os.nice", "os.geteuid", "os.statvfs", "os.posix_", "signal.SIGKILL", "signal.setitimer",
         '"/proc', "os.O_NO", "os.O_DIR", "os.O_CLOEXEC", "0o444",
