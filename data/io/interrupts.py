@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C: finished work is kept."""
 LINE = "unmask: interrupted; finished work is kept"
+HAS_MASK = hasattr(signal, "pthread_sigmask")
+"""Windows has no signal masks: Ctrl-C in a child's first moment ends it there."""
 
 
 class _State:
@@ -128,11 +130,13 @@ class block_interrupt(defer_interrupt):
     def __enter__(self) -> None:
         super().__enter__()
         _state.starting = True
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        if sys.platform != "win32" and HAS_MASK:
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def __exit__(self, *_: object) -> None:
         _state.starting = False
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if sys.platform != "win32" and HAS_MASK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         super().__exit__()
 
 
