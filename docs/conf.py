@@ -1,7 +1,8 @@
 """How `make docs` builds the site: the Markdown pages of this folder, in the order of index.md.
 
-The pages are plain Markdown, so that they can be read wherever the repository lies. What a site needs
-beyond that is added here while it is built: the menu, and pictures in dark colours.
+The pages are plain Markdown, so that they can be read wherever the repository lies. What a site
+needs beyond that is added here while it is built: the menu, titles of pages for their names in
+links, and pictures in dark colours.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HERE = Path(__file__).parent
 project = "unmask"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 4  # links to headings, as GitHub makes them
-highlight_language = "text"  # indented blocks are commands with their comments, fenced ones name theirs
+highlight_language = "text"  # of indented blocks: commands with comments
 
 sys.path.insert(0, str(HERE.parent))  # python.md shows functions of this checkout
 autodoc_mock_imports = ["torch"]
@@ -37,13 +38,16 @@ html_show_sphinx = False
 html_show_copyright = False
 
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+PAGE_NAME = re.compile(r"(?:docs/)?([\w-]+)\.md")
 PAGE = re.compile(r"^- \[[^\]]+\]\(([\w-]+)\.md\)", re.MULTILINE)
 
 
 def contents(text: str) -> list[tuple[str, list[str]]]:
     """The headings of index.md, each with the names of the pages in the list below it."""
     parts = SECTION.split(text)[1:]
-    found = [(title, PAGE.findall(below)) for title, below in zip(parts[::2], parts[1::2], strict=True)]
+    found = [
+        (title, PAGE.findall(below)) for title, below in zip(parts[::2], parts[1::2], strict=True)
+    ]
     return [(title, pages) for title, pages in found if pages]
 
 
@@ -53,6 +57,16 @@ def add_menu(_app: Sphinx, name: str, source: list[str]) -> None:
         for title, pages in contents(source[0]):
             listed = "\n".join(pages)
             source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n{listed}\n```\n"
+
+
+def show_titles(app: Sphinx, doctree: nodes.document, _name: str) -> None:
+    """Makes the text of a link, `scan.md`, the title of that page."""
+    for link in doctree.findall(nodes.reference):
+        named = PAGE_NAME.fullmatch(link.astext())
+        if named and named[1] in app.env.titles:
+            title = nodes.inline("", app.env.titles[named[1]].astext())
+            link.children = []
+            link += title
 
 
 class DarkPictures(SphinxTransform):
@@ -74,4 +88,5 @@ class DarkPictures(SphinxTransform):
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", add_menu)
+    app.connect("doctree-resolved", show_titles)
     app.add_transform(DarkPictures)

@@ -2,8 +2,8 @@
 
     make demo && python -m tests.docs.pictures [--only verdict,scan] [--artifacts artifacts]
 
-All people in them are rendered. What the demo's stages do not make (a scan, a matrix, ...) is made in a
-scratch folder by the commands themselves, which takes some minutes.
+All people in them are rendered. What the demo's stages do not make (a scan, a matrix, ...) is made
+in a scratch folder by the commands themselves, which takes some minutes.
 """
 
 from __future__ import annotations
@@ -58,6 +58,18 @@ class Demo:
         split = rows[0].index("split")
         return [self.videos / row[0] for row in rows if row[1] == label and row[split] == "test"]
 
+    @property
+    def fake(self) -> Path:
+        """A forgery of the test split that the bundle calls FAKE, the surest one."""
+        ratios = self.artifacts / "reports" / "frozen" / "evidence.csv"
+        rows = [row.split(",") for row in ratios.read_text("utf-8").splitlines()[1:]]
+        return (
+            self.videos
+            / max(
+                (float(log10_lr), path) for path, label, _, log10_lr, _ in rows if label == "fake"
+            )[1]
+        )
+
     def unmask(self, *words: object) -> None:
         """Runs a command in the scratch folder."""
         command = [sys.executable, "-m", "pipeline", *map(str, words), "--quiet"]
@@ -85,11 +97,16 @@ def show(
     address: str,
     name: str,
     *,
-    height: int,
+    height: int = 900,
     begin: str | None = None,
+    alone: str | None = None,
     before: Callable[[Page], None] | None = None,
 ) -> None:
-    """Writes pictures of a page from its top, or from an element on, in both colours."""
+    """Writes pictures of a page in both colours.
+
+    They show `height` pixels from its top or, with `begin`, from this element on; or, with `alone`,
+    this element only.
+    """
     for scheme, suffix in (("light", ""), ("dark", "-dark")):
         context = browser.new_context(
             viewport={"width": WIDTH, "height": 900},
@@ -100,46 +117,62 @@ def show(
         page.wait_for_load_state("networkidle")
         if before:
             before(page)
-        top = 0.0
-        if begin:
-            box = page.locator(begin).first.bounding_box()
-            assert box, begin
-            top = max(0.0, box["y"] - 16)
-        shot = page.screenshot(
-            full_page=True, clip={"x": 0, "y": top, "width": WIDTH, "height": height}
-        )
+        if alone:
+            shot = page.locator(alone).screenshot()
+        else:
+            top = 0.0
+            if begin:
+                box = page.locator(begin).first.bounding_box()
+                assert box, begin
+                top = max(0.0, box["y"] - 16)
+            shot = page.screenshot(
+                full_page=True, clip={"x": 0, "y": top, "width": WIDTH, "height": height}
+            )
         save(Image.open(BytesIO(shot)), name + suffix)
         context.close()
 
 
 def verdict(demo: Demo, browser: Browser) -> None:
     page = demo.scratch / "verdict.html"
-    demo.unmask("predict", demo.bundle, demo.test_videos("fake")[0], "--report", page)
-    show(browser, page.as_uri(), "verdict", height=900)
+    demo.unmask("predict", demo.bundle, demo.fake, "--report", page)
+    show(browser, page.as_uri(), "verdict", height=1000)
 
 
 def scan(demo: Demo, browser: Browser) -> None:
     folder = demo.copies("archive", demo.test_videos("fake")[:6] + demo.test_videos("real")[:10])
-    demo.unmask("scan", demo.bundle, folder, "-o", demo.scratch / "scan")
-    show(browser, (demo.scratch / "scan" / "scan.html").as_uri(), "scan", height=800)
+    demo.unmask("scan", demo.bundle, folder.name, "-o", "scan")
+    show(
+        browser,
+        (demo.scratch / "scan" / "scan.html").as_uri(),
+        "scan",
+        begin="h2:has-text('Highest')",
+        height=640,
+    )
 
 
 def pair(demo: Demo, browser: Browser) -> None:
-    fake = demo.test_videos("fake")[0]
+    """A real video and a self-made forgery of it, which show one scene."""
+    demo.unmask("forge", demo.copies("reals", demo.test_videos("real")[:2]), "forged")
+    real = sorted((demo.scratch / "forged" / "real").glob("*.mp4"))[0]
+    fake = demo.scratch / "forged" / "fake" / f"{real.stem}_1.mp4"
     page = demo.scratch / "pair.html"
-    demo.unmask("pair", demo.videos / "real" / fake.name, fake, "--report", page)
+    demo.unmask("pair", real, fake, "--report", page)
     show(browser, page.as_uri(), "pair", height=900)
 
 
 def report(demo: Demo, browser: Browser) -> None:
-    page = demo.artifacts / "reports" / "frozen" / "report.html"
-    show(browser, page.resolve().as_uri(), "report", height=900)
-    show(browser, page.resolve().as_uri(), "tippett", height=460, begin="#tippett")
+    features = demo.artifacts / "features" / "frozen"
+    demo.unmask("evaluate", demo.bundle, features, "--manifest", demo.manifest, "-o", "report")
+    address = (demo.scratch / "report" / "report.html").as_uri()
+    show(browser, address, "report", height=1000)
+    show(browser, address, "tippett", alone="#tippett")
 
 
 def hold_out(demo: Demo, browser: Browser) -> None:
     features, out = demo.artifacts / "features" / "frozen", demo.scratch / "held-out"
-    demo.unmask("evaluate", features, "--manifest", demo.manifest, "--hold-out", "method", "-o", out)
+    demo.unmask(
+        "evaluate", features, "--manifest", demo.manifest, "--hold-out", "method", "-o", out
+    )
     show(browser, (out / "report.html").as_uri(), "hold-out", height=900)
 
 
@@ -157,6 +190,9 @@ def matrix(demo: Demo, browser: Browser) -> None:
     demo.unmask("demo", "other", "--set", "demo.people=40", "--set", "demo.seed=1",
                 "--set", "demo.width=160", "--set", "demo.height=120", "--set", "demo.fps=15",
                 "--set", "demo.seconds=1.4")  # fmt: skip
+    (demo.scratch / "other" / "labels.csv").unlink()
+    for path in sorted((demo.scratch / "other").glob("*/*.mp4")):  # groups are compared by name
+        path.rename(path.with_name(path.name.replace("person", "stranger")))
     whole = ("--set", "index.test=0.98", "--set", "index.validation=0.01")
     demo.unmask("index", "other", "-o", "other.csv", *whole)
     bundles, sets = [], []
@@ -170,7 +206,7 @@ def matrix(demo: Demo, browser: Browser) -> None:
 
 
 def forge(demo: Demo, browser: Browser) -> None:
-    folder = demo.copies("reals", demo.test_videos("real")[:6])
+    folder = demo.copies("reals", demo.test_videos("real")[:8])
     demo.unmask("forge", folder, "forged")
     sheet = Image.open(demo.scratch / "forged" / "sheet.png")
     sheet.thumbnail((WIDTH, 10_000))
@@ -189,7 +225,7 @@ def sweep(demo: Demo, browser: Browser) -> None:
 def app(demo: Demo, browser: Browser) -> None:
     """A case, as the local page shows it."""
     with Served(demo.scratch / "cases", demo.bundle) as served:
-        case = served.add(demo.test_videos("fake")[0])
+        case = served.add(demo.fake)
         assert served.ended(case)["state"] == "done"
         base, token = served.address.split("/?")
 

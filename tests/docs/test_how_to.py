@@ -31,10 +31,9 @@ def archive(folder: Path) -> None:
 
 
 def versions(folder: Path) -> None:
-    """A video, and a forgery of it."""
-    fake = sorted((folder / "videos" / "fake").glob("*.mp4"))[0]
-    shutil.copy(folder / "videos" / "real" / fake.name, folder / "earlier.mp4")
-    shutil.copy(fake, folder / "viral.mp4")
+    """A video and a copy of it: the made-up forgeries are of other scenes than the real videos."""
+    for name in ("earlier.mp4", "viral.mp4"):
+        shutil.copy(folder / "interview.mp4", folder / name)
 
 
 def reals(folder: Path) -> None:
@@ -42,7 +41,11 @@ def reals(folder: Path) -> None:
 
 
 def other_data_set(folder: Path) -> None:
+    """Other people; the leak guard compares groups by name."""
     write_demo(folder / "other", PEOPLE.model_copy(update={"seed": 7}), workers=2)
+    (folder / "other" / "labels.csv").unlink()
+    for path in sorted((folder / "other").glob("*/*.mp4")):
+        path.rename(path.with_name(path.name.replace("person", "stranger")))
 
 
 def scores(folder: Path) -> None:
