@@ -97,6 +97,7 @@ def show(
     address: str,
     name: str,
     *,
+    width: int = WIDTH,
     height: int = 900,
     begin: str | None = None,
     alone: str | None = None,
@@ -109,7 +110,7 @@ def show(
     """
     for scheme, suffix in (("light", ""), ("dark", "-dark")):
         context = browser.new_context(
-            viewport={"width": WIDTH, "height": 900},
+            viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]
         )
         page = context.new_page()
@@ -126,7 +127,7 @@ def show(
                 assert box, begin
                 top = max(0.0, box["y"] - 16)
             shot = page.screenshot(
-                full_page=True, clip={"x": 0, "y": top, "width": WIDTH, "height": height}
+                full_page=True, clip={"x": 0, "y": top, "width": width, "height": height}
             )
         save(Image.open(BytesIO(shot)), name + suffix)
         context.close()
@@ -233,7 +234,7 @@ def app(demo: Demo, browser: Browser) -> None:
             page.goto(f"{base}/cases/{case}")
             page.wait_for_load_state("networkidle")
 
-        show(browser, f"{base}/?{token}", "app", height=900, before=open_case)
+        show(browser, f"{base}/?{token}", "app", width=1280, height=830, before=open_case)
 
 
 PICTURES = {

@@ -27,7 +27,7 @@ PEOPLE = DemoConfig(people=11, fps=15, seconds=0.7, width=160, height=120)
 
 
 def archive(folder: Path) -> None:
-    copy(folder, "archive", "real", 3)
+    copy(folder, "archive", "real", 2)
 
 
 def versions(folder: Path) -> None:
@@ -83,7 +83,7 @@ PAGES: dict[str, tuple[Callable[[Path], None], ...]] = {
     "faceforensics.md": (faceforensics,),
     "forge.md": (reals,),
     "pair.md": (versions,),
-    "predict.md": (),
+    "predict.md": (archive,),
     "python.md": (),
     "scale.md": (),
     "scan.md": (archive,),
