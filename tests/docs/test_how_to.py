@@ -6,6 +6,7 @@ run says why, in the page itself: `<!-- not run: it serves until it is ended -->
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -24,6 +25,20 @@ from tests.commands import ROOT, Example, examples
 
 DOCS = ROOT / "docs"
 PEOPLE = DemoConfig(people=11, fps=15, seconds=0.7, width=160, height=120)
+
+
+def videos(folder: Path) -> None:
+    """Folders alone, as the reader has them: real, fake/METHOD, and one video to judge."""
+    root = folder / "videos"
+    write_demo(root, PEOPLE, workers=2)
+    with (root / "labels.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["label"] == "fake":
+                path = root / row["path"]
+                put(path, path.parent / row["method"].removeprefix("rendered-") / path.name)
+                path.unlink()
+    (root / "labels.csv").unlink()
+    shutil.copy(sorted((root / "real").glob("*.mp4"))[-1], folder / "interview.mp4")
 
 
 def archive(folder: Path) -> None:
@@ -146,9 +161,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reader's folder after docs/train.md."""
     folder = tmp_path_factory.mktemp("reader") / "work"
     folder.mkdir()
-    write_demo(folder / "videos", PEOPLE, workers=2)
-    (folder / "videos" / "labels.csv").unlink()  # the reader has folders alone
-    shutil.copy(sorted((folder / "videos" / "real").glob("*.mp4"))[-1], folder / "interview.mp4")
+    videos(folder)
     run(DOCS / "train.md", folder)
     return folder
 
