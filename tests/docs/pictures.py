@@ -29,6 +29,8 @@ from tests.pipeline.browser import FLAGS as BROWSER_FLAGS
 OUT = ROOT / "docs" / "pictures"
 WIDTH = 960
 """Of the window, in pixels: the site shows pictures at three quarters of that."""
+EDGE = 16
+"""Around a part of a page, in pixels."""
 MOST_BYTES = 150_000
 FLAGS = [flag for flag in BROWSER_FLAGS if "budget" not in flag and flag != "--headless"]
 
@@ -118,17 +120,21 @@ def show(
         page.wait_for_load_state("networkidle")
         if before:
             before(page)
-        if alone:
-            shot = page.locator(alone).screenshot()
-        else:
-            top = 0.0
-            if begin:
-                box = page.locator(begin).first.bounding_box()
-                assert box, begin
-                top = max(0.0, box["y"] - 16)
-            shot = page.screenshot(
-                full_page=True, clip={"x": 0, "y": top, "width": width, "height": height}
+        part = {"x": 0.0, "y": 0.0, "width": float(width), "height": float(height)}
+        if alone:  # without the table of its values, and no higher than it needs to be
+            page.evaluate(
+                "chart => { chart.style.alignSelf = 'start';"
+                " chart.querySelector('details').remove() }",
+                page.query_selector(alone),
             )
+        if mark := alone or begin:
+            box = page.locator(mark).first.bounding_box()
+            assert box, mark
+            part["y"] = max(0.0, box["y"] - EDGE)
+            if alone:
+                part["x"] = max(0.0, box["x"] - EDGE)
+                part["width"], part["height"] = box["width"] + 2 * EDGE, box["height"] + 2 * EDGE
+        shot = page.screenshot(full_page=True, clip=part)  # type: ignore[arg-type]
         save(Image.open(BytesIO(shot)), name + suffix)
         context.close()
 
@@ -210,7 +216,7 @@ def forge(demo: Demo, browser: Browser) -> None:
     folder = demo.copies("reals", demo.test_videos("real")[:8])
     demo.unmask("forge", folder, "forged")
     sheet = Image.open(demo.scratch / "forged" / "sheet.png")
-    sheet.thumbnail((WIDTH, 10_000))
+    sheet.thumbnail((800, 10_000))
     save(sheet.crop((0, 0, sheet.width, min(sheet.height, 640))), "forge")
 
 
