@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import console
+from pipeline.cli import completion, console
 from pipeline.cli.console import show
 from pipeline.cli.options import (
     ImagesOption,
@@ -105,7 +105,11 @@ def index(
     ] = None,
     layout: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Layout of ROOT, see docs/datasets.md; auto detects it."),
+        typer.Option(
+            metavar="NAME",
+            help="Layout of ROOT, see docs/datasets.md; auto detects it.",
+            autocompletion=completion.layouts,
+        ),
     ] = "auto",
     compression: Annotated[
         list[str] | None,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.console import show
 from pipeline.cli.options import (
+    MACHINE,
     ImagesOption,
     ParamsOption,
     RootOption,
@@ -28,7 +30,7 @@ SHOWN = 10
 """Failed videos that are named."""
 
 
-@command(commands, panel="Features")
+@command(commands, panel="Features", codes=(9, 11))
 def extract(
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="A manifest, a folder of videos, or one video.")
@@ -37,7 +39,11 @@ def extract(
     root: RootOption = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Backbone, by name or path; default: backbone.name."),
+        typer.Option(
+            metavar="NAME",
+            help="Backbone, by name or path; default: backbone.name.",
+            autocompletion=completion.backbones,
+        ),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -58,18 +64,28 @@ def extract(
     runtime: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="auto, tensorflow or openvino; default: extract.runtime."
+            metavar="NAME",
+            help="auto, tensorflow or openvino; default: extract.runtime.",
+            rich_help_panel=MACHINE,
+            autocompletion=completion.runtimes,
         ),
     ] = None,
     workers: WorkersOption = None,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or ray for a cluster.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="local, or ray for a cluster.",
+            rich_help_panel=MACHINE,
+            autocompletion=completion.engines,
+        ),
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
             help="Address of the Ray cluster; default: RAY_ADDRESS, else this machine.",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
     images: ImagesOption = False,

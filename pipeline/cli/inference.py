@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+CASE = "Case file"
+"""Heading of its options."""
+
 TOP = 10
 """Videos, and reasons of failures, that `scan` prints."""
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(12,))
 def predict(
     bundle: BundleArgument,
     videos: Annotated[
@@ -77,14 +80,21 @@ def predict(
             metavar="FOLDER",
             help="Case file to write: page, record, faces, manifest; for several videos, a folder "
             "of them.",
+            rich_help_panel=CASE,
         ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="Who makes the case.")
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who makes the case.", rich_help_panel=CASE),
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="When, with its time zone; default: now, UTC."),
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="When, with its time zone; default: now, UTC.",
+            rich_help_panel=CASE,
+        ),
     ] = None,
     images: ImagesOption = False,
     json_: JsonOption = False,
@@ -240,7 +250,7 @@ def interval(face: FaceVerdict) -> str:
     return f" ({face.probability_low:.2f} to {face.probability_high:.2f})"
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(11, 12))
 def scan(
     bundle: BundleArgument,
     folder: Annotated[

@@ -22,7 +22,7 @@ OTHER_SCENE = 13
 """Exit code of `pair` where the two videos do not show one scene."""
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(13,))
 def pair(
     a: Annotated[Path, typer.Argument(metavar="A", help="A video.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another version of it.")],

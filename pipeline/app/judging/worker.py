@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import UnmaskError, VideoError
 from data.faces.given_box import GivenBox
+from data.operating_system.processes import be_nice, limit_this_process
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
         bundle: folder of the detector.
         memory_bytes: that this process may take.
     """
-    os.nice(NICENESS)
+    be_nice(NICENESS)
     bound_memory(memory_bytes)
     tell = partial(_send, link)
     try:
@@ -83,10 +83,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
 
 def bound_memory(memory_bytes: int) -> None:
     """Limits memory, not address space, of which OpenVINO reserves much more than it uses."""
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump of confidential pictures
+    limit_this_process(data_bytes=memory_bytes)  # and no core dump of confidential pictures
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

@@ -181,6 +181,7 @@ class Incoming:
         media_type(self.first)
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._file.close()  # Windows moves no open file
         sha256 = self._digest.hexdigest()
         self._path.replace(self._evidence.path(sha256))
         self._evidence.path(sha256).chmod(0o600)
