@@ -143,8 +143,9 @@ class block_interrupt(defer_interrupt):
 class interruptible_threads:
     """A pool of threads for the block, which waits for them at its end, but not after Ctrl-C.
 
-    `ThreadPoolExecutor` waits after Ctrl-C, too, as long as what they do takes. After another error
-    what they have begun is waited for, and nothing more is begun.
+    `ThreadPoolExecutor` waits after Ctrl-C, too: as long as what they do takes, or for ever where
+    Ctrl-C came in the middle of an import, since Python then keeps the lock of imports and they may
+    need it. After another error what they have begun is waited for, and nothing more is begun.
     """
 
     def __init__(self, count: int) -> None:

@@ -325,11 +325,13 @@ def video_command(
 
 
 def raw_frames_command(
-    width: int, height: int, fps: float, target: str, output: dict[str, Any]
+    width: int, height: int, fps: float, target: str, output: dict[str, Any], chain: Filters
 ) -> list[str]:
     """ffmpeg's command that reads raw RGB frames of this size from its standard input."""
     stream = ffmpeg.input(
         "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
-    ).output(target, **output)
+    )
+    for name, settings in chain:
+        stream = stream.filter(name, **settings)
     head = [str(find_tools().ffmpeg), "-hide_banner", "-nostats", "-loglevel", "level+warning"]
-    return [*head, *stream.get_args(), "-y"]
+    return [*head, *stream.output(target, **output).get_args(), "-y"]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data.errors import InputError
-from data.io.reading import BAD_FACTS, CHUNK_BYTES, file_sha256, read_bytes, unreadable
+from data.errors import InputError, VideoError
+from data.images.identity import source_sha256
+from data.io.reading import BAD_FACTS, CHUNK_BYTES, read_bytes, unreadable
 from data.io.system_errors import cannot_read
 from data.operating_system.files import open_beneath
 from pipeline.case.manifest import (
@@ -262,15 +263,17 @@ def _record(folder: Path, manifest: Manifest) -> tuple[str | None, str | None, l
 
 
 def _evidence(path: Path, manifest: Manifest) -> list[Problem]:
-    """Whether a file is the one that was judged.
+    """Whether a file, or a folder of frames, is the one that was judged.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        digest = file_sha256(path)
+        digest = source_sha256(path)
     except OSError as error:
         raise unreadable(path, error) from error
+    except VideoError as error:
+        raise InputError(f"{path}: {error}") from error
     if digest == manifest.evidence.sha256:
         return []
     return [Problem(kind="evidence", path=str(path), why="it is not the file that was judged")]

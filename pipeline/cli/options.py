@@ -78,6 +78,14 @@ WorkersOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=MESSAGES)
 ]
+ImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--images",
+        help="Take single images in folders, too, as sequences of length one; a folder of numbered "
+        "images is a video anyway.",
+    ),
+]
 AllowSeenOption = Annotated[
     bool,
     typer.Option(

@@ -140,10 +140,10 @@ class References:
     """
 
     def __init__(self, reference: Path, bundle: Bundle, folder: Path) -> None:
-        from data.io.reading import file_sha256
+        from pipeline.pairs.compare import digest_of
         from pipeline.pairs.judge import PairJudge
 
-        file_sha256(reference)
+        digest_of(reference)
         self._reference = reference
         self._folder = folder
         self._judge = PairJudge.of(bundle, folder)

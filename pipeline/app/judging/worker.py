@@ -155,7 +155,7 @@ class Detector:
             sum(_hidden_batches(len(one.frames.pixels), self._encoder.batch_size)
                 for one in judged.faces)
         )  # fmt: skip
-        heats = heat_maps(self._bundle, judged)
+        heats = heat_maps(judged)
         if job.get("case") is None:
             self._write(out, judged, self._page(judged, heats, facts, command))
             return
@@ -185,7 +185,7 @@ class Detector:
         from pipeline.reporting.verdict_page import render_verdict
 
         return render_verdict(
-            self._bundle,
+            judged.bundle or self._bundle,
             judged,
             heats=heats,
             file=facts,
@@ -199,7 +199,7 @@ class Detector:
         from data.io.atomic_folders import replace_folder
         from pipeline.app.judging.timeline import timeline_of
 
-        facts = timeline_of(judged, self._bundle.head).model_dump_json()
+        facts = timeline_of(judged).model_dump_json()
         with replace_folder(out, marker=VERDICT) as new:
             (new / PAGE).write_text(page, "utf-8")
             (new / VERDICT).write_text(facts, "utf-8")
