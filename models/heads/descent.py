@@ -156,7 +156,8 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
     seed_everything(0)  # asks for deterministic kernels before the first one is made
     count, steps, dim = shape
     videos = min(config.batch_size, count)
-    descent = descent_of(head, dim=dim, dtype="float32", weight_decay=config.weight_decay)
+    alone = head.replace(average=1)
+    descent = descent_of(alone, dim=dim, dtype="float32", weight_decay=config.weight_decay)
     descent.try_step(videos, steps)
 
 
