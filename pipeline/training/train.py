@@ -137,7 +137,7 @@ def train_bundle(
 
     bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
     bundle = with_one_image(
-        bundle, val, params.calibration, refit=params.train.refit, seed=params.seed
+        bundle, train, val, params.calibration, refit=params.train.refit, seed=params.seed
     )
     bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
