@@ -23,7 +23,7 @@ from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.evaluation.baselines import pooled
 from models.heads.architectures import STANDARDISE, build_head
-from models.heads.descent import Descent, Variables, descent_of, variables_of
+from models.heads.descent import Descent, Variables, descent_of, precision_of, variables_of
 from models.heads.inference import score
 from models.heads.linear import fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
@@ -237,6 +237,7 @@ class HeadTrainer:
             dim=features.shape[-1],
             dtype=features.dtype.name,
             weight_decay=self._config.weight_decay,
+            products=precision_of(self._config),
             lane=lane,
         )
         descent.start(self._start, learning_rate=self._config.learning_rate)
