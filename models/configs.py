@@ -211,6 +211,9 @@ class TrainConfig(Settings):
     # original, "people" a fake from the mean of the real videos of its group, so that what people
     # and scenes differ in cancels. Where the manifest names too few of these it is "class"
     loss: Literal["class", "pairs", "people"] = "people"
+    # of an LSTM's large matrix products in training; weights, recurrence and scores are float32.
+    # "auto" is bfloat16 on a processor with AMX, else float32
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # fit the linear model on validation videos, too; calibration and threshold then come from
     # videos that are held out of it in turn (`calibration.folds`)
     refit: bool = False
