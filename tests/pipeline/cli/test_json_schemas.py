@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.cli.json_schemas import SOURCES, file_name, make_schema, schema_text
+from pipeline.cli.json_schemas import file_name, make_schema, schema_text, types
 from tests.pipeline.conftest import SMALL
 
 FOLDER = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("command", SOURCES)
+@pytest.mark.parametrize("command", types())
 def test_it_is_published_as_the_types_are(command: str) -> None:
     schema = make_schema(command)
     Draft202012Validator.check_schema(schema)
@@ -32,7 +32,7 @@ def test_each_is_named_in_the_docs_and_none_is_left_over() -> None:
     page = (FOLDER / "command-line.md").read_text("utf-8")
     linked = set(re.findall(r"\(schemas/([\w-]+\.schema\.json)\)", page))
     assert linked == {path.name for path in (FOLDER / "schemas").iterdir()}
-    assert linked == {file_name(command) for command in SOURCES}
+    assert linked == {file_name(command) for command in types()}
 
 
 def strict(schema: Any) -> Any:
