@@ -70,8 +70,8 @@ def main_epilog() -> str:
     codes = "\n".join(f"- {code}: {words}" for code, words in EXIT_CODES.items())
     return (
         f"{_listed('From videos to a verdict', usual)}\n\n**Exit codes**\n\n{codes}\n\n"
-        "`unmask COMMAND --help` has examples of each command, and "
-        "`unmask --install-completion` sets up completion in your shell."
+        "`--help` after a command has its examples, and the option `--install-completion` sets up "
+        "completion in your shell."
     )
 
 

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -21,21 +20,34 @@ from pydantic import TypeAdapter
 
 from data.io.atomic_files import write_text
 
-SOURCES: dict[str, tuple[str, str]] = {
-    "audit": ("pipeline.datasets.audit", "Audit"),
-    "case-verify": ("pipeline.case.verify", "CaseCheck"),
-    "doctor": ("pipeline.doctor.result", "Diagnosis"),
-    "export": ("pipeline.publishing.export", "Exported"),
-    "pair": ("pipeline.pairs.result", "PairResult"),
-    "predict": ("pipeline.inference.verdict", "Verdict"),
-    "push": ("pipeline.publishing.push", "Pushed"),
-    "store-verify": ("features.store.verify", "Problem"),
-    "sweep": ("pipeline.search.sweep", "SweepResult"),
-}
-"""Command, with a dash for a space -> module and type of its result."""
 LISTS = ("predict", "store-verify")
 """Commands that print a list of these."""
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def types() -> dict[str, type]:
+    """Command, with a dash for a space -> type of its result."""
+    from features.store.verify import Problem
+    from pipeline.case.verify import CaseCheck
+    from pipeline.datasets.audit import Audit
+    from pipeline.doctor.result import Diagnosis
+    from pipeline.inference.verdict import Verdict
+    from pipeline.pairs.result import PairResult
+    from pipeline.publishing.export import Exported
+    from pipeline.publishing.push import Pushed
+    from pipeline.search.sweep import SweepResult
+
+    return {
+        "audit": Audit,
+        "case-verify": CaseCheck,
+        "doctor": Diagnosis,
+        "export": Exported,
+        "pair": PairResult,
+        "predict": Verdict,
+        "push": Pushed,
+        "store-verify": Problem,
+        "sweep": SweepResult,
+    }
 
 
 def file_name(command: str) -> str:
@@ -45,8 +57,8 @@ def file_name(command: str) -> str:
 
 def make_schema(command: str) -> dict[str, Any]:
     """The schema of what a command prints with `--json`."""
-    module, name = SOURCES[command]
-    kind = getattr(import_module(module), name)
+    kind = types()[command]
+    name = kind.__name__
     adapter: TypeAdapter[Any]
     adapter = TypeAdapter(list[kind] if command in LISTS else kind)  # type: ignore[valid-type]
     facts = adapter.json_schema(mode="serialization", ref_template="#/$defs/{model}")
@@ -128,7 +140,7 @@ def _classes(kind: Any) -> Iterator[type]:
 
 def main(folder: Path) -> None:
     """Writes all schemas to a folder."""
-    for command in SOURCES:
+    for command in types():
         write_text(folder / file_name(command), schema_text(command))
 
 

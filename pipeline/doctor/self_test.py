@@ -5,7 +5,7 @@ It runs in a child process, so that a library that crashes on this processor is 
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -95,9 +95,9 @@ def _import(modules: Sequence[str]) -> dict[str, str]:
         for module in modules:
             try:
                 if module == "tensorflow":  # with what must be set before
-                    importlib.import_module("models.tf_runtime")
+                    import models.tf_runtime  # noqa: F401
                 else:
-                    importlib.import_module(module)
+                    pkgutil.resolve_name(module)  # of another's package, which it imports
             except Exception as error:  # noqa: BLE001 - a broken package may raise anything
                 found[module] = one_line(error)
     return found

@@ -103,6 +103,7 @@ def faceforensics(folder: Path) -> None:
 PAGES: dict[str, tuple[Callable[[Path], None], ...]] = {
     "app.md": (),
     "case.md": (),
+    "command-line.md": (),
     "detectors.md": (scores,),
     "experiments.md": (),
     "export.md": (),
