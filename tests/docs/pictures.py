@@ -253,7 +253,8 @@ def sweep(demo: Demo, browser: Browser) -> None:
                 "--set", "head.residual=false", "--set", "head.condition.kind=layernorm_l2",
                 "--set", "head.condition.dimensions=64", "--set", "train.epochs=12",
                 "-o", "sweep")  # fmt: skip
-    show(browser, (demo.scratch / "sweep" / "sweep.html").as_uri(), "sweep", height=1000)
+    page = demo.scratch / "sweep" / "sweep.html"
+    show(browser, page.as_uri(), "sweep", begin="h2:has-text('search')", height=860)
 
 
 def app(demo: Demo, browser: Browser) -> None:
