@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from data.io.settings import Settings
 
@@ -20,6 +20,9 @@ HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
 """Kinds with hidden units, which can correct a linear model."""
+
+RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru")
+"""Kinds of which several can be averaged: `models.layers.average`."""
 
 FrameNorm = Literal["none", "layernorm_l2"]
 Statistic = Literal["mean", "deviation", "steps"]
@@ -155,6 +158,27 @@ class HeadConfig(Settings):
     # a residual also reads absolute differences to the frames that many before; [] reads none
     strides: Strides = (1, 2, 4)
     condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
+    # how many heads are trained, from other weights and in another order each, and averaged; of
+    # the recurrent kinds. An average takes so many times as long to train
+    average: Annotated[int, Field(ge=1, le=32)] = 1
+
+    @model_validator(mode="after")
+    def _is_recurrent(self) -> HeadConfig:
+        if self.average > 1 and self.kind in ("attention", "logistic"):  # others have no seed
+            raise ValueError(
+                f"head.average needs head.kind {', '.join(RECURRENT[:-1])} or {RECURRENT[-1]}"
+            )
+        return self
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it is the average of several; kinds without hidden units never are."""
+        return self.average > 1 and self.kind in RECURRENT
+
+    @property
+    def width(self) -> int:
+        """Units of the one layer that an average is stored as."""
+        return self.units * (self.average if self.is_average else 1)
 
     @property
     def is_residual(self) -> bool:
@@ -187,6 +211,9 @@ class TrainConfig(Settings):
     # original, "people" a fake from the mean of the real videos of its group, so that what people
     # and scenes differ in cancels. Where the manifest names too few of these it is "class"
     loss: Literal["class", "pairs", "people"] = "people"
+    # of an LSTM's large matrix products in training; weights, recurrence and scores are float32.
+    # "auto" is bfloat16 on a processor with AMX, else float32
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # fit the linear model on validation videos, too; calibration and threshold then come from
     # videos that are held out of it in turn (`calibration.folds`)
     refit: bool = False
@@ -260,8 +287,8 @@ class CalibrationConfig(Settings):
     # folds, at most, that hold out people and forgery methods from heads of their own; likelihood
     # ratios are fitted on their scores. 0 fits none
     folds: Annotated[int, Field(ge=0, le=100), AfterValidator(_known_folds)] = 5
-    # share of people like those of validation whose videos may be called novel, unlike anything in
-    # training, and so UNSURE; 0 calls none
+    # share of people like those of training and validation whose videos may be called novel, unlike
+    # anything in training, and so UNSURE; 0 calls none
     novelty: Share = 0.05
 
 

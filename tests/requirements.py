@@ -15,6 +15,7 @@ import pytest
 
 EXTRAS = {
     "c2pa": "provenance",
+    "pi_heif": "heic",
     "fastapi": "app",
     "furo": "docs",
     "httpx": "dev",

@@ -39,7 +39,7 @@ def parse(words: list[str]) -> None:
 
 def found(program: str) -> Iterator[tuple[str, list[str], bool]]:
     """Page, words and whether the command stands in a line of its own, for one program."""
-    others = (*(ROOT / "presets").glob("*.yaml"), *(ROOT / "pipeline" / "cli").glob("*.py"))
+    others = (*(ROOT / "presets").glob("*.yaml"), *(ROOT / "pipeline" / "cli").rglob("*.py"))
     for page in (*PAGES, *sorted(others)):
         own = indented(page) if page.suffix == ".md" else EXAMPLE.findall(page.read_text("utf-8"))
         for line, alone in [(one, True) for one in own] + [(one, False) for one in in_text(page)]:

@@ -88,3 +88,23 @@ def statistics_of(
         exists = np.repeat(exist, features.shape[-1], axis=1)
         found[rows] = np.where(exists, values, np.nan)
     return found
+
+
+def frame_statistics(
+    features: Rows, mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance, each (D,) float64, over all frames that exist; one video at a time.
+
+    Args:
+        features: (N, T, D), may be a memory map larger than memory.
+        mask: (N, T).
+    """
+    count = max(int(mask.sum()), 1)
+    total, squares = np.zeros((2, features.shape[-1]))
+    shift = np.asarray(features[0][mask[0]], np.float64).mean(axis=0)  # against cancellation
+    for frames, exists in zip(features, mask, strict=True):
+        centred = np.asarray(frames[exists], np.float64) - shift
+        total += centred.sum(axis=0)
+        squares += np.square(centred).sum(axis=0)
+    mean = total / count
+    return mean + shift, np.maximum(squares / count - np.square(mean), 0)

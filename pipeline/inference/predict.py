@@ -21,6 +21,8 @@ from data.faces.given_box import GivenBox
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
+from data.images.formats import is_image
+from data.images.frame_folders import open_frames
 from data.io.progress import log
 from data.video.failures import reason_of, with_reason
 from data.video.frames import FrameRecipe
@@ -34,6 +36,7 @@ from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
+from models.one_image import NO_JUDGE
 from pipeline.evaluation.similar_videos import measured, median_side
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
@@ -50,6 +53,15 @@ from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 
+BY: dict[str | None, str] = {
+    "head": "judged by the detector's head, calibrated on single frames of validation videos",
+    "linear part": "judged by the linear part of the detector's head, calibrated on single frames "
+    "of validation videos; what changes over time cannot be seen",
+    "baseline": "judged by the detector's mean-pool baseline, calibrated on single frames of "
+    "validation videos; its head needs several frames",
+    None: "for which this detector has no calibration",
+}
+"""Which part of a bundle judged an image, in words."""
 NO_DETECTOR = (
     "unmask ships no detector: none that was trained so far is good enough on people and forgery "
     "programs that it never saw (docs/experiments.md)"
@@ -69,8 +81,11 @@ def refuse_without_bundle(bundle: Path, videos: Sequence[Path]) -> None:
         raise InputError(f"no video was given: {command_line('unmask', 'predict', bundle)} VIDEO")
 
 
-def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Name and file of each video: a file is named by its path, as is one in a folder.
+def list_videos(paths: Sequence[Path], *, images: bool = False) -> list[tuple[str, Path]]:
+    """Name and path of each video: a file is named by its path, as is one in a folder.
+
+    A folder of numbered images is one video; `images` takes single images in folders, too, which
+    are taken anyway where they are named themselves.
 
     Raises:
         InputError: a path is missing, or a folder holds no video.
@@ -79,9 +94,9 @@ def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     if missing:
         raise no_source(missing[0], "videos or folders of videos")
     return [
-        (str(source / name) if source.is_dir() else str(source), path)
+        (str(source) if path == source else str(source / name), path)
         for source in paths
-        for name, path, _ in named_videos(source, None)
+        for name, path, _ in named_videos(source, None, images=images)
     ]
 
 
@@ -148,8 +163,8 @@ def predict_with(
 
 
 def posterior_of(verdict: Verdict, prior: float | None) -> float | None:
-    """P(fake) from a prior; a novel video's is the prior itself."""
-    if prior is None or verdict.verdict is None:
+    """P(fake) from a prior; a novel video's is the prior itself. None for an image: see `weigh`."""
+    if prior is None or verdict.verdict is None or verdict.kind == "image":
         return None
     return prior if verdict.log10_lr is None else posterior(verdict.log10_lr, prior)
 
@@ -189,12 +204,15 @@ def judge(
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
+    for_images = bundle.for_one_image()
     encoder = encoder or bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     tell = on_stage or (lambda _: None)
 
     def read(path: Path) -> FacesFrames:
         tell("decoding")
+        if for_images is None and is_image(path):
+            raise VideoError("too_few_frames", NO_JUDGE)
         decoded = partial(tell, "faces")
         found = read_every_face(path, frames, finder=finder, box=box, when_decoded=decoded)
         tell("backbone")
@@ -210,7 +228,8 @@ def judge(
         if result.failure is not None:
             yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
         else:
-            yield judge_video(bundle, result, frames, recipe.dtype, encoder)
+            judged_by = for_images if is_image(result.job.path) else bundle
+            yield judge_video(judged_by or bundle, result, frames, recipe.dtype, encoder)
 
 
 def judge_video(
@@ -228,9 +247,11 @@ def judge_video(
         for number, (one, features) in enumerate(zip(tracks, parts, strict=True), start=1)
     )
     main = faces[0].verdict
+    kind, note = source_of(job.path, bundle)
     return Judged(
         verdict=Verdict(
             video=job.name,
+            kind=kind,
             verdict=main.verdict,
             reason=main.reason,
             probability_fake=main.probability_fake,
@@ -246,12 +267,27 @@ def judge_video(
             faces=tuple(one.verdict for one in faces),
             pixels_note=bundle.pixels_note or None,
             picture_note=size_note(tracks[0].shown, tracks[0].timestamps_seconds) or None,
+            source_note=note,
         ),
         path=job.path,
         frames=result.frames,
         faces=faces,
         encoder=encoder,
+        bundle=bundle,
     )
+
+
+def source_of(path: Path, bundle: Bundle) -> tuple[str, str | None]:
+    """What a judged path is, and how it was understood; `bundle` judged it."""
+    if is_image(path):
+        judge = bundle.one_image.judge if bundle.one_image is not None else None
+        return "image", f"one image, {BY[judge]}"
+    if not path.is_dir():
+        return "video", None
+    try:
+        return "frames", open_frames(path).note()
+    except VideoError:  # it was there when it was read
+        return "frames", None
 
 
 def judge_face(
@@ -266,7 +302,9 @@ def judge_face(
     times = frames.timestamps_seconds
     score = score_interval(bundle.head, features, times, clip_length=clip_length)
     (novelty,) = novelties(bundle, features.mean(0, dtype=np.float64)[None])
-    weighed = weigh(bundle.head, score.probability_fake, novelty)
+    weighed = weigh(
+        bundle.head, score.probability_fake, novelty, unsure_reason=bundle.unsure_reason
+    )
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
@@ -308,11 +346,13 @@ def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged
     return Judged(verdict=verdict)
 
 
-def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
+def heat_maps(judged: Judged) -> dict[int, HeatMap]:
     """Number of a face -> its heat map; takes some seconds for each."""
     assert judged.encoder is not None  # noqa: S101 - a video with a verdict was embedded
+    assert judged.bundle is not None  # noqa: S101 - likewise
+    head = judged.bundle.head
     return {
-        one.verdict.face: heat_map(bundle.head, judged.encoder, one.frames.pixels, one.features)
+        one.verdict.face: heat_map(head, judged.encoder, one.frames.pixels, one.features)
         for one in judged.faces
     }
 
@@ -343,4 +383,12 @@ def file_facts(judged: Judged) -> FileFacts:
         "codec": f"{info.codec}, {info.pixel_format}",
         "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
     }
+    if info.kind == "image":
+        card = {
+            "size": card["size"],
+            "picture": f"{info.width} x {info.height}",
+            "format": f"{info.codec}, {info.pixel_format}",
+        }
+    elif info.kind == "frames":
+        card |= {"frames": info.note}
     return FileFacts(card=card, quantities=quantities, declared=declared)

@@ -133,8 +133,12 @@ def train_bundle(
             novelty=novelty.result(),
         )
     from pipeline.bundle_card import bundle_card
+    from pipeline.training.one_image import with_one_image
 
     bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
+    bundle = with_one_image(
+        bundle, val, params.calibration, refit=params.train.refit, seed=params.seed
+    )
     bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
@@ -246,7 +250,7 @@ def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> N
     if not share:
         return None
     means, others = (pooled(part.features, part.mask) for part in (train, val))
-    return fit_novelty(means, others, val.groups, share=share)
+    return fit_novelty(means, others, (*train.groups, *val.groups), share=share)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

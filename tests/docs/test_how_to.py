@@ -18,10 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from data.demo import DemoConfig, write_demo
 from tests import requirements
 from tests.commands import ROOT, Example, examples
+from tests.frames import frames_of, save_frames
 
 DOCS = ROOT / "docs"
 PEOPLE = DemoConfig(people=11, fps=15, seconds=0.7, width=160, height=120)
@@ -43,6 +45,15 @@ def videos(folder: Path) -> None:
 
 def archive(folder: Path) -> None:
     copy(folder, "archive", "real", 2)
+
+
+def photographs(folder: Path) -> None:
+    """The frames of a video in a folder, and single images."""
+    save_frames(folder / "interview.mp4", folder / "frames" / "interview")
+    (folder / "photographs").mkdir()
+    image = Image.fromarray(frames_of(folder / "interview.mp4")[3])
+    for path in ("photograph.jpg", "photographs/ann.png", "photographs/bob.webp"):
+        image.save(folder / path)
 
 
 def versions(folder: Path) -> None:
@@ -98,7 +109,7 @@ PAGES: dict[str, tuple[Callable[[Path], None], ...]] = {
     "faceforensics.md": (faceforensics,),
     "forge.md": (reals,),
     "pair.md": (versions,),
-    "predict.md": (archive,),
+    "predict.md": (archive, photographs),
     "python.md": (),
     "scale.md": (),
     "scan.md": (archive,),
