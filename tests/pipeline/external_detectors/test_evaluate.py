@@ -508,8 +508,8 @@ def test_the_command_of_the_card_makes_the_same_report(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_documentation(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
-    example = re.search(r"```csv\n(.*?)```", text, re.DOTALL)[1]
+    text = (ROOT / "docs" / "detectors.md").read_text("utf-8")
+    example = re.search(r"```\n(path,score\n.*?)```", text, re.DOTALL)[1]
     (tmp_path / "scores.csv").write_text(example, "utf-8")
     videos = tuple(
         Video(**vars(VIDEOS[0]) | {"path": path, "label": label, "split": "test"})
@@ -522,7 +522,7 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
 
 
 def test_the_lines_for_deepfakebench(tmp_path: Path, monkeypatch) -> None:
-    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    text = (ROOT / "docs" / "detectors.md").read_text("utf-8")
     lines = re.search(r"```python\n(import json\n.*?)```", text, re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
     videos = [VIDEOS[row] for row in TEST]
