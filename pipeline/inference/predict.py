@@ -63,7 +63,7 @@ def refuse_without_bundle(bundle: Path, videos: Sequence[Path]) -> None:
         again = command_line("unmask", "predict", "BUNDLE", bundle, *videos)
         log.warning(NO_DETECTOR)
         raise InputError(
-            f"no bundle was given: train one on videos like yours (README.md), then: {again}"
+            f"no bundle was given: train one on videos like yours (docs/train.md), then: {again}"
         )
     if not videos:
         raise InputError(f"no video was given: {command_line('unmask', 'predict', bundle)} VIDEO")
