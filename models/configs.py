@@ -21,6 +21,9 @@ HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
 """Kinds with hidden units, which can correct a linear model."""
 
+RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm")
+"""Kinds whose products `train.precision` is about."""
+
 FrameNorm = Literal["none", "layernorm_l2"]
 Statistic = Literal["mean", "deviation", "steps"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
