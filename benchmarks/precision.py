@@ -191,7 +191,9 @@ def one_grey_level(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.clip(one, 0, 255).astype(np.uint8) for one in moved])
 
 
-def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray]]:
+def out_of_fold(
+    crops: Crops, *, precisions: tuple[str, ...], repeats: int
+) -> dict[str, dict[str, np.ndarray]]:
     """Head -> name -> (R, N).
 
     The names are "trained <precision>" and "served <precision>", scores, and "flips <precision>",
@@ -204,7 +206,7 @@ def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray
         "bfloat16": embed(openvino_encoder(backbone, precision="bfloat16"), crops.pixels),
         "grey_level": embed(float32, one_grey_level(crops.pixels)),
     }
-    names = [f"{what} {one}" for what in ("trained", "served", "flips") for one in PRECISIONS]
+    names = [f"{what} {one}" for what in ("trained", "served", "flips") for one in precisions]
     names += [f"{what} {one}" for what in ("trained", "flips") for one in CONTROLS]
     shape = (repeats, len(crops.labels))
     found = {head: {name: np.zeros(shape) for name in names} for head in HEADS}
@@ -215,12 +217,15 @@ def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray
         for fold, test in enumerate(parts):
             val = parts[(fold + 1) % FOLDS]
             train = np.setdiff1d(np.arange(len(crops.labels)), np.concatenate([test, val]))
-            frames = np.flatnonzero(np.isin(videos, train))
-            chosen = frames[np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).astype(int)]
-            quantized = quantize(backbone, crops.pixels[chosen])
-            features["int8"] = embed(openvino_encoder(quantized, precision="int8"), crops.pixels)
+            if "int8" in precisions:
+                frames = np.flatnonzero(np.isin(videos, train))
+                count = min(FRAMES, len(frames))
+                chosen = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
+                quantized = quantize(backbone, crops.pixels[chosen])
+                encoder = openvino_encoder(quantized, precision="int8")
+                features["int8"] = embed(encoder, crops.pixels)
             for head in HEADS:
-                of_fold = measure_fold(head, crops, features, (train, val, test))
+                of_fold = measure_fold(head, crops, features, (train, val, test), precisions)
                 for name, values in of_fold.items():
                     found[head][name][repeat, test] = values
             print(f"fold {fold + 1} of {FOLDS} done", file=sys.stderr, flush=True)
@@ -232,19 +237,20 @@ def measure_fold(
     crops: Crops,
     features: dict[str, np.ndarray],
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    precisions: tuple[str, ...],
 ) -> dict[str, np.ndarray]:
     """What `out_of_fold` gives, of the videos of one fold; `rows` are train, val and test."""
     found = {}
     parts = {
         name: [sequences(crops, values, part) for part in rows] for name, values in features.items()
     }
-    heads = {one: Head(head, *parts[one][:2]) for one in PRECISIONS}
+    heads = {one: Head(head, *parts[one][:2]) for one in precisions}
     first = heads["float32"]
     exact = first.sides(parts["float32"][2])
-    for one in PRECISIONS:
+    for one in precisions:
         found[f"trained {one}"] = heads[one](parts[one][2])
         found[f"served {one}"] = first(parts[one][2])
-    for one in (*PRECISIONS, "grey_level"):
+    for one in (*precisions, "grey_level"):
         found[f"flips {one}"] = first.sides(parts[one][2]) != exact
     if head != "logistic":  # which has no seed
         tested = parts["float32"][2]
@@ -263,13 +269,15 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, default=Path("../shared/faces"))
     parser.add_argument("--data", default="demo,faces")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--precisions", default=",".join(PRECISIONS[1:]))
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
+    precisions = (PRECISIONS[0], *args.precisions.split(","))
     figures: dict[str, Any] = {}
     of: dict[str, Any] = {}
     for data in args.data.split(","):
         crops = crops_of(data, args.faces, args.keep)
-        found = out_of_fold(crops, repeats=args.repeats)
+        found = out_of_fold(crops, precisions=precisions, repeats=args.repeats)
         weights = group_weights(crops.labels, crops.groups, rounds=DRAWS, seed=0)
         videos, people = len(crops.labels), len(set(crops.groups))
         print(f"{data}: {videos} videos of {people} people, {len(crops.pixels)} frames")
@@ -278,7 +286,7 @@ def main() -> None:
             told = mean_auc(crops.labels, exact)
             print(f"  {head:<10}{'float32':<10}AUC {told:.4f}")
             base = drawn_auc(crops.labels, exact, weights)
-            for one in PRECISIONS[1:]:
+            for one in precisions[1:]:
                 for what in ("trained", "served"):
                     mine = scores[f"{what} {one}"]
                     change = mean_auc(crops.labels, mine) - told
