@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import os
 import pytest
 from typer.main import get_command
 
