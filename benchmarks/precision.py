@@ -5,8 +5,9 @@
 The face crops of the demo of params.yaml, and of the faces beside the checkout (real faces and
 published fakes), are embedded by resnet50-thin in float32, bfloat16 and int8 and rounded to float16
 as the store rounds them. In five folds disjoint by person, a logistic regression on the mean
-embedding and the LSTM are trained on one part, stopped and calibrated on another, tested on the
-rest; int8's scales are fitted to the fold's training frames. For each head and precision:
+embedding, the default head and an LSTM alone (`head.residual` false; the default head may leave its
+LSTM out) are trained on one part, stopped and calibrated on another, tested on the rest; int8's
+scales are fitted to the fold's training frames. For each head and precision:
 
 - trained: AUC of heads trained on features of that precision, less that of those trained on
   float32, with its paired 95 % interval (bootstrap of people, 2000 draws);
@@ -66,7 +67,8 @@ ROOT = Path(__file__).parents[1]
 FOLDS = 5
 DRAWS = 2000
 PRECISIONS = ("float32", "bfloat16", "int8")
-HEADS = ("logistic", "lstm")
+ALONE = "lstm alone"
+HEADS = ("logistic", "lstm", ALONE)
 CONTROLS = {
     "grey_level": "one grey level",
     "seed": "another seed",
@@ -74,7 +76,7 @@ CONTROLS = {
 }
 """Of float32 features, and their names in the table; the last is `train.precision`."""
 SEEDED = ("seed", "products")
-"""Of these, those that train the LSTM again."""
+"""Of these, those that train the LSTM again; of the head that has nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +173,8 @@ class Head:
             self._score = lambda given: linear.score(pooled(given.features, given.mask))
         else:
             config = TrainConfig(epochs=40, precision=products)
-            trained = train_head(train, val, head=HeadConfig(), config=config, seed=seed)
+            shape = HeadConfig(residual=kind != ALONE)
+            trained = train_head(train, val, head=shape, config=config, seed=seed)
             self._score = lambda given: score(trained.model, given)
         self.threshold, _ = pick_threshold(val.labels, self(val), CalibrationConfig())
 
@@ -191,7 +194,9 @@ def one_grey_level(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.clip(one, 0, 255).astype(np.uint8) for one in moved])
 
 
-def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray]]:
+def out_of_fold(
+    crops: Crops, *, precisions: tuple[str, ...], repeats: int
+) -> dict[str, dict[str, np.ndarray]]:
     """Head -> name -> (R, N).
 
     The names are "trained <precision>" and "served <precision>", scores, and "flips <precision>",
@@ -204,7 +209,7 @@ def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray
         "bfloat16": embed(openvino_encoder(backbone, precision="bfloat16"), crops.pixels),
         "grey_level": embed(float32, one_grey_level(crops.pixels)),
     }
-    names = [f"{what} {one}" for what in ("trained", "served", "flips") for one in PRECISIONS]
+    names = [f"{what} {one}" for what in ("trained", "served", "flips") for one in precisions]
     names += [f"{what} {one}" for what in ("trained", "flips") for one in CONTROLS]
     shape = (repeats, len(crops.labels))
     found = {head: {name: np.zeros(shape) for name in names} for head in HEADS}
@@ -215,12 +220,15 @@ def out_of_fold(crops: Crops, *, repeats: int) -> dict[str, dict[str, np.ndarray
         for fold, test in enumerate(parts):
             val = parts[(fold + 1) % FOLDS]
             train = np.setdiff1d(np.arange(len(crops.labels)), np.concatenate([test, val]))
-            frames = np.flatnonzero(np.isin(videos, train))
-            chosen = frames[np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).astype(int)]
-            quantized = quantize(backbone, crops.pixels[chosen])
-            features["int8"] = embed(openvino_encoder(quantized, precision="int8"), crops.pixels)
+            if "int8" in precisions:
+                frames = np.flatnonzero(np.isin(videos, train))
+                count = min(FRAMES, len(frames))
+                chosen = frames[np.linspace(0, len(frames) - 1, count).astype(int)]
+                quantized = quantize(backbone, crops.pixels[chosen])
+                encoder = openvino_encoder(quantized, precision="int8")
+                features["int8"] = embed(encoder, crops.pixels)
             for head in HEADS:
-                of_fold = measure_fold(head, crops, features, (train, val, test))
+                of_fold = measure_fold(head, crops, features, (train, val, test), precisions)
                 for name, values in of_fold.items():
                     found[head][name][repeat, test] = values
             print(f"fold {fold + 1} of {FOLDS} done", file=sys.stderr, flush=True)
@@ -232,21 +240,22 @@ def measure_fold(
     crops: Crops,
     features: dict[str, np.ndarray],
     rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    precisions: tuple[str, ...],
 ) -> dict[str, np.ndarray]:
     """What `out_of_fold` gives, of the videos of one fold; `rows` are train, val and test."""
     found = {}
     parts = {
         name: [sequences(crops, values, part) for part in rows] for name, values in features.items()
     }
-    heads = {one: Head(head, *parts[one][:2]) for one in PRECISIONS}
+    heads = {one: Head(head, *parts[one][:2]) for one in precisions}
     first = heads["float32"]
     exact = first.sides(parts["float32"][2])
-    for one in PRECISIONS:
+    for one in precisions:
         found[f"trained {one}"] = heads[one](parts[one][2])
         found[f"served {one}"] = first(parts[one][2])
-    for one in (*PRECISIONS, "grey_level"):
+    for one in (*precisions, "grey_level"):
         found[f"flips {one}"] = first.sides(parts[one][2]) != exact
-    if head != "logistic":  # which has no seed
+    if head == ALONE:
         tested = parts["float32"][2]
         for name, other in (
             ("seed", Head(head, *parts["float32"][:2], seed=1)),
@@ -263,28 +272,30 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, default=Path("../shared/faces"))
     parser.add_argument("--data", default="demo,faces")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--precisions", default=",".join(PRECISIONS[1:]))
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args()
+    precisions = (PRECISIONS[0], *args.precisions.split(","))
     figures: dict[str, Any] = {}
     of: dict[str, Any] = {}
     for data in args.data.split(","):
         crops = crops_of(data, args.faces, args.keep)
-        found = out_of_fold(crops, repeats=args.repeats)
+        found = out_of_fold(crops, precisions=precisions, repeats=args.repeats)
         weights = group_weights(crops.labels, crops.groups, rounds=DRAWS, seed=0)
         videos, people = len(crops.labels), len(set(crops.groups))
         print(f"{data}: {videos} videos of {people} people, {len(crops.pixels)} frames")
         for head, scores in found.items():
             exact = scores["trained float32"]
             told = mean_auc(crops.labels, exact)
-            print(f"  {head:<10}{'float32':<10}AUC {told:.4f}")
+            print(f"  {head:<11}{'float32':<10}AUC {told:.4f}")
             base = drawn_auc(crops.labels, exact, weights)
-            for one in PRECISIONS[1:]:
+            for one in precisions[1:]:
                 for what in ("trained", "served"):
                     mine = scores[f"{what} {one}"]
                     change = mean_auc(crops.labels, mine) - told
                     drawn = drawn_auc(crops.labels, mine, weights) - base
                     low, high = np.percentile(drawn, (2.5, 97.5))
-                    line = f"  {head:<10}{one:<10}{what:<8} {change:+.4f} [{low:+.4f}, {high:+.4f}]"
+                    line = f"  {head:<11}{one:<10}{what:<8} {change:+.4f} [{low:+.4f}, {high:+.4f}]"
                     if what == "served":
                         flips, words = share_of(scores[f"flips {one}"], weights)
                         line += f", {words} of videos change side"
@@ -295,10 +306,10 @@ def main() -> None:
                     figures[name] = round(max(figures.get(name, 0), abs(change)), 4)
                     of[f"{data} {head} {one} {what}"] = round(float(change), 4)
             for one, control in CONTROLS.items():
-                if one in SEEDED and head == "logistic":
+                if one in SEEDED and head != ALONE:
                     continue
                 flips, words = share_of(scores[f"flips {one}"], weights)
-                line = f"  {head:<10}{'float32':<10}{control}: {words} of videos change side"
+                line = f"  {head:<11}{'float32':<10}{control}: {words} of videos change side"
                 figures[f"flips_{one}"] = round(max(figures.get(f"flips_{one}", 0), flips), 4)
                 if one in SEEDED:
                     mine = scores[f"trained {one}"]

@@ -24,6 +24,9 @@ STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
 RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru")
 """Kinds of which several can be averaged: `models.layers.average`."""
 
+LSTMS: tuple[HeadKind, ...] = ("lstm", "bilstm")
+"""Kinds whose products `train.precision` is about."""
+
 FrameNorm = Literal["none", "layernorm_l2"]
 Statistic = Literal["mean", "deviation", "steps"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)

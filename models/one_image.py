@@ -6,8 +6,9 @@ the linear model that it corrects, else the bundle's mean-pool baseline. Of a li
 knows how much frames vary, the mean alone counts; the rest takes the average of training.
 
 Threshold, P(fake) and novelty of sequences do not hold for one frame, whose scores and embeddings
-scatter more. They are fitted anew to the middle frame of each validation video. Likelihood ratios
-would take scores of people and methods held out; there are none for images.
+scatter more. They are fitted anew to middle frames: the first two of validation videos, novelty as
+that of videos is. Likelihood ratios would take scores of people and methods held out; there are
+none for images.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
-from models.configs import STATEFUL
+from models.configs import RECURRENT
 from models.evaluation.calibration import Calibration
 from models.heads.inference import HeadNetwork
 from models.heads.trained import Trained
 
 Judge = Literal["head", "linear part", "baseline"]
 
-READS_TIME = frozenset(STATEFUL) - {"attention"}
-"""Kinds whose state goes from frame to frame; attention weighs frames, whatever their order."""
 NOT_CALIBRATED = "this detector has no calibration for one image"
 """Why the verdict on an image is UNSURE, of a bundle of an earlier version for example."""
 NO_JUDGE = (
@@ -103,7 +102,7 @@ def reads_time(head: Trained) -> bool:
         return not HeadNetwork.of(head.model).is_linear_alone or "mean" not in config.statistics
     if config.kind == "statistics":
         return "mean" not in config.statistics
-    return config.kind in READS_TIME
+    return config.kind in RECURRENT  # attention weighs frames, whatever their order
 
 
 def _linear_part(head: Head) -> Head | None:

@@ -22,12 +22,10 @@ from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
 from data.images.formats import is_image
-from data.images.frame_folders import open_frames
 from data.io.progress import log
-from data.video.failures import reason_of, with_reason
+from data.video.failures import with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
-from data.video.probe import probe
 from features.extraction.batches import Encoder, LoadableEncoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
@@ -37,13 +35,12 @@ from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
 from models.one_image import NO_JUDGE
-from pipeline.evaluation.similar_videos import measured, median_side
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import Provenance, provenance_of, warn_about
+from pipeline.inference.sources import source_of
 from pipeline.inference.verdict import (
     FaceVerdict,
-    FileFacts,
     Judged,
     JudgedFace,
     Prediction,
@@ -53,15 +50,6 @@ from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 
-BY: dict[str | None, str] = {
-    "head": "judged by the detector's head, calibrated on single frames of validation videos",
-    "linear part": "judged by the linear part of the detector's head, calibrated on single frames "
-    "of validation videos; what changes over time cannot be seen",
-    "baseline": "judged by the detector's mean-pool baseline, calibrated on single frames of "
-    "validation videos; its head needs several frames",
-    None: "for which this detector has no calibration",
-}
-"""Which part of a bundle judged an image, in words."""
 NO_DETECTOR = (
     "unmask ships no detector: none that was trained so far is good enough on people and forgery "
     "programs that it never saw (docs/experiments.md)"
@@ -75,7 +63,7 @@ def refuse_without_bundle(bundle: Path, videos: Sequence[Path]) -> None:
         again = command_line("unmask", "predict", "BUNDLE", bundle, *videos)
         log.warning(NO_DETECTOR)
         raise InputError(
-            f"no bundle was given: train one on videos like yours (README.md), then: {again}"
+            f"no bundle was given: train one on videos like yours (docs/train.md), then: {again}"
         )
     if not videos:
         raise InputError(f"no video was given: {command_line('unmask', 'predict', bundle)} VIDEO")
@@ -277,19 +265,6 @@ def judge_video(
     )
 
 
-def source_of(path: Path, bundle: Bundle) -> tuple[str, str | None]:
-    """What a judged path is, and how it was understood; `bundle` judged it."""
-    if is_image(path):
-        judge = bundle.one_image.judge if bundle.one_image is not None else None
-        return "image", f"one image, {BY[judge]}"
-    if not path.is_dir():
-        return "video", None
-    try:
-        return "frames", open_frames(path).note()
-    except VideoError:  # it was there when it was read
-        return "frames", None
-
-
 def judge_face(
     bundle: Bundle,
     number: int,
@@ -355,40 +330,3 @@ def heat_maps(judged: Judged) -> dict[int, HeatMap]:
         one.verdict.face: heat_map(head, judged.encoder, one.frames.pixels, one.features)
         for one in judged.faces
     }
-
-
-def file_facts(judged: Judged) -> FileFacts:
-    """What the file's header says, and what the file says of itself; it may be gone since."""
-    from data.declared.read import read_declared  # only pages need it
-
-    assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
-    try:
-        info = probe(judged.path)
-    except VideoError as error:
-        return FileFacts(card={"header": f"no longer readable: {reason_of(error)}"}, quantities={})
-    declared = read_declared(judged.path)
-    frames = judged.faces[0].frames
-    quantities = measured(
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        bit_rate=info.bit_rate,
-        face_pixels=median_side(frames.boxes),
-        frames=len(frames.boxes),
-    )
-    card = {
-        "size": f"{info.size_bytes / 1e6:.2f} MB",
-        "length": f"{info.duration_seconds:.2f} s",
-        "picture": f"{info.width} x {info.height}, {info.fps:.2f} frames/s",
-        "codec": f"{info.codec}, {info.pixel_format}",
-        "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
-    }
-    if info.kind == "image":
-        card = {
-            "size": card["size"],
-            "picture": f"{info.width} x {info.height}",
-            "format": f"{info.codec}, {info.pixel_format}",
-        }
-    elif info.kind == "frames":
-        card |= {"frames": info.note}
-    return FileFacts(card=card, quantities=quantities, declared=declared)

@@ -9,9 +9,10 @@ import numpy as np
 from features.sequences.dataset import Sequences
 from models.bundle import Bundle
 from models.configs import CalibrationConfig
+from models.evaluation.baselines import pooled
 from models.evaluation.calibration import calibrate
 from models.heads.inference import score
-from models.novelty import quantile_of_people
+from models.novelty import fit_frame_threshold
 from models.one_image import OneImage, image_judge
 
 AT_ONCE = 512
@@ -19,12 +20,19 @@ AT_ONCE = 512
 
 
 def with_one_image(
-    bundle: Bundle, val: Sequences, config: CalibrationConfig, *, refit: bool, seed: int
+    bundle: Bundle,
+    train: Sequences,
+    val: Sequences,
+    config: CalibrationConfig,
+    *,
+    refit: bool,
+    seed: int,
 ) -> Bundle:
     """The bundle, with what it may say of one image, where a part of it can judge one.
 
     Args:
         bundle: trained and calibrated.
+        train: the training videos.
         val: the validation videos.
         config: rules of threshold and band, which are those of sequences.
         refit: the head learnt from validation, too, so that only the baseline can be calibrated.
@@ -42,15 +50,20 @@ def with_one_image(
     )
     novelty = None
     if bundle.novelty is not None:
-        distances = bundle.novelty.distance(frames.features[:, 0]) * bundle.novelty.threshold
-        novelty = quantile_of_people(distances, val.groups, share=bundle.novelty.share)
+        novelty = fit_frame_threshold(
+            pooled(train.features, train.mask),
+            pooled(val.features, val.mask),
+            np.concatenate([middle_frames(train).features[:, 0], frames.features[:, 0]]),
+            (*train.groups, *val.groups),
+            share=bundle.novelty.share,
+        )
     return replace(
         bundle,
         one_image=OneImage(
             judge=judge,
             threshold=threshold,
             calibration=calibration,
-            novelty_threshold=None if novelty is None else float(f"{novelty:.9g}"),
+            novelty_threshold=novelty,
             videos=len(val),
         ),
     )

@@ -175,21 +175,41 @@ def report(demo: Demo, browser: Browser) -> None:
     show(browser, address, "tippett", alone="#tippett")
 
 
+def detector(demo: Demo, browser: Browser) -> None:
+    """The mean-pool baseline's scores as a file, as another detector writes one."""
+    rows = (demo.artifacts / "reports" / "frozen" / "predictions.csv").read_text("utf-8")
+    cells = [row.split(",") for row in rows.splitlines()[1:]]
+    scores = "".join(f"{row[0]},{row[-1]}\n" for row in cells)
+    (demo.scratch / "scores.csv").write_text("path,score\n" + scores)
+    demo.unmask("evaluate", "--scores", "scores.csv", "--manifest", demo.manifest,
+                "--name", "another-detector", "-o", "report")  # fmt: skip
+    show(browser, (demo.scratch / "report" / "report.html").as_uri(), "detector", height=900)
+
+
 def hold_out(demo: Demo, browser: Browser) -> None:
     features, out = demo.artifacts / "features" / "frozen", demo.scratch / "held-out"
     demo.unmask(
-        "evaluate", features, "--manifest", demo.manifest, "--hold-out", "method", "-o", out
+        "evaluate",
+        features,
+        "--manifest",
+        demo.manifest,
+        "--hold-out",
+        "method",
+        "--set",
+        "head.kind=statistics",
+        "-o",
+        out,
     )
     show(browser, (out / "report.html").as_uri(), "hold-out", height=900)
 
 
 def robustness(demo: Demo, browser: Browser) -> None:
     out = demo.scratch / "robustness"
-    rungs = "crf-23,crf-33,crf-40,half-size,quarter-size,noise-16"
+    rungs = "crf-28,crf-40,quarter-size,noise-16"
     demo.unmask(
         "robustness", demo.bundle, demo.manifest, "--root", demo.videos, "--rungs", rungs, "-o", out
     )
-    show(browser, (out / "report.html").as_uri(), "robustness", height=900)
+    show(browser, (out / "report.html").as_uri(), "robustness", begin="h2", height=560)
 
 
 def matrix(demo: Demo, browser: Browser) -> None:
@@ -209,7 +229,13 @@ def matrix(demo: Demo, browser: Browser) -> None:
         sets += ["--on", f"demo={demo.artifacts / 'features' / name}:{demo.manifest}"]
         sets += ["--on", f"smaller={name}:other.csv"]
     demo.unmask("evaluate", *bundles, *sets, "-o", "matrix")
-    show(browser, (demo.scratch / "matrix" / "report.html").as_uri(), "matrix", height=700)
+    show(
+        browser,
+        (demo.scratch / "matrix" / "report.html").as_uri(),
+        "matrix",
+        begin="h2",
+        height=420,
+    )
 
 
 def forge(demo: Demo, browser: Browser) -> None:
@@ -227,7 +253,8 @@ def sweep(demo: Demo, browser: Browser) -> None:
                 "--set", "head.residual=false", "--set", "head.condition.kind=layernorm_l2",
                 "--set", "head.condition.dimensions=64", "--set", "train.epochs=12",
                 "-o", "sweep")  # fmt: skip
-    show(browser, (demo.scratch / "sweep" / "sweep.html").as_uri(), "sweep", height=1000)
+    page = demo.scratch / "sweep" / "sweep.html"
+    show(browser, page.as_uri(), "sweep", begin="h2:has-text('search')", height=860)
 
 
 def app(demo: Demo, browser: Browser) -> None:
@@ -247,7 +274,7 @@ def app(demo: Demo, browser: Browser) -> None:
 PICTURES = {
     one.__name__.replace("_", "-"): one
     for one in (
-        verdict, scan, pair, report, hold_out, robustness, matrix, forge, sweep, app,
+        verdict, scan, pair, report, detector, hold_out, robustness, matrix, forge, sweep, app,
     )
 }  # fmt: skip
 
@@ -263,7 +290,7 @@ def main() -> None:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name in args.only.split(","):
             scratch = (args.scratch or Path(temporary)) / name
-            scratch.mkdir(parents=True)
+            scratch.mkdir(parents=True, exist_ok=True)
             PICTURES[name](Demo(args.artifacts.resolve(), scratch.resolve()), browser)
         browser.close()
 

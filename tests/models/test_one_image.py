@@ -13,7 +13,7 @@ from models.backbones.registry import Backbone
 from models.bundle import Bundle, BundledHead
 from models.evaluation.calibration import Calibration
 from models.heads.inference import HeadNetwork, score
-from models.novelty import fit_novelty
+from models.novelty import fit_frame_threshold, fit_novelty
 from models.one_image import NOT_CALIBRATED, OneImage, image_judge, reads_time
 from models.records import BUNDLE_RECORD
 from tests.models.conftest import made_up, shaped
@@ -100,7 +100,7 @@ def test_the_calibration_of_images_comes_back_and_takes_the_place_of_the_videos(
     thin: Backbone, tmp_path: Any
 ) -> None:
     means = np.random.default_rng(0).standard_normal((30, 8))
-    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(10)], share=0.05)
+    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(30)], share=0.05)
     assert novelty is not None
     bundle = replace(
         train_bundle(thin), novelty=novelty, one_image=replace(KNOWN, judge="baseline")
@@ -139,3 +139,26 @@ def test_a_damaged_record_is_refused(
     path.write_text(json.dumps(facts))
     with pytest.raises(StoreError, match="damaged"):
         Bundle.load(tmp_path / "bundle")
+
+
+def test_frames_of_people_like_those_of_training_are_seldom_novel() -> None:
+    """A frame scatters more than a mean, so that the threshold of videos would call many novel."""
+    draw = np.random.default_rng(0)
+    people = np.repeat(np.arange(40), 3)
+    centres = 3 + draw.standard_normal((40, 12))[people]
+    means = np.exp(centres + 0.2 * draw.standard_normal(centres.shape))
+    frames = np.exp(np.log(means) + 0.8 * draw.standard_normal(centres.shape))
+    groups = [f"p{one}" for one in people]
+    train, val = slice(0, 90), slice(90, 120)
+    novelty = fit_novelty(means[train], means[val], groups, share=0.05)
+    found = fit_frame_threshold(means[train], means[val], frames, groups, share=0.05)
+    assert novelty is not None
+    assert found is not None
+    assert found > 1.1 * novelty.threshold
+    new = 3 + draw.standard_normal((300, 12))  # other people
+    others = np.exp(new + 0.8 * draw.standard_normal(new.shape))
+    beyond = novelty.distance(others) * novelty.threshold > found
+    assert beyond.mean() < 0.15
+    assert (novelty.distance(others) > 1).mean() > 2 * beyond.mean()
+    same = np.ones((6, 12))
+    assert fit_frame_threshold(same[:3], same[3:], same, groups[:6], share=0.05) is None

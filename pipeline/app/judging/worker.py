@@ -125,11 +125,11 @@ class Detector:
             VideoError: the video gave no verdict.
         """
         from pipeline.inference.predict import (
-            file_facts,
             heat_maps,
             predict_command,
             predict_with,
         )
+        from pipeline.inference.sources import file_facts
 
         box = None if job["box"] is None else GivenBox.parse(job["box"])
         self._encoder.tell = tell

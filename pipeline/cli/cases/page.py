@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from models.explanation.occlusion import HeatMap
 from pipeline.case.record import CaseRecord
-from pipeline.inference.predict import file_facts, heat_maps
+from pipeline.inference.predict import heat_maps
+from pipeline.inference.sources import file_facts
 from pipeline.inference.verdict import FileFacts, Judged, Prediction
 from pipeline.reporting.verdict_page import render_verdict
 

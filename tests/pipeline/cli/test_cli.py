@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -420,6 +421,22 @@ def test_real_clips_are_extracted(run, tmp_path, world):
     facts = json.loads(run("store", "inspect", tmp_path / "f", "--json").output)
     assert facts["videos"] == 7
     assert np.isfinite(facts["mean"])
+
+
+@pytest.mark.parametrize("own", ["", "3"])
+def test_matrix_products_of_numpy_have_one_thread_unless_the_user_says_other(own):
+    code = (
+        "import os\nfrom pipeline.entry import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": own}
+    if not own:
+        del environment["OPENBLAS_NUM_THREADS"]
+    told = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        cwd=ROOT, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert told.stdout.splitlines()[-1] == (own or "1")
 
 
 def test_the_other_ways_to_start_it():
