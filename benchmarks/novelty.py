@@ -129,9 +129,8 @@ def load(stored: tuple[Features, Manifest], split: str = "all") -> tuple[Sequenc
 
 def fit(stored: tuple[Features, Manifest]) -> Novelty:
     """As `unmask train` does."""
-    _, train = load(stored, "train")
-    sequences, val = load(stored, "val")
-    found = fit_novelty(train, val, sequences.groups, share=SHARE)
+    (known, train), (others, val) = load(stored, "train"), load(stored, "val")
+    found = fit_novelty(train, val, (*known.groups, *others.groups), share=SHARE)
     assert found is not None
     return found
 
@@ -144,8 +143,8 @@ def with_and_without(stored: tuple[Features, Manifest]) -> dict[str, float]:
     """Verdicts on the true fakes, by heads and ranges that saw neither person nor method.
 
     In each fold the rest is split once more, by people and methods: a logistic regression of each
-    inner fold gives the scores that the likelihood ratio is fitted on, and the first one's people
-    the range. So nothing of a tested video's person or method is known.
+    inner fold gives the scores that the likelihood ratio is fitted on. So nothing of a tested
+    video's person or method is known.
     """
     sequences, means = load(stored)
     labels = sequences.labels.astype(np.int64)
@@ -172,9 +171,7 @@ def with_and_without(stored: tuple[Features, Manifest]) -> dict[str, float]:
         )
         head = fit_linear(means[known], labels[known], means[known], labels[known])
         llrs[fold.test] = ratio.apply(head.score(means[fold.test]))
-        held = known[inner[0].test]
-        rest = known[inner[0].train]
-        ranged = fit_novelty(means[rest], means[held], groups[held].tolist(), share=SHARE)
+        ranged = fit_novelty(means[known], means[:0], groups[known].tolist(), share=SHARE)
         assert ranged is not None
         novel[fold.test] = ranged.distance(means[fold.test]) > 1
     tested = ~np.isnan(llrs)

@@ -206,7 +206,7 @@ def input_share(rounds: int = 5) -> float:
     from models.configs import HeadConfig
     from models.heads.architectures import build_head
     from models.heads.descent import head_batches, train_step
-    from models.heads.training import frame_statistics
+    from models.linear.statistics import frame_statistics
     from models.tf_runtime import keras
 
     shares = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from data.io.settings import Settings
 
@@ -21,7 +21,10 @@ HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
 """Kinds with hidden units, which can correct a linear model."""
 
-RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm")
+RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru")
+"""Kinds of which several can be averaged: `models.layers.average`."""
+
+LSTMS: tuple[HeadKind, ...] = ("lstm", "bilstm")
 """Kinds whose products `train.precision` is about."""
 
 FrameNorm = Literal["none", "layernorm_l2"]
@@ -158,6 +161,27 @@ class HeadConfig(Settings):
     # a residual also reads absolute differences to the frames that many before; [] reads none
     strides: Strides = (1, 2, 4)
     condition: ConditionConfig = Field(default_factory=ConditionConfig)  # of the embeddings
+    # how many heads are trained, from other weights and in another order each, and averaged; of
+    # the recurrent kinds. An average takes so many times as long to train
+    average: Annotated[int, Field(ge=1, le=32)] = 1
+
+    @model_validator(mode="after")
+    def _is_recurrent(self) -> HeadConfig:
+        if self.average > 1 and self.kind in ("attention", "logistic"):  # others have no seed
+            raise ValueError(
+                f"head.average needs head.kind {', '.join(RECURRENT[:-1])} or {RECURRENT[-1]}"
+            )
+        return self
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it is the average of several; kinds without hidden units never are."""
+        return self.average > 1 and self.kind in RECURRENT
+
+    @property
+    def width(self) -> int:
+        """Units of the one layer that an average is stored as."""
+        return self.units * (self.average if self.is_average else 1)
 
     @property
     def is_residual(self) -> bool:
@@ -266,8 +290,8 @@ class CalibrationConfig(Settings):
     # folds, at most, that hold out people and forgery methods from heads of their own; likelihood
     # ratios are fitted on their scores. 0 fits none
     folds: Annotated[int, Field(ge=0, le=100), AfterValidator(_known_folds)] = 5
-    # share of people like those of validation whose videos may be called novel, unlike anything in
-    # training, and so UNSURE; 0 calls none
+    # share of people like those of training and validation whose videos may be called novel, unlike
+    # anything in training, and so UNSURE; 0 calls none
     novelty: Share = 0.05
 
 

@@ -8,7 +8,6 @@ the map as a layer (`models.heads.architectures.Condition`), so that it reads em
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.errors import DatasetError
 from data.io.interrupts import interruptible_threads
+from data.operating_system.machine import cores
 from features.sequences.padded import Padded, Rows
 from models.configs import ConditionConfig
 
@@ -189,7 +189,7 @@ def _moments(
     dim = features.shape[-1]
     count, shift = 0, np.zeros(dim, np.float32)
     total, products = np.zeros(dim), np.zeros((dim, dim))
-    threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    threads = min(MOST_THREADS, cores())
     with interruptible_threads(threads) as pool:
         coming: deque[Future[tuple[NDArray[np.float64], NDArray[np.float32]]]] = deque()
         for frames in _existing(features, mask, normalise=normalise):

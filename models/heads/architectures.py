@@ -63,19 +63,19 @@ def _classify(config: HeadConfig, state: Any, *, dropout: bool = True) -> Any:
 
 def _lstm(config: HeadConfig, features: Any, mask: Any) -> Any:
     """The state after a video's last frame."""
-    x = FastLSTM(config.units, name="lstm")(_small(config, features), mask=mask)
+    x = FastLSTM(config.width, name="lstm")(_small(config, features), mask=mask)
     return _classify(config, x)
 
 
 def _bilstm(config: HeadConfig, features: Any, mask: Any) -> Any:
     """The states of two LSTMs, one of which reads from the end."""
-    both = keras.layers.Bidirectional(FastLSTM(config.units, name="lstm"), name="bilstm")
+    both = keras.layers.Bidirectional(FastLSTM(config.width, name="lstm"), name="bilstm")
     return _classify(config, both(_small(config, features), mask=mask))
 
 
 def _gru(config: HeadConfig, features: Any, mask: Any) -> Any:
     """The state of a gated recurrent unit after a video's last frame."""
-    x = keras.layers.GRU(config.units, name="gru")(_small(config, features), mask=mask)
+    x = keras.layers.GRU(config.width, name="gru")(_small(config, features), mask=mask)
     return _classify(config, x)
 
 

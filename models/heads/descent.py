@@ -172,7 +172,7 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
     count, steps, dim = shape
     videos = min(config.batch_size, count)
     descent = descent_of(
-        head,
+        head.replace(average=1),
         dim=dim,
         dtype="float32",
         weight_decay=config.weight_decay,

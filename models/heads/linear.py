@@ -14,7 +14,7 @@ from models.heads.split_checks import check_loss, video_weights
 from models.heads.trained import Trained
 from models.linear.contrasts import contrasts, in_words
 from models.linear.fit import LinearFit, fit_linear_model, measure
-from models.linear.statistics import statistics_of
+from models.linear.statistics import statistic_shares, statistics_of
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
@@ -54,6 +54,7 @@ def fit_statistics(
         differences=differences,
         weights=video_weights(labels, config.class_weight),
         fitted=fitted,
+        shares=statistic_shares(head.statistics, train.features.shape[-1]),
     )
     return fit, columns, in_words(config, differences)
 

@@ -6,6 +6,7 @@ its overhead takes longer than a step on some hundred videos.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +23,9 @@ from models.conditioning.cache import Conditioned, condition
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.evaluation.baselines import pooled
+from models.evaluation.likelihood_ratio import bounded_logits
 from models.heads.architectures import STANDARDISE, build_head
+from models.heads.average import average_heads
 from models.heads.descent import Descent, Variables, descent_of, precision_of, variables_of
 from models.heads.inference import score
 from models.heads.linear import fit_statistics, linear_logits, train_linear
@@ -31,11 +34,11 @@ from models.heads.residual import VALIDATED, fit_residual, residual_of_fold
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
+from models.linear.statistics import frame_statistics
 from models.tf_runtime import seed_everything
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
-    from features.sequences.padded import Rows
 
 
 MOST_BYTES = 512 << 20
@@ -104,19 +107,25 @@ class HeadTrainer:
         self._weights = video_weights(train.labels, config.class_weight)  # (N,)
         self._start: Variables = {}  # of every head
         self._epochs, self._penalty = 0, 0.0  # chosen by validation, the one or the other
+        self._members: list[HeadTrainer] = []  # of an average, once it is fitted
 
     def fit(self, log: TrainingLog | None = None) -> Trained:
         """Trains a head and restores the best epoch (`models.early_stopping.best_of`).
 
         The heads `mean` (`models.linear.mean_pool`) and `statistics` (`models.heads.linear`) have
         no epochs: they are fitted to convergence. Residuals are `models.heads.residual`'s.
+        An average (`head.average`) is of heads of as many seeds, each trained as if alone; the
+        history has the mean of their rows, and last that of the average itself.
 
         Args:
-            log: of the epochs; None logs a table where stderr is a terminal.
+            log: of the epochs, of the first seed of an average; None logs a table where stderr is
+                a terminal.
 
         Raises:
             DatasetError: training diverged.
         """
+        if self.head.is_average:
+            return self._fit_average(log)
         seed_everything(self.seed)
         if (first := self._conditioning) is not None:
             model = build_head(self.head, dim=len(first.mean), conditioning=first)
@@ -154,6 +163,9 @@ class HeadTrainer:
         Raises:
             DatasetError: a class is missing among those to learn from, or training diverged.
         """
+        if self._members:
+            told = [one.score_held_out(learn, test, lane=lane) for one in self._members]
+            return np.asarray(expit(np.mean([bounded_logits(one) for one in told], axis=0)))
         if not self._start:
             raise ValueError("fit the head on the whole training split first")
         count = len(self.train)
@@ -187,6 +199,16 @@ class HeadTrainer:
             branch = residual_of_fold(self._descent(lane), train, base, **given)
             logits += np.concatenate([score(branch, one) for one in tested])
         return np.asarray(expit(logits))
+
+    def _fit_average(self, log: TrainingLog | None) -> Trained:
+        """Fits heads of several seeds and gives their average."""
+        members = [copy.copy(self) for _ in range(self.head.average)]  # videos in memory once
+        for number, one in enumerate(members):
+            one.head, one.seed = self.head.replace(average=1), self.seed + number
+        quiet = [TrainingLog(self.head.kind, live=False) for _ in members[1:]]
+        fitted = [one.fit(its) for one, its in zip(members, (log, *quiet), strict=True)]
+        self._members = members
+        return average_heads(fitted, self.val, head=self.head)
 
     def _fit_linear(self, model: Any, log: TrainingLog) -> Trained:
         """As `models.heads.linear` and `models.heads.residual` do."""
@@ -322,23 +344,3 @@ def in_memory(sequences: Sequences) -> Sequences:
     if sum(math.prod(one.shape) * one.dtype.itemsize for one in held) > MOST_BYTES:
         return sequences
     return replace(sequences, features=rows[:], views=None if views is None else views[:])
-
-
-def frame_statistics(
-    features: Rows, mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance, each (D,) float64, over all frames that exist; one video at a time.
-
-    Args:
-        features: (N, T, D), may be a memory map larger than memory.
-        mask: (N, T).
-    """
-    count = max(int(mask.sum()), 1)
-    total, squares = np.zeros((2, features.shape[-1]))
-    shift = np.asarray(features[0][mask[0]], np.float64).mean(axis=0)  # against cancellation
-    for frames, exists in zip(features, mask, strict=True):
-        centred = np.asarray(frames[exists], np.float64) - shift
-        total += centred.sum(axis=0)
-        squares += np.square(centred).sum(axis=0)
-    mean = total / count
-    return mean + shift, np.maximum(squares / count - np.square(mean), 0)

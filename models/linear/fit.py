@@ -77,6 +77,7 @@ def fit_linear_model(
     differences: csr_matrix,
     weights: NDArray[np.floating[Any]],
     fitted: NDArray[np.bool_],
+    shares: Floats | None = None,
 ) -> LinearFit:
     """Chooses the strength by cross-validation and fits.
 
@@ -88,9 +89,13 @@ def fit_linear_model(
         differences: (M, N) by `models.linear.contrasts`; too few of them are not used.
         weights: (N,) of each video in the loss of classes.
         fitted: (N,) videos that the final fit learns from; all serve the cross-validation.
+        shares: (E,) by which each standardised statistic is multiplied: the penalty on its weight
+            grows with the inverse square. None for 1.
     """
     truth = np.asarray(labels, np.int64)
     mean, deviation = _scales(columns[fitted])
+    if shares is not None:
+        deviation = deviation / shares
     standard = np.nan_to_num((columns - mean) / deviation)
     values, axes = _rotated(standard)
     planned = [*_folds(truth, np.asarray(groups), np.asarray(methods))]

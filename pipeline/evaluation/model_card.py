@@ -11,6 +11,7 @@ from data.datasets.manifest import Video
 from features.store.key import Recipe
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle, BundledHead
+from models.configs import HeadConfig
 from models.evaluation.calibration import THRESHOLD_LEVEL
 from models.evaluation.evaluate import level_percent
 from models.records import BUNDLE_RECORD
@@ -48,7 +49,7 @@ def make_model_card(
     config = opened.head.config
     return {
         "Model": {
-            "head": f"{config.kind}, {config.units} units, dropout {config.dropout:g}",
+            "head": f"{_head_in_words(config)}, dropout {config.dropout:g}",
             "threshold": f"{opened.head.threshold:.6f}",
             **_calibration_facts(opened.head),
             **_evidence_facts(opened),
@@ -90,7 +91,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, str]:
     """The bundle on the pages of verdicts and scans."""
     head = bundle.head
     return {
-        "head": f"{head.config.kind}, {head.config.units} units",
+        "head": _head_in_words(head.config),
         "backbone": f"{bundle.recipe['backbone']} ({bundle.recipe['backbone_digest'][:12]})",
         "threshold": f"{head.threshold:.6f}",
         **_calibration_facts(head),
@@ -102,6 +103,12 @@ def bundle_facts(bundle: Bundle) -> dict[str, str]:
         },
         **_leak_facts(bundle),
     }
+
+
+def _head_in_words(config: HeadConfig) -> str:
+    """Kind, units and of how many heads it is the average."""
+    averaged = f", average of {config.average} seeds" if config.is_average else ""
+    return f"{config.kind}, {config.units} units{averaged}"
 
 
 def report_commands(
@@ -194,7 +201,7 @@ def _evidence_facts(bundle: Bundle) -> dict[str, str]:
     if novelty is not None:
         people = "person" if novelty.people == 1 else "people"
         facts["novel"] = (
-            f"beyond the range that holds {1 - novelty.share:.0%} of {novelty.people} validation "
+            f"beyond the range that holds {1 - novelty.share:.0%} of {novelty.people} held-out "
             f"{people}"
         )
     return facts

@@ -21,7 +21,7 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import RECURRENT, HeadConfig, HeadKind, TrainConfig
+from models.configs import LSTMS, HeadConfig, HeadKind, TrainConfig
 from models.records import BUNDLE_RECORD
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
@@ -104,7 +104,7 @@ def train_bundle(
         from models.tf_runtime import limit_threads
         from pipeline.evaluation.baselines import with_ablation_thresholds
 
-        if params.head.kind in RECURRENT:  # what "auto" is here is recorded
+        if params.head.kind in LSTMS:  # what "auto" is here is recorded
             precise = params.train.replace(precision=precision_of(params.train))
             params = Params(**dict(params) | {"train": precise})
         if params.head.condition.kind != "none" and params.head.has_epochs:
@@ -142,8 +142,12 @@ def train_bundle(
             novelty=novelty.result(),
         )
     from pipeline.bundle_card import bundle_card
+    from pipeline.training.one_image import with_one_image
 
     bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
+    bundle = with_one_image(
+        bundle, train, val, params.calibration, refit=params.train.refit, seed=params.seed
+    )
     bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
@@ -255,7 +259,7 @@ def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> N
     if not share:
         return None
     means, others = (pooled(part.features, part.mask) for part in (train, val))
-    return fit_novelty(means, others, val.groups, share=share)
+    return fit_novelty(means, others, (*train.groups, *val.groups), share=share)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

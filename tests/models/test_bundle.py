@@ -64,7 +64,7 @@ def test_likelihood_ratio_and_novelty_come_back(bundle: Bundle, tmp_path: Path) 
         videos=40, groups=20, methods=3, cllr=0.7,
     )  # fmt: skip
     means = np.random.default_rng(0).standard_normal((30, 8))
-    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(10)], share=0.05)
+    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(30)], share=0.05)
     assert novelty is not None
     head = replace(bundle.head, likelihood_ratio=ratio)
     replace(bundle, head=head, novelty=novelty).save(tmp_path / "bundle")

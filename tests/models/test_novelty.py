@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
+from models import novelty
 from models.novelty import FILE, FLOOR, Novelty, fit_novelty, quantile_of_people
 
 DIM = 64
@@ -23,10 +24,8 @@ def embeddings(count: int, *, seed: int, offset: float = 0.0) -> np.ndarray:
 
 
 def fitted(share: float = 0.05) -> Novelty:
-    found = fit_novelty(
-        embeddings(150, seed=0), embeddings(60, seed=1), [f"p{n // 2}" for n in range(60)],
-        share=share,
-    )  # fmt: skip
+    people = [f"p{n // 2}" for n in range(210)]
+    found = fit_novelty(embeddings(150, seed=0), embeddings(60, seed=1), people, share=share)
     assert found is not None
     return found
 
@@ -42,8 +41,8 @@ def test_others_of_the_same_kind_are_spared_and_another_kind_is_flagged() -> Non
 def test_the_distance_is_that_of_the_whole_covariance() -> None:
     from sklearn.covariance import LedoitWolf
 
-    train = embeddings(150, seed=0)
-    whole = LedoitWolf().fit(np.log(train + FLOOR))
+    known = np.concatenate([embeddings(150, seed=0), embeddings(60, seed=1)])
+    whole = LedoitWolf().fit(np.log(known + FLOOR))
     found, others = fitted(), embeddings(50, seed=5)
     expected = np.sqrt(whole.mahalanobis(np.log(others + FLOOR))) / found.threshold
     np.testing.assert_allclose(found.distance(others), expected, rtol=0.02)  # float16
@@ -90,7 +89,28 @@ def test_a_damaged_file_is_refused_in_a_line(tmp_path: Path, what: str) -> None:
 
 
 def test_few_videos_have_no_distribution() -> None:
-    assert fit_novelty(embeddings(5, seed=0), embeddings(5, seed=1), ["a"] * 5, share=0.05) is None
+    few = embeddings(5, seed=0), embeddings(5, seed=1)
+    assert fit_novelty(*few, ["a"] * 10, share=0.05) is None
+
+
+def test_one_odd_person_of_validation_does_not_open_the_range() -> None:
+    train, val = embeddings(60, seed=0), embeddings(8, seed=1)
+    val[:2] *= np.exp(0.4)  # of one of four people
+    people = [f"p{n // 2}" for n in range(68)]
+    found = fit_novelty(train, val, people, share=0.05)
+    assert found is not None
+    assert found.people == 34
+    assert np.all(found.distance(embeddings(100, seed=3, offset=0.5)) > 1)
+
+
+@pytest.mark.parametrize("most", [2000, 100])
+def test_of_many_videos_validation_gives_the_threshold(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(novelty, "MOST_CROSS_FITTED", most)
+    found = fitted()
+    assert found.people == (30 if most == 100 else 105)
+    assert np.mean(found.distance(embeddings(400, seed=2)) > 1) < 0.1
 
 
 def digest(path: Path) -> str:

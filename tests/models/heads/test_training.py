@@ -19,10 +19,10 @@ from models.heads.descent import AMX, head_batches, precision_of
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
-    frame_statistics,
     score,
     train_head,
 )
+from models.linear.statistics import frame_statistics
 from tests.models.conftest import SHAPES, made_up, shaped
 
 SMALL = HeadConfig(units=8, residual=False)

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from models.linear.contrasts import FEWEST, contrasts, inside, is_enough
 from models.linear.fit import USUAL, LinearFit, fit_linear_model, strongest
-from models.linear.statistics import clip_statistics
+from models.linear.statistics import clip_statistics, statistic_shares
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 GROUPS = ("a", "a", "a", "b", "b", "c")
@@ -44,7 +44,7 @@ def made_up(people: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int
 
 
 def fitted(loss: str, columns: NDArray[np.float64], labels: NDArray[np.int64],
-           groups: list[str], **more: NDArray[np.bool_]) -> LinearFit:  # fmt: skip
+           groups: list[str], **more: NDArray[np.generic]) -> LinearFit:  # fmt: skip
     count = len(labels)
     paths = tuple(map(str, range(count)))
     truth = labels.tolist()
@@ -104,6 +104,20 @@ def test_clips_that_are_not_fitted_move_no_direction() -> None:
     np.testing.assert_allclose(first.deviation, columns[learn].std(0))
     same = fitted("people", columns, labels, groups, fitted=learn)
     np.testing.assert_array_equal(first.weight, same.weight)
+
+
+def test_a_smaller_share_has_less_weight_where_the_penalty_is_strong() -> None:
+    columns, labels, groups = made_up(40, seed=4)
+    columns[:, 1] = columns[:, 0]  # both say the same
+    shares = np.where(np.arange(20) == 1, 0.5, 1.0)
+    found = fitted("people", columns, labels, groups, shares=shares)
+    parts = found.weight / found.deviation
+    assert parts[1] == pytest.approx(parts[0] / 4)
+
+
+def test_the_mean_has_half_a_share_beside_others_and_a_whole_one_alone() -> None:
+    np.testing.assert_array_equal(statistic_shares(("mean", "steps"), 2), [0.5, 0.5, 1, 1])
+    np.testing.assert_array_equal(statistic_shares(("mean",), 2), [1, 1])
 
 
 def test_the_strongest_penalty_within_an_error_of_the_best_is_taken() -> None:
