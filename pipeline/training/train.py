@@ -106,7 +106,7 @@ def train_bundle(
 
         if params.head.kind in LSTMS:  # what "auto" is here is recorded
             precise = params.train.replace(precision=precision_of(params.train))
-            params = params.replace(train=precise)
+            params = Params(**dict(params) | {"train": precise})
         if params.head.condition.kind != "none" and params.head.has_epochs:
             # Alone, a step on 128 dimensions took 10.2 ms with one thread or two, which used 11 ms
             # and 16 of CPU time.
