@@ -1,7 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make `.venv` first, from requirements.lock alone.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test test-slow lint lock results starter bench bench-peers clean
+.PHONY: help environment demo test test-slow lint docs lock results starter bench bench-peers clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -18,6 +18,7 @@ help:
 	@echo "make test         ruff, mypy, import-linter and pytest without the slow tests"
 	@echo "make test-slow    the slow tests"
 	@echo "make lint         ruff, mypy and import-linter alone"
+	@echo "make docs         the documentation as a site: build/site/index.html"
 	@echo "make environment  the Python environment alone: .venv, from requirements.lock"
 	@echo "make results      the table of docs/demo.md, three seeds (half an hour)"
 	@echo "make starter      train on real faces and published fakes, say whether that may ship"
@@ -38,6 +39,11 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Warnings (a broken link, a page in no list, a picture that is not there) are errors.
+docs: environment
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs build/site
+	@echo "build/site/index.html"
 
 # One thread per test process: two processes with two threads each would wait for each other.
 test test-slow: export OMP_NUM_THREADS := 1
@@ -74,8 +80,8 @@ bench-peers: environment .venv-peers/installed
 
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra ffmpeg --extra pipeline \
-	  --extra openvino --extra int8 --extra app --extra provenance --extra ray --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+	  --extra openvino --extra int8 --extra app --extra provenance --extra ray --extra docs --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
-	rm -rf .venv .venv.new .venvs .venv-peers artifacts .unmask
+	rm -rf .venv .venv.new .venvs .venv-peers artifacts build .unmask

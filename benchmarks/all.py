@@ -99,7 +99,8 @@ def section(title: str, script: str, arguments: list[str]) -> tuple[str, bool]:
     )
     text = f"## {title}\n\n`{shown}`, {day}, {where}\n\n```\n{output}\n```"
     if "--plot" in arguments:
-        text += f"\n\n![{title}]({Path(arguments[-1]).name})"
+        plot = Path(arguments[-1]).name
+        text += f"\n\n![{title}: seconds and GB against videos]({plot})"
     return text, not ended.returncode
 
 

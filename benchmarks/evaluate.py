@@ -116,7 +116,7 @@ def main() -> None:
             subprocess.run(
                 [*unmask, command, *map(str, inputs), str(folder / "features"), "-o",
                  str(folder / out), *given],
-                check=True, env=environment,
+                check=True, env=environment, stdout=sys.stderr,
             )  # fmt: skip
             seconds = time.perf_counter() - start
             after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -18,13 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from data.datasets.manifest import Video
 from data.io.reading import file_sha256
 from features.sequences.dataset import load_sequences
 from features.store.feature_set import Features, publish
@@ -35,15 +35,23 @@ from features.store.store import SHARD_BYTES, FeatureStore
 SAMPLE_BYTES = 3 << 30
 
 
-@dataclass(frozen=True)
-class Video:
-    """What `load_sequences` reads of a manifest's row."""
-
-    path: str
-    sha256: str
-    label: int = 0
-    group: str = ""
-    method: str = ""
+def manifest_row(sha256: str) -> Video:
+    """A manifest's row of a video that only its digest tells from others."""
+    return Video(
+        path=sha256,
+        label=0,
+        group="",
+        method="real",
+        split="train",
+        sha256=sha256,
+        size_bytes=0,
+        codec="h264",
+        width=1280,
+        height=720,
+        fps=25.0,
+        duration_seconds=10.0,
+        bit_rate=0,
+    )
 
 
 def sequences(recipe: Recipe, first: int, count: int, values: np.ndarray) -> Iterator:
@@ -144,7 +152,7 @@ def main() -> None:
             features = Features(folder / "out")
             opened = time.perf_counter() - clock
             sample = min(count, SAMPLE_BYTES // values.nbytes)
-            videos = [Video(path=sha256, sha256=sha256) for sha256 in features.sha256s[:sample]]
+            videos = [manifest_row(sha256) for sha256 in features.sha256s[:sample]]
             load_sequences(features, videos).features[:]
             clock = time.perf_counter()
             loaded = load_sequences(features, videos).features[:]

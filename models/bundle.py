@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,6 +44,7 @@ from models.heads.inference import score
 from models.heads.trained import Trained
 from models.novelty import FILE as NOVELTY
 from models.novelty import Novelty
+from models.one_image import NO_VERDICT, NOT_CALIBRATED, OneImage, image_judge
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import BUNDLE_RECORD, FORMAT, VERSION, check_record
 from models.training_summary import TrainingSummary
@@ -97,6 +98,8 @@ class Bundle:
     training: dict[str, TrainingSummary] = field(default_factory=dict)
     # of mean embeddings in training; None in older bundles
     novelty: Novelty | None = None
+    # how single images are judged; None in older bundles, and where no part of it can
+    one_image: OneImage | None = None
 
     def save(self, folder: Path, *, card: str = "") -> None:
         """Writes the bundle, whole or not at all; an older one is replaced.
@@ -149,6 +152,8 @@ class Bundle:
                 }
                 if head.likelihood_ratio is not None:
                     facts[name]["likelihood_ratio"] = head.likelihood_ratio.to_json()
+            if self.one_image is not None:
+                facts["one_image"] = self.one_image.to_json()
             if self.novelty is not None:
                 write_plain(new / NOVELTY, self.novelty.content())
                 digest = file_sha256(new / NOVELTY)
@@ -200,6 +205,7 @@ class Bundle:
                 novelty=Novelty.load(folder, facts["novelty"], facts["dim"])
                 if "novelty" in facts
                 else None,
+                one_image=OneImage.from_json(facts["one_image"]) if "one_image" in facts else None,
             )
         except (ConfigError, *BAD_FACTS) as error:
             raise StoreError(
@@ -225,6 +231,35 @@ class Bundle:
         if head is None:
             raise InputError("this bundle has no baseline; train it anew")
         return head.calibration.apply(score(head.model, sequences))
+
+    def for_one_image(self) -> Bundle | None:
+        """This bundle as it judges one image (`models.one_image`); None where it cannot.
+
+        It has no likelihood ratios. Without a calibration for images its every verdict is UNSURE,
+        and it does not know what is novel.
+        """
+        known = self.one_image
+        judge = None if known is None else known.judge
+        found = image_judge(self.head, self.baseline, judge=judge)
+        if found is None:
+            return None
+        head = replace(found[1], likelihood_ratio=None, ablation_thresholds={})
+        if known is None:
+            low, high = NO_VERDICT
+            never = replace(head.calibration, unsure_low=low, unsure_high=high)
+            return replace(self, head=replace(head, calibration=never), novelty=None)
+        novelty = None
+        if self.novelty is not None and known.novelty_threshold is not None:
+            novelty = replace(self.novelty, threshold=known.novelty_threshold)
+        head = replace(head, calibration=known.calibration, threshold=known.threshold)
+        return replace(self, head=head, novelty=novelty)
+
+    @property
+    def unsure_reason(self) -> str | None:
+        """Why a bundle of `for_one_image` calls every image UNSURE; None where it does not."""
+        calibration = self.head.calibration
+        band = (calibration.unsure_low, calibration.unsure_high)
+        return NOT_CALIBRATED if band == NO_VERDICT else None
 
     @property
     def pixels_note(self) -> str:

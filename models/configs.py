@@ -24,6 +24,9 @@ STATEFUL: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru", "attention")
 RECURRENT: tuple[HeadKind, ...] = ("lstm", "bilstm", "gru")
 """Kinds of which several can be averaged: `models.layers.average`."""
 
+LSTMS: tuple[HeadKind, ...] = ("lstm", "bilstm")
+"""Kinds whose products `train.precision` is about."""
+
 FrameNorm = Literal["none", "layernorm_l2"]
 Statistic = Literal["mean", "deviation", "steps"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -211,6 +214,9 @@ class TrainConfig(Settings):
     # original, "people" a fake from the mean of the real videos of its group, so that what people
     # and scenes differ in cancels. Where the manifest names too few of these it is "class"
     loss: Literal["class", "pairs", "people"] = "people"
+    # of an LSTM's large matrix products in training; weights, recurrence and scores are float32.
+    # "auto" is bfloat16 on a processor with AMX, else float32
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # fit the linear model on validation videos, too; calibration and threshold then come from
     # videos that are held out of it in turn (`calibration.folds`)
     refit: bool = False

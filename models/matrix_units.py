@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+
+from data.operating_system.machine import processor_facts
 
 UNITS: dict[str, tuple[str, ...]] = {
     "bfloat16": ("amx_bf16", "avx512_bf16"),
@@ -15,12 +16,7 @@ UNITS: dict[str, tuple[str, ...]] = {
 @cache
 def cpu_flags() -> frozenset[str]:
     """What this processor has, as Linux calls it; empty where that is unknown."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return frozenset()
-    flags = (line.partition(":")[2] for line in lines if line.startswith("flags"))
-    return frozenset(next(flags, "").split())
+    return frozenset(processor_facts("flags").split())
 
 
 def matrix_unit(precision: str) -> str | None:

@@ -166,10 +166,50 @@ def fit_novelty(
     )
 
 
+def fit_frame_threshold(
+    train: NDArray[np.float64],
+    val: NDArray[np.float64],
+    frames: NDArray[np.float64],
+    groups: Sequence[str],
+    *,
+    share: float,
+) -> float | None:
+    """The distance beyond which one frame is novel: its embedding scatters more than a mean does.
+
+    Args:
+        train: (N, D) mean embeddings, as for `fit_novelty`.
+        val: (M, D) mean embeddings.
+        frames: (N + M, D) embeddings of one frame of each video, those of training first.
+        groups: (N + M,) names, likewise.
+        share: of people like these of whom a frame may lie beyond it.
+
+    Returns:
+        None where `fit_novelty` gives none.
+    """
+    names = np.asarray(groups, str)
+    both = np.concatenate([train, val])
+    if len(both) > MOST_CROSS_FITTED or len(np.unique(names)) < FOLDS:
+        held = np.arange(len(both)) >= len(train)
+        fitted = _fit_distribution(train)
+        distances = None if fitted is None else fitted.distance(frames[held])
+    else:
+        held = np.ones(len(both), bool)
+        distances = _held_out_distances(both, names, judged=frames)
+    if distances is None:
+        return None
+    return _round(quantile_of_people(distances, names[held].tolist(), share=share))
+
+
 def _held_out_distances(
-    means: NDArray[np.float64], names: NDArray[np.str_]
+    means: NDArray[np.float64],
+    names: NDArray[np.str_],
+    *,
+    judged: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64] | None:
-    """The distance of each video, (N,), from those of other people; None where they do not vary."""
+    """The distance of each video, (N,), from those of other people; None where they do not vary.
+
+    `judged` (N, D) are embeddings of these videos to measure in place of their means.
+    """
     from sklearn.model_selection import GroupKFold
 
     found = np.zeros(len(means))
@@ -178,7 +218,7 @@ def _held_out_distances(
         fitted = _fit_distribution(means[rows])
         if fitted is None:
             return None
-        found[held] = fitted.distance(means[held])
+        found[held] = fitted.distance((means if judged is None else judged)[held])
     return found
 
 

@@ -68,6 +68,14 @@ class _Novelty(TypedDict):
     people: Count
 
 
+class _OneImage(TypedDict):
+    judge: str
+    threshold: Number
+    calibration: _Calibration
+    novelty_threshold: Annotated[Number, Field(gt=0)] | None
+    videos: Count
+
+
 class _Linear(TypedDict):
     mean: list[Number]
     scale: list[Number]
@@ -115,6 +123,7 @@ class _Record(TypedDict):
     controls: NotRequired[dict[str, _Linear]]
     command: NotRequired[Text]
     novelty: NotRequired[_Novelty]
+    one_image: NotRequired[_OneImage]
 
 
 _Quantized = TypedDict("_Quantized", {"network.xml": Text, "network.bin": Text})

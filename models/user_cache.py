@@ -1,16 +1,15 @@
 """Files that only save time, in a cache folder of the user's own; it may be deleted at any moment.
 
-`UNMASK_CACHE_DIR`, or `unmask` in `XDG_CACHE_HOME` or `~/.cache`. A file is a sha256 and what it is
-of: what is damaged is a file that is not there. Files are replaced whole, so many processes may
-read and write at once. The folder is used only if it belongs to this user and nobody else may write
-to it, since what comes out of it decides results.
+`UNMASK_CACHE_DIR`, or `unmask` in `XDG_CACHE_HOME`, `~/.cache` or Windows' `LOCALAPPDATA`. A file
+is a sha256 and what it is of: what is damaged is a file that is not there. Files are replaced
+whole, so many processes may read and write at once. The folder is used only if it belongs to this
+user and nobody else may write to it, since what comes out of it decides results.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,8 @@ from pathlib import Path
 from data.errors import OutputError
 from data.io.atomic_files import atomic_file
 from data.io.progress import log
+from data.operating_system.files import is_private
+from data.operating_system.machine import user_cache_folder
 
 MOST_BYTES = 1 << 30
 """Of all files together; ten networks of a ResNet50's size. The least recently used go first."""
@@ -92,14 +93,9 @@ def cache_folder() -> Path:
     """Where this user's caches are."""
     if own := os.environ.get("UNMASK_CACHE_DIR"):
         return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return (Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~/.cache"))) / "unmask"
+    return user_cache_folder() / "unmask"
 
 
 def _is_private(folder: Path) -> bool:
     """Whether this user owns a folder and the one it is in, and nobody else may write to them."""
-    return all(
-        facts.st_uid == os.geteuid() and not stat.S_IMODE(facts.st_mode) & 0o022
-        for facts in (folder.stat(), folder.parent.stat())
-    )
+    return is_private((folder, folder.parent))

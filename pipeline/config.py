@@ -37,6 +37,9 @@ from models.configs import (
 MAX_BYTES = 1 << 20
 """Of a params.yaml: ours has 2 KB, and a parser of YAML is slow."""
 
+PRESETS = Path(__file__).parent / "presets"
+"""Files of parameters that come with unmask; `--params NAME` takes one by its name."""
+
 RETIRED = {
     f"{section}.mixed_precision": f"set {section}.precision to float16 for what true did; remove "
     "the line for false"
@@ -76,7 +79,7 @@ def load_params(path: Path | None, overrides: Sequence[str] = ()) -> Params:
     """Reads parameters.
 
     Args:
-        path: a YAML file; None takes the defaults.
+        path: a YAML file, or the name of a preset; None takes the defaults.
         overrides: "section.key=value", applied last.
 
     Raises:
@@ -168,9 +171,10 @@ def parse_yaml(text: str) -> Any:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """The file's tree; an empty file is an empty tree."""
+    """The tree of a file, or of a preset by its name; an empty file is an empty tree."""
+    preset = PRESETS / f"{path}.yaml"
     text = read_text(
-        path,
+        preset if len(path.parts) == 1 and not path.exists() and preset.is_file() else path,
         remedy="give a params.yaml in UTF-8",
         missing=f"the parameters {path} do not exist; check the path",
         most_bytes=MAX_BYTES,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from data.operating_system.machine import cores
 from data.video.ffmpeg import find_tools
+
+__all__ = ["cores", "package_versions", "versions"]
 
 PACKAGES = ("unmask", "tensorflow", "openvino", "h5py", "numpy", "pillow", "imageio-ffmpeg")
 """Packages whose version may change features, and unmask itself."""
@@ -30,8 +32,3 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0))

@@ -46,7 +46,7 @@ def add_node(cluster: Any, **options: Any) -> Any:
     return None
 
 
-LONGEST = ("test_dvc.py", "test_readme.py", "test_extract.py", "test_kill.py")
+LONGEST = ("test_dvc.py", "test_how_to.py", "test_readme.py", "test_extract.py", "test_kill.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,13 +15,17 @@ import pytest
 
 EXTRAS = {
     "c2pa": "provenance",
+    "pi_heif": "heic",
     "fastapi": "app",
+    "furo": "docs",
     "httpx": "dev",
     "huggingface_hub": "hub",
+    "myst_parser": "docs",
     "nncf": "int8",
     "onnxruntime": "onnx",
     "playwright": "dev",
     "schemathesis": "dev",
+    "sphinx": "docs",
     "uvicorn": "app",
 }
 """Extra that brings a package, where it has another name."""

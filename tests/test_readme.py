@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from data.demo import DemoConfig, write_demo
 from tests.commands import ROOT, commands, indented
+from tests.frames import frames_of, save_frames
 
 README = ROOT / "README.md"
 NOT_RUN = {
@@ -66,6 +68,8 @@ def clone(folder: Path) -> None:
             shutil.copy(path, folder / target)
     for name in ("interview.mp4", "earlier.mp4", "viral.mp4"):
         shutil.copy(real[-1], folder / name)
+    save_frames(real[-1], folder / "frames" / "interview")
+    Image.fromarray(frames_of(real[-1])[3]).save(folder / "photograph.jpg")
 
 
 @pytest.mark.slow

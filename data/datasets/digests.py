@@ -1,30 +1,34 @@
 """A cache of files' digests and video headers, so that an unchanged video is not read again.
 
-A file counts as unchanged while its path, size, modification time and inode are the same. Its
-sha256 is cached under these, and ffprobe's result under the sha256.
+A file counts as unchanged while its path, size, modification time and inode are the same, a folder
+of frames while those of all its frames are. The digest is cached under these, and what the header
+says under the digest.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import stat
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+import data.images.decoding
+import data.images.frame_folders
 import data.video.probe
+from data.images.identity import source_sha256, stamp_of
 from data.io.digest_table import DigestTable
-from data.io.reading import file_sha256
 from data.video.probe import VideoInfo, probe
 
 FRESH_SECONDS = 2.0
 """A file changed this lately may change again within the clock's tick: it is not cached."""
 
-READER = hashlib.sha256(Path(data.video.probe.__file__).read_bytes()).hexdigest()
-"""Digest of the module that reads headers: another version's results are not used."""
+READERS = (data.video.probe, data.images.decoding, data.images.frame_folders)
+READER = hashlib.sha256(
+    b"".join(Path(str(one.__file__)).read_bytes() for one in READERS)
+).hexdigest()
+"""Digest of the modules that read headers: another version's results are not used."""
 
 
 class DigestCache:
@@ -40,26 +44,24 @@ class DigestCache:
         self._table = DigestTable(path)
 
     def sha256(self, path: Path) -> str:
-        """The digest of a file, read only if it changed.
+        """The digest of a file or of a folder of frames, read only if it changed.
 
         Raises:
             OSError: it cannot be read, or is no regular file; a pipe would block for ever.
+            VideoError: unreadable: a folder that holds no frames.
         """
         name = os.fsencode(os.path.abspath(path))
-        facts = os.stat(path)
-        stamp = b"%d %d %d" % (facts.st_size, facts.st_mtime_ns, facts.st_ino)
-        known = self._table.get("files", name, stamp)
+        stamp = stamp_of(path)
+        known = self._table.get("files", name, stamp.text)
         if known is not None:
             return known.decode("ascii")
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        digest = file_sha256(path)
-        if time.time() - facts.st_mtime > FRESH_SECONDS:
-            self._table.put("files", name, stamp, digest.encode())
+        digest = source_sha256(path)
+        if time.time() - stamp.changed_ns / 1e9 > FRESH_SECONDS:
+            self._table.put("files", name, stamp.text, digest.encode())
         return digest
 
     def probe(self, path: Path) -> tuple[str, VideoInfo]:
-        """The digest of a file and ffprobe's result, run only if the bytes are new.
+        """The digest of a video and what its header says, read only if the bytes are new.
 
         Raises:
             OSError: as `sha256`.

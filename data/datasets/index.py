@@ -10,14 +10,15 @@ from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
 from data.datasets.layouts.listing import Entry, Listing
-from data.datasets.layouts.method_filter import filter_listing
-from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import LABEL_NAMES, Manifest, Video, problems
+from data.datasets.method_filter import filter_listing
 from data.datasets.near_duplicates import near_duplicate_pairs, video_hashes
 from data.datasets.official_splits import assign_splits, straddling_warning
+from data.datasets.origins import with_origins
 from data.datasets.splits import SplitConfig
 from data.datasets.stems import same_stem, stem_warning
 from data.errors import ConfigError, DatasetError, InputError, VideoError
+from data.images.formats import Kind
 from data.io.progress import map_videos
 from data.io.system_errors import reason
 from data.io.tables import to_text
@@ -26,6 +27,8 @@ from data.video.probe import VideoInfo
 
 GROUPINGS = ("names", "stem")
 """What `index --group-by` takes."""
+FORM_SHARE = 0.5
+"""Difference of the shares of one form among reals and fakes that `index` warns of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,11 @@ class IndexResult:
     layout: str  # the layout that was read
     source: str  # where the labels come from, in words: "labels.csv", "folder names"
     failures: tuple[BadVideo, ...]  # labelled files that are no readable video
+    frames: int  # how many of the videos are folders of frames
+    images: int  # how many of the videos are single images
     not_videos: int  # number of other files
+    left_images: int  # number of labelled single images that were not asked for
+    copies: int  # folders of frames that were left out, since their video is there itself
     unlabelled: tuple[str, ...]  # videos without a label
     # What will keep these videos from training, people on both sides of a split, and names that may
     # be one person's.
@@ -63,6 +70,7 @@ def index(
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
     group_by: str = "names",
+    images: bool = False,
     begin: Callable[[Path], None] | None = None,
 ) -> IndexResult:
     """Finds, digests, probes, groups and splits the videos below a root.
@@ -79,6 +87,7 @@ def index(
         near_duplicates: put videos of the same pictures into one group; decodes each video.
         group_by: one of GROUPINGS: "names" as `data.datasets.groups` reads them; "stem" also puts
             names that differ by a number alone into one group.
+        images: take single images, too, as sequences of length one.
 
     Raises:
         ConfigError: unknown layout, compression, method or grouping.
@@ -87,7 +96,7 @@ def index(
     """
     if group_by not in GROUPINGS:
         raise ConfigError(f"--group-by must be {' or '.join(GROUPINGS)}, got {group_by!r}")
-    chosen, listing = read_layout(root, layout)
+    chosen, listing = read_layout(root, layout, images=images)
     if begin is not None:
         begin(listing.root)
     listing = with_origins(chosen, listing)
@@ -147,15 +156,46 @@ def index(
         layout=chosen,
         source=listing.source,
         failures=tuple(failures),
+        frames=sum(info.kind == "frames" for _, info in infos),
+        images=sum(info.kind == "image" for _, info in infos),
         not_videos=listing.not_videos,
+        left_images=len(listing.images),
+        copies=listing.copies,
         unlabelled=tuple(listing.unlabelled),
         warnings=(
             *problems(videos, wanted),
+            *forms_warning(entries, infos),
             *straddling_warning(entries, splits),
             *stem_warning(entries, groups),
         ),
         missing="; ".join(f"{one.what}: {one.count}" for one in listing.missing),
     )
+
+
+def forms_warning(entries: Sequence[Entry], infos: Sequence[tuple[str, VideoInfo]]) -> list[str]:
+    """A line of warning where reals and fakes come in different forms, which gives labels away."""
+    forms: dict[Kind, str] = {
+        "video": "video files",
+        "frames": "folders of frames",
+        "image": "single images",
+    }
+    shares: dict[int, dict[Kind, float]] = {}
+    for label in (0, 1):
+        kinds = [
+            info.kind for entry, (_, info) in zip(entries, infos, strict=True)
+            if entry.label == label
+        ]  # fmt: skip
+        if not kinds:
+            return []
+        shares[label] = {kind: kinds.count(kind) / len(kinds) for kind in forms}
+    for kind, words in forms.items():
+        real, fake = shares[0][kind], shares[1][kind]
+        if abs(real - fake) > FORM_SHARE:
+            return [
+                f"{real:.0%} of the real and {fake:.0%} of the fake ones are {words}: a detector "
+                "may learn the form instead of the forgery; take one form for both"
+            ]
+    return []
 
 
 def _look(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.declared.model import Credentials, Finding, Signed, clean
+from data.images.formats import HEAD_BYTES, Format, image_format
 from data.io.processes import ChildEnded, call_in_child
 from data.io.reading import BAD_FACTS
 
@@ -37,8 +38,14 @@ MOST_LISTED = 50
 SUFFIXES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".avi": "video/avi",
     ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp",
+    ".heic": "image/heic", ".heif": "image/heif", ".avif": "image/avif",
 }  # fmt: skip
 """What a file is for the library, which else looks at its bytes."""
+IMAGES: dict[Format | None, str] = {
+    "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "heic": "image/heic",
+    "avif": "image/avif",
+}  # fmt: skip
+"""What an image is for the library, by its own bytes, whatever its name."""
 
 
 def read_credentials(path: Path) -> Credentials:
@@ -79,8 +86,10 @@ def _read(path: str) -> tuple[str, str]:
     try:
         context = c2pa.Context.from_dict(SETTINGS)
         with open(path, "rb") as file:
+            kind = IMAGES.get(image_format(file.read(HEAD_BYTES)))
+            file.seek(0)
             reader = c2pa.Reader.try_create(
-                SUFFIXES.get(Path(path).suffix.casefold()), file, context=context
+                kind or SUFFIXES.get(Path(path).suffix.casefold()), file, context=context
             )
             if reader is None:
                 return "none", ""

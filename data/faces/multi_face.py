@@ -18,7 +18,7 @@ from data.faces.crops import Frames, crop_track, read_frames
 from data.faces.follow_given import follow_given
 from data.faces.given_box import GivenBox
 from data.faces.tracker import FaceFinder
-from data.video.frames import FrameRecipe, read_whole
+from data.video.frames import FrameRecipe, least_frames, read_whole
 from data.video.picture import whole_picture
 from data.video.probe import probe
 
@@ -72,6 +72,7 @@ def read_every_face(
     if finder is None:
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
+    least = least_frames(info, recipe)
     read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
     when_decoded()
     timestamps = read.timestamps_seconds
@@ -80,10 +81,10 @@ def read_every_face(
     for track in (
         finder.follow_all(read.pixels, timestamps)
         if box is None
-        else [follow_given(finder.look_near, read, box, minimum_frames=recipe.minimum_frames)]
+        else [follow_given(finder.look_near, read, box, minimum_frames=least)]
     ):
         part = slice(track.start, track.stop)
-        if faces and track.stop - track.start < recipe.minimum_frames:
+        if faces and track.stop - track.start < least:
             continue
         faces.append(crop_track(read, track, recipe, part))
         seen += track.found

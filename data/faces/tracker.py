@@ -108,7 +108,7 @@ class FaceFinder:
         others: list[FaceTrack] = []
         while left and len(others) < MOST_FACES - 1:
             seen, left = self._another(frames, left, [*known, *others], timestamps_seconds)
-            if len(seen) >= max(2, LEAST_FOUND_SHARE * len(frames)):
+            if len(seen) >= max(min(2, len(frames)), LEAST_FOUND_SHARE * len(frames)):
                 others.append(as_track(seen, len(frames), timestamps_seconds, span_only=True))
         return [first, *others]
 
@@ -245,6 +245,8 @@ def _searched(count: int) -> list[int]:
 def _no_face_message(count: int, tracks: list[Detections]) -> str:
     """How many frames were searched in vain, and the most face-like detection."""
     searched = len(_searched(count))
+    if count == 1 and not tracks:
+        return "no face in the picture; the detector found nothing like one"
     message = f"no face in any of the {searched} frames searched, of {count} read from the video"
     if not tracks:
         return f"{message}; the detector found nothing like a face"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from data.errors import VideoError
 from data.faces.thumbnails import SAME_SECONDS
 from data.video.decoding import Decoded
 from data.video.frame_reader import read_chosen
-from data.video.frames import FrameRecipe, choose
+from data.video.frames import FrameRecipe, chooser
 from data.video.picture import whole_picture
 from data.video.probe import VideoInfo, probe
 
@@ -81,21 +80,21 @@ def _read(
     path: Path, info: VideoInfo, recipe: FrameRecipe, seconds: NDArray[np.float64]
 ) -> Decoded:
     """Reads those of the recipe's frames that are shown at these times, in their own size."""
-    picture = whole_picture(info, NEVER_SCALED)
+    picture, choose = whole_picture(info, NEVER_SCALED), chooser(info, recipe)
 
     def by_time(times: NDArray[np.float64]) -> NDArray[np.int64]:
-        chosen = choose(times, recipe)
+        chosen = choose(times)
         return chosen[_nearest(times[chosen], seconds)]
 
     try:
         return read_chosen(path, info, by_time, picture)
     except _OtherClock:  # packets without times: they are chosen by their numbers
-        shown = read_chosen(path, info, partial(choose, recipe=recipe), whole_picture(info, TINY))
+        shown = read_chosen(path, info, choose, whole_picture(info, TINY))
         try:
             places = _nearest(shown.timestamps_seconds, seconds)
         except _OtherClock as error:
             raise VideoError("decode_error", OTHER_FRAMES) from error
-        return read_chosen(path, info, lambda times: choose(times, recipe)[places], picture)
+        return read_chosen(path, info, lambda times: choose(times)[places], picture)
 
 
 class _OtherClock(Exception):

@@ -23,6 +23,7 @@ from typing import Any
 
 from data.io.output_paths import check_kind
 from data.io.system_errors import DEVICE, FULL, cannot_write
+from data.operating_system.files import give_to, open_folder, sync_file
 
 NAME_BYTES = 200
 """Bytes of a long file name that go into the temporary one: names may have 255."""
@@ -104,15 +105,11 @@ def name_file(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def sync_file(path: Path) -> None:
-    """Forces a file's bytes to disk."""
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
-
-
 def sync_folder(folder: Path) -> None:
     """Forces a folder's entries to disk; some file systems refuse that and need not do it."""
-    handle = os.open(folder, os.O_RDONLY)
+    handle = open_folder(folder)
+    if handle is None:
+        return
     try:
         os.fsync(handle)
     except OSError as error:
@@ -151,7 +148,7 @@ def _take_over(target: Path, temporary: Path) -> None:
     mine = os.stat(temporary)
     if (facts.st_uid, facts.st_gid) != (mine.st_uid, mine.st_gid):
         with suppress(OSError):
-            os.chown(temporary, facts.st_uid, facts.st_gid)
+            give_to(temporary, facts.st_uid, facts.st_gid)
     try:
         os.chmod(temporary, stat.S_IMODE(facts.st_mode) & 0o777)
     except OSError as error:  # file systems without modes, as FAT

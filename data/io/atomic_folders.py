@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -38,6 +37,7 @@ from data.io.output_paths import (
 )
 from data.io.reading import read_json
 from data.io.system_errors import cannot_read, cannot_write, is_of_writing, writing
+from data.operating_system.files import has_folder_locks, lock_folder, open_folder
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # linux/fs.h
@@ -75,7 +75,7 @@ def replace_folder(folder: Path, *, marker: str) -> Iterator[Path]:
         try:
             shutil.rmtree(new, ignore_errors=True)
         finally:
-            os.close(lock)
+            close_lock(lock)
 
 
 def check_replaceable(folder: Path, *, marker: str) -> None:
@@ -114,8 +114,8 @@ def _refuse_foreign(folder: Path, target: Path, marker: str) -> None:
             raise OutputError(f"{folder} holds other files and no {marker}; choose an empty folder")
 
 
-def make_sibling(folder: Path) -> tuple[Path, int]:
-    """Makes an empty, locked sibling; closing the descriptor, after the swap, releases the lock.
+def make_sibling(folder: Path) -> tuple[Path, int | None]:
+    """Makes an empty, locked sibling; `close_lock`, after the swap, releases the lock.
 
     Raises:
         OSError: it cannot be made.
@@ -123,13 +123,20 @@ def make_sibling(folder: Path) -> tuple[Path, int]:
     while True:
         new = folder.parent / hidden_name(folder.name)
         new.mkdir()
-        lock = os.open(new, os.O_RDONLY)
-        with suppress(OSError):  # a file system without locks: then `recover` removes nothing
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = open_folder(new)
+        lock_folder(lock, wait=True)  # or there are no locks: then `recover` removes nothing
+        if lock is None:
+            return new, None
         # Before it was locked it looked like a leftover: another process may have removed it.
         with suppress(OSError):
             if os.path.samestat(new.stat(), os.fstat(lock)):
                 return new, lock
+        os.close(lock)
+
+
+def close_lock(lock: int | None) -> None:
+    """Releases the lock of `make_sibling`."""
+    if lock is not None:
         os.close(lock)
 
 
@@ -158,7 +165,7 @@ def exchange(one: Path, other: Path) -> None:
     """
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, TypeError) as error:  # the last on Windows
         raise OSError(errno.ENOSYS, "this system has no renameat2") from error
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
     if renameat2(*names, ctypes.c_uint(_RENAME_EXCHANGE)):
@@ -197,7 +204,9 @@ def recover(folder: Path) -> None:
                 continue
             with _locked(path) as locked:
                 if not locked:
-                    continue
+                    may = path.name.endswith(_OLD) and not has_folder_locks()
+                    if not (may and not folder.exists()):
+                        continue
                 if path.name.endswith(_OLD) and not folder.exists():
                     path.rename(folder)
                 else:
@@ -207,16 +216,11 @@ def recover(folder: Path) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Locks a folder for the block; yields whether that succeeded at once."""
-    lock = os.open(folder, os.O_RDONLY)
+    lock = open_folder(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        locked = True
-    except OSError:
-        locked = False
-    try:
-        yield locked
+        yield lock_folder(lock, wait=False)
     finally:
-        os.close(lock)
+        close_lock(lock)
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C: finished work is kept."""
 LINE = "unmask: interrupted; finished work is kept"
+HAS_MASK = hasattr(signal, "pthread_sigmask")
+"""Windows has no signal masks: Ctrl-C in a child's first moment ends it there."""
 
 
 class _State:
@@ -128,19 +130,22 @@ class block_interrupt(defer_interrupt):
     def __enter__(self) -> None:
         super().__enter__()
         _state.starting = True
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        if sys.platform != "win32" and HAS_MASK:
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def __exit__(self, *_: object) -> None:
         _state.starting = False
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if sys.platform != "win32" and HAS_MASK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         super().__exit__()
 
 
 class interruptible_threads:
     """A pool of threads for the block, which waits for them at its end, but not after Ctrl-C.
 
-    `ThreadPoolExecutor` waits after Ctrl-C, too, as long as what they do takes. After another error
-    what they have begun is waited for, and nothing more is begun.
+    `ThreadPoolExecutor` waits after Ctrl-C, too: as long as what they do takes, or for ever where
+    Ctrl-C came in the middle of an import, since Python then keeps the lock of imports and they may
+    need it. After another error what they have begun is waited for, and nothing more is begun.
     """
 
     def __init__(self, count: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data.io.interrupts import defer_interrupt, redirect_line, was_pressed
+from data.operating_system.files import copy_to, memory_file
 
 
 class _Redirect:
@@ -23,7 +24,7 @@ class _Redirect:
         self.lock = threading.Lock()  # of all below
         self.blocks = 0  # number of open blocks, of all threads
         self.original = -1  # duplicate of the original descriptor 2; -1 while it is not redirected
-        self.captured = -1  # a file in memory with what was written meanwhile
+        self.captured = -1  # a file without a name with what was written meanwhile
         self.failed = False  # a block ended by an error, so that what was captured is shown
 
     def enter(self) -> None:
@@ -52,7 +53,7 @@ class _Redirect:
         except (OSError, ValueError):
             return
         try:
-            self.captured = os.memfd_create("unmask-stderr")
+            self.captured = memory_file("unmask-stderr")
             os.dup2(self.captured, 2)
         except OSError:
             os.close(original)
@@ -72,8 +73,7 @@ class _Redirect:
             os.close(self.original)
             self.original = -1
             if self.failed:
-                os.lseek(self.captured, 0, os.SEEK_SET)
-                os.sendfile(2, self.captured, 0, os.fstat(self.captured).st_size)
+                copy_to(2, self.captured)
             os.close(self.captured)
             self.captured = -1
 
@@ -87,11 +87,12 @@ class _Redirect:
 
 _thread = threading.local()  # `blocks`: number of open blocks of this thread
 _redirect = _Redirect()
-os.register_at_fork(
-    before=lambda: _redirect.lock.acquire(),
-    after_in_parent=lambda: _redirect.lock.release(),
-    after_in_child=_redirect.after_fork,
-)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _redirect.lock.acquire(),
+        after_in_parent=lambda: _redirect.lock.release(),
+        after_in_child=_redirect.after_fork,
+    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.errors import OutputError
 from data.io.system_errors import writing
+from data.operating_system.machine import mounted_paths
 
 _KINDS = (
     (stat.S_ISREG, "a file"),
@@ -98,12 +99,8 @@ def refuse_other_kind(folder: Path, target: Path) -> None:
 def is_mount_point(path: Path) -> bool:
     """Whether something, perhaps a single file, is mounted there: it cannot be replaced."""
     real = os.path.realpath(path)
-    with suppress(OSError):
-        for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-            fields = line.split(b" ")
-            if len(fields) > 4 and os.fsdecode(_unescaped(fields[4])) == real:
-                return True
-    return os.path.ismount(real)
+    mounted = any(os.fsdecode(_unescaped(path)) == real for path in mounted_paths())
+    return mounted or os.path.ismount(real)
 
 
 def _unescaped(text: bytes) -> bytes:

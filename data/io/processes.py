@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any
 
 from data.errors import ToolError
 from data.io.interrupts import block_interrupt
+from data.operating_system.processes import has_fork, limit_this_process
 
 Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple[Any, Any]]]
 """`run(function, {key: arguments})` gives (key, result) of each, as they end."""
@@ -147,10 +147,7 @@ def _answer(
 ) -> None:
     """In the child: takes the limits, calls the function and sends what it returns."""
     _begin(None, ())
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    most = int(2 * seconds) + 5
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_this_process(address_bytes=memory_bytes, cpu_seconds=int(2 * seconds) + 5)
     try:
         pipe.send(function(*arguments))
     except MemoryError:
@@ -161,7 +158,10 @@ def start_tracker() -> None:
     """Starts multiprocessing's resource tracker before any child: starting it unblocks SIGINT.
 
     After a second Ctrl-C it removes leaked semaphores; its warning about them is silenced.
+    Windows has neither.
     """
+    if not has_fork():
+        return
     quiet = "ignore::UserWarning:multiprocessing.resource_tracker"
     sys.warnoptions.append(quiet)
     try:

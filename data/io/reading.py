@@ -19,6 +19,13 @@ from typing import Any
 
 from data.errors import InputError, UnmaskError
 from data.io.system_errors import cannot_read
+from data.operating_system.files import (
+    O_BINARY,
+    O_CLOEXEC,
+    O_NONBLOCK,
+    is_null_device,
+    set_blocking,
+)
 
 CHUNK_BYTES = 1 << 20
 MAX_BYTES = 1 << 30
@@ -52,10 +59,10 @@ def open_file(path: Path) -> BufferedReader:
     except ValueError as error:  # a NUL, or half a surrogate pair: no file has such a name
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     _refuse_special(facts, path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_BINARY)
     try:
         _refuse_special(os.fstat(descriptor), path)
-        os.set_blocking(descriptor, True)
+        set_blocking(descriptor)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -71,7 +78,7 @@ def _refuse_special(facts: os.stat_result, path: Path) -> None:
     ours = str(path) == "/dev/stdin" or str(path).startswith(("/dev/fd/", "/proc/self/fd/"))
     if ours and stat.S_ISFIFO(facts.st_mode):
         return
-    if stat.S_ISCHR(facts.st_mode) and facts.st_rdev == os.stat(os.devnull).st_rdev:
+    if is_null_device(facts):
         return
     raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", str(path))
 

@@ -16,11 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError
-from data.video.encoding import transcode
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import ConfigError, VideoError, plain
+from data.images.decoding import read_image
+from data.images.frame_folders import open_frames
+from data.images.reading import WHOLE_SHARE
+from data.video.encoding import encode, transcode
 from data.video.ffmpeg import Filters, find_tools
 from data.video.frame_reader import time_budget
-from data.video.probe import LEAST_ASPECT, MOST_ASPECT, probe
+from data.video.picture import place
+from data.video.probe import LEAST_ASPECT, MOST_ASPECT, VideoInfo, probe
 
 LIGHT_CRF = 18
 """CRF of corruptions other than compression."""
@@ -156,6 +163,13 @@ class CorruptedCopy:
             VideoError: the source cannot be read, or takes too long.
         """
         info = probe(self.source)
+        if info.kind == "image":
+            raise VideoError(
+                "too_few_frames", "it is one image; a corrupted copy is a video of several frames"
+            )
+        if info.kind == "frames":
+            self._make_of_frames(info)
+            return
         transcode(
             self.source,
             self.path,
@@ -164,6 +178,20 @@ class CorruptedCopy:
             chain=self.chain,
             crf=self.crf,
             timeout_seconds=time_budget(info),
+        )
+
+    def _make_of_frames(self, info: VideoInfo) -> None:
+        """Encodes a folder's frames at their average rate, on a page of the first one's size."""
+        folder = open_frames(self.source)
+        span = folder.numbers[-1] - folder.numbers[0]
+        fps = float(folder.rate) * (len(folder.names) - 1) / span if span else 1.0
+        encode(
+            self.path,
+            readable_frames(folder.files(), (info.width, info.height)),
+            fps=min(max(fps, 1.0), 240.0),
+            crf=self.crf,
+            timeout_seconds=time_budget(info),
+            chain=self.chain,
         )
 
     @contextmanager
@@ -176,6 +204,28 @@ class CorruptedCopy:
         finally:
             if not keep:
                 self.path.unlink(missing_ok=True)
+
+
+def readable_frames(files: Sequence[Path], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a folder that can be read, fitted into this width and height.
+
+    Raises:
+        VideoError: decode_error: fewer than most of them can be.
+    """
+    broken = 0
+    for file in files:
+        try:
+            frame = read_image(file)
+        except VideoError as error:
+            broken += 1
+            if broken > 1 and broken > (1 - WHOLE_SHARE) * len(files):
+                raise VideoError("decode_error", f"{plain(file.name)}: {error}") from error
+            continue
+        slot = np.empty((size[1], size[0], 3), np.uint8)
+        place(frame, slot)
+        yield slot
+    if broken == len(files):
+        raise VideoError("decode_error", f"none of its {len(files)} frames can be read")
 
 
 def copy_of(

@@ -29,16 +29,18 @@ def encode(
     crf: int = 23,
     preset: str = "medium",
     timeout_seconds: float = 600,
+    chain: Filters | None = None,
 ) -> None:
     """Encodes frames.
 
     Args:
         path: the file to write; its folder must exist.
-        frames: (H, W, 3) uint8 RGB, all of one even size.
+        frames: (H, W, 3) uint8 RGB, all of one size, which is even without filters.
         fps: frames per second.
         crf: x264's constant rate factor, 0 to 51, lower is better.
         preset: of x264.
         timeout_seconds: for the whole call.
+        chain: filters, which must end in an even width and height; None for none.
 
     Raises:
         OutputError: the disk is full or refuses.
@@ -50,7 +52,9 @@ def encode(
         raise ValueError("a video needs at least one frame")
     height, width = first.shape[:2]
     with atomic_file(path, suffix=".mp4") as unfinished:
-        command = raw_frames_command(width, height, fps, safe_url(unfinished), _h264(crf, preset))
+        command = raw_frames_command(
+            width, height, fps, safe_url(unfinished), _h264(crf, preset), chain or []
+        )
         with Child(command, timeout_seconds=timeout_seconds, stdin=True) as child:
             with suppress(BrokenPipeError):
                 for frame in _same_size(first, iterator):

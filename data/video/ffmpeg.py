@@ -13,9 +13,7 @@ import contextlib
 import functools
 import math
 import re
-import resource
 import shlex
-import signal
 import subprocess
 import threading
 from collections import deque
@@ -28,6 +26,7 @@ import ffmpeg
 
 from data.errors import NoDecoderError, ToolError, VideoError
 from data.io.progress import log
+from data.operating_system.processes import ended_by_cpu_limit, limit_child, violent_end
 from data.video.ffmpeg_binaries import (
     CROPS_CONTAINER,
     binary_pairs,
@@ -187,14 +186,7 @@ class Child:
         self.stdout = cast(IO[bytes], self._process.stdout)
         # More than it uses before the watchdog ends it: a limit for when our process was killed.
         cpu_seconds = math.ceil(timeout_seconds) * (threads + 1) + 5
-        limits = {
-            resource.RLIMIT_AS: MEMORY_BYTES,
-            resource.RLIMIT_CPU: cpu_seconds,
-            resource.RLIMIT_CORE: 0,
-        }
-        for kind, most in limits.items():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                resource.prlimit(self._process.pid, kind, (most, most))
+        limit_child(self._process.pid, memory_bytes=MEMORY_BYTES, cpu_seconds=cpu_seconds)
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
         self._drain.start()
         self._watchdog = threading.Timer(timeout_seconds, self._expire)
@@ -217,7 +209,7 @@ class Child:
         """
         code = self._process.wait()
         self._drain.join()
-        if self._timed_out or code == -signal.SIGXCPU:
+        if self._timed_out or ended_by_cpu_limit(code):
             raise VideoError(
                 "timeout",
                 f"{doing} took more than {self._timeout_seconds:.0f} s",
@@ -266,14 +258,13 @@ class Child:
 
 
 def refuse_killed(code: int, program: str, tail: str) -> None:
-    """Refuses the output of a child that was killed by a signal: it may be incomplete.
+    """Refuses the output of a child that was killed or crashed: it may be incomplete.
 
     Raises:
         VideoError: decode_error; another run tries the video again.
     """
-    if code < 0:
-        name = signal.Signals(-code).name
-        raise VideoError("decode_error", f"{program} was killed by {name}", stderr_tail=tail)
+    if how := violent_end(code):
+        raise VideoError("decode_error", f"{program} {how}", stderr_tail=tail)
 
 
 def safe_url(path: Path) -> str:
@@ -334,11 +325,13 @@ def video_command(
 
 
 def raw_frames_command(
-    width: int, height: int, fps: float, target: str, output: dict[str, Any]
+    width: int, height: int, fps: float, target: str, output: dict[str, Any], chain: Filters
 ) -> list[str]:
     """ffmpeg's command that reads raw RGB frames of this size from its standard input."""
     stream = ffmpeg.input(
         "pipe:", format="rawvideo", pix_fmt="rgb24", s=f"{width}x{height}", framerate=fps
-    ).output(target, **output)
+    )
+    for name, settings in chain:
+        stream = stream.filter(name, **settings)
     head = [str(find_tools().ffmpeg), "-hide_banner", "-nostats", "-loglevel", "level+warning"]
-    return [*head, *stream.get_args(), "-y"]
+    return [*head, *stream.output(target, **output).get_args(), "-y"]

@@ -5,6 +5,8 @@
    are compared with the chosen ones.
 2. Where they differ, packets are not pictures, or have no times: the whole video is decoded once to
    list the frames that are shown, and the chosen ones are read by their numbers.
+
+Frames in a folder, and single images, are read one by one (`data.images.reading`).
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
+from data.images.reading import read_stills
 from data.video.decoding import Decoded, Listed, decode, list_frames
 from data.video.ffmpeg import ffmpeg_for, find_tools
 from data.video.ffmpeg_binaries import FILTERS_PACKETS, release
 from data.video.packets import WHOLE_SHARE, Packets, needless, read_packets, refuse_truncated
-from data.video.picture import MEMORY_BYTES, Picture, Pictures
+from data.video.picture import MEMORY_BYTES, Picture, Pictures, middle_square
 from data.video.probe import VideoInfo, refuse_changing_aspect
 
 SEEK_COST_FRAMES = 40
@@ -58,6 +61,8 @@ def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -
     Raises:
         VideoError: with the class of the failure.
     """
+    if info.kind != "video":
+        return _read_images(path, info, choose, picture)
     video = _Video(path=path, info=info, picture=picture, begun=time.monotonic())
     packets = read_packets(path, info, timeout_seconds=video.left_seconds)
     refuse_truncated(path, info, packets)
@@ -80,6 +85,27 @@ def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -
         if not timed and (np.diff(found.timestamps_seconds) > 0).all():
             return found
     return _read_by_counting(video, packets, choose)
+
+
+def _read_images(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -> Decoded:
+    """Reads the chosen frames of a folder, or an image, as if they had been decoded."""
+    read = read_stills(
+        path,
+        choose,
+        picture.delivered,
+        most_bytes=MEMORY_BYTES,
+        timeout_seconds=time_budget(info),
+    )
+    pictures = read.pictures
+    if picture.shortest is not None:
+        pictures = [middle_square(one, picture.shortest) for one in pictures]
+    return Decoded(
+        pixels=_joined([one[None] for one in pictures]),
+        timestamps_seconds=read.timestamps_seconds,
+        shown=read.shown,
+        graphs=1,
+        tail="",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

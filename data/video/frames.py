@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from data.errors import ConfigError, StoreError, VideoError
 from data.io.settings import Settings
-from data.video.frame_reader import read_chosen
+from data.video.frame_reader import Choose, read_chosen
 from data.video.picture import MEMORY_BYTES, Layout, Picture, Pictures, lay_out
 from data.video.probe import VideoInfo
 from data.video.sampling import choose_clips, choose_uniform
@@ -125,7 +125,7 @@ def read_whole(path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Pictur
     Raises:
         VideoError: with the class of the failure.
     """
-    read = read_chosen(path, info, partial(choose, recipe=recipe), picture)
+    read = read_chosen(path, info, chooser(info, recipe), picture)
     pixels, layout = lay_out(read.pixels)
     return WholeFrames(
         pixels=pixels,
@@ -144,6 +144,16 @@ def read_pixels(
     """As `read_whole`: pixels (T, H, W, 3) uint8 RGB and times (T,) float64 seconds alone."""
     read = read_whole(path, info, recipe, picture)
     return read.pixels, read.timestamps_seconds
+
+
+def least_frames(info: VideoInfo, recipe: FrameRecipe) -> int:
+    """Frames that a sequence must have: one of an image, which has no more."""
+    return 1 if info.kind == "image" else recipe.minimum_frames
+
+
+def chooser(info: VideoInfo, recipe: FrameRecipe) -> Choose:
+    """`choose` with this recipe, for a video, a folder of frames or an image."""
+    return partial(choose, recipe=recipe.replace(minimum_frames=least_frames(info, recipe)))
 
 
 def choose(times: NDArray[np.float64], recipe: FrameRecipe) -> NDArray[np.int64]:

@@ -9,7 +9,6 @@ their first bytes.
 from __future__ import annotations
 
 import math
-import os
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
+from data.operating_system.files import pread
 from data.video.failures import ffprobe_reason
 from data.video.ffmpeg import ffprobe, refuse_killed
 from data.video.probe import VideoInfo
@@ -193,7 +193,7 @@ def _examine(file: int, start: int, end: int, read_unit: ReadUnit) -> tuple[int,
     """
     layer, kinds = 0, set[str]()
     for _ in range(MOST_UNITS):
-        head = os.pread(file, 6, start) if start >= 0 else b""
+        head = pread(file, 6, start) if start >= 0 else b""
         if len(head) < 6:
             break
         unit = read_unit(head[4], head[5])

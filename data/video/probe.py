@@ -1,7 +1,8 @@
 """A video file's headers, read by ffprobe: its streams, which of them is the video, its size.
 
 A header only claims: frames are read as the decoder delivers them (`data.video.decoding`), and
-chosen among the packets that are there (`data.video.packets`).
+chosen among the packets that are there (`data.video.packets`). Of a folder of frames and of an
+image (`data.images`) the same facts are told, without ffprobe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import VideoError
+from data.errors import VideoError, plain
+from data.images.decoding import ImageHeader, image_header
+from data.images.formats import Kind, kind_of
+from data.images.frame_folders import open_frames
+from data.images.identity import source_size
 from data.video.failures import why_unreadable
 from data.video.ffmpeg import LINE_BYTES, MAX_PIXELS, ffprobe, refuse_killed
 
@@ -32,6 +37,8 @@ HEADERLESS = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v"})
 LEAST_ASPECT_CHANGE = 1.05
 """Aspect ratios nearer to each other than this are two ways to write one: 16:11 and 64:45."""
 EDGES = ("left", "right", "top", "bottom")
+FRAMES_TRIED = 8
+"""Of a folder, until one has a sound header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,8 @@ class VideoInfo:
     size_bytes: int  # of the file
     container: str = ""  # as ffprobe names it, "mov,mp4,m4a,3gp,3g2,mj2"
     crop_is_absurd: bool = False  # a clean aperture leaves next to nothing, and is ignored
+    kind: Kind = "video"  # what the path is
+    note: str = ""  # how a folder of frames was understood; "" for others
 
     @property
     def turned(self) -> bool:
@@ -67,10 +76,12 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
     """Reads a file's headers.
 
     Raises:
-        VideoError: unreadable, no_video_stream or timeout.
+        VideoError: unreadable, no_video_stream, no_decoder or timeout.
     """
     try:
-        size_bytes = path.stat().st_size
+        size_bytes, kind = path.stat().st_size, kind_of(path)
+        if kind != "video":
+            return _of_images(path, kind, source_size(path))
     except OSError as error:
         raise VideoError("unreadable", f"cannot read the file: {error.strerror}") from error
     if size_bytes == 0:
@@ -106,6 +117,46 @@ def probe(path: Path, *, timeout_seconds: float = 30) -> VideoInfo:
     stream = _moving(path, streams, timeout_seconds) if len(streams) > 1 else streams[0]
     alone = len(facts["streams"]) == 1
     return _info(stream, facts.get("format", {}), size_bytes, tail, alone=alone)
+
+
+def _of_images(path: Path, kind: Kind, size_bytes: int) -> VideoInfo:
+    """The facts of a folder of frames, by its first readable one, or of an image."""
+    folder = open_frames(path) if kind == "frames" else None
+    header = image_header(path) if folder is None else _first_header(folder.files())
+    seconds = 0.0 if folder is None else folder.duration_seconds
+    return VideoInfo(
+        stream_index=0,
+        codec=header.format,
+        pixel_format=header.mode,
+        width=header.width,
+        height=header.height,
+        rotation_degrees=0,
+        fps=0.0 if folder is None else float(folder.rate),
+        duration_seconds=seconds,
+        frame_count=1 if folder is None else len(folder.names),
+        promised_seconds=0.0,
+        bit_rate=round(8 * size_bytes / seconds) if seconds else 0,
+        size_bytes=size_bytes,
+        container=kind,
+        kind=kind,
+        note="" if folder is None else folder.note(),
+    )
+
+
+def _first_header(files: list[Path]) -> ImageHeader:
+    """The header of the first of these frames that has one.
+
+    Raises:
+        VideoError: none of the first few has.
+    """
+    first: VideoError | None = None
+    for file in files[:FRAMES_TRIED]:
+        try:
+            return image_header(file)
+        except VideoError as error:
+            first = first or VideoError(error.failure, f"{plain(file.name)}: {error}")
+    assert first is not None  # noqa: S101 - there are frames
+    raise first
 
 
 def _moving(path: Path, streams: list[dict[str, Any]], timeout_seconds: float) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from data.errors import StoreError
+from data.errors import StoreError, VideoError
 from data.faces.crops import Frames
+from data.images.identity import source_sha256
 from data.io.reading import file_sha256
 from features.extraction.batches import Encoder
 from features.extraction.engine import embed_videos, finished
@@ -159,13 +160,15 @@ def embed_unit(
 
 
 def not_as_sent(job: Job) -> str:
-    """Why a file is not the one of the job; empty if it is."""
+    """Why a video is not the one of the job; empty if it is."""
     try:
-        if not job.path.is_file():
+        if not job.path.exists():
             return "it is not there"
-        return "" if file_sha256(job.path) == job.sha256 else "it has other bytes there"
+        return "" if source_sha256(job.path) == job.sha256 else "it has other bytes there"
     except OSError as error:
         return f"it cannot be read there: {error.strerror}"
+    except VideoError as error:
+        return f"it cannot be read there: {error}"
 
 
 def unpack(unit: Unit, report: UnitReport, recipe: Recipe, views: Views) -> Iterator[Finished]:

@@ -21,6 +21,7 @@ from data.io.atomic_files import as_csv, write_text
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from data.io.tables import Table
+from data.operating_system.files import protect
 from features.store.key import Recipe, canonical
 from features.store.layout import FEATURES_FORMAT, INDEX, sha256_of
 from features.store.shard import Shard, StoredSequence
@@ -122,7 +123,7 @@ def link_or_copy(source: Path, target: Path) -> Path:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-        target.chmod(0o444)
+        protect(target)
     return target
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from data.errors import LockedError
 from data.io import system_errors
+from data.operating_system.files import IS_WINDOWS
 
 LOCK = "lock"
 LOCK_BYTES = 4096
@@ -48,7 +49,11 @@ def hold_lock(folder: Path) -> ExitStack:
         held.callback(lock.release)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-        path.write_text(json.dumps(holder), encoding="utf-8")
+        try:
+            path.write_text(json.dumps(holder), encoding="utf-8")
+        except PermissionError:
+            if not IS_WINDOWS:  # where a locked file may not be written by another descriptor
+                raise
         return held.pop_all()
 
 

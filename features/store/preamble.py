@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data.errors import StoreError
 from data.io.reading import BAD_FACTS, open_file, unreadable
+from data.operating_system.files import pread
 
 FORMAT = "unmask-shard"
 VERSION = 1
@@ -65,7 +66,7 @@ def header_sha256(descriptor: int, size_bytes: int, rows: dict[str, tuple[int, i
     digest = hashlib.sha256()
     for start, end in _gaps(size_bytes, rows):
         for at in range(start, end, _PIECE_BYTES):
-            digest.update(os.pread(descriptor, min(_PIECE_BYTES, end - at), at))
+            digest.update(pread(descriptor, min(_PIECE_BYTES, end - at), at))
     return digest.hexdigest()
 
 

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from data.errors import StoreError
 from data.io.reading import BAD_FACTS, open_file, unreadable
 from data.io.system_errors import cannot_write
+from data.operating_system.files import pwrite
 from features.store.key import Recipe, canonical
 from features.store.preamble import (
     FORMAT,
@@ -117,7 +118,7 @@ def write_shard(
                 rows=rows,
                 header_sha256=header_sha256(handle.fileno(), size_bytes, rows),
             )
-            os.pwrite(handle.fileno(), preamble.to_bytes(), 0)
+            pwrite(handle.fileno(), preamble.to_bytes(), 0)
             os.fsync(handle.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)

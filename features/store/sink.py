@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from data.operating_system.files import pread, pwrite
+
 
 class Sink:
     """A file object for h5py over an open file; `check` raises the first error."""
@@ -39,14 +41,14 @@ class Sink:
         done = 0
         try:
             while done < len(view) and self._error is None:
-                done += os.pwrite(self._descriptor, view[done:], self._at + done)
+                done += pwrite(self._descriptor, view[done:], self._at + done)
         except OSError as error:
             self._error = error
         self._at += len(view)
         return len(view)
 
     def read(self, size: int = -1) -> bytes:
-        data = os.pread(self._descriptor, max(size, 0), self._at)
+        data = pread(self._descriptor, max(size, 0), self._at)
         self._at += len(data)
         return data
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import StoreError
-from data.io.atomic_files import make_folder, name_file, sync_file
+from data.io.atomic_files import make_folder, name_file
 from data.io.reading import file_sha256
+from data.operating_system.files import protect, sync_file
 from features.store.feature_set import link_or_copy
 from features.store.key import Recipe, sequence_key
 from features.store.layout import OURS, SHARDS, STAGING, sha256_of
@@ -132,7 +133,7 @@ class FeatureStore:
             if shard_problems(temporary, path.name, sha256, self.recipe.digest):
                 temporary.unlink()
                 return False
-            temporary.chmod(0o444)
+            protect(temporary)
             sync_file(temporary)
             name_file(temporary, target)
         self._add_shard(Shard(target))
@@ -317,6 +318,6 @@ def seal_shard(
     temporary = folder / f".{first_key}"
     write_shard(temporary, sequences, recipe, versions, frame_counts=frame_counts)
     path = folder / f"shard-{file_sha256(temporary)}.h5"
-    temporary.chmod(0o444)  # it may be linked into a DVC cache: never written again
+    protect(temporary)  # it may be linked into a DVC cache: never written again
     name_file(temporary, path)
     return path

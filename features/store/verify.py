@@ -56,7 +56,7 @@ def verify(folder: Path) -> list[Problem]:
     for part in parts_of(folder):
         for path in (*sealed_in(part), *staged_in(part)):
             sha256 = sha256_of(path) if path.parent.name == SHARDS else None
-            name = str(path.relative_to(folder))
+            name = path.relative_to(folder).as_posix()
             problems += shard_problems(path, name, sha256, recipe_of(part))
     return problems
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from data.errors import StoreError, ToolError
 from data.io.reading import check_readable
+from data.operating_system.machine import cores
 from features.store.key import Precision
 
 HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -203,7 +203,7 @@ def settings(precision: Precision, threads: int | None) -> dict[str, Any]:
     Left to itself OpenVINO computes in bfloat16 wherever a CPU has it. Pinned threads would compete
     with the decoders for the same core.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or cores()
     return {
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY" if precision == "float32" else "THROUGHPUT",

@@ -50,10 +50,15 @@ def choose_precision(
         )
     if choice != "auto":
         return choice
+    known = fingerprint.architecture != "custom"  # whose layers may be anything
+    return fastest_precision() if known and runtime != "tensorflow" else "float32"
+
+
+def fastest_precision() -> Precision:
+    """The precision in which this machine embeds fastest without loss."""
     # AVX512-BF16 without AMX was slower than float32, on a processor held to it.
     fast = matrix_unit("bfloat16") == "amx_bf16" and has_openvino() and not has_nvidia()
-    known = fingerprint.architecture != "custom"  # whose layers may be anything
-    return "bfloat16" if fast and known and runtime != "tensorflow" else "float32"
+    return "bfloat16" if fast else "float32"
 
 
 def has_nvidia() -> bool:

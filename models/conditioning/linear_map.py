@@ -8,7 +8,9 @@ the map as a layer (`models.heads.architectures.Condition`), so that it reads em
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +19,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from data.errors import DatasetError
+from data.io.interrupts import interruptible_threads
+from data.operating_system.machine import cores
 from features.sequences.padded import Padded, Rows
 from models.configs import ConditionConfig
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 BLOCK_FRAMES = 4096
 """Frames of one matrix product: 32 MB of D = 2048. The sums of a fixed size give fixed bytes."""
+MOST_THREADS = 8
+"""That multiply a block each: 32 MB of frames and 16 MB of products."""
 FLAT = 1e-8
 """A dimension of less variance is constant: float16 features carry about three digits."""
 FLOOR = 1e-6
@@ -175,23 +181,50 @@ def _blocks(
 def _moments(
     features: Rows, mask: NDArray[np.bool_], *, normalise: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (D,) and covariance (D, D) of all frames that exist, float64."""
+    """Mean (D,) and covariance (D, D) of all frames that exist, float64.
+
+    One block after the other is added up, whichever thread has multiplied it, so the sums have the
+    same bytes with any number of threads.
+    """
     dim = features.shape[-1]
     count, shift = 0, np.zeros(dim, np.float32)
     total, products = np.zeros(dim), np.zeros((dim, dim))
+    threads = min(MOST_THREADS, cores())
+    with interruptible_threads(threads) as pool:
+        coming: deque[Future[tuple[NDArray[np.float64], NDArray[np.float32]]]] = deque()
+        for frames in _existing(features, mask, normalise=normalise):
+            if not count and len(frames):
+                shift = frames.mean(axis=0)  # against cancellation
+            count += len(frames)
+            if len(coming) == threads:
+                sums, squares = coming.popleft().result()
+                total += sums
+                products += squares
+            coming.append(pool.submit(_sums, frames, shift))
+        for one in coming:
+            sums, squares = one.result()
+            total += sums
+            products += squares
+    offset = total / max(count, 1)
+    return shift + offset, products / max(count, 1) - np.outer(offset, offset)
+
+
+def _existing(
+    features: Rows, mask: NDArray[np.bool_], *, normalise: bool
+) -> Iterator[NDArray[np.float32]]:
+    """Frames that exist, (F, D) float32 in each block."""
     first = 0
     for block in _blocks(features):
         masks = mask[first : first + len(block)]
         first += len(block)
         exist = [one[exists[: len(one)]] for one, exists in zip(block, masks, strict=True)]
         frames = np.concatenate(exist).astype(np.float32)
-        if normalise:
-            frames = normalised(frames)
-        if not count and len(frames):
-            shift = frames.mean(axis=0)  # against cancellation
-        frames -= shift
-        total += frames.sum(axis=0, dtype=np.float64)
-        products += frames.T @ frames
-        count += len(frames)
-    offset = total / max(count, 1)
-    return shift + offset, products / max(count, 1) - np.outer(offset, offset)
+        yield normalised(frames) if normalise else frames
+
+
+def _sums(
+    frames: NDArray[np.float32], shift: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Sum (D,) and products (D, D) of shifted frames (F, D), which are changed in place."""
+    frames -= shift
+    return frames.sum(axis=0, dtype=np.float64), frames.T @ frames

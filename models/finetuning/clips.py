@@ -5,7 +5,6 @@ The file is in a temporary folder that is removed when the run ends.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from data.errors import OutputError, VideoError
 from data.io.interrupts import interruptible_threads
 from data.io.progress import progress
 from data.io.system_errors import reason, write_remedy
+from data.operating_system.files import allocate
 from data.video.failures import reason_of
 from models.evaluation.pairs import pair_rows
 
@@ -186,7 +186,7 @@ def reserve(path: Path) -> None:
     """Allocates the disk space: a write to a full disk through a memory map kills the process."""
     with path.open("r+b") as file:
         try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            allocate(file.fileno(), path.stat().st_size)
         except OSError as error:
             size = path.stat().st_size / 1e9
             raise OutputError(

@@ -10,7 +10,6 @@ million pictures and were taken under that scale; ours, of some frames of eight 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
+from data.operating_system.machine import cores
 from models.backbones.registry import Backbone
 from models.early_stopping import best_of
 from models.finetuning.batches import ClipBatch, clip_batches
@@ -174,9 +174,7 @@ class FinetuneNet:
         A step on the CPU has threads on all cores, which wait for the slowest: with one more thread
         beside them an epoch in bfloat16 takes 1.04 times as long as with batches between steps.
         """
-        batches = clip_batches(
-            train, self.config, rng, forger, workers=len(os.sched_getaffinity(0))
-        )
+        batches = clip_batches(train, self.config, rng, forger, workers=cores())
         return prefetch(batches) if tf.config.list_physical_devices("GPU") else batches
 
     def train_epoch(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from features.sequences.padded import Padded
 from models.configs import HeadConfig, TrainConfig
 from models.heads.architectures import build_after_conditioning, build_head, residual_branch
+from models.layers.fast_lstm import FastLSTM
+from models.matrix_units import matrix_unit
 from models.prefetch import prefetch, without_copy
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
+AMX = "amx_bf16"
 KEPT = 8
 """Compiled steps that a process keeps: a sweep asks for the shapes of its grid in turns."""
 
@@ -45,6 +48,7 @@ class Descent:
         network: untrained; {"features": (B, T, D), "mask": (B, T)} -> (B,) P(fake), or what
             `losses_of` takes.
         dtype: of the features.
+        products: type of an LSTM's large matrix products, "float32" or "bfloat16".
         weight_decay: of AdamW.
         losses_of: as of `train_step`.
         extra: likewise.
@@ -59,10 +63,14 @@ class Descent:
         *,
         dtype: str,
         weight_decay: float,
+        products: str = "float32",
         losses_of: LossesOf | None = None,
         extra: int = 0,
     ) -> None:
         self.network = network
+        for layer in layers_within(network):
+            if isinstance(layer, FastLSTM):
+                layer.products = products
         self._optimizer = keras.optimizers.AdamW(1e-3, weight_decay=weight_decay)
         self._step = train_step(
             network, self._optimizer, dtype=dtype, losses_of=losses_of or of_scores, extra=extra
@@ -121,7 +129,13 @@ class Descent:
 
 @lru_cache(maxsize=KEPT)
 def descent_of(
-    head: HeadConfig, *, dim: int, dtype: str, weight_decay: float, lane: int = 0
+    head: HeadConfig,
+    *,
+    dim: int,
+    dtype: str,
+    weight_decay: float,
+    products: str = "float32",
+    lane: int = 0,
 ) -> Descent:
     """The descent of heads of this shape; made when it is asked for first.
 
@@ -133,16 +147,17 @@ def descent_of(
         dim: length of a frame that the network is trained on: D, or E of conditioned ones.
         dtype: of the features.
         weight_decay: of AdamW.
+        products: as of `Descent`.
         lane: number of a thread, each of which needs one of its own.
     """
     if head.condition.kind == "none":
         network = build_head(head, dim=dim, mean=np.zeros(dim), variance=np.ones(dim))
     else:
         network = build_after_conditioning(head, dim)
+    given: dict[str, Any] = {"dtype": dtype, "weight_decay": weight_decay, "products": products}
     if not head.is_residual:
-        return Descent(network, dtype=dtype, weight_decay=weight_decay)
-    branch = residual_branch(network)
-    return Descent(branch, dtype=dtype, weight_decay=weight_decay, losses_of=of_logits, extra=1)
+        return Descent(network, **given)
+    return Descent(residual_branch(network), **given, losses_of=of_logits, extra=1)
 
 
 def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ...]) -> None:
@@ -156,9 +171,35 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
     seed_everything(0)  # asks for deterministic kernels before the first one is made
     count, steps, dim = shape
     videos = min(config.batch_size, count)
-    alone = head.replace(average=1)
-    descent = descent_of(alone, dim=dim, dtype="float32", weight_decay=config.weight_decay)
+    descent = descent_of(
+        head.replace(average=1),
+        dim=dim,
+        dtype="float32",
+        weight_decay=config.weight_decay,
+        products=precision_of(config),
+    )
     descent.try_step(videos, steps)
+
+
+def precision_of(config: TrainConfig) -> Literal["float32", "bfloat16"]:
+    """Type of an LSTM's large matrix products, by `train.precision`.
+
+    "auto" is bfloat16 on a processor with AMX, else float32; on a GPU it is always float32. Asked
+    for elsewhere, bfloat16 is computed by oneDNN in more time.
+    """
+    if config.precision == "float32" or tf.config.list_physical_devices("GPU"):
+        return "float32"
+    if config.precision == "bfloat16" or matrix_unit("bfloat16") == AMX:
+        return "bfloat16"
+    return "float32"
+
+
+def layers_within(network: Any) -> Iterator[Any]:
+    """The layers of a model, and the two of each `Bidirectional`."""
+    for layer in network.layers:
+        yield layer
+        if isinstance(layer, keras.layers.Bidirectional):
+            yield from (layer.forward_layer, layer.backward_layer)
 
 
 def variables_of(model: Any) -> dict[str, list[NDArray[Any]]]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,6 +171,17 @@ def residual_of_fold(
     return HeadNetwork.of(descent.network)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Epoch:
+    """What an epoch left, until it is validated."""
+
+    number: int
+    loss: float
+    logits: Floats  # (N,) of the training videos
+    weights: dict[str, list[NDArray[Any]]]  # of the residual by layer
+    added: Future[Floats]  # (M,) logits that it adds on validation
+
+
 def _descend(
     descent: Descent,
     train: Sequences,
@@ -203,30 +214,50 @@ def _descend(
     history = [first]
     stopping = EarlyStopping(patience=config.patience)
     val_loss, val_auc = measure(val.labels[chosen], val_base[chosen])
-    stopping.update(1, val_auc, val_loss, partial(_kept, descent, val_base))
+    kept = (descent.weights(), val_base)
+    stopping.update(1, val_auc, val_loss, lambda: kept)
     if log is not None:
         log.epoch(first, best=True)
-    shuffle = np.random.default_rng(seed)
-    for epoch in range(2, config.epochs + 2):
-        losses, logits = descent.epoch(
-            train, weights, shuffle, batch_size=config.batch_size, extra=(base,)
-        )
-        network = HeadNetwork.of(descent.network)
-        val_logits = val_base + score(network, val, batch_size=min(len(val.labels), VALIDATED))
+
+    def judge(one: _Epoch) -> bool:
+        """Adds an epoch to the history; whether to stop."""
+        val_logits = val_base + one.added.result()
         val_loss, val_auc = measure(val.labels[chosen], val_logits[chosen])
         row = {
-            "epoch": epoch,
-            "loss": check_loss(losses.mean(), epoch, config.learning_rate),
-            "auc": measure(train.labels, logits)[1],
-            "val_loss": check_loss(val_loss, epoch, 0),
+            "epoch": one.number,
+            "loss": check_loss(one.loss, one.number, config.learning_rate),
+            "auc": measure(train.labels, one.logits)[1],
+            "val_loss": check_loss(val_loss, one.number, 0),
             "val_auc": val_auc,
         }
         history.append(row)
-        stop = stopping.update(epoch, val_auc, val_loss, partial(_kept, descent, val_logits))
+        found = (one.weights, val_logits)
+        stop = stopping.update(one.number, val_auc, val_loss, lambda: found)
         if log is not None:
-            log.epoch(row, best=stopping.best.epoch == epoch)
-        if stop:
-            break
+            log.epoch(row, best=stopping.best.epoch == one.number)
+        return stop
+
+    shuffle = np.random.default_rng(seed)
+    last: _Epoch | None = None
+    size = min(len(val.labels), VALIDATED)
+    # An epoch is validated while the next one learns, which takes one in vain at the end.
+    with interruptible_threads(1) as beside:
+        for epoch in range(2, config.epochs + 2):
+            losses, logits = descent.epoch(
+                train, weights, shuffle, batch_size=config.batch_size, extra=(base,)
+            )
+            if last is not None and judge(last):
+                return history, stopping
+            network = HeadNetwork.of(descent.network)
+            last = _Epoch(
+                number=epoch,
+                loss=float(losses.mean()),
+                logits=logits,
+                weights=descent.weights(),
+                added=beside.submit(score, network, val, batch_size=size),
+            )
+        if last is not None:
+            judge(last)
     return history, stopping
 
 
@@ -294,8 +325,3 @@ def gain_in_errors(
     by_group = np.bincount(place, share * gains) * len(names)
     error = by_group.std(ddof=1) / np.sqrt(len(names)) if len(names) > 1 else np.inf
     return float(by_group.mean() / error) if error > 0 else 0.0
-
-
-def _kept(descent: Descent, val_logits: Floats) -> tuple[dict[str, list[NDArray[Any]]], Floats]:
-    """What early stopping keeps of an epoch."""
-    return descent.weights(), val_logits

@@ -26,7 +26,7 @@ from models.evaluation.baselines import pooled
 from models.evaluation.likelihood_ratio import bounded_logits
 from models.heads.architectures import STANDARDISE, build_head
 from models.heads.average import average_heads
-from models.heads.descent import Descent, Variables, descent_of, variables_of
+from models.heads.descent import Descent, Variables, descent_of, precision_of, variables_of
 from models.heads.inference import score
 from models.heads.linear import fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
@@ -259,6 +259,7 @@ class HeadTrainer:
             dim=features.shape[-1],
             dtype=features.dtype.name,
             weight_decay=self._config.weight_decay,
+            products=precision_of(self._config),
             lane=lane,
         )
         descent.start(self._start, learning_rate=self._config.learning_rate)

@@ -91,6 +91,13 @@ class FaceEvidence(Fact):
 class Judgement(Fact):
     """The verdict on the video: that of its first face."""
 
+    kind: Annotated[
+        Literal["video", "frames", "image"],
+        Field(
+            description="frames: the evidence is a folder of them, and its sha256 is over their "
+            "order and bytes; image: one image, judged by itself"
+        ),
+    ] = "video"
     verdict: Verdict
     reason: str | None = None
     probability_fake: Share
@@ -114,6 +121,10 @@ class Judgement(Fact):
     ] = None
     pixels_note: str | None = None
     picture_note: str | None = None
+    source_note: Annotated[
+        str | None,
+        Field(description="how a folder of frames was understood, or what judged an image"),
+    ] = None
 
 
 class Detector(Fact):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
+from data.operating_system.machine import processor_facts
 from data.video.ffmpeg import find_tools
 from models.matrix_units import UNITS, cpu_flags
 from pipeline.case.record import Machine
@@ -41,9 +41,4 @@ def this_machine() -> Machine:
 
 def _processor() -> str:
     """Its name, as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
+    return processor_facts("model name") or platform.processor() or "unknown"

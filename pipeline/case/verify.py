@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data.errors import InputError
-from data.io.reading import BAD_FACTS, CHUNK_BYTES, file_sha256, read_bytes, unreadable
+from data.errors import InputError, VideoError
+from data.images.identity import source_sha256
+from data.io.reading import BAD_FACTS, CHUNK_BYTES, read_bytes, unreadable
 from data.io.system_errors import cannot_read
+from data.operating_system.files import open_beneath
 from pipeline.case.manifest import (
     MANIFEST,
     MANIFEST_BYTES,
@@ -233,17 +235,7 @@ def _digest(folder: Path, one: Sealed) -> str:
     Raises:
         OSError: it cannot be read, or is a link.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    *folders, name = one.path.split("/")
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in folders:
-            inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=at)
-            os.close(at)
-            at = inner
-        descriptor = os.open(name, flags, dir_fd=at)
-    finally:
-        os.close(at)
+    descriptor = open_beneath(folder, one.path.split("/"))
     digest, left = hashlib.sha256(), one.size_bytes
     with os.fdopen(descriptor, "rb") as file:
         while left and (part_read := file.read(min(left, CHUNK_BYTES))):
@@ -271,15 +263,17 @@ def _record(folder: Path, manifest: Manifest) -> tuple[str | None, str | None, l
 
 
 def _evidence(path: Path, manifest: Manifest) -> list[Problem]:
-    """Whether a file is the one that was judged.
+    """Whether a file, or a folder of frames, is the one that was judged.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
-        digest = file_sha256(path)
+        digest = source_sha256(path)
     except OSError as error:
         raise unreadable(path, error) from error
+    except VideoError as error:
+        raise InputError(f"{path}: {error}") from error
     if digest == manifest.evidence.sha256:
         return []
     return [Problem(kind="evidence", path=str(path), why="it is not the file that was judged")]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from data.declared.model import Declared, escaped
 from data.declared.read import read_declared
-from data.errors import ConfigError, InputError, OutputError
+from data.errors import ConfigError, InputError, OutputError, VideoError
+from data.images.identity import source_sha256, source_size
 from data.io.atomic_files import write_plain
 from data.io.atomic_folders import check_replaceable, replace_folder
 from data.io.output_paths import follow
@@ -129,7 +130,7 @@ def write_case(
             declared=read_declared(evidence) if declared is None else declared,
             crops=tuple(crops),
             crops_note=crops_note(judged, len(crops)),
-            limits=limits_of(prediction.bundle, judged),
+            limits=limits_of(judged.bundle or prediction.bundle, judged),
             notes=tuple(Note.model_validate(escaped(one.model_dump())) for one in notes),
             tools=tool_versions(),
             machine=this_machine(),
@@ -183,9 +184,11 @@ def check_evidence(path: Path, sha256: str | None) -> int:
         InputError: it cannot be read, or is not what was judged.
     """
     try:
-        size_bytes, found = path.stat().st_size, file_sha256(path)
+        size_bytes, found = source_size(path), source_sha256(path)
     except OSError as error:
         raise unreadable(path, error) from error
+    except VideoError as error:
+        raise InputError(f"{path}: {error}") from error
     if found != sha256:
         raise InputError(f"{path} has changed since it was judged; judge it again")
     return size_bytes

@@ -21,6 +21,7 @@ from data.io.system_errors import as_users_error
 from pipeline.cli import (
     app_server,
     datasets,
+    doctor,
     extraction,
     inference,
     pairs,
@@ -32,6 +33,7 @@ from pipeline.cli import (
 from pipeline.cli.cases import commands as case
 from pipeline.cli.console import complain
 from pipeline.cli.evaluations import commands as evaluation
+from pipeline.cli.help_pages import main_epilog
 
 
 class Commands(TyperGroup):
@@ -65,6 +67,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    epilog=main_epilog(),
 )
 for group in (
     datasets,
@@ -76,6 +79,7 @@ for group in (
     pairs,
     app_server,
     publishing,
+    doctor,
 ):
     app.add_typer(group.commands)
 app.add_typer(

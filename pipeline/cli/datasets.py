@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import console
+from pipeline.cli import completion, console
 from pipeline.cli.console import show
 from pipeline.cli.options import (
+    ImagesOption,
     JsonOption,
     ManifestArgument,
     ParamsOption,
@@ -104,7 +105,11 @@ def index(
     ] = None,
     layout: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Layout of ROOT, see docs/datasets.md; auto detects it."),
+        typer.Option(
+            metavar="NAME",
+            help="Layout of ROOT, see docs/datasets.md; auto detects it.",
+            autocompletion=completion.layouts,
+        ),
     ] = "auto",
     compression: Annotated[
         list[str] | None,
@@ -130,6 +135,7 @@ def index(
             help="stem: file names that differ by a number alone (ann_0, ann_1) are one person.",
         ),
     ] = "names",
+    images: ImagesOption = False,
     params: ParamsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -148,14 +154,22 @@ def index(
         methods=methods or (),
         near_duplicates=near_duplicates,
         group_by=group_by,
+        images=images,
         params=load_params(params, set_),
         workers=workers,
     )
     found = done.result
     show(f"labels from {found.source}")
     show_split_counts(found.manifest.counts())
-    others = {"files that are no videos": found.not_videos}
-    show_passed_over(others | {"videos without a label": len(found.unlabelled)})
+    forms = {"folders of frames": found.frames, "single images": found.images}
+    if any(forms.values()):
+        show(f"of these: {', '.join(f'{count} {what}' for what, count in forms.items() if count)}")
+    show_passed_over({
+        "files that are no videos": found.not_videos,
+        "single images (--images takes them)": found.left_images,
+        "folders of frames whose video is there": found.copies,
+        "videos without a label": len(found.unlabelled),
+    })  # fmt: skip
     if found.missing:
         show(f"missing: {found.missing}")
     show_failures([(one.path, one.error) for one in found.failures], done.failures)

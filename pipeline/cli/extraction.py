@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.console import show
 from pipeline.cli.options import (
+    MACHINE,
+    ImagesOption,
     ParamsOption,
     RootOption,
     SetOption,
@@ -27,7 +30,7 @@ SHOWN = 10
 """Failed videos that are named."""
 
 
-@command(commands, panel="Features")
+@command(commands, panel="Features", codes=(9, 11))
 def extract(
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="A manifest, a folder of videos, or one video.")
@@ -36,7 +39,11 @@ def extract(
     root: RootOption = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Backbone, by name or path; default: backbone.name."),
+        typer.Option(
+            metavar="NAME",
+            help="Backbone, by name or path; default: backbone.name.",
+            autocompletion=completion.backbones,
+        ),
     ] = None,
     bundle: Annotated[
         Path | None,
@@ -57,20 +64,31 @@ def extract(
     runtime: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="auto, tensorflow or openvino; default: extract.runtime."
+            metavar="NAME",
+            help="auto, tensorflow or openvino; default: extract.runtime.",
+            rich_help_panel=MACHINE,
+            autocompletion=completion.runtimes,
         ),
     ] = None,
     workers: WorkersOption = None,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="local, or ray for a cluster.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="local, or ray for a cluster.",
+            rich_help_panel=MACHINE,
+            autocompletion=completion.engines,
+        ),
     ] = "local",
     address: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
             help="Address of the Ray cluster; default: RAY_ADDRESS, else this machine.",
+            rich_help_panel=MACHINE,
         ),
     ] = None,
+    images: ImagesOption = False,
 ) -> None:
     """Turn videos into sequences of ResNet50 embeddings; those in the store are reused.
 
@@ -91,6 +109,7 @@ def extract(
         workers=workers,
         engine=engine,
         address=address,
+        images=images,
     )
     show(*extraction_lines(result), f"next: {result.next_command}")
     result.check_failures()

@@ -9,7 +9,14 @@ import typer
 
 from data.io.progress import log
 from pipeline.cli.console import show, show_json
-from pipeline.cli.options import PARTLY_FAILED, BundleArgument, JsonOption, WorkersOption, command
+from pipeline.cli.options import (
+    PARTLY_FAILED,
+    BundleArgument,
+    ImagesOption,
+    JsonOption,
+    WorkersOption,
+    command,
+)
 
 if TYPE_CHECKING:
     from pipeline.inference.provenance import Provenance
@@ -18,16 +25,23 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+CASE = "Case file"
+"""Heading of its options."""
+
 TOP = 10
 """Videos, and reasons of failures, that `scan` prints."""
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(12,))
 def predict(
     bundle: BundleArgument,
     videos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="VIDEO", help="Videos, or folders of them.", show_default=False),
+        typer.Argument(
+            metavar="VIDEO",
+            help="Videos, images, folders of frames, or folders of these.",
+            show_default=False,
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -66,15 +80,23 @@ def predict(
             metavar="FOLDER",
             help="Case file to write: page, record, faces, manifest; for several videos, a folder "
             "of them.",
+            rich_help_panel=CASE,
         ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="NAME", help="Who makes the case.")
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who makes the case.", rich_help_panel=CASE),
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="When, with its time zone; default: now, UTC."),
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            help="When, with its time zone; default: now, UTC.",
+            rich_help_panel=CASE,
+        ),
     ] = None,
+    images: ImagesOption = False,
     json_: JsonOption = False,
     workers: WorkersOption = None,
 ) -> None:
@@ -96,7 +118,7 @@ def predict(
     given = None if box is None else GivenBox.parse(box)
     if reference is not None:
         from pipeline.cli.pairs import References
-    listed = list_videos(videos)
+    listed = list_videos(videos, images=images)
     pages = None if report is None else PageFiles(report, several=len(listed) > 1)
     cases = None
     if case is not None or by is not None or at is not None:
@@ -167,19 +189,35 @@ def verdict_lines(verdict: Verdict) -> list[str]:
     """One line for the video, one for each further face, and the note on its picture."""
     if verdict.verdict is None:
         return [f"{verdict.video}: no verdict: {verdict.failure}: {verdict.message}"]
+    looked = f"{verdict.frames_used} frames, face seen in {verdict.faces_found}"
+    if verdict.kind == "image":
+        looked = "one image"
     lines = [
         f"{verdict.video}: {verdict.verdict}  P(fake) {verdict.probability_fake:.3f}"
-        f"{interval(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {verdict.frames_used} "
-        f"frames, face seen in {verdict.faces_found}"
+        f"{interval(verdict.faces[0])}, threshold {verdict.threshold:.3f}, {looked}"
     ]
+    if verdict.source_note is not None:
+        lines.append(f"  {verdict.source_note}")
     lines += evidence_lines(verdict)
     lines += [
-        f"  face {one.face}, {one.start_seconds:.1f} to {one.end_seconds:.1f} s: {one.verdict}  "
-        f"P(fake) {one.probability_fake:.3f}{interval(one)}, {one.frames_used} frames"
+        f"  face {one.face}{when(verdict, one)}: {one.verdict}  "
+        f"P(fake) {one.probability_fake:.3f}{interval(one)}{how_many(verdict, one)}"
         f"{face_evidence(one)}"
         for one in verdict.faces[1:]
     ]
     return lines + ([f"  {verdict.picture_note}"] if verdict.picture_note else [])
+
+
+def when(verdict: Verdict, face: FaceVerdict) -> str:
+    """When a face is there; nothing in an image."""
+    if verdict.kind == "image":
+        return ""
+    return f", {face.start_seconds:.1f} to {face.end_seconds:.1f} s"
+
+
+def how_many(verdict: Verdict, face: FaceVerdict) -> str:
+    """In how many frames it was looked at; nothing in an image."""
+    return "" if verdict.kind == "image" else f", {face.frames_used} frames"
 
 
 def evidence_lines(verdict: Verdict) -> list[str]:
@@ -212,7 +250,7 @@ def interval(face: FaceVerdict) -> str:
     return f" ({face.probability_low:.2f} to {face.probability_high:.2f})"
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(11, 12))
 def scan(
     bundle: BundleArgument,
     folder: Annotated[
@@ -225,6 +263,7 @@ def scan(
     store: Annotated[Path, typer.Option(metavar="DIR", help="Store of finished features.")] = Path(
         ".unmask/store"
     ),
+    images: ImagesOption = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Try again the videos that failed in an earlier run.")
     ] = False,
@@ -239,7 +278,14 @@ def scan(
     from pipeline.reporting.scan_page import render_scan
 
     result = scan_folder(
-        bundle, folder, out, store=store, retry=retry, workers=workers, render=render_scan
+        bundle,
+        folder,
+        out,
+        store=store,
+        retry=retry,
+        workers=workers,
+        render=render_scan,
+        images=images,
     )
     if json_:
         show_json(result.to_json(), sort_keys=False)
@@ -264,6 +310,8 @@ def scan_lines(result: ScanRun) -> list[str]:
         f"{counts['REAL']} REAL, {len(scan.failures)} failed{f' ({failed})' if failed else ''}; "
         f"{result.known} known from an earlier run, {result.embedded} embedded now",
     ]
+    if scan.images:
+        lines.append(f"{scan.images} of them are single images, each judged by itself")
     if scan.novel:
         lines.append(f"{scan.novel} of the UNSURE are {REASON}")
     if scan.resized:

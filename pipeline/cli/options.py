@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from data.io.progress import log
-from pipeline.cli import console
+from pipeline.cli import completion, console, help_pages
 
 if TYPE_CHECKING:
     from pipeline.config import Params
@@ -22,6 +22,9 @@ F = TypeVar("F", bound=Callable[..., None])
 PARTLY_FAILED = 12
 """Exit code of `predict` and `scan` where some video gave no verdict."""
 
+PARAMETERS, MACHINE, MESSAGES = "Parameters", "This machine", "What is shown"
+"""Headings of groups of options."""
+
 BundleArgument = Annotated[
     Path,
     typer.Argument(
@@ -30,12 +33,21 @@ BundleArgument = Annotated[
 ]
 ParamsOption = Annotated[
     Path | None,
-    typer.Option("--params", metavar="FILE", help="Parameter file; default: built-in values."),
+    typer.Option(
+        "--params",
+        metavar="FILE",
+        help="Parameter file, or recipe for the published one; default: built-in values.",
+        rich_help_panel=PARAMETERS,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set one parameter, as head.units=64; repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set one parameter, as head.units=64; repeatable.",
+        rich_help_panel=PARAMETERS,
+        autocompletion=completion.parameters,
     ),
 ]
 ManifestOption = Annotated[
@@ -49,12 +61,31 @@ RootOption = Annotated[
     typer.Option("--root", metavar="DIR", help="Folder of the videos; default: the manifest's."),
 ]
 StoreOption = Annotated[
-    Path, typer.Option(metavar="DIR", help="Store of finished features and crops.")
+    Path,
+    typer.Option(
+        metavar="DIR", help="Store of finished features and crops.", rich_help_panel=MACHINE
+    ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Parallel workers; default: one per core.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Parallel workers; default: one per core.",
+        rich_help_panel=MACHINE,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=MESSAGES)
+]
+ImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--images",
+        help="Take single images in folders, too, as sequences of length one; a folder of numbered "
+        "images is a video anyway.",
+    ),
+]
 AllowSeenOption = Annotated[
     bool,
     typer.Option(
@@ -63,22 +94,34 @@ AllowSeenOption = Annotated[
     ),
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress bars or notes; warnings stay.")
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Show no progress bars or notes; warnings stay.",
+        rich_help_panel=MESSAGES,
+    ),
 ]
 VerboseOption = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Show each video, epoch and ffmpeg command, and the time."
+        "--verbose",
+        "-v",
+        help="Show each video, epoch and ffmpeg command, and the time.",
+        rich_help_panel=MESSAGES,
     ),
 ]
 
 
-def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]:
+def command(
+    group: typer.Typer, *, panel: str | None = None, codes: Sequence[int] = ()
+) -> Callable[[F], F]:
     """Adds a function to a group of commands, with `--quiet` and `--verbose` as further options.
 
     Args:
         group: of the commands.
         panel: heading in `unmask --help` under which it stands.
+        codes: exit codes that are this command's own, for its help.
     """
 
     def add(function: F) -> F:
@@ -99,7 +142,11 @@ def command(group: typer.Typer, *, panel: str | None = None) -> Callable[[F], F]
         run.__annotations__ = {
             one.name: one.annotation for one in signature.parameters.values()
         } | {"return": None}
-        group.command(rich_help_panel=panel)(run)
+        group.command(
+            rich_help_panel=panel,
+            help=help_pages.description(function),
+            epilog=help_pages.command_epilog(function, codes),
+        )(run)
         return function
 
     return add
@@ -116,7 +163,7 @@ def from_hub(value: Any) -> Any:
         return value
     from pipeline.publishing import hub
 
-    return hub.fetch(str(value)) if isinstance(value, Path) else hub.fetch_backbone(value)
+    return hub.fetch(value.as_posix()) if isinstance(value, Path) else hub.fetch_backbone(value)
 
 
 def load_params(params: Path | None, overrides: list[str] | None) -> Params:

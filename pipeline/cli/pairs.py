@@ -22,7 +22,7 @@ OTHER_SCENE = 13
 """Exit code of `pair` where the two videos do not show one scene."""
 
 
-@command(commands, panel="Verdicts")
+@command(commands, panel="Verdicts", codes=(13,))
 def pair(
     a: Annotated[Path, typer.Argument(metavar="A", help="A video.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another version of it.")],
@@ -140,10 +140,10 @@ class References:
     """
 
     def __init__(self, reference: Path, bundle: Bundle, folder: Path) -> None:
-        from data.io.reading import file_sha256
+        from pipeline.pairs.compare import digest_of
         from pipeline.pairs.judge import PairJudge
 
-        file_sha256(reference)
+        digest_of(reference)
         self._reference = reference
         self._folder = folder
         self._judge = PairJudge.of(bundle, folder)

@@ -59,7 +59,7 @@ def _show_facts(facts: dict[str, Any], indent: str = "") -> None:
             show(f"{indent}{name:<{20 - len(indent)}}{shown}")
 
 
-@command(commands)
+@command(commands, codes=(5,))
 def verify(features: FeaturesArgument, json_: JsonOption = False) -> None:
     """Read every byte of a feature set or a store; report damage with exit code 5.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.console import show
 from pipeline.cli.options import (
     AllowSeenOption,
@@ -35,6 +36,7 @@ def backbone(
         typer.Argument(
             metavar="NAME",
             help="resnet50-imagenet, resnet50-thin, resnet50-random or a path.",
+            autocompletion=completion.backbones,
         ),
     ],
     out: WeightsOption,
@@ -58,7 +60,11 @@ def finetune(
     root: RootOption = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Backbone to start from; default: backbone.name."),
+        typer.Option(
+            metavar="NAME",
+            help="Backbone to start from; default: backbone.name.",
+            autocompletion=completion.backbones,
+        ),
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,
@@ -98,7 +104,11 @@ def quantize(
     root: RootOption = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Backbone to quantize; default: backbone.name."),
+        typer.Option(
+            metavar="NAME",
+            help="Backbone to quantize; default: backbone.name.",
+            autocompletion=completion.backbones,
+        ),
     ] = None,
     params: ParamsOption = None,
     set_: SetOption = None,

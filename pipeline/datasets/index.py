@@ -38,6 +38,7 @@ def index_videos(
     methods: Sequence[str] = (),
     near_duplicates: bool = False,
     group_by: str = "names",
+    images: bool = False,
 ) -> IndexedVideos:
     """Indexes a folder as `data.datasets.index.index` does, and writes the manifest.
 
@@ -61,6 +62,7 @@ def index_videos(
         methods=methods,
         near_duplicates=near_duplicates,
         group_by=group_by,
+        images=images,
         begin=None if out is not None else lambda folder: check_manifest(folder / "manifest.csv"),
     )
     folder = result.manifest.root

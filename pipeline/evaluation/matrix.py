@@ -14,6 +14,7 @@ from typing import Any
 from data.datasets.manifest import Manifest
 from data.errors import ConfigError, DatasetError, MismatchError
 from data.io.progress import log
+from data.operating_system.files import split_pair
 from features.sequences.dataset import Sequences
 from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
@@ -205,8 +206,8 @@ def read_datasets(on: Sequence[str]) -> list[Dataset]:
     for text in on:
         head, equals, rest = text.partition("=")
         named = bool(equals) and "/" not in head and ":" not in head
-        features, colon, manifest = (rest if named else text).rpartition(":")
-        if not colon or not features or not manifest or (named and not head):
+        features, manifest = split_pair(rest if named else text)
+        if not features or not manifest or (named and not head):
             raise ConfigError(f"--on must be [NAME=]FEATURES:MANIFEST, got {text!r}")
         name = head if named else Path(manifest).stem
         before = found.setdefault(name, Dataset(name=name, manifest=Path(manifest), features=()))

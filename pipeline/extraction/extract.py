@@ -71,6 +71,7 @@ def extract_features(
     workers: int | None,
     engine: str = "local",
     address: str | None = None,
+    images: bool = False,
 ) -> Extraction:
     """Embeds what the store does not hold and publishes it; the arguments are the command's.
 
@@ -84,7 +85,7 @@ def extract_features(
         raise ConfigError("--bundle says which backbone it needs; leave --backbone out")
     check_replaceable(out, marker=INDEX)  # hours early
     check_out_folder(store)
-    named = named_videos(source, root)
+    named = named_videos(source, root, images=images)
     digests = DigestCache(store.parent / DIGESTS.name)
     spec = make_feature_spec(params, backbone, bundle, cache=store.parent / "backbones.json")
     jobs, failures = make_jobs(named, digests, views=spec.views.count)

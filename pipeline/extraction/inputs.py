@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from data.datasets.digests import DigestCache
-from data.datasets.layouts.listing import is_video, walk
+from data.datasets.layouts.listing import find_videos
 from data.datasets.manifest import Manifest, Video
 from data.errors import (
     InputError,
     ToolError,
     VideoError,
 )
+from data.images.frame_folders import is_frame_folder
+from data.images.identity import source_size
+from data.io.progress import log
 from data.io.system_errors import reason
 from features.extraction.job import Job
 from features.store.feature_set import Failure
@@ -22,19 +25,42 @@ from pipeline.machine import cores
 DIGESTS = Path(".unmask/digests.sqlite")
 
 
-def named_videos(source: Path, root: Path | None) -> list[tuple[str, Path, Video | None]]:
-    """The videos of a manifest, of a folder, or one: name, file, row of the manifest."""
+def named_videos(
+    source: Path, root: Path | None, *, images: bool = False
+) -> list[tuple[str, Path, Video | None]]:
+    """The videos of a manifest, of a folder, or one: name, file, row of the manifest.
+
+    A folder of numbered images is one video; `images` takes single images in folders, too.
+    """
     if source.suffix.casefold() == ".csv":
         manifest = Manifest.read(source, root=root)
         return [(video.path, manifest.resolve(video), video) for video in manifest.videos]
+    if source.is_dir() and not is_one_video(source):
+        found = find_videos(source)
+        names = sorted((*found.videos, *(found.images if images else ())))
+        if not names:
+            more = (
+                f", only {len(found.images)} single images; add --images to take each by itself"
+                if found.images
+                else ""
+            )
+            raise InputError(f"{source} holds no video{more}")
+        if found.images and not images:
+            log.info(f"{source}: {len(found.images)} single images are left out; see --images")
+        return [(name, source / name, None) for name in names]
     if source.is_dir():
-        found = [path for path in walk(source) if is_video(path)]
-        if not found:
-            raise InputError(f"{source} holds no video")
-        return [(path.relative_to(source).as_posix(), path, None) for path in found]
+        return [(source.resolve().name, source, None)]
     if source.is_file():
         return [(source.name, source, None)]
     raise no_source(source, "a manifest, a folder or a video")
+
+
+def is_one_video(folder: Path) -> bool:
+    """Whether a folder that was named itself holds frames, and neither videos nor folders."""
+    if not is_frame_folder(folder):
+        return False
+    found = find_videos(folder)
+    return not found.videos and all("/" not in name for name in found.images)
 
 
 def no_source(path: Path, wanted: str) -> InputError:
@@ -70,14 +96,16 @@ def make_jobs(
     return jobs, failures
 
 
-def _make_job(name: str, path: Path, video: Video | None, sha256: str | OSError, views: int) -> Job:
+def _make_job(name: str, path: Path, video: Video | None, sha256: Digested, views: int) -> Job:
     """One video's job; its duration without a manifest is guessed from the size of the file."""
     if isinstance(sha256, OSError):
         raise unreadable(sha256)
+    if isinstance(sha256, VideoError):
+        raise sha256
     if video is not None and video.sha256 != sha256:
         raise VideoError("unreadable", "the file changed since it was indexed; index again")
     try:
-        seconds = video.duration_seconds if video else path.stat().st_size / 250_000
+        seconds = video.duration_seconds if video else source_size(path) / 250_000
     except OSError as error:  # it was there when it was digested, and is gone
         raise unreadable(error) from error
     return Job(
@@ -89,18 +117,22 @@ def _make_job(name: str, path: Path, video: Video | None, sha256: str | OSError,
     )
 
 
+Digested = str | OSError | VideoError
+"""The digest of a video, or why it has none."""
+
+
 def digest_all(
     named: Sequence[tuple[str, Path, Video | None]], digests: DigestCache
-) -> list[str | OSError]:
-    """Digests files in parallel; an error stands for a file that cannot be read.
+) -> list[Digested]:
+    """Digests videos in parallel; an error stands for one that cannot be read.
 
     A thread takes many files at a time: handing over 100,000 known ones singly takes seconds.
     """
 
-    def digest(path: Path) -> str | OSError:
+    def digest(path: Path) -> Digested:
         try:
             return digests.sha256(path)
-        except OSError as error:
+        except (OSError, VideoError) as error:
             return error
 
     paths = [path for _, path, _ in named]

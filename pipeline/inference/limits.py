@@ -5,9 +5,24 @@ from __future__ import annotations
 from models.bundle import Bundle
 from pipeline.inference.verdict import Judged
 
+OF_IMAGES = (
+    "One image was judged. The detector learnt from videos, and was calibrated on single frames of "
+    "them: photographs, of other cameras and compressions, may score otherwise.",
+    "A video's forgeries often betray themselves by what changes from frame to frame. Nothing of "
+    "that can be seen in one image, so that REAL means less than it does for a video.",
+    "No likelihood ratio is told for one image, nor how often the detector errs on images: neither "
+    "was measured.",
+    "REAL does not mean untouched: the face alone was looked at, not text or background.",
+    "FAKE says neither who made it, nor how, nor why.",
+    "The heat map shows what moved this score, not where a forgery is.",
+)
+
 
 def limits_of(bundle: Bundle, judged: Judged) -> tuple[str, ...]:
     """Sentences about one verdict, plain text."""
+    if judged.verdict.kind == "image":
+        chosen = judged.verdict.given_box is not None
+        return (*OF_IMAGES, "A person chose the face by a box.") if chosen else OF_IMAGES
     found = [
         "A score is evidence, not proof. P(fake) is calibrated on the validation videos of the "
         "training; for other cameras, compressions and forgery methods, or where forgeries are "

@@ -21,11 +21,11 @@ from data.faces.given_box import GivenBox
 from data.faces.multi_face import FacesFrames, read_every_face
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import jumps
+from data.images.formats import is_image
 from data.io.progress import log
-from data.video.failures import reason_of, with_reason
+from data.video.failures import with_reason
 from data.video.frames import FrameRecipe
 from data.video.picture import on_one_scale, size_note
-from data.video.probe import probe
 from features.extraction.batches import Encoder, LoadableEncoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
@@ -34,13 +34,13 @@ from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
-from pipeline.evaluation.similar_videos import measured, median_side
+from models.one_image import NO_JUDGE
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import Provenance, provenance_of, warn_about
+from pipeline.inference.sources import source_of
 from pipeline.inference.verdict import (
     FaceVerdict,
-    FileFacts,
     Judged,
     JudgedFace,
     Prediction,
@@ -63,14 +63,17 @@ def refuse_without_bundle(bundle: Path, videos: Sequence[Path]) -> None:
         again = command_line("unmask", "predict", "BUNDLE", bundle, *videos)
         log.warning(NO_DETECTOR)
         raise InputError(
-            f"no bundle was given: train one on videos like yours (README.md), then: {again}"
+            f"no bundle was given: train one on videos like yours (docs/train.md), then: {again}"
         )
     if not videos:
         raise InputError(f"no video was given: {command_line('unmask', 'predict', bundle)} VIDEO")
 
 
-def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Name and file of each video: a file is named by its path, as is one in a folder.
+def list_videos(paths: Sequence[Path], *, images: bool = False) -> list[tuple[str, Path]]:
+    """Name and path of each video: a file is named by its path, as is one in a folder.
+
+    A folder of numbered images is one video; `images` takes single images in folders, too, which
+    are taken anyway where they are named themselves.
 
     Raises:
         InputError: a path is missing, or a folder holds no video.
@@ -79,9 +82,9 @@ def list_videos(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     if missing:
         raise no_source(missing[0], "videos or folders of videos")
     return [
-        (str(source / name) if source.is_dir() else str(source), path)
+        (str(source) if path == source else str(source / name), path)
         for source in paths
-        for name, path, _ in named_videos(source, None)
+        for name, path, _ in named_videos(source, None, images=images)
     ]
 
 
@@ -148,8 +151,8 @@ def predict_with(
 
 
 def posterior_of(verdict: Verdict, prior: float | None) -> float | None:
-    """P(fake) from a prior; a novel video's is the prior itself."""
-    if prior is None or verdict.verdict is None:
+    """P(fake) from a prior; a novel video's is the prior itself. None for an image: see `weigh`."""
+    if prior is None or verdict.verdict is None or verdict.kind == "image":
         return None
     return prior if verdict.log10_lr is None else posterior(verdict.log10_lr, prior)
 
@@ -189,12 +192,15 @@ def judge(
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
+    for_images = bundle.for_one_image()
     encoder = encoder or bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     tell = on_stage or (lambda _: None)
 
     def read(path: Path) -> FacesFrames:
         tell("decoding")
+        if for_images is None and is_image(path):
+            raise VideoError("too_few_frames", NO_JUDGE)
         decoded = partial(tell, "faces")
         found = read_every_face(path, frames, finder=finder, box=box, when_decoded=decoded)
         tell("backbone")
@@ -210,7 +216,8 @@ def judge(
         if result.failure is not None:
             yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
         else:
-            yield judge_video(bundle, result, frames, recipe.dtype, encoder)
+            judged_by = for_images if is_image(result.job.path) else bundle
+            yield judge_video(judged_by or bundle, result, frames, recipe.dtype, encoder)
 
 
 def judge_video(
@@ -228,9 +235,11 @@ def judge_video(
         for number, (one, features) in enumerate(zip(tracks, parts, strict=True), start=1)
     )
     main = faces[0].verdict
+    kind, note = source_of(job.path, bundle)
     return Judged(
         verdict=Verdict(
             video=job.name,
+            kind=kind,
             verdict=main.verdict,
             reason=main.reason,
             probability_fake=main.probability_fake,
@@ -246,11 +255,13 @@ def judge_video(
             faces=tuple(one.verdict for one in faces),
             pixels_note=bundle.pixels_note or None,
             picture_note=size_note(tracks[0].shown, tracks[0].timestamps_seconds) or None,
+            source_note=note,
         ),
         path=job.path,
         frames=result.frames,
         faces=faces,
         encoder=encoder,
+        bundle=bundle,
     )
 
 
@@ -266,7 +277,9 @@ def judge_face(
     times = frames.timestamps_seconds
     score = score_interval(bundle.head, features, times, clip_length=clip_length)
     (novelty,) = novelties(bundle, features.mean(0, dtype=np.float64)[None])
-    weighed = weigh(bundle.head, score.probability_fake, novelty)
+    weighed = weigh(
+        bundle.head, score.probability_fake, novelty, unsure_reason=bundle.unsure_reason
+    )
     x0, y0, x1, y1 = (float(one) for one in frames.boxes[len(frames.boxes) // 2])
     verdict = FaceVerdict(
         face=number,
@@ -308,39 +321,12 @@ def no_verdict(failure: Failure, sha256: str | None, threshold: float) -> Judged
     return Judged(verdict=verdict)
 
 
-def heat_maps(bundle: Bundle, judged: Judged) -> dict[int, HeatMap]:
+def heat_maps(judged: Judged) -> dict[int, HeatMap]:
     """Number of a face -> its heat map; takes some seconds for each."""
     assert judged.encoder is not None  # noqa: S101 - a video with a verdict was embedded
+    assert judged.bundle is not None  # noqa: S101 - likewise
+    head = judged.bundle.head
     return {
-        one.verdict.face: heat_map(bundle.head, judged.encoder, one.frames.pixels, one.features)
+        one.verdict.face: heat_map(head, judged.encoder, one.frames.pixels, one.features)
         for one in judged.faces
     }
-
-
-def file_facts(judged: Judged) -> FileFacts:
-    """What the file's header says, and what the file says of itself; it may be gone since."""
-    from data.declared.read import read_declared  # only pages need it
-
-    assert judged.path is not None  # noqa: S101 - a video with a verdict has a file
-    try:
-        info = probe(judged.path)
-    except VideoError as error:
-        return FileFacts(card={"header": f"no longer readable: {reason_of(error)}"}, quantities={})
-    declared = read_declared(judged.path)
-    frames = judged.faces[0].frames
-    quantities = measured(
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        bit_rate=info.bit_rate,
-        face_pixels=median_side(frames.boxes),
-        frames=len(frames.boxes),
-    )
-    card = {
-        "size": f"{info.size_bytes / 1e6:.2f} MB",
-        "length": f"{info.duration_seconds:.2f} s",
-        "picture": f"{info.width} x {info.height}, {info.fps:.2f} frames/s",
-        "codec": f"{info.codec}, {info.pixel_format}",
-        "bit rate": f"{info.bit_rate / 1000:.0f} kbit/s",
-    }
-    return FileFacts(card=card, quantities=quantities, declared=declared)

@@ -22,12 +22,12 @@ from features.store.layout import STORE
 from models.backbones.fingerprint import file_sha256
 from models.bundle import Bundle
 from models.records import BUNDLE_RECORD
-from pipeline.extraction.inputs import named_videos
+from pipeline.extraction.inputs import is_one_video, named_videos
 from pipeline.inference.provenance import Provenance, provenance_of, warn_about
 from pipeline.inference.scan_journal import Journal, Row, check_scan_folder, stamp_of, write_record
 from pipeline.inference.scan_result import Scan, ScanRun, Scored
 from pipeline.inference.scan_scorer import Scorer, Video
-from pipeline.inference.weighing import weigh
+from pipeline.inference.weighing import Weighed, weigh
 from pipeline.leakage import training_leaks
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
@@ -54,6 +54,7 @@ def scan_folder(
     retry: bool,
     workers: int | None,
     render: Render,
+    images: bool = False,
 ) -> ScanRun:
     """Scores every video below a folder, and writes the scan's folder.
 
@@ -66,11 +67,15 @@ def scan_folder(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give a folder of videos")
+    if is_one_video(folder):
+        raise InputError(
+            f"{folder} is one video, a folder of its frames; judge it with unmask predict"
+        )
     check_scan_folder(out)
     check_out_folder(store)
     videos = [
         Video(name=name, folder=folder, stamp=stamp_of(path))
-        for name, path, _ in named_videos(folder, None)
+        for name, path, _ in named_videos(folder, None, images=images)
     ]
     opened = Bundle.load(bundle)
     warn_about(opened)
@@ -79,7 +84,10 @@ def scan_folder(
         "folder": str(folder.resolve()).encode("utf-8", "backslashreplace").decode(),
     }
     other_store = () if store == STORE else ("--store", store)
-    command = command_line("unmask", "scan", bundle, folder.resolve(), "-o", out, *other_store)
+    more = ("--images",) if images else ()
+    command = command_line(
+        "unmask", "scan", bundle, folder.resolve(), "-o", out, *other_store, *more
+    )
     provenance = provenance_of(opened, bundle)
     with Journal(out, inputs) as journal:
 
@@ -148,8 +156,14 @@ def rank(
     provenance: Provenance,
 ) -> Scan:
     """Gives each scored row its verdict and ranks them."""
+    for_images = bundle.for_one_image()
+
+    def weighed(row: Row, probability_fake: float) -> Weighed:
+        judge = for_images if row.image and for_images is not None else bundle
+        return weigh(judge.head, probability_fake, row.novelty, unsure_reason=judge.unsure_reason)
+
     scored = [
-        Scored(row=row, weighed=weigh(bundle.head, row.probability_fake, row.novelty))
+        Scored(row=row, weighed=weighed(row, row.probability_fake))
         for row in rows
         if row.probability_fake is not None
     ]
@@ -168,12 +182,12 @@ def write_tables(out: Path, scan: Scan) -> None:
     """Writes the files with a row for each video."""
     header = ("rank", "path", "verdict", "probability_fake", "frames_used", "faces_found",
               "size_bytes", "sha256", "reason", "log10_lr", "log10_lr_low", "log10_lr_high",
-              "novelty")  # fmt: skip
+              "novelty", "image")  # fmt: skip
     rows = (
         (rank, one.row.path, one.verdict, f"{one.row.probability_fake:.9g}", one.row.frames_used,
          one.row.faces_found, one.row.stamp[0] if one.row.stamp else "", one.row.sha256,
          one.weighed.reason or "", *map(cell, (one.weighed.log10_lr, one.weighed.log10_lr_low,
-         one.weighed.log10_lr_high, one.weighed.novelty)))
+         one.weighed.log10_lr_high, one.weighed.novelty)), "yes" if one.row.image else "")
         for rank, one in enumerate(scan.scored, start=1)
     )  # fmt: skip
     write_text(out / "scores.csv", as_csv(header, rows))

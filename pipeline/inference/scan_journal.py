@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from data.errors import LockedError, OutputError
+from data.errors import LockedError, OutputError, VideoError
+from data.images import identity
 from data.io.atomic_files import as_json, write_text
 from data.io.atomic_folders import read_versioned_json
 from data.io.output_paths import check_out_folder, check_output
@@ -53,18 +54,19 @@ class Row:
     pixels_version: int = PIXELS_VERSION
     # whether its picture changes its size; known only if this scan read the video
     resized: bool = False
+    image: bool = False  # whether it is a single image, judged as such
 
 
 _KINDS = {name: kind for name, kind in get_type_hints(Row).items() if name != "stamp"}
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Size and time of change of a file; None if it is gone or unreadable."""
+    """Size and time of change of a file, or of all frames of a folder; None if it is gone."""
     try:
-        facts = path.stat()
-    except OSError:
+        found = identity.stamp_of(path)
+    except (OSError, VideoError):
         return None
-    return facts.st_size, facts.st_mtime_ns
+    return found.size_bytes, found.changed_ns
 
 
 class Journal:

@@ -81,6 +81,11 @@ class Scan:
         return sum((one.row.novelty or 0) > 1 for one in self.scored)
 
     @property
+    def images(self) -> int:
+        """Number of scored single images."""
+        return sum(one.row.image for one in self.scored)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """Counts, for scan.json and for programs."""
         verdicts = Counter(one.verdict for one in self.scored)
@@ -92,6 +97,7 @@ class Scan:
             "scored": len(self.scored),
             **{name: verdicts[name] for name in ("REAL", "FAKE", "UNSURE")},
             "novel": self.novel,
+            "images": self.images,
             "failed": dict(sorted(failed.items())),
             "resized": len(self.resized),
             "finished": len(self.scored) + len(self.failures) == self.videos,

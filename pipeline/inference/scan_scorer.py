@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from data.datasets.digests import DigestCache
+from data.errors import VideoError
 from data.faces.crops import Frames, read_frames
 from data.faces.tracker import FaceFinder
+from data.images.formats import is_image
 from data.video.failures import with_reason
 from features.extraction.engine import keep_part, local_engine
 from features.extraction.job import Job
@@ -25,8 +27,9 @@ from features.store.key import sequence_key
 from features.store.store import FeatureStore
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
+from models.one_image import NO_JUDGE
 from pipeline.extraction.feature_spec import scoring_recipe
-from pipeline.extraction.inputs import DIGESTS, make_jobs
+from pipeline.extraction.inputs import DIGESTS, failure_row, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of
 from pipeline.inference.weighing import novelties
 from pipeline.machine import versions
@@ -67,6 +70,7 @@ class Scorer:
     def __init__(self, bundle: Bundle, store: Path, workers: int) -> None:
         self.embedded = 0
         self._bundle = bundle
+        self._for_images = bundle.for_one_image()
         self._workers = workers
         self._frames, self._recipe = scoring_recipe(bundle.recipe)
         self._digests = DigestCache(store.parent / DIGESTS.name)
@@ -105,6 +109,11 @@ class Scorer:
         """
         stamps = {one.name: one.stamp for one in videos}
         jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
+        images = {job.name for job in jobs if is_image(job.path)}
+        if self._for_images is None:
+            refused = VideoError("too_few_frames", NO_JUDGE)
+            failures += [failure_row(name, refused) for name in sorted(images)]
+            jobs = [job for job in jobs if job.name not in images]
         begun, lock = bar.n, Lock()
 
         def read(path: Path) -> Frames:
@@ -120,7 +129,13 @@ class Scorer:
         self.embedded += summary.done
         failures += summary.failures
         failed = {one.path for one in failures}
-        rows = self._score([job for job in jobs if job.name not in failed], stamps)
+        left = [job for job in jobs if job.name not in failed]
+        rows = self._score(self._bundle, [job for job in left if job.name not in images], stamps)
+        if self._for_images is not None:
+            found = self._score(
+                self._for_images, [job for job in left if job.name in images], stamps
+            )
+            rows |= {name: replace(row, image=True) for name, row in found.items()}
         for name in summary.resized:
             rows[name] = replace(rows[name], resized=True)
         sha256s = {job.name: job.sha256 for job in jobs}
@@ -144,18 +159,20 @@ class Scorer:
         """
         self._opened.finish()
 
-    def _score(self, jobs: Sequence[Job], stamps: dict[str, Stamp | None]) -> dict[str, Row]:
+    def _score(
+        self, bundle: Bundle, jobs: Sequence[Job], stamps: dict[str, Stamp | None]
+    ) -> dict[str, Row]:
         """Scores stored sequences, all padded to one length: one shape, one traced graph."""
         if not jobs:
             return {}
         stored = [self._opened.sequence(sequence_key(job.sha256, self._recipe)) for job in jobs]
         longest = max(self._frames.count, *(len(one.features) for one in stored))
-        features = np.zeros((len(jobs), longest, self._bundle.dim), self._recipe.dtype)
+        features = np.zeros((len(jobs), longest, bundle.dim), self._recipe.dtype)
         mask = np.zeros((len(jobs), longest), bool)
         for row, one in enumerate(stored):
             features[row, : len(one.features)] = one.features
             mask[row, : len(one.features)] = True
-        head = self._bundle.head
+        head = bundle.head
         scores = head.calibration.apply(score_sequences(head, features, mask))
         means = np.asarray([one.features.mean(0, dtype=np.float64) for one in stored])
         return {
@@ -169,6 +186,6 @@ class Scorer:
                 novelty=novelty,
             )
             for job, one, value, novelty in zip(
-                jobs, stored, scores, novelties(self._bundle, means), strict=True
+                jobs, stored, scores, novelties(bundle, means), strict=True
             )
         }

@@ -58,6 +58,8 @@ class Verdict:
     """The bundle's verdict on one video; `--json` prints these."""
 
     video: str  # as given
+    # "video", "frames" for a folder of them, "image" for a single one, judged by itself
+    kind: str = "video"
     # shown before the verdict where the bundle was trained on rendered people alone; None for
     # others
     warning: str | None = None
@@ -89,6 +91,8 @@ class Verdict:
     # X,Y,WIDTH,HEIGHT or X,Y,WIDTH,HEIGHT@SECONDS of the face that a person pointed at; or None
     given_box: str | None = None
     picture_note: str | None = None  # says that the video's picture changes its size; or None
+    # how a folder of frames was understood, or which part of the bundle judged an image; or None
+    source_note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +115,8 @@ class Judged:
     faces: tuple[JudgedFace, ...] = ()  # none after a failure
     # the bundle's backbone; None where no video could be read at all
     encoder: Encoder | None = None
+    # that judged it: of an image, the bundle as it judges one; None after a failure
+    bundle: Bundle | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

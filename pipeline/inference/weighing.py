@@ -46,14 +46,23 @@ def novelties(bundle: Bundle, means: NDArray[np.floating[Any]]) -> list[float | 
     return [float(one) for one in bundle.novelty.distance(means)]
 
 
-def weigh(head: BundledHead, probability_fake: float, novelty: float | None) -> Weighed:
-    """Judges one calibrated score of a face as novel as that."""
+def weigh(
+    head: BundledHead,
+    probability_fake: float,
+    novelty: float | None,
+    *,
+    unsure_reason: str | None = None,
+) -> Weighed:
+    """Judges one calibrated score of a face as novel as that.
+
+    `unsure_reason` is why every verdict is UNSURE, where it is (`Bundle.unsure_reason`).
+    """
     if novelty is not None and novelty > 1:
         return Weighed(verdict="UNSURE", reason=REASON, novelty=novelty)
     verdict = head.calibration.verdict(probability_fake, head.threshold)
     ratio = head.likelihood_ratio
     if ratio is None:
-        reason = "too near the threshold" if verdict == "UNSURE" else None
+        reason = (unsure_reason or "too near the threshold") if verdict == "UNSURE" else None
         return Weighed(verdict=verdict, reason=reason, novelty=novelty)
     log10_lr, low, high = ratio.of_score(probability_fake)
     reason = None

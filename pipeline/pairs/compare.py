@@ -20,10 +20,11 @@ from data.alignment.aligned_frames import (
     read_aligned,
 )
 from data.alignment.difference import THRESHOLD, Difference, measure
-from data.errors import VideoError
+from data.errors import InputError, VideoError
 from data.faces.tracker import FaceFinder
+from data.images.identity import source_sha256
 from data.io.progress import log
-from data.io.reading import file_sha256
+from data.io.reading import unreadable
 from data.video.failures import reason_of
 from data.video.probe import VideoInfo, probe
 from pipeline.pairs.judge import PairJudge, Weighing
@@ -56,7 +57,7 @@ def compare_videos(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison:
         InputError: a file is missing.
         VideoError: a video cannot be read, or shows no face.
     """
-    digests = file_sha256(a), file_sha256(b)
+    digests = digest_of(a), digest_of(b)
     if digests[0] == digests[1]:
         info = named(a, partial(probe, a))
         sides = [side_of(path, info, digests[0], judge) for path in (a, b)]
@@ -66,6 +67,20 @@ def compare_videos(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison:
     if digests[0] < digests[1]:
         return compare_ordered(a, b, digests, judge)
     return swapped(compare_ordered(b, a, digests[::-1], judge))
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file, or of a folder of frames.
+
+    Raises:
+        InputError: it cannot be read, or is another folder.
+    """
+    try:
+        return source_sha256(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except VideoError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def compare_or_not(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison | NotCompared:

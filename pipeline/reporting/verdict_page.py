@@ -54,7 +54,9 @@ def render_verdict(
     calibration, threshold = bundle.head.calibration, bundle.head.threshold
     ratio = bundle.head.likelihood_ratio
     ends = [end for end in (main.score.low, main.score.high) if end is not None]
-    tested = provenance.result and provenance.result.tested
+    tested = None
+    if provenance.result and judged.verdict.kind != "image":  # the test was of videos
+        tested = provenance.result.tested
     verdicts = dict.fromkeys(calibration.verdict(end, threshold) for end in ends)
     return render(
         "verdict.jinja",

@@ -12,7 +12,7 @@ from pathlib import Path
 from data.errors import InputError
 from data.io.reading import open_file, unreadable
 
-DOCS = "docs/evaluation.md, Other detectors"
+DOCS = "docs/detectors.md"
 HEAD_BYTES = 4096
 PICKLES = (".pickle", ".pkl", ".p", ".pt", ".pth", ".joblib")
 """Endings of files that are pickles, or have one inside."""

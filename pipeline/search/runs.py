@@ -17,6 +17,7 @@ from data.datasets.manifest import Manifest
 from data.errors import DatasetError, ToolError
 from data.io.processes import process_pool
 from data.io.reading import file_sha256
+from data.operating_system.machine import free_memory_bytes
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
@@ -152,9 +153,9 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
 
 def workers_for(runs: int, cores: int) -> int:
     """The number of processes: one per core, as far as memory reaches."""
-    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    free = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAva")), 0)
-    return max(1, min(runs, cores, free // PROCESS_BYTES))
+    free = free_memory_bytes()
+    fit = cores if free is None else free // PROCESS_BYTES
+    return max(1, min(runs, cores, fit))
 
 
 def _begin(features: Path, manifest: Path, threads: int) -> None:

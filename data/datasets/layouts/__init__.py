@@ -14,13 +14,14 @@ from data.datasets.layouts import (
     celebdf,
     deeperforensics,
     deepfakebench,
+    df40,
     dfdc,
     dfdc_preview,
     faceforensics,
     folders,
     table,
 )
-from data.datasets.layouts.listing import Listing, is_video
+from data.datasets.layouts.listing import Entry, Listing, is_video
 from data.datasets.layouts.metadata import folders_of
 from data.errors import ConfigError, InputError
 
@@ -38,6 +39,7 @@ class Layout(Protocol):
 LAYOUTS: dict[str, Layout] = {
     "dfdc": dfdc,
     "table": table,
+    "df40": df40,
     "faceforensics": faceforensics,
     "celebdf": celebdf,
     "dfdc-preview": dfdc_preview,
@@ -48,12 +50,13 @@ LAYOUTS: dict[str, Layout] = {
 """By name, in the order in which `auto` asks them."""
 
 
-def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
+def read_layout(root: Path, layout: str = "auto", *, images: bool = False) -> tuple[str, Listing]:
     """Lists the videos below a root.
 
     Args:
         root: folder of a data set, or a CSV.
         layout: a name of LAYOUTS, or "auto".
+        images: take single images, too, as sequences of length one.
 
     Returns:
         The layout's name, and what it found.
@@ -63,6 +66,19 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
         InputError: nothing is there, or it has another layout.
         DatasetError: a video has both labels.
     """
+    name, listing = _read(root, layout)
+    if images:
+        entries = sorted((*listing.entries, *listing.images), key=lambda one: one.path)
+        listing = replace(listing, entries=entries, images=[])
+    if not listing.entries:
+        raise InputError(
+            f"{root} holds no video, only {len(listing.images)} single images; add --images to "
+            "take each as a sequence of length one"
+        )
+    return name, listing
+
+
+def _read(root: Path, layout: str) -> tuple[str, Listing]:
     if layout not in ("auto", *LAYOUTS):
         names = ", ".join(list(LAYOUTS)[:-1])
         raise ConfigError(
@@ -97,16 +113,21 @@ def read_layout(root: Path, layout: str = "auto") -> tuple[str, Listing]:
 def _below(listing: Listing, root: Path) -> Listing:
     """The listing of a folder in the root, with paths from the root."""
     folder = listing.root.relative_to(root)
-    return replace(
-        listing,
-        root=root,
-        entries=[
+
+    def moved(entries: list[Entry]) -> list[Entry]:
+        return [
             replace(
                 entry,
                 path=(folder / entry.path).as_posix(),
                 original=(folder / entry.original).as_posix() if entry.original else "",
             )
-            for entry in listing.entries
-        ],
+            for entry in entries
+        ]
+
+    return replace(
+        listing,
+        root=root,
+        entries=moved(listing.entries),
+        images=moved(listing.images),
         unlabelled=[(folder / path).as_posix() for path in listing.unlabelled],
     )

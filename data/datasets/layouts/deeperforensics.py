@@ -33,9 +33,10 @@ def detect(root: Path) -> bool:
             return True
         if label == FAKE:
             variants = folders_of(path)
-            for folder in (path, *variants, *(variant / "videos" for variant in variants)):
+            inside = [variant / name for variant in variants for name in ("videos", "frames")]
+            for folder in (path, *variants, *inside):
                 files = folder.iterdir() if folder.is_dir() else ()
-                if any(FAKE_NAME.fullmatch(one.stem) for one in files if one.suffix):
+                if any(FAKE_NAME.fullmatch(one.stem) for one in files):
                     return True
     return False
 

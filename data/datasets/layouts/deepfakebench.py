@@ -3,9 +3,11 @@
     {"FaceForensics++": {"FF-DF": {"train": {"c23": {"071_054": {"label": "FF-DF",
         "frames": [".../manipulated_sequences/Deepfakes/c23/frames/071_054/000.png", ...]}}}}}}
 
-Frames are images; unmask reads the video that they were taken from, which is in the same place,
-with or without `videos` instead of `frames`. Paths in the JSON are of another machine: they are
-never opened, only compared with the videos below the root, from the end.
+Frames are images; where the video that they were taken from is in the same place, with or without
+`videos` instead of `frames`, unmask reads it, else the frames themselves. Paths in the JSON are of
+another machine: they are never opened, only compared with what is below the root, from the end.
+DF40's JSONs have the same shape, with labels like `simswap_Fake`; a set of its single images,
+"frames" of one folder, is passed over (`data.datasets.layouts.df40` reads them).
 
 Some of its sets overlap: "val" is often a copy of "test" or "train", "train" may contain the test
 videos, and data sets without splits are in all three. So a video of "test" is a test video, a
@@ -20,8 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from data.datasets.layouts import celebdf, deeperforensics, dfdc_preview, faceforensics
-from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing
+from data.datasets.layouts import celebdf, deeperforensics, df40, dfdc_preview, faceforensics
+from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video
 from data.datasets.layouts.metadata import kind, normalise_splits, read_head, read_object
 from data.errors import DatasetError, InputError
 
@@ -91,8 +93,8 @@ def read(root: Path) -> Listing:
                     )
     if not entries:
         raise InputError(
-            f"none of the {len(absent)} videos that {files[0]} lists is below {listing.root}; "
-            "unmask reads videos, not frames: put the JSON beside the data set's videos"
+            f"none of the {len(absent)} videos that {files[0]} lists is below {listing.root}, nor "
+            "its frames; put the JSON beside the data set's folders"
         )
     reals = {_take(entry): entry.path for entry in entries.values() if entry.label == REAL}
     listing.entries = normalise_splits(
@@ -193,7 +195,8 @@ def _by_ending(paths: list[str]) -> dict[tuple[str, ...], str]:
     found: dict[tuple[str, ...], str] = {}
     for path in paths:
         file = PurePosixPath(path.casefold())
-        parts = tuple(part for part in (*file.parts[:-1], file.stem) if part not in SKIPPED)
+        stem = file.stem if is_video(Path(file.name)) else file.name
+        parts = tuple(part for part in (*file.parts[:-1], stem) if part not in SKIPPED)
         for start in range(max(1, len(parts) - 1)):
             ending = parts[start:]
             found[ending] = path if found.get(ending, path) == path else ""
@@ -222,7 +225,7 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
             "name it like FF-DF, CelebDFv2_real or DFDC_Fake"
         )
     stem = PurePosixPath(path).stem
-    target = source = ""
+    target = source = method = ""
     groups: tuple[str, ...] = ()
     if name.startswith(("ff-", "dfd_")):
         if people := faceforensics.people_of(stem):
@@ -241,12 +244,14 @@ def _entry(path: str, dataset: str, record: Record, split: str, file: Path) -> E
         groups = tuple(f"dfdcp {person}" for person in ids)
     elif name.startswith("dfdc"):
         groups = (f"dfdc {stem.casefold()}",)
+    elif method := df40.method_in(path, name):
+        target, source, groups = df40.people_in(stem)
     return Entry(
         path=path,
         label=label,
         group=groups[0] if groups else "",
         linked=groups[1:],
-        method=METHODS.get(name, record.label) if label == FAKE else "real",
+        method=(METHODS.get(name) or method or record.label) if label == FAKE else "real",
         split=split,
         target=target,
         source=source if label == FAKE else "",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from data.datasets.layouts.listing import FAKE, Entry, Listing
+from data.datasets.layouts.listing import FAKE, Entry, Listing, is_video
 from data.datasets.layouts.metadata import (
     find_file,
     folders_of,
@@ -149,9 +149,11 @@ def _entry(file: str, label: int | None, split: str, *, original: str = "") -> E
 
 
 def _key(path: str) -> str:
-    """A path below a part for comparison: in lower case, without videos/."""
-    parts = path.casefold().split("/")
-    return "/".join(part for part in parts if part not in ("videos", "test_videos"))
+    """A path below a part for comparison: in lower case, without videos/, frames/ and suffix."""
+    *folders, name = path.casefold().split("/")
+    name = PurePosixPath(name).stem if is_video(Path(name)) else name
+    left = [part for part in folders if part not in ("videos", "test_videos", "frames")]
+    return "/".join((*left, name))
 
 
 def _group(path: str) -> str:

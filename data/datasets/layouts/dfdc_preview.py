@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from data.datasets.layouts.listing import FAKE, Entry, Listing
+from data.datasets.layouts.listing import FAKE, Entry, Listing, is_video
 from data.datasets.layouts.metadata import (
     find,
     find_file,
@@ -112,5 +112,7 @@ def _entry(video: str, label: int, record: dict[str, object], place: str) -> Ent
 
 
 def _key(path: str) -> str:
-    """A path for comparison: in lower case, without videos/."""
-    return "/".join(part for part in path.casefold().split("/") if part != "videos")
+    """A path for comparison: in lower case, without videos/, frames/ and suffix."""
+    *folders, name = path.casefold().split("/")
+    name = PurePosixPath(name).stem if is_video(Path(name)) else name
+    return "/".join((*(part for part in folders if part not in ("videos", "frames")), name))

@@ -26,7 +26,7 @@ def read(root: Path) -> Listing:
     if not root.is_dir():
         raise InputError(f"{root} must be a folder with real/ and fake/ in it")
     listing = Listing(root=root, source="folder names").fill(_entry)
-    if not listing.entries:
+    if not listing.entries and not listing.images:
         found = f"{len(listing.unlabelled)} videos, none" if listing.unlabelled else "no video"
         raise InputError(
             f"{root} holds {found} in a folder named real or fake; "

@@ -1,4 +1,7 @@
-"""What every layout returns: videos with labels, and what was passed over."""
+"""What every layout returns: videos with labels, and what was passed over.
+
+A video is a file with a video's suffix, or a folder of numbered images, its frames.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 
 from data.errors import InputError
+from data.images.formats import has_image_suffix
+from data.images.frame_folders import FEWEST, RATE_FILE, frames_among
 from data.io.system_errors import GONE, cannot_read
 
 VIDEO_SUFFIXES = frozenset(
@@ -100,7 +106,10 @@ class Listing:
     root: Path  # what their paths are relative to
     source: str  # where the labels come from, in words for the user
     entries: list[Entry] = field(default_factory=list)  # sorted by path
-    not_videos: int = 0  # number of files that no video suffix marks
+    # single images with labels, which are taken only where they are asked for; sorted by path
+    images: list[Entry] = field(default_factory=list)
+    not_videos: int = 0  # number of files that are neither videos nor images
+    copies: int = 0  # folders of frames whose video is there itself, and is taken instead
     unlabelled: list[str] = field(default_factory=list)  # paths of videos without a label
     missing: list[Missing] = field(default_factory=list)  # what a partial download lacks
     # The splits are published with the data set; they are kept even where a person is on two sides,
@@ -117,21 +126,23 @@ class Listing:
             )
 
     def fill(self, entry_of: Callable[[str], Entry | None], *, needs: str = "") -> Listing:
-        """Adds all videos below the root.
+        """Adds all videos and single images below the root.
 
         Args:
             entry_of: the entry of a path, None where it has no label.
-            needs: "no video of X; it must have ...", the message where no video has a label.
+            needs: "no video of X; it must have ...", the message where none has a label.
 
         Raises:
-            InputError: a folder cannot be read, or no video has a label.
+            InputError: a folder cannot be read, or no video and no image has a label.
         """
-        for path in self.scan():
+        found = self.find()
+        for path in found.videos:
             if entry := entry_of(path):
                 self.entries.append(entry)
             else:
                 self.unlabelled.append(path)
-        if needs and not self.entries:
+        self.images += [entry for path in found.images if (entry := entry_of(path))]
+        if needs and not self.entries and not self.images:
             raise InputError(f"{self.root} holds {needs} with videos in them")
         return self
 
@@ -141,13 +152,84 @@ class Listing:
         Raises:
             InputError: a folder cannot be read.
         """
-        paths = []
-        for path in walk(self.root):
-            if is_video(path):
-                paths.append(path.relative_to(self.root).as_posix())
-            else:
-                self.not_videos += 1
-        return sorted(paths)
+        found = self.find()
+        self.not_videos += len(found.images)
+        return found.videos
+
+    def find(self) -> Found:
+        """As `find_videos` below the root; files that are neither are counted.
+
+        Raises:
+            InputError: a folder cannot be read.
+        """
+        found = find_videos(self.root)
+        self.not_videos += found.others
+        self.copies += found.copies
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What lies below a folder; paths are relative to it, POSIX, sorted."""
+
+    videos: list[str]  # video files and folders of frames
+    frames: frozenset[str]  # which of the videos are folders of frames
+    images: list[str]  # single images
+    others: int  # number of further files
+    copies: int  # folders of frames that are left out, since their video is there itself
+
+
+def find_videos(root: Path) -> Found:
+    """Finds the videos and single images below a folder.
+
+    A folder with at least FEWEST numbered images of one prefix, and no others, is a video, unless
+    its name says that it is a collection (`real`, `images`, `train`). `frames` may be one, and
+    whatever lies in it. The root itself is none.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    videos: list[str] = []
+    frames: list[str] = []
+    images: list[str] = []
+    others = 0
+    for folder, paths in groupby(walk(root), key=lambda path: path.parent):
+        place = folder.relative_to(root).as_posix()
+        names = [path.name for path in paths]
+        films = [name for name in names if is_video(Path(name))]
+        stills = [name for name in names if has_image_suffix(name)]
+        prefix = "" if place == "." else f"{place}/"
+        videos += [f"{prefix}{name}" for name in films]
+        numbered = frames_among(stills)
+        if prefix and len(numbered) >= FEWEST and may_be_video(folder):
+            frames.append(place)
+            others += len(names) - len(films) - len(numbered) - (RATE_FILE in names)
+        else:
+            images += [f"{prefix}{name}" for name in stills]
+            others += len(names) - len(films) - len(stills)
+    own = {_place_of(path) for path in videos}
+    kept = [path for path in frames if _place_of(path) not in own]
+    return Found(
+        videos=sorted(videos + kept),
+        frames=frozenset(kept),
+        images=sorted(images),
+        others=others,
+        copies=len(frames) - len(kept),
+    )
+
+
+def may_be_video(folder: Path) -> bool:
+    """Whether a folder of this name, in that folder, may hold the frames of one video."""
+    if "frames" in (folder.name.casefold(), folder.parent.name.casefold()):
+        return True
+    return label_of(folder.name) is None and not is_container(folder.name)
+
+
+def _place_of(path: str) -> tuple[str, ...]:
+    """Where a video would lie, whatever its form: without suffix, `videos` and `frames`."""
+    file = PurePosixPath(path.casefold())
+    stem = file.stem if is_video(Path(file.name)) else file.name
+    return tuple(part for part in (*file.parts[:-1], stem) if part not in ("videos", "frames"))
 
 
 def walk(root: Path) -> Iterator[Path]:

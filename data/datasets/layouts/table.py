@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
-from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, is_video, label_of, walk
+from data.datasets.layouts.listing import FAKE, REAL, Entry, Listing, find_videos, label_of
 from data.datasets.layouts.metadata import SPLITS
 from data.errors import InputError
 from data.io.tables import Table, columns_of, from_text, path_in, refuse_elsewhere
@@ -60,20 +60,16 @@ def read(root: Path) -> Listing:
     if not listing.entries:
         raise InputError(f"{path} lists no video; write a line for each")
     listing.entries.sort(key=lambda entry: entry.path)
-    for file in walk(path.parent):
-        relative = file.relative_to(path.parent).as_posix()
-        if not is_video(file):
-            listing.not_videos += file != path
-        elif relative not in lines:
-            listing.unlabelled.append(relative)
-    listing.unlabelled.sort()
+    found = find_videos(path.parent)
+    listing.not_videos = found.others - 1 + sum(one not in lines for one in found.images)
+    listing.unlabelled = [one for one in found.videos if one not in lines]
     return listing
 
 
 def _entry(row: dict[str, str], table: Path, place: str) -> Entry:
     """One row, checked."""
     text = path_in(row["path"], table.parent)
-    if not os.path.isfile(table.parent / text):  # False, not an error, for any text
+    if not os.path.exists(table.parent / text):  # False, not an error, for any text
         # In hand-written tables blanks beside a comma are common; a name may also have them.
         text = path_in(row["path"].strip(), table.parent)
         refuse_elsewhere(text, table.parent, place)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data.datasets.digests import DigestCache
 from data.datasets.groups import assign_groups
 from data.datasets.layouts import read_layout
-from data.datasets.layouts.listing import REAL, Entry, is_video, label_of, walk
-from data.datasets.layouts.origins import with_origins
+from data.datasets.layouts.listing import REAL, Entry, find_videos, label_of
 from data.datasets.manifest import SPLITS, Manifest
+from data.datasets.origins import with_origins
 from data.errors import InputError, VideoError
 from data.io.system_errors import reason
 from data.io.tables import columns_of, to_text
@@ -83,9 +83,9 @@ def _listed(start: Path) -> tuple[list[Entry], Path]:
     if not start.exists():
         raise InputError(f"{start} does not exist; give a folder of real videos or a manifest")
     if start.is_dir() and not (start / "labels.csv").is_file():
-        paths = [path.relative_to(start) for path in walk(start) if is_video(path)]
-        if all(label_of(part) is None for path in paths for part in path.parts[:-1]):
-            return [Entry(path=path.as_posix(), label=REAL) for path in paths], start
+        paths = find_videos(start).videos
+        if all(label_of(part) is None for path in paths for part in PurePosixPath(path).parts[:-1]):
+            return [Entry(path=path, label=REAL) for path in paths], start
     listing = with_origins(*read_layout(start))
     return listing.entries, listing.root
 
@@ -108,6 +108,9 @@ def _digest(
         except OSError as error:
             problem = f"cannot read the file: {reason(error)}"
             failures.append((to_text(entry.path), VideoError("unreadable", problem)))
+            continue
+        except VideoError as error:
+            failures.append((to_text(entry.path), error))
             continue
         if known.get(entry.path, sha256) != sha256:
             problem = "the file changed since it was indexed; index again"

@@ -89,6 +89,8 @@ def read_clip(
         VideoError: the video cannot be decoded.
     """
     info = probe(path)
+    if info.kind == "image":
+        raise VideoError("too_few_frames", "it is one image; a forgery is made of a video")
     picture = Picture(longest=max_side, even=True, turned=info.turned)
     width, height = picture.delivered(info.width, info.height)  # by the header: bounds memory
     fps = info.fps if 1 <= info.fps <= 240 else 25.0

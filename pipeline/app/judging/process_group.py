@@ -8,16 +8,15 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
-import signal
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data.io.interrupts import block_interrupt
 from data.io.processes import depend_on_parent, start_tracker
+from data.operating_system.processes import kill_group, lead_group
 
 _started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
@@ -37,15 +36,15 @@ def end_group(process: BaseProcess) -> None:
     if process.pid is None or process.exitcode is not None:
         return  # its number may be another's by now
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()  # in its first moment it leads no group yet
+        kill_group(process.pid)
+    process.kill()  # in its first moment it leads no group yet, and on Windows never
 
 
 def end_orphans(process: BaseProcess) -> None:
     """Ends what a process that has just ended left behind, as when it was killed itself."""
     if process.pid is not None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process.pid)
 
 
 @atexit.register  # runs before multiprocessing waits for its children
@@ -57,6 +56,13 @@ def _end_all() -> None:
 
 def _lead(target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Makes the process the leader of a group and runs its task."""
-    os.setsid()
-    depend_on_parent(partial(os.killpg, 0, signal.SIGKILL))
+    lead_group()
+    depend_on_parent(_end_own_group)
     target(*arguments)
+
+
+def _end_own_group() -> None:
+    """Ends this process and what it started; on Windows, itself alone: what it started then finds
+    its pipes closed."""
+    if not kill_group(0):
+        os._exit(1)

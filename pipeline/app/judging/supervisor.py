@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -38,7 +38,7 @@ class Worker:
     """A process, and the run that it has, if any."""
 
     process: BaseProcess
-    link: Connection
+    link: Any  # a Connection; on Windows a PipeConnection
     ready: bool = False
     run: QueuedRun | None = None
     scored: bool = False  # its verdict is there, the heat map to come

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from models.bundle import BundledHead
 from pipeline.app.store.models import FaceTimeline, Timeline, Window
 from pipeline.inference.verdict import Judged
 from pipeline.reporting.verdict_faces import timeline
 
 
-def timeline_of(judged: Judged, head: BundledHead) -> Timeline:
+def timeline_of(judged: Judged) -> Timeline:
     """The faces of a judged video with the axes of their charts on its page."""
+    assert judged.bundle is not None  # noqa: S101 - it has a verdict
+    head = judged.bundle.head
     width = height = 0
     faces = []
     for one in judged.faces:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import UnmaskError, VideoError
 from data.faces.given_box import GivenBox
+from data.operating_system.processes import be_nice, limit_this_process
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
         bundle: folder of the detector.
         memory_bytes: that this process may take.
     """
-    os.nice(NICENESS)
+    be_nice(NICENESS)
     bound_memory(memory_bytes)
     tell = partial(_send, link)
     try:
@@ -83,10 +83,7 @@ def work(link: Connection, bundle: str, memory_bytes: int) -> None:
 
 def bound_memory(memory_bytes: int) -> None:
     """Limits memory, not address space, of which OpenVINO reserves much more than it uses."""
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no dump of confidential pictures
+    limit_this_process(data_bytes=memory_bytes)  # and no core dump of confidential pictures
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -128,11 +125,11 @@ class Detector:
             VideoError: the video gave no verdict.
         """
         from pipeline.inference.predict import (
-            file_facts,
             heat_maps,
             predict_command,
             predict_with,
         )
+        from pipeline.inference.sources import file_facts
 
         box = None if job["box"] is None else GivenBox.parse(job["box"])
         self._encoder.tell = tell
@@ -158,7 +155,7 @@ class Detector:
             sum(_hidden_batches(len(one.frames.pixels), self._encoder.batch_size)
                 for one in judged.faces)
         )  # fmt: skip
-        heats = heat_maps(self._bundle, judged)
+        heats = heat_maps(judged)
         if job.get("case") is None:
             self._write(out, judged, self._page(judged, heats, facts, command))
             return
@@ -188,7 +185,7 @@ class Detector:
         from pipeline.reporting.verdict_page import render_verdict
 
         return render_verdict(
-            self._bundle,
+            judged.bundle or self._bundle,
             judged,
             heats=heats,
             file=facts,
@@ -202,7 +199,7 @@ class Detector:
         from data.io.atomic_folders import replace_folder
         from pipeline.app.judging.timeline import timeline_of
 
-        facts = timeline_of(judged, self._bundle.head).model_dump_json()
+        facts = timeline_of(judged).model_dump_json()
         with replace_folder(out, marker=VERDICT) as new:
             (new / PAGE).write_text(page, "utf-8")
             (new / VERDICT).write_text(facts, "utf-8")

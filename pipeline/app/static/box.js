@@ -1,4 +1,4 @@
-// A box that a person draws on the video, or enters in numbers, around the face that is to be judged.
+// A box that a person draws on the video or image, or enters in numbers, around the face that is to be judged.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEAST = 8;
@@ -28,16 +28,16 @@ export class BoxDrawing {
     this.form.addEventListener("input", (event) => { if (event.target.name !== "seconds") this.show(); });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      const [x, y, width, height, seconds] = ["x", "y", "width", "height", "seconds"].map((name) => Number(this.fields[name].value));
-      onSubmit(`${x},${y},${width},${height}@${seconds}`);
+      const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => Number(this.fields[name].value));
+      onSubmit(`${x},${y},${width},${height}${this.fields.seconds ? `@${Number(this.fields.seconds.value)}` : ""}`);
     });
     document.getElementById("box-details").addEventListener("toggle", (event) => { if (event.target.open) this.time(); });
-    player.video.addEventListener("seeked", () => this.time());
-    player.video.addEventListener("pause", () => this.time());
+    player.video?.addEventListener("seeked", () => this.time());
+    player.video?.addEventListener("pause", () => this.time());
   }
 
   time() {
-    this.fields.seconds.value = this.player.time.toFixed(3);
+    if (this.fields.seconds) this.fields.seconds.value = this.player.time.toFixed(3);
   }
 
   drawing(on) {
@@ -45,10 +45,10 @@ export class BoxDrawing {
     this.player.overlay.classList.toggle("drawing", on);
     this.start = null;
     if (!on) return;
-    this.player.video.pause();
+    this.player.video?.pause();
     this.player.place();
     this.time();
-    this.player.video.scrollIntoView({ block: "nearest" });
+    this.player.screen.scrollIntoView({ block: "nearest" });
   }
 
   at(event) {

@@ -1,4 +1,5 @@
 // The video and the charts of its scores: point at a chart and see score and frame, click and the video goes there.
+// Of an image there is the picture alone, with the squares that the network saw.
 
 import { el } from "./dom.js";
 
@@ -9,19 +10,21 @@ export class Player {
   constructor(timeline) {
     this.timeline = timeline;
     this.video = document.getElementById("video");
+    this.image = document.getElementById("picture");
+    this.screen = this.video ?? this.image;
     this.overlay = document.getElementById("overlay");
     this.words = document.getElementById("moment");
     this.boxes = document.getElementById("show-boxes");
     this.cursors = [];
     this.time = 0;
-    this.video.addEventListener("error", () => this.cannotPlay());
-    if (this.video.error) this.cannotPlay();
+    this.screen.addEventListener("error", () => this.cannotPlay());
+    if (this.video ? this.video.error : this.image.complete && !this.image.naturalWidth) this.cannotPlay();
     for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) {
-      this.video.addEventListener(kind, () => this.show(this.video.currentTime));
+      this.video?.addEventListener(kind, () => this.show(this.video.currentTime));
     }
     this.boxes?.addEventListener("change", () => this.draw());
     addEventListener("resize", () => this.place());
-    this.video.addEventListener("loadedmetadata", () => this.place());
+    for (const kind of ["loadedmetadata", "load"]) this.screen.addEventListener(kind, () => this.place());
     for (const face of timeline?.faces ?? []) this.attach(face);
     this.place();
     // On a telephone the video stays in sight beside the charts, and nowhere else.
@@ -31,13 +34,14 @@ export class Player {
 
   cannotPlay() {
     document.getElementById("unplayable").hidden = false;
-    this.video.hidden = true;
+    this.screen.hidden = true;
   }
 
   // The picture inside the player, without the black beside it.
   get picture() {
-    const wide = this.timeline?.width || this.video.videoWidth || 16, high = this.timeline?.height || this.video.videoHeight || 9;
-    const room = this.video.getBoundingClientRect(), scale = Math.min(room.width / wide, room.height / high) || 1;
+    const wide = this.timeline?.width || this.video?.videoWidth || this.image?.naturalWidth || 16;
+    const high = this.timeline?.height || this.video?.videoHeight || this.image?.naturalHeight || 9;
+    const room = this.screen.getBoundingClientRect(), scale = Math.min(room.width / wide, room.height / high) || 1;
     return { wide, high, scale, left: (room.width - wide * scale) / 2, top: (room.height - high * scale) / 2 };
   }
 
@@ -49,8 +53,8 @@ export class Player {
   }
 
   seek(seconds) {
-    const end = Number.isFinite(this.video.duration) ? this.video.duration : seconds;
-    if (!this.video.hidden) this.video.currentTime = Math.min(Math.max(0, seconds), end);
+    const end = Number.isFinite(this.video?.duration) ? this.video.duration : seconds;
+    if (this.video && !this.video.hidden) this.video.currentTime = Math.min(Math.max(0, seconds), end);
     this.show(seconds);
   }
 
@@ -61,13 +65,13 @@ export class Player {
       const window = windowAt(face, seconds);
       return window ? [`face ${face.face}: P(fake) ${window.probability_fake.toFixed(3)}, ${window.verdict}`] : [];
     });
-    this.words.textContent = [`${seconds.toFixed(2)} s`, ...words].join("; ");
+    this.words.textContent = [...(this.image ? [] : [`${seconds.toFixed(2)} s`]), ...words].join("; ");
     this.draw();
   }
 
   draw() {
     for (const old of this.overlay.querySelectorAll(".seen")) old.remove();
-    if (!this.boxes?.checked || this.video.hidden) return;
+    if (!this.boxes?.checked || this.screen.hidden) return;
     const size = Math.max(14, this.picture.wide / 28);
     for (const face of this.timeline?.faces ?? []) {
       const at = nearest(face.times, this.time), step = (face.times.at(-1) - face.times[0]) / Math.max(1, face.times.length - 1);

@@ -5,8 +5,8 @@ import { el, size, tell } from "./dom.js";
 
 const TOGETHER = 2;
 const MOST_TRIES = 30;
-// A still picture is told by its first bytes, before it is sent; the server looks again.
-const STILLS = [[[0xff, 0xd8, 0xff], "JPEG"], [[0x42, 0x4d], "BMP"]];
+// Pictures that are not read are told by their first bytes, before they are sent; the server looks again.
+const NOT_READ = [[[0x42, 0x4d], "BMP"], [[0x49, 0x49, 0x2a, 0], "TIFF"], [[0x4d, 0x4d, 0, 0x2a], "TIFF"]];
 
 export class Uploads {
   constructor(list, { mostBytes, blind, onReceived }) {
@@ -40,8 +40,8 @@ export class Uploads {
   }
 
   async send(row, blind) {
-    const still = await kindOfStill(row.file);
-    if (still) return row.fail(`This is a still picture (${still}). unmask judges videos: it needs several frames of one face.`);
+    const kind = await kindNotRead(row.file);
+    if (kind) return row.fail(`This is a picture of a kind that is not read (${kind}). Save it as PNG or JPEG, or drop the original.`);
     for (let tries = 0; ; tries += 1) {
       try {
         const received = await upload(row.file, { blind }, (share) => row.progress(share), row.abort.signal);
@@ -108,10 +108,10 @@ class Row {
   }
 }
 
-async function kindOfStill(file) {
+async function kindNotRead(file) {
   try {
     const first = new Uint8Array(await file.slice(0, 16).arrayBuffer());
-    return STILLS.find(([begin]) => begin.every((byte, at) => first[at] === byte))?.[1] ?? null;
+    return NOT_READ.find(([begin]) => begin.every((byte, at) => first[at] === byte))?.[1] ?? null;
   } catch {
     return null; // a folder, or a file that is gone: sending it says so
   }

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from data.images.formats import image_format
 from data.io.atomic_files import make_folder, sync_folder
 from pipeline.app.settings import FREE_BYTES, MOST_UPLOADS
 
@@ -31,17 +32,16 @@ EXTENSIONS = {
     "video/mp2t": "ts",
     "video/ogg": "ogv",
     "image/gif": "gif",
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/heic": "heic",
+    "image/avif": "avif",
     UNKNOWN: "bin",
 }
 """Types under which evidence is served, and the extension of its name then."""
-STILLS = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"BM", "BMP"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-)
-HEIF = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
-"""Brands of still pictures in the container of MP4."""
+REFUSED = ((b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
+"""First bytes of pictures that are not read."""
 
 
 class RefusedError(Exception):
@@ -56,18 +56,19 @@ def media_type(first: bytes) -> str:
     """The type of a file by its first bytes.
 
     Raises:
-        RefusedError: it is a still picture, of which no detector here can say anything.
+        RefusedError: it is a picture of a kind that is not read.
     """
-    for begin, kind in STILLS:
+    image = image_format(first)
+    if image == "animated webp":
+        raise not_read("an animated WebP", "a video")
+    if image is not None:
+        return f"image/{image}"
+    for begin, kind in REFUSED:
         if first.startswith(begin):
-            raise still(kind)
-    if first[:8] == b"\x89PNG\r\n\x1a\n":  # an animated one is told apart by ffmpeg
-        return UNKNOWN if b"acTL" in first else _refuse("PNG")
+            raise not_read(f"a picture of a kind that is not read ({kind})", "PNG or JPEG")
     if first[:4] == b"RIFF":
-        return _refuse("WebP") if first[8:12] == b"WEBP" else "video/x-msvideo"
+        return "video/x-msvideo"
     if first[4:8] == b"ftyp":
-        if first[8:12] in HEIF:
-            raise still("HEIF or AVIF")
         return "video/quicktime" if first[8:12] == b"qt  " else "video/mp4"
     if first[:4] == b"\x1a\x45\xdf\xa3":
         return "video/webm" if b"webm" in first else "video/x-matroska"
@@ -82,17 +83,9 @@ def media_type(first: bytes) -> str:
     return UNKNOWN
 
 
-def _refuse(kind: str) -> str:
-    raise still(kind)
-
-
-def still(kind: str) -> RefusedError:
-    """Why a still picture is refused."""
-    return RefusedError(
-        415,
-        f"this is a still picture ({kind}). unmask judges videos: it needs several frames of one "
-        "face. Drop the video that the picture was taken from",
-    )
+def not_read(what: str, instead: str) -> RefusedError:
+    """Why a picture is refused."""
+    return RefusedError(415, f"this is {what}. Save it as {instead}, or drop the original")
 
 
 class Evidence:
@@ -162,7 +155,7 @@ class Incoming:
         """Takes the next bytes.
 
         Raises:
-            RefusedError: it is too large, a still picture, or the disk too full.
+            RefusedError: it is too large, a picture that is not read, or the disk too full.
         """
         before = self.size_bytes
         self.size_bytes += len(part)
@@ -181,13 +174,14 @@ class Incoming:
         """Keeps the file durably; returns its sha256. The caller holds `Evidence.lock`.
 
         Raises:
-            RefusedError: it is empty, or a still picture.
+            RefusedError: it is empty, or a picture that is not read.
         """
         if not self.size_bytes:
             raise RefusedError(422, "the file is empty")
         media_type(self.first)
         self._file.flush()
         os.fsync(self._file.fileno())
+        self._file.close()  # Windows moves no open file
         sha256 = self._digest.hexdigest()
         self._path.replace(self._evidence.path(sha256))
         self._evidence.path(sha256).chmod(0o600)

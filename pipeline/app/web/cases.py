@@ -83,7 +83,7 @@ def find_cases(
             for code, words in (
                 (411, "the request does not say how long the file is"),
                 (413, "the file is too large"),
-                (415, "a still picture"),
+                (415, "a picture of a kind that is not read"),
                 (422, "the file is empty, or a value does not fit"),
                 (429, "too many uploads or waiting runs; try again later"),
                 (507, "the disk is nearly full"),

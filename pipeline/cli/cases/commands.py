@@ -24,7 +24,7 @@ def case() -> None:
     """Check the folders that `unmask predict --case` writes."""
 
 
-@command(commands)
+@command(commands, codes=(14,))
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a case.")],
     evidence: Annotated[

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from models.explanation.occlusion import HeatMap
 from pipeline.case.record import CaseRecord
-from pipeline.inference.predict import file_facts, heat_maps
+from pipeline.inference.predict import heat_maps
+from pipeline.inference.sources import file_facts
 from pipeline.inference.verdict import FileFacts, Judged, Prediction
 from pipeline.reporting.verdict_page import render_verdict
 
@@ -24,13 +25,14 @@ class VerdictPage:
     @classmethod
     def of(cls, prediction: Prediction, judged: Judged) -> VerdictPage:
         """Computes the heat maps and reads the file's header; the video must have a verdict."""
-        heats = heat_maps(prediction.bundle, judged)
+        heats = heat_maps(judged)
         return cls(prediction=prediction, judged=judged, heats=heats, file=file_facts(judged))
 
     def __call__(self, command: str, case: CaseRecord | None = None) -> str:
         """The page; `command` is what to type for it."""
+        assert self.judged.bundle is not None  # noqa: S101 - it has a verdict
         return render_verdict(
-            self.prediction.bundle,
+            self.judged.bundle,
             self.judged,
             heats=self.heats,
             file=self.file,

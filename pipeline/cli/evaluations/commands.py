@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import console
+from pipeline.cli import completion, console
 from pipeline.cli.evaluations import scores as external
 from pipeline.cli.evaluations.held_out import evaluate_held_out
 from pipeline.cli.options import (
@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     ParamsOption,
     RootOption,
     SetOption,
+    StoreOption,
     WorkersOption,
     command,
     load_params,
@@ -28,7 +29,12 @@ ReportOption = Annotated[
     Path, typer.Option("-o", "--out", metavar="DIR", help="Report folder to write.")
 ]
 SplitOption = Annotated[
-    str, typer.Option(metavar="NAME", help="Split to measure: test, val, train or all.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Split to measure: test, val, train or all.",
+        autocompletion=completion.splits,
+    ),
 ]
 MeasureSeenOption = Annotated[
     bool,
@@ -92,7 +98,7 @@ def evaluate(
 
     Example: unmask evaluate a b --on emb-a:a.csv --on emb-b:b.csv -o matrix
 
-    Example: unmask evaluate embeddings --manifest manifest.csv --hold-out method -o held-out
+    Example: unmask evaluate embeddings --manifest manifest.csv --hold-out method -o out
 
     Example: unmask evaluate --scores scores.csv --manifest manifest.csv -o report
     """
@@ -195,9 +201,7 @@ def robustness(
             help="Only these corruptions; docs/evaluation.md lists them.",
         ),
     ] = None,
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Store of finished features.")] = Path(
-        ".unmask/store"
-    ),
+    store: StoreOption = Path(".unmask/store"),
     keep: Annotated[
         Path | None,
         typer.Option(

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 import data.datasets.digests
+import data.images.identity
 import data.io.digest_table
 from data.datasets.digests import DigestCache
 from data.errors import VideoError
@@ -442,7 +443,7 @@ def test_a_hundred_thousand_files_are_remembered_within_seconds(
     cache = DigestCache(tmp_path / "digests")
     with monkeypatch.context() as patched:
         told = SimpleNamespace(stat=lambda path: facts, path=os.path, fsencode=os.fsencode)
-        patched.setattr(data.datasets.digests, "os", told)
+        patched.setattr(data.images.identity, "os", told)
         found = [cache.sha256(video) for video in videos]
     assert found[-1] == digest(bytes(videos[-1]))
     assert time.process_time() - start < 6

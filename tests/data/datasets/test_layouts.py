@@ -85,7 +85,8 @@ def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
     )
     _, listing = read_layout(root)
     assert labels(listing) == {"real/a.mp4": REAL}
-    assert listing.not_videos == 4
+    assert listing.not_videos == 3
+    assert [entry.path for entry in listing.images] == ["real/thumb.jpg"]
     assert listing.unlabelled == ["d.mp4", "elsewhere/c.mp4"]
 
 

@@ -580,7 +580,7 @@ def test_deepfakebench_sets_that_are_all_the_same_are_no_split(tmp_path: Path) -
         ({"X": {"X_odd": {"train": {"a": bench("a/a", "X_odd")}}}}, "says neither real nor fake"),
         ({"X": {"X_real": {"soon": {}}}}, "there must be train, val and test, got 'soon'"),
         ({"X": []}, "it must be an object, got a list"),
-        ({"X": {"X_real": {"train": {"b": bench("b/b", "X_real")}}}}, "reads videos, not frames"),
+        ({"X": {"X_real": {"train": {"b": bench("b/b", "X_real")}}}}, "nor its frames"),
     ],
 )
 def test_a_deepfakebench_json_that_cannot_be_meant(

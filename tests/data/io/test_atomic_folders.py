@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -146,7 +147,7 @@ def test_where_there_are_no_locks_leftovers_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".out.0123abcd").mkdir()
-    monkeypatch.setattr(atomic_folders.fcntl, "flock", cannot)
+    monkeypatch.setattr(fcntl, "flock", cannot)
     fill(tmp_path / "out", "new")
     assert names(tmp_path) == [".out.0123abcd", "out"]
 
@@ -154,7 +155,7 @@ def test_where_there_are_no_locks_leftovers_stay(
 def test_a_sibling_that_was_taken_for_a_leftover_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = atomic_folders.fcntl.flock
+    real = fcntl.flock
     removed = []
 
     def slow(handle: int, how: int) -> None:
@@ -164,7 +165,7 @@ def test_a_sibling_that_was_taken_for_a_leftover_is_made_anew(
             removed.append(path)
         real(handle, how)
 
-    monkeypatch.setattr(atomic_folders.fcntl, "flock", slow)
+    monkeypatch.setattr(fcntl, "flock", slow)
     fill(tmp_path / "out", "new")
     assert removed
     assert names(tmp_path) == ["out"]
@@ -192,3 +193,18 @@ def test_a_failure_leaves_the_old_one(tmp_path: Path, either_way: str) -> None:
         fill_half()
     assert (tmp_path / "out" / MARKER).read_text() == "old"
     assert names(tmp_path) == ["out"]
+
+
+def test_without_locks_a_swap_that_was_cut_in_two_is_still_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where folders cannot be locked."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    for name in (".out.0123abcd.old", ".out.0123abcd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MARKER).write_text(name)
+    atomic_folders.recover(tmp_path / "out")
+    assert names(tmp_path) == [".out.0123abcd", "out"]
+    assert (tmp_path / "out" / MARKER).read_text() == ".out.0123abcd.old"
+    fill(tmp_path / "out", "new")
+    assert names(tmp_path) == [".out.0123abcd", "out"], "what may be another's is left alone"

@@ -15,6 +15,7 @@ from data.errors import ConfigError, DatasetError
 from features.sequences.dataset import Sequences
 from features.sequences.padded import Padded
 from models.conditioning import cache as cached_module
+from models.conditioning import linear_map
 from models.conditioning.cache import KEPT, RECORD, condition
 from models.conditioning.linear_map import Conditioning
 from models.configs import ConditionConfig, HeadConfig, TrainConfig
@@ -253,3 +254,15 @@ def test_views_in_memory_are_transformed_too() -> None:
     assert small.views is not None
     assert other.views is not None
     np.testing.assert_array_equal(small.views[:], other.views[:])
+
+
+def test_a_map_does_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = sequences(40)
+    monkeypatch.setattr(linear_map, "BLOCK_FRAMES", 16)  # several blocks
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, count=threads: set(range(count)))
+        config = ConditionConfig(kind="pca", dimensions=4)
+        found.append(Conditioning.fit(split.features, split.mask, config))
+    np.testing.assert_array_equal(found[0].matrix, found[1].matrix)
+    np.testing.assert_array_equal(found[0].mean, found[1].mean)

@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from data.errors import ConfigError, DatasetError
 from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
+from models.heads import descent
 from models.heads.architectures import HeadConfig
-from models.heads.descent import head_batches
+from models.heads.descent import AMX, head_batches, precision_of
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
@@ -66,6 +67,34 @@ def test_repeats_itself() -> None:
     assert first.history == second.history != other.history
     for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_precision_is_of_the_products_alone_and_repeats_itself() -> None:
+    """bfloat16 trains another head, nearly as good, with float32 weights: the same each time."""
+    train, val = made_up(40), made_up(20, seed=1)
+
+    def run(precision: Any) -> Any:
+        config = TrainConfig(epochs=10, batch_size=8, learning_rate=0.01, precision=precision)
+        return train_head(train, val, head=SMALL, config=config)
+
+    exact, first, second = run("float32"), run("bfloat16"), run("bfloat16")
+    assert first.history == second.history != exact.history
+    for one, two in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_array_equal(one, two)
+    losses = [one.history[0]["loss"] for one in (exact, first)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert first.best["val_auc"] > exact.best["val_auc"] - 0.05
+
+
+@pytest.mark.parametrize(("unit", "wanted"), [(AMX, "bfloat16"), ("avx512_bf16", "float32")])
+def test_auto_is_bfloat16_where_the_processor_is_fast_at_it(
+    unit: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descent, "matrix_unit", lambda _: unit)
+    assert precision_of(TrainConfig()) == wanted
+    assert precision_of(TrainConfig(precision="float32")) == "float32"
+    assert precision_of(TrainConfig(precision="bfloat16")) == "bfloat16"
 
 
 def test_the_mean_head_is_at_the_optimum() -> None:

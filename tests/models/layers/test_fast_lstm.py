@@ -83,6 +83,20 @@ def test_a_long_wide_sequence_agrees_to_five_digits() -> None:
         np.testing.assert_allclose(got, want, atol=1e-5 * max(1, np.abs(want).max()))
 
 
+@pytest.mark.parametrize("mask", MASKS)
+def test_products_in_bfloat16_are_near(mask: str) -> None:
+    """Within what rounding of the products makes of it: three digits; and not the same."""
+    fast, plain = pair(return_sequences=True)
+    fast.products = "bfloat16"
+    for got, wanted in zip(
+        run(fast, frames(), MASKS[mask]), run(plain, frames(), MASKS[mask]), strict=True
+    ):
+        for one, other in zip(got, wanted, strict=True):
+            assert one.dtype == tf.float32
+            np.testing.assert_allclose(one, other, atol=0.02 * max(1, np.abs(other).max()))
+    assert np.abs(got[1] - wanted[1]).max() > 0
+
+
 def test_weights_go_both_ways() -> None:
     fast, plain = pair()
     assert [(w.name, w.shape) for w in fast.weights] == [(w.name, w.shape) for w in plain.weights]

@@ -333,7 +333,9 @@ def test_measured_videos_and_people_in_the_training_list(tmp_path: Path, row: st
         report_of(tmp_path, scores, trained_on=training)
     found = report_of(tmp_path, scores, trained_on=training, allow_seen=True)
     assert found.seen.startswith("Not a fair test: ")
-    assert found.seen in render_page(found).replace("&#39;", "'")
+    page = render_page(found).replace("&#39;", "'")
+    assert found.seen in page
+    assert "people of whom it had seen some before" in page
     assert found.metrics["seen_in_training"] == found.seen
 
 
@@ -344,12 +346,16 @@ def test_a_manifest_is_a_training_list(tmp_path: Path) -> None:
     assert not found.seen
     assert "checked against the 120 rows of manifest.csv" in found.external.trained_on
     assert "people whom it knows" in found.training_leaks[0]  # validation is in it, too
-    assert "is not known to unmask" not in render_page(found)
+    page = render_page(found)
+    assert "is not known to unmask" not in page
+    assert "people that it had never seen" in page
 
 
 def test_without_a_list_the_page_says_that_nothing_is_known(tmp_path: Path) -> None:
     found = report_of(tmp_path, plain(tmp_path, made_up_scores(VIDEOS)))
-    assert "What this detector was trained on is not known to unmask" in render_page(found)
+    page = render_page(found)
+    assert "What this detector was trained on is not known to unmask" in page
+    assert "people that it had never seen" not in page
     assert "is not known to unmask" in found.metrics["scores"]["warnings"][0]
 
 
@@ -502,8 +508,8 @@ def test_the_command_of_the_card_makes_the_same_report(tmp_path: Path) -> None:
 
 
 def test_the_example_of_the_documentation(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
-    example = re.search(r"```csv\n(.*?)```", text, re.DOTALL)[1]
+    text = (ROOT / "docs" / "detectors.md").read_text("utf-8")
+    example = re.search(r"```\n(path,score\n.*?)```", text, re.DOTALL)[1]
     (tmp_path / "scores.csv").write_text(example, "utf-8")
     videos = tuple(
         Video(**vars(VIDEOS[0]) | {"path": path, "label": label, "split": "test"})
@@ -516,7 +522,7 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
 
 
 def test_the_lines_for_deepfakebench(tmp_path: Path, monkeypatch) -> None:
-    text = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+    text = (ROOT / "docs" / "detectors.md").read_text("utf-8")
     lines = re.search(r"```python\n(import json\n.*?)```", text, re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
     videos = [VIDEOS[row] for row in TEST]

@@ -69,7 +69,7 @@ def test_without_a_bundle_two_lines_say_how_to_get_one(run, tmp_path):
         assert len(lines) == 2
         assert lines[0].startswith("warning: unmask ships no detector")
         again = command_line("unmask", "predict", "BUNDLE", *arguments)
-        assert lines[1].endswith(f"train one on videos like yours (README.md), then: {again}")
+        assert lines[1].endswith(f"train one on videos like yours (docs/train.md), then: {again}")
     told = run("predict", tmp_path, code=InputError.exit_code).stderr
     assert "no video was given" in told
 

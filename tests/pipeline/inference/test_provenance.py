@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from data.datasets.layouts.listing import Entry, Listing
-from data.datasets.layouts.origins import with_origins
 from data.datasets.manifest import Manifest, Video
+from data.datasets.origins import with_origins
 from data.errors import StoreError
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate

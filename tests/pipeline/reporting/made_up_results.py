@@ -249,7 +249,7 @@ def bundle() -> Any:
     head = SimpleNamespace(
         threshold=0.5,
         calibration=calibration,
-        config=SimpleNamespace(kind=HOSTILE, units=16),
+        config=SimpleNamespace(kind=HOSTILE, units=16, is_average=False),
         likelihood_ratio=RATIO,
     )
     return SimpleNamespace(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from jinja2 import UndefinedError
 
 from pipeline.reporting.charts.primitives import fitted_axis, shade
+from pipeline.reporting.hold_out_page import render_held_out
 from pipeline.reporting.page import render
 from tests.pipeline.browser import PHONE, load_page, needs_chromium
-from tests.pipeline.reporting.made_up_results import HOSTILE, PAGES, verdict_page
+from tests.pipeline.reporting.made_up_results import HOSTILE, PAGES, held_out, verdict_page
 
 SHOWN = HOSTILE.encode("utf-8", "backslashreplace").decode()
 """What UTF-8 cannot hold is shown escaped."""
@@ -160,3 +162,18 @@ def test_a_browser_shows_it_without_errors_on_a_telephone(name: str, tmp_path) -
     assert 'data-broken="0"' in dom
     links = re.findall(r'href="#([^"]+)"', dom)
     assert all(dom.count(f'id="{link}"') == 1 for link in links)
+
+
+def test_a_held_out_page_of_few_videos_leaves_out_what_was_not_measured() -> None:
+    """No fake with its original, no method with three videos."""
+    report = held_out()
+    first, *others = report.detectors
+    metrics = {
+        name: one
+        for name, one in first.evaluation.metrics.items()
+        if name not in ("pairs", "auc_methods_several")
+    }
+    few = replace(first, evaluation=replace(first.evaluation, metrics=metrics))
+    shown = render_held_out(replace(report, detectors=(few, *others)))
+    assert "it ranks" not in shown
+    assert "it ranks" in render_held_out(report)

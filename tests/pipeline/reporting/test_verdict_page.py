@@ -15,8 +15,9 @@ import pytest
 from models.bundle import Bundle
 from models.explanation.occlusion import HeatMap, heat_map, hide
 from pipeline.cli.options import PARTLY_FAILED
-from pipeline.inference.predict import file_facts, heat_maps, judge
+from pipeline.inference.predict import heat_maps, judge
 from pipeline.inference.provenance import provenance_of
+from pipeline.inference.sources import file_facts
 from pipeline.inference.verdict import FaceVerdict, Judged
 from pipeline.inference.verdict_files import PageFiles
 from pipeline.reporting.verdict_page import render_verdict, warnings
@@ -57,7 +58,7 @@ def page(bundle, judged, heat, tmp_path_factory) -> Path:
     text = render_verdict(
         bundle,
         judged,
-        heats=heat_maps(bundle, judged),
+        heats=heat_maps(judged),
         file=file_facts(judged),
         provenance=provenance_of(bundle),
         command="unmask predict …",

@@ -291,7 +291,7 @@ class Bomb:
 def test_a_pickle_is_never_opened(tmp_path: Path, name: str, protocol: int) -> None:
     path = tmp_path / name
     path.write_bytes(pickle.dumps({"pred": Bomb(), "label": [1]}, protocol))
-    with pytest.raises(InputError, match=r"is a pickle, which runs code .*docs/evaluation.md"):
+    with pytest.raises(InputError, match=r"is a pickle, which runs code .*docs/detectors.md"):
         read(path)
 
 

@@ -1,0 +1,45 @@
+"""What `unmask doctor` found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "note", "problem"]
+"""A note: unmask works, with less or more slowly. A problem: something that it needs fails."""
+Group = Literal["unmask", "packages", "ffmpeg", "processor", "disk", "extras", "self-test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    group: Group
+    name: str  # of the thing, as "h264"
+    status: Status
+    found: str  # what is there, one line
+    remedy: str | None = None  # what to do, one line; None where nothing is to be done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Everything that was looked at, in the order in which it is shown."""
+
+    findings: tuple[Finding, ...]
+    tested: bool  # whether the self-test ran
+    seconds: float  # that it all took
+
+    @property
+    def problems(self) -> int:
+        """How many things that unmask needs do not work here."""
+        return sum(one.status == "problem" for one in self.findings)
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line: of a broken library it may be pages."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+
+
+Findings = Iterator[Finding]

@@ -1,0 +1,79 @@
+"""Calibrates a bundle for single images, on the middle frame of each validation video."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from features.sequences.dataset import Sequences
+from models.bundle import Bundle
+from models.configs import CalibrationConfig
+from models.evaluation.baselines import pooled
+from models.evaluation.calibration import calibrate
+from models.heads.inference import score
+from models.novelty import fit_frame_threshold
+from models.one_image import OneImage, image_judge
+
+AT_ONCE = 512
+"""Videos whose features are in memory at once."""
+
+
+def with_one_image(
+    bundle: Bundle,
+    train: Sequences,
+    val: Sequences,
+    config: CalibrationConfig,
+    *,
+    refit: bool,
+    seed: int,
+) -> Bundle:
+    """The bundle, with what it may say of one image, where a part of it can judge one.
+
+    Args:
+        bundle: trained and calibrated.
+        train: the training videos.
+        val: the validation videos.
+        config: rules of threshold and band, which are those of sequences.
+        refit: the head learnt from validation, too, so that only the baseline can be calibrated.
+        seed: of the threshold's interval.
+    """
+    wanted = "baseline" if refit and bundle.head.config.has_linear_model else None
+    found = image_judge(bundle.head, bundle.baseline, judge=wanted)  # type: ignore[arg-type]
+    if found is None:
+        return bundle
+    judge, head = found
+    frames = middle_frames(val)
+    scores = score(head.model, frames)
+    calibration, threshold = calibrate(
+        val.labels.astype(np.int64), scores, val.groups, config, seed=seed
+    )
+    novelty = None
+    if bundle.novelty is not None:
+        novelty = fit_frame_threshold(
+            pooled(train.features, train.mask),
+            pooled(val.features, val.mask),
+            np.concatenate([middle_frames(train).features[:, 0], frames.features[:, 0]]),
+            (*train.groups, *val.groups),
+            share=bundle.novelty.share,
+        )
+    return replace(
+        bundle,
+        one_image=OneImage(
+            judge=judge,
+            threshold=threshold,
+            calibration=calibration,
+            novelty_threshold=novelty,
+            videos=len(val),
+        ),
+    )
+
+
+def middle_frames(sequences: Sequences) -> Sequences:
+    """The middle frame of each sequence, as a sequence of its own."""
+    alone = []
+    for part in sequences.parts(AT_ONCE):
+        middles = [int(np.flatnonzero(row)[row.sum() // 2]) for row in part.mask]
+        alone.append(np.asarray(part.features[:])[np.arange(len(part)), middles][:, None])
+    features = np.concatenate(alone)  # (N, 1, D)
+    return replace(sequences, features=features, mask=np.ones(features.shape[:2], bool))
