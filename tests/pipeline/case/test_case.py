@@ -321,7 +321,7 @@ def test_one_of_several_that_changed_does_not_end_the_others(
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(video, tmp_path / "in" / name)
 
-    def change(_, judged):
+    def change(judged):
         if judged.path.name == "a.mp4":
             judged.path.write_bytes(judged.path.read_bytes() + b"x")
         return {}
