@@ -42,6 +42,8 @@ COPY --from=build /opt/unmask /opt/unmask
 ENV PATH=/opt/unmask/bin:/usr/local/bin:/usr/bin:/bin
 ENV HOME=/tmp
 ENV PYTHONDONTWRITEBYTECODE=1
+# Ends it as Ctrl-C does: finished work is kept.
+STOPSIGNAL SIGINT
 USER unmask
 WORKDIR /work
 ENTRYPOINT ["unmask"]

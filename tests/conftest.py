@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests import requirements
+from tests.pipeline.browser import CHROMIUM
 
 settings.register_profile("unmask", deadline=None)
 settings.load_profile("unmask")
@@ -17,6 +18,13 @@ settings.load_profile("unmask")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests, and the commands that they start, leave the cache of who runs them alone."""
     os.environ["UNMASK_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> None:
+    """A browser on the PATH, for tests that look at pages; see `tests.pipeline.browser`."""
+    if CHROMIUM is None:
+        requirements.missing("chromium", "chromium is not on the PATH")
 
 
 @pytest.fixture(scope="session")

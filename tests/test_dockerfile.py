@@ -6,6 +6,7 @@ import importlib.machinery
 import importlib.util
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -76,3 +77,15 @@ def test_what_is_installed_is_pinned_with_digests() -> None:
     found = re.search(r"^setuptools==[^\n]+\n(?:    [^\n]+\n)+", lock, re.MULTILINE)
     assert found is not None
     assert "--hash=sha256:" in found[0]
+
+
+def test_the_lock_has_what_all_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    (every,) = extras["all"]
+    names = re.findall(r"\w+", every)[1:]
+    assert names
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    for requirement in (*project["dependencies"], *(one for name in names for one in extras[name])):
+        name = re.split(r"[<>=!;\[ ]", requirement)[0].replace("_", "-").casefold()
+        assert re.search(rf"^{name}==", lock, re.MULTILINE), f"{name}: make lock"

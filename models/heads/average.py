@@ -40,8 +40,8 @@ def average_heads(fitted: Sequence[Trained], val: Sequences, *, head: HeadConfig
     seen = network if head.condition.kind == "none" else network.after_conditioning()
     val_loss, val_auc = measure(val.labels, logit(score(seen, val).clip(1e-7, 1 - 1e-7)))
     rows = [
-        {name: float(np.mean([row[name] for row in each])) for name in each[0]}
-        for each in zip(*(one.history for one in fitted), strict=False)
+        {name: float(np.mean([row[name] for row in each])) for name in each[0]} | {"epoch": epoch}
+        for epoch, each in enumerate(zip(*(one.history for one in fitted), strict=False), 1)
     ]
     own = {name: float(np.mean([one.best[name] for one in fitted])) for name in ("loss", "auc")}
     last = {"epoch": len(rows) + 1, **own, "val_loss": val_loss, "val_auc": val_auc}

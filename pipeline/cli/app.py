@@ -21,19 +21,18 @@ from data.io.system_errors import as_users_error
 from pipeline.cli import (
     app_server,
     datasets,
-    doctor,
     extraction,
     inference,
     pairs,
     publishing,
     search,
-    store,
     training,
 )
 from pipeline.cli.cases import commands as case
 from pipeline.cli.console import complain
 from pipeline.cli.evaluations import commands as evaluation
-from pipeline.cli.help_pages import main_epilog
+from pipeline.cli.help.pages import main_epilog
+from pipeline.cli.upkeep import doctor, store
 
 
 class Commands(TyperGroup):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import completion, console
+from pipeline.cli import console
 from pipeline.cli.console import show
+from pipeline.cli.help import completion
 from pipeline.cli.options import (
     ImagesOption,
     JsonOption,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli import completion
 from pipeline.cli.console import show
+from pipeline.cli.help import completion
 from pipeline.cli.options import (
     MACHINE,
     ImagesOption,

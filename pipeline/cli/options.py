@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from data.io.progress import log
-from pipeline.cli import completion, console, help_pages
+from pipeline.cli import console
+from pipeline.cli.help import completion, pages
 
 if TYPE_CHECKING:
     from pipeline.config import Params
@@ -144,8 +145,8 @@ def command(
         } | {"return": None}
         group.command(
             rich_help_panel=panel,
-            help=help_pages.description(function),
-            epilog=help_pages.command_epilog(function, codes),
+            help=pages.description(function),
+            epilog=pages.command_epilog(function, codes),
         )(run)
         return function
 

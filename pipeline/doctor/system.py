@@ -180,7 +180,7 @@ def check_disk(store: Path) -> Findings:
             remedy=remedy,
         )
     else:
-        if asked and Path(asked) != temporary:
+        if asked and Path(asked).absolute() != temporary.absolute():
             yield Finding(
                 group="disk",
                 name="TMPDIR",

@@ -96,7 +96,8 @@ def test_pictures_are_small_and_have_both_colours() -> None:
         assert path.stat().st_size < MOST_BYTES, path.name
         if path.stem != "forge" and not path.stem.endswith("-dark"):  # frames have no colour scheme
             dark = path.with_name(f"{path.stem}-dark.png")
-            assert Image.open(dark).size[0] == Image.open(path).size[0]
+            with Image.open(path) as light, Image.open(dark) as other:
+                assert light.size == other.size
 
 
 def test_the_reference_shows_signatures_and_what_is_raised(site: Path) -> None:

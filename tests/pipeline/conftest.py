@@ -17,7 +17,6 @@ from features.extraction.batches import Encoder
 from features.store.key import precision_of
 from pipeline.cli.app import app
 from tests import requirements
-from tests.pipeline.browser import CHROMIUM
 
 SMALL = ("--set", "frames.count=8", "--set", "frames.size=64", "--set", "train.epochs=12")
 
@@ -77,13 +76,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, run: Run) -> World:
     evaluate = ("evaluate", made.bundle, made.features, "--manifest", made.manifest)
     run(*evaluate, "-o", made.report)
     return made
-
-
-@pytest.fixture(scope="session")
-def chromium() -> None:
-    """A browser on the PATH, for tests that look at pages; see `tests.pipeline.browser`."""
-    if CHROMIUM is None:
-        requirements.missing("chromium", "chromium is not on the PATH")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from data.errors import ConfigError, InputError
-from pipeline.config import Params, as_options, load_params
+from pipeline.config import Params, as_options, is_given, load_params
 
 PROJECT = Path(__file__).parents[2]
 
@@ -32,6 +32,7 @@ def test_no_file_gives_the_defaults_of_each_room() -> None:
 
 def test_the_recipe_is_a_preset() -> None:
     params = load_params(PROJECT / "presets" / "recipe.yaml")
+    assert load_params(Path("recipe")) == params, "by its name, as from a wheel"
     assert params.finetune.learning_rate == 5e-6
     assert (params.finetune.flip, params.finetune.rotate_degrees, params.finetune.zoom) > (0, 0, 0)
     assert (params.finetune.forge, params.finetune.jpeg_quality, params.finetune.noise) == (0, 0, 0)
@@ -208,3 +209,14 @@ def test_what_is_not_default_comes_back_as_options() -> None:
     again = load_params(None, words[1::2])
     assert (again.seed, again.head, again.train) == (params.seed, params.head, params.train)
     assert as_options(load_params(None), ("seed", "head", "train")) == []
+
+
+def test_a_file_goes_before_a_preset_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_given(Path("recipe"), [], "finetune.learning_rate")
+    Path("recipe").write_text("seed: 7\n")
+    assert load_params(Path("recipe")).seed == 7
+    with pytest.raises(InputError, match=r"no-preset do(es)? not exist"):
+        load_params(Path("no-preset"))

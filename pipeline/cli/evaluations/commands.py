@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import completion, console
+from pipeline.cli import console
 from pipeline.cli.evaluations import scores as external
 from pipeline.cli.evaluations.held_out import evaluate_held_out
+from pipeline.cli.help import completion
 from pipeline.cli.options import (
     BundleArgument,
     JsonOption,

@@ -12,6 +12,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from data.errors import ConfigError
+from features.sequences.dataset import Sequences
 from models.bundle import BundledHead
 from models.configs import ConditionConfig, HeadConfig, TrainConfig
 from models.export.check import judged_features, run
@@ -38,6 +39,12 @@ SHAPES = {
 
 def splits(signal: float = 1.0) -> tuple[Any, Any]:
     return made_up(24, signal=signal), made_up(16, signal=signal, seed=1)
+
+
+def sequences(made: Any) -> Sequences:
+    """Those of a data set, of which folds are made."""
+    named = {name: getattr(made, name) for name in ("features", "mask", "labels", "groups")}
+    return Sequences(**named, methods=made.methods, paths=made.paths, sha256s=made.paths)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -72,7 +79,7 @@ def test_residuals_that_help_are_averaged() -> None:
 
 
 def test_held_out_scores_are_averages_too() -> None:
-    train, val = splits()
+    train, val = (sequences(one) for one in splits())
     learn = np.arange(40) < 24
     trainers = [
         HeadTrainer(train, val, head=SMALL.replace(average=count), config=CONFIG, seed=seed)

@@ -13,8 +13,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from pipeline.cli import help_pages
 from pipeline.cli.app import app
+from pipeline.cli.help import pages
 from pipeline.config import Params
 from tests.pipeline.cli.test_cli import commands
 
@@ -62,13 +62,13 @@ def test_the_first_page_has_every_command_and_every_exit_code() -> None:
     shown = help_of()
     for name in get_command(app).commands:
         assert re.search(rf"│ {name} ", shown), name
-    assert [int(code) for code in re.findall(r"• (\d+): ", shown)] == list(help_pages.EXIT_CODES)
+    assert [int(code) for code in re.findall(r"• (\d+): ", shown)] == list(pages.EXIT_CODES)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/command-line.md"])
 def test_the_tables_of_exit_codes_are_the_programs(page: str) -> None:
     table = re.findall(r"^\| (\d+) \| (.+?) \|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
-    assert {int(code): words for code, words in table} == help_pages.EXIT_CODES
+    assert {int(code): words for code, words in table} == pages.EXIT_CODES
 
 
 def complete(line: str, shell: str = "bash") -> list[str]:
@@ -100,7 +100,7 @@ def test_completion_of_commands_and_values() -> None:
 
 
 def test_every_parameter_can_be_completed() -> None:
-    from pipeline.cli.completion import parameters
+    from pipeline.cli.help.completion import parameters
 
     offered = parameters("")
     assert len(offered) == len(set(offered)) > 60

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.cli.json_schemas import file_name, make_schema, schema_text, types
+from pipeline.cli.help.json_schemas import file_name, make_schema, schema_text, types
 from tests.pipeline.conftest import SMALL
 
 FOLDER = Path(__file__).parents[3] / "docs"
@@ -22,8 +22,8 @@ def test_it_is_published_as_the_types_are(command: str) -> None:
     Draft202012Validator.check_schema(schema)
     published = FOLDER / "schemas" / file_name(command)
     assert published.read_text("utf-8") == schema_text(command), (
-        "a result has changed: python -m pipeline.cli.json_schemas docs/schemas, and a line in "
-        "the changelog"
+        "a result has changed: python -m pipeline.cli.help.json_schemas docs/schemas, and a line "
+        "in the changelog"
     )
     assert "None" not in re.findall(r"\w+", published.read_text("utf-8"))
 

@@ -139,7 +139,7 @@ def test_gc_obeys_the_answer(
 ) -> None:
     shutil.rmtree("tuned")
     monkeypatch.setattr("builtins.input", lambda _: answer)
-    monkeypatch.setattr("pipeline.cli.store._on_terminal", lambda: True)
+    monkeypatch.setattr("pipeline.cli.upkeep.store._on_terminal", lambda: True)
     run("store", "gc")
     assert (STORE / TUNED.digest[:16]).exists() != removed
 

@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 from data.operating_system import machine
 from data.video import ffmpeg
 from models.matrix_units import cpu_flags
-from pipeline.cli.json_schemas import make_schema
+from pipeline.cli.help.json_schemas import make_schema
 from pipeline.doctor import diagnose as diagnosing
 from pipeline.doctor import packages, self_test, system
 from pipeline.doctor.diagnose import diagnose

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) of what `--json` prints, made of the types of the results.
 
-`python -m pipeline.cli.json_schemas docs/schemas` writes the published ones; a test compares them.
-A result's fields are explained by the comments beside them in its source, which become the
+`python -m pipeline.cli.help.json_schemas docs/schemas` writes the published ones; a test compares
+them. A result's fields are explained by the comments beside them in its source, which become the
 descriptions here. Readers must ignore fields that they do not know: later versions may add some.
 """
 

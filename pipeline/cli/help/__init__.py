@@ -1,0 +1,1 @@
+"""What unmask says of itself: help pages, completion, JSON Schemas of results."""

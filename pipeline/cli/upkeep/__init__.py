@@ -1,0 +1,1 @@
+"""Commands that look after unmask itself: its store, and `doctor`."""
