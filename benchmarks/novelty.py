@@ -32,11 +32,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data.datasets.manifest import Manifest
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from models.applicability.novelty import Novelty, fit_novelty
 from models.evaluation.baselines import fit_linear, pooled
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.likelihood_ratio_fit import cllr, fit_likelihood_ratio
 from models.hold_out.folds import make_folds
-from models.novelty import Novelty, fit_novelty
 from pipeline.config import load_params
 
 ROOT = Path(__file__).parents[1]

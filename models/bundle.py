@@ -3,7 +3,8 @@
     head.safetensors       the LSTM head, normaliser inside; head.keras is the same for Keras
     baseline.safetensors   the mean-pool baseline trained on the same features, where there is one;
                            baseline.keras likewise
-    novelty.npy            how training embeddings are distributed (`models.novelty`), where known
+    novelty.npy            how training embeddings are distributed, where known
+                           (`models.applicability.novelty`)
     bundle.json            recipe, backbone, thresholds, versions, what it was trained on
     history.csv            each epoch of the head's training, to plot
     validation.json        validation metrics of each head's best epoch, to choose by
@@ -33,6 +34,9 @@ from data.io.atomic_files import write_plain
 from data.io.atomic_folders import read_versioned_json, replace_folder, write_json
 from data.io.reading import BAD_FACTS, file_sha256
 from features.store.key import Precision
+from models.applicability.novelty import FILE as NOVELTY
+from models.applicability.novelty import Novelty
+from models.applicability.one_image import NO_VERDICT, NOT_CALIBRATED, OneImage, image_judge
 from models.backbones.fingerprint import PUBLIC, BackboneFingerprint, LazyEncoder
 from models.backbones.network_cache import open_encoder
 from models.configs import ExtractConfig, HeadConfig
@@ -42,9 +46,6 @@ from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.files import load_head, save_head, write_history
 from models.heads.inference import score
 from models.heads.trained import Trained
-from models.novelty import FILE as NOVELTY
-from models.novelty import Novelty
-from models.one_image import NO_VERDICT, NOT_CALIBRATED, OneImage, image_judge
 from models.recipe_check import backbone_words, check_recipes, pixels_note
 from models.records import BUNDLE_RECORD, FORMAT, VERSION, check_record
 from models.training_summary import TrainingSummary
@@ -233,7 +234,9 @@ class Bundle:
         return head.calibration.apply(score(head.model, sequences))
 
     def for_one_image(self) -> Bundle | None:
-        """This bundle as it judges one image (`models.one_image`); None where it cannot.
+        """This bundle as it judges one image; None where it cannot.
+
+        See `models.applicability.one_image`.
 
         It has no likelihood ratios. Without a calibration for images its every verdict is UNSURE,
         and it does not know what is novel.

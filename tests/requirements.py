@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 EXTRAS = {
+    "axe_playwright_python": "dev",
     "c2pa": "provenance",
     "pi_heif": "heic",
     "fastapi": "app",

@@ -1,7 +1,7 @@
 """What is said of a score, as a graph: calibration, likelihood ratio, novelty and verdict.
 
-In float64, as `models.evaluation` and `models.novelty` compute it, number by number. `pipeline.
-inference.weighing` puts the same together for `predict`.
+In float64, as `models.evaluation` and `models.applicability.novelty` compute it, number by
+number. `pipeline.inference.weighing` puts the same together for `predict`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.applicability.novelty import FLOOR, Novelty
 from models.bundle import Bundle
 from models.evaluation.calibration import LEAST, MOST, Calibration
 from models.evaluation.likelihood_ratio import LEVEL, SUREST, LikelihoodRatio
 from models.export.graph import DOUBLE, FLOAT, INT64, Graph
-from models.novelty import FLOOR, Novelty
 
 VERDICTS = {"REAL": 0, "FAKE": 1, "UNSURE": -1}
 """As the output "verdict" has them; the first two are the labels."""

@@ -299,7 +299,7 @@ def scan(
 def scan_lines(result: ScanRun) -> list[str]:
     """The counts, the highest scores, why videos failed, and where all rows are."""
     from data.video.picture import resized_note
-    from models.novelty import REASON
+    from models.applicability.novelty import REASON
 
     scan, out = result.scan, result.out
     counts, reasons = scan.summary, scan.reasons

@@ -30,11 +30,11 @@ from features.extraction.batches import Encoder, LoadableEncoder
 from features.extraction.engine import embed_videos
 from features.extraction.job import Embedded
 from features.store.feature_set import Failure
+from models.applicability.one_image import NO_JUDGE
 from models.bundle import Bundle
 from models.evaluation.likelihood_ratio import posterior
 from models.explanation.occlusion import HeatMap, heat_map
 from models.explanation.score_interval import INTERVAL_LEVEL, score_interval
-from models.one_image import NO_JUDGE
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import make_jobs, named_videos, no_source
 from pipeline.inference.provenance import Provenance, provenance_of, warn_about

@@ -46,7 +46,7 @@ class Row:
     probability_fake: float | None = None  # calibrated; None after a failure
     frames_used: int = 0  # embedded frames
     faces_found: int = 0  # frames in which the detector saw the face
-    # distance from the training videos (`models.novelty`); None where the bundle cannot tell
+    # distance from the training videos; None where the bundle cannot tell
     novelty: float | None = None
     failure: str | None = None  # class of the failure, or None
     message: str | None = None  # of the failure, or None

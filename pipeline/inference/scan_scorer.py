@@ -25,9 +25,9 @@ from features.extraction.engine import keep_part, local_engine
 from features.extraction.job import Job
 from features.store.key import sequence_key
 from features.store.store import FeatureStore
+from models.applicability.one_image import NO_JUDGE
 from models.bundle import Bundle
 from models.explanation.score_interval import score_sequences
-from models.one_image import NO_JUDGE
 from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.extraction.inputs import DIGESTS, failure_row, make_jobs
 from pipeline.inference.scan_journal import Row, Stamp, stamp_of

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ConfigError
+from models.applicability.novelty import REASON
 from models.bundle import Bundle, BundledHead
 from models.evaluation.likelihood_ratio import in_words
-from models.novelty import REASON
 
 NO_RATIOS = "this bundle has no likelihood ratios; train it anew, with calibration.folds above 0"
 

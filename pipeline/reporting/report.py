@@ -6,7 +6,7 @@ same bytes.
 
 from __future__ import annotations
 
-from models.novelty import REASON
+from models.applicability.novelty import REASON
 from pipeline.evaluation.error_analysis import MOST
 from pipeline.evaluation.results import SHOWN, Report
 from pipeline.reporting.charts.evidence import coverage, tippett

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data.video.picture import resized_note
+from models.applicability.novelty import REASON
 from models.bundle import Bundle
-from models.novelty import REASON
 from pipeline.evaluation.model_card import bundle_facts
 from pipeline.inference.provenance import HEADLINE, WARNING
 from pipeline.inference.scan_result import Scan

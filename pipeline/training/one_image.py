@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from features.sequences.dataset import Sequences
+from models.applicability.novelty import fit_frame_threshold
+from models.applicability.one_image import OneImage, image_judge
 from models.bundle import Bundle
 from models.configs import CalibrationConfig
 from models.evaluation.baselines import pooled
 from models.evaluation.calibration import calibrate
 from models.heads.inference import score
-from models.novelty import fit_frame_threshold
-from models.one_image import OneImage, image_judge
 
 AT_ONCE = 512
 """Videos whose features are in memory at once."""

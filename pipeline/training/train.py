@@ -30,10 +30,10 @@ from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
 
 if TYPE_CHECKING:
+    from models.applicability.novelty import Novelty
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
     from models.heads.trained import Trained
-    from models.novelty import Novelty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +253,8 @@ def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -
 
 def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> Novelty | None:
     """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
+    from models.applicability.novelty import fit_novelty
     from models.evaluation.baselines import pooled
-    from models.novelty import fit_novelty
 
     if not share:
         return None

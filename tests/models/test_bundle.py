@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError, MismatchError, OutputError, StoreError
+from models.applicability.novelty import fit_novelty
 from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.bundle import Bundle, BundledHead
 from models.configs import HeadConfig, TrainConfig
@@ -18,7 +19,6 @@ from models.evaluation.baselines import Linear
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.training import train_head
-from models.novelty import fit_novelty
 from models.records import VERSION
 from tests.models.conftest import SIZE, made_up
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from models.applicability.novelty import Novelty
 from models.bundle import Bundle, BundledHead
 from models.conditioning.linear_map import Conditioning
 from models.evaluation.calibration import Calibration
@@ -13,7 +14,6 @@ from models.evaluation.likelihood_ratio import LikelihoodRatio
 from models.heads.architectures import build_head
 from models.heads.inference import HeadNetwork
 from models.network_weights import THIN_DIGEST
-from models.novelty import Novelty
 from models.tf_runtime import seed_everything
 from tests.models.conftest import SIZE, shaped
 

@@ -17,6 +17,7 @@ from pipeline.cli.app import app
 from pipeline.cli.help import pages
 from pipeline.config import Params
 from tests.pipeline.cli.test_cli import commands
+from tests.requirements import missing
 
 ROOT = Path(__file__).parents[3]
 NAMES = sorted(commands())
@@ -126,7 +127,7 @@ def test_other_shells_are_answered(shell: str) -> None:
 )  # fmt: skip
 def test_the_script_of_a_shell_works_in_it(shell: str, script: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        missing(shell, f"{shell} is not installed")
     (tmp_path / "unmask").write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
     (tmp_path / "unmask").chmod(0o755)
     environ = os.environ | {

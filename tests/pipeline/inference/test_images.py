@@ -17,8 +17,8 @@ from data.images.identity import source_sha256
 from features.cluster.work_units import not_as_sent
 from features.extraction.job import Job
 from features.store.feature_set import Features
+from models.applicability.one_image import NO_JUDGE, NOT_CALIBRATED
 from models.bundle import Bundle
-from models.one_image import NO_JUDGE, NOT_CALIBRATED
 from models.records import BUNDLE_RECORD
 from pipeline.cli.options import PARTLY_FAILED
 from tests.frames import frames_of, save_frames

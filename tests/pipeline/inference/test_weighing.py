@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data.errors import ConfigError
+from models.applicability.novelty import REASON
 from models.evaluation.calibration import Calibration
 from models.evaluation.likelihood_ratio import LikelihoodRatio
-from models.novelty import REASON
 from pipeline.inference.weighing import check_prior, weigh
 
 RATIO = LikelihoodRatio(

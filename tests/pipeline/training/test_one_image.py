@@ -10,11 +10,11 @@ import pytest
 from data.datasets.manifest import Manifest
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
+from models.applicability.one_image import image_judge
 from models.bundle import Bundle
 from models.configs import CalibrationConfig
 from models.evaluation.calibration import calibrate
 from models.heads.inference import score
-from models.one_image import image_judge
 from pipeline.training.one_image import middle_frames, with_one_image
 
 

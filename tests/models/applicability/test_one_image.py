@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
+from models.applicability.novelty import fit_frame_threshold, fit_novelty
+from models.applicability.one_image import NOT_CALIBRATED, OneImage, image_judge, reads_time
 from models.backbones.registry import Backbone
 from models.bundle import Bundle, BundledHead
 from models.evaluation.calibration import Calibration
 from models.heads.inference import HeadNetwork, score
-from models.novelty import fit_frame_threshold, fit_novelty
-from models.one_image import NOT_CALIBRATED, OneImage, image_judge, reads_time
 from models.records import BUNDLE_RECORD
 from tests.models.conftest import made_up, shaped
 from tests.models.heads.test_inference import DIM, head_of

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
-from models import novelty
-from models.novelty import FILE, FLOOR, Novelty, fit_novelty, quantile_of_people
+from models.applicability import novelty
+from models.applicability.novelty import FILE, FLOOR, Novelty, fit_novelty, quantile_of_people
 
 DIM = 64
 
