@@ -4,7 +4,6 @@
     baseline.safetensors   the mean-pool baseline trained on the same features, where there is one;
                            baseline.keras likewise
     novelty.npy            how training embeddings are distributed, where known
-                           (`models.applicability.novelty`)
     bundle.json            recipe, backbone, thresholds, versions, what it was trained on
     history.csv            each epoch of the head's training, to plot
     validation.json        validation metrics of each head's best epoch, to choose by
