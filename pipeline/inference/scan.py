@@ -156,7 +156,7 @@ def rank(
     provenance: Provenance,
 ) -> Scan:
     """Gives each scored row its verdict and ranks them."""
-    for_images = bundle.for_one_image()
+    for_images = bundle.for_one_image() if any(row.image for row in rows) else None
 
     def weighed(row: Row, probability_fake: float) -> Weighed:
         judge = for_images if row.image and for_images is not None else bundle

@@ -70,7 +70,6 @@ class Scorer:
     def __init__(self, bundle: Bundle, store: Path, workers: int) -> None:
         self.embedded = 0
         self._bundle = bundle
-        self._for_images = bundle.for_one_image()
         self._workers = workers
         self._frames, self._recipe = scoring_recipe(bundle.recipe)
         self._digests = DigestCache(store.parent / DIGESTS.name)
@@ -110,7 +109,8 @@ class Scorer:
         stamps = {one.name: one.stamp for one in videos}
         jobs, failures = make_jobs([(one.name, one.path, None) for one in videos], self._digests)
         images = {job.name for job in jobs if is_image(job.path)}
-        if self._for_images is None:
+        judge = self._bundle.for_one_image() if images else None
+        if images and judge is None:
             refused = VideoError("too_few_frames", NO_JUDGE)
             failures += [failure_row(name, refused) for name in sorted(images)]
             jobs = [job for job in jobs if job.name not in images]
@@ -131,10 +131,8 @@ class Scorer:
         failed = {one.path for one in failures}
         left = [job for job in jobs if job.name not in failed]
         rows = self._score(self._bundle, [job for job in left if job.name not in images], stamps)
-        if self._for_images is not None:
-            found = self._score(
-                self._for_images, [job for job in left if job.name in images], stamps
-            )
+        if judge is not None:
+            found = self._score(judge, [job for job in left if job.name in images], stamps)
             rows |= {name: replace(row, image=True) for name, row in found.items()}
         for name in summary.resized:
             rows[name] = replace(rows[name], resized=True)
