@@ -47,7 +47,7 @@ def stamp_of(path: Path) -> Stamp:
     Raises:
         OSError, VideoError: as `source_sha256`.
     """
-    facts = path.stat()
+    facts = os.stat(path)
     if not stat.S_ISDIR(facts.st_mode):
         if not stat.S_ISREG(facts.st_mode):  # a pipe would block for ever
             raise OSError(errno.EINVAL, "not a regular file", str(path))
