@@ -75,6 +75,7 @@ def read_stills(
     left = np.arange(len(files))
     read: Read = {}
     broken: dict[int, VideoError] = {}
+    size_bytes = 0
     for _ in range(MOST_ROUNDS):
         chosen = left[choose(np.round(times[left], 6))]
         known = len(broken)
@@ -92,7 +93,8 @@ def read_stills(
                 continue
             shown = (pixels.shape[1], pixels.shape[0])
             read[at] = scaled(pixels, delivered(*shown)), shown
-            if sum(one.nbytes for one, _ in read.values()) > most_bytes:
+            size_bytes += read[at][0].nbytes
+            if size_bytes > most_bytes:
                 raise VideoError("decode_error", f"{len(chosen)} frames do not fit in memory")
         if len(broken) == known:
             break

@@ -148,22 +148,16 @@ def fit_novelty(
     """
     if len(train) < FEWEST_VIDEOS:
         return None
-    names = np.asarray(groups, str)
     both = np.concatenate([train, val])
-    if len(both) > MOST_CROSS_FITTED or len(np.unique(names)) < FOLDS:
-        held = np.arange(len(both)) >= len(train)
-        fitted = _fit_distribution(train)
-        distances = None if fitted is None else fitted.distance(val)
-    else:
-        held = np.ones(len(both), bool)
-        fitted = _fit_distribution(both)
-        distances = _held_out_distances(both, names)
-    if fitted is None or distances is None:
+    held = _held_out(len(train), both, groups, both)
+    if held is None:
         return None
-    threshold = quantile_of_people(distances, names[held].tolist(), share=share)
-    return replace(
-        fitted, threshold=_round(threshold), share=share, people=len(np.unique(names[held]))
-    )
+    fitted = held.fitted or _fit_distribution(both)
+    if fitted is None:
+        return None
+    threshold = quantile_of_people(held.distances, held.groups, share=share)
+    people = len({*held.groups})
+    return replace(fitted, threshold=_round(threshold), share=share, people=people)
 
 
 def fit_frame_threshold(
@@ -186,40 +180,55 @@ def fit_frame_threshold(
     Returns:
         None where `fit_novelty` gives none.
     """
-    names = np.asarray(groups, str)
-    both = np.concatenate([train, val])
-    if len(both) > MOST_CROSS_FITTED or len(np.unique(names)) < FOLDS:
-        held = np.arange(len(both)) >= len(train)
-        fitted = _fit_distribution(train)
-        distances = None if fitted is None else fitted.distance(frames[held])
-    else:
-        held = np.ones(len(both), bool)
-        distances = _held_out_distances(both, names, judged=frames)
-    if distances is None:
+    held = _held_out(len(train), np.concatenate([train, val]), groups, frames)
+    if held is None:
         return None
-    return _round(quantile_of_people(distances, names[held].tolist(), share=share))
+    return _round(quantile_of_people(held.distances, held.groups, share=share))
 
 
-def _held_out_distances(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _HeldOut:
+    """How far people lie from others' embeddings."""
+
+    distances: NDArray[np.float64]  # of their videos
+    groups: list[str]  # of these
+    fitted: Novelty | None  # what all of them were held out of, where there is only one
+
+
+def _held_out(
+    training: int,
     means: NDArray[np.float64],
-    names: NDArray[np.str_],
-    *,
-    judged: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64] | None:
-    """The distance of each video, (N,), from those of other people; None where they do not vary.
+    groups: Sequence[str],
+    judged: NDArray[np.float64],
+) -> _HeldOut | None:
+    """The distance of people from the distribution of others; None where these do not vary.
 
-    `judged` (N, D) are embeddings of these videos to measure in place of their means.
+    Args:
+        training: number of the videos of training, which are the first.
+        means: (N, D) mean embeddings, which distributions are fitted to.
+        groups: (N,) names.
+        judged: (N, D) embeddings to measure, the means themselves or one frame of each video.
     """
     from sklearn.model_selection import GroupKFold
 
-    found = np.zeros(len(means))
-    division = GroupKFold(FOLDS, shuffle=True, random_state=0)
-    for rows, held in division.split(means, groups=names):
-        fitted = _fit_distribution(means[rows])
+    names, rows = np.asarray(groups, str), np.arange(len(means))
+    parts = [(rows[:training], rows[training:])]
+    if len(means) <= MOST_CROSS_FITTED and len(np.unique(names)) >= FOLDS:
+        division = GroupKFold(FOLDS, shuffle=True, random_state=0)
+        parts = [*division.split(means, groups=names)]
+    distances = np.full(len(means), np.nan)
+    fitted = None
+    for known, held in parts:
+        fitted = _fit_distribution(means[known])
         if fitted is None:
             return None
-        found[held] = fitted.distance((means if judged is None else judged)[held])
-    return found
+        distances[held] = fitted.distance(judged[held])
+    measured = ~np.isnan(distances)
+    return _HeldOut(
+        distances=distances[measured],
+        groups=names[measured].tolist(),
+        fitted=fitted if len(parts) == 1 else None,
+    )
 
 
 def _fit_distribution(means: NDArray[np.float64]) -> Novelty | None:

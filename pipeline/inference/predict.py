@@ -192,14 +192,15 @@ def judge(
     jobs, failures = make_jobs([(*one, None) for one in videos], DigestCache())
     for failure in failures:
         yield no_verdict(failure, None, bundle.head.threshold)
-    for_images = bundle.for_one_image()
+    images = {job.path for job in jobs if is_image(job.path)}
+    for_images = bundle.for_one_image() if images else None
     encoder = encoder or bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
     tell = on_stage or (lambda _: None)
 
     def read(path: Path) -> FacesFrames:
         tell("decoding")
-        if for_images is None and is_image(path):
+        if for_images is None and path in images:
             raise VideoError("too_few_frames", NO_JUDGE)
         decoded = partial(tell, "faces")
         found = read_every_face(path, frames, finder=finder, box=box, when_decoded=decoded)
@@ -216,7 +217,7 @@ def judge(
         if result.failure is not None:
             yield no_verdict(result.failure, result.job.sha256, bundle.head.threshold)
         else:
-            judged_by = for_images if is_image(result.job.path) else bundle
+            judged_by = for_images if result.job.path in images else None
             yield judge_video(judged_by or bundle, result, frames, recipe.dtype, encoder)
 
 
