@@ -19,6 +19,11 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from data.operating_system.machine import processor_facts
+from models.matrix_units import cpu_flags
+
 ROOT = Path(__file__).parents[1]
 RUNS = (
     ("The backbone's runtimes, ResNet50", ["backbone.py"]),
@@ -62,15 +67,10 @@ MATRIX_UNITS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "am
 
 def machine() -> tuple[str, str]:
     """The processor's name and its matrix units, as Linux names them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.machine(), "unknown"
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
-    found = set(flags[1].split()) if flags else set()
-    units = ", ".join(unit for unit in MATRIX_UNITS if unit in found) or "none of AVX2 and later"
-    return name[1] if name else platform.machine(), units
+    found = cpu_flags()
+    units = ", ".join(unit for unit in MATRIX_UNITS if unit in found)
+    name = processor_facts("model name") or platform.machine()
+    return name, units or ("none of AVX2 and later" if found else "unknown")
 
 
 def sections(page: str) -> dict[str, str]:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logit
 
 from models.configs import HeadConfig
+from models.evaluation.likelihood_ratio import bounded_logits
 from models.heads.inference import HeadNetwork, score
 from models.heads.trained import Trained
 from models.layers.average import average_chains
@@ -38,7 +38,7 @@ def average_heads(fitted: Sequence[Trained], val: Sequences, *, head: HeadConfig
     first = networks[0]
     network = replace(first, layers=average_chains([one.layers for one in networks]))
     seen = network if head.condition.kind == "none" else network.after_conditioning()
-    val_loss, val_auc = measure(val.labels, logit(score(seen, val).clip(1e-7, 1 - 1e-7)))
+    val_loss, val_auc = measure(val.labels, bounded_logits(score(seen, val)))
     rows = [
         {name: float(np.mean([row[name] for row in each])) for name in each[0]} | {"epoch": epoch}
         for epoch, each in enumerate(zip(*(one.history for one in fitted), strict=False), 1)
