@@ -132,7 +132,7 @@ def fit(stored: tuple[Features, Manifest]) -> Novelty:
     (known, train), (others, val) = load(stored, "train"), load(stored, "val")
     found = fit_novelty(train, val, (*known.groups, *others.groups), share=SHARE)
     assert found is not None
-    return found
+    return found.novelty
 
 
 def flagged(novelty: Novelty, means: np.ndarray) -> float:
@@ -173,7 +173,7 @@ def with_and_without(stored: tuple[Features, Manifest]) -> dict[str, float]:
         llrs[fold.test] = ratio.apply(head.score(means[fold.test]))
         ranged = fit_novelty(means[known], means[:0], groups[known].tolist(), share=SHARE)
         assert ranged is not None
-        novel[fold.test] = ranged.distance(means[fold.test]) > 1
+        novel[fold.test] = ranged.novelty.distance(means[fold.test]) > 1
     tested = ~np.isnan(llrs)
     labels, llrs, novel = labels[tested], llrs[tested], novel[tested]
     right = (llrs > 0) == (labels == 1)

@@ -118,7 +118,8 @@ def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
 
 def ways() -> dict[str, Callable[[], float]]:
     """Every way to train an epoch that runs in this process."""
-    from models.heads.descent import train_step
+    from models.heads.descent.adam import Adam
+    from models.heads.descent.step import train_step
     from models.layers.fast_lstm import FastLSTM
     from models.tf_runtime import keras, tf
 
@@ -132,7 +133,7 @@ def ways() -> dict[str, Callable[[], float]]:
         answer = keras.layers.Dense(1, activation="sigmoid")(state)
         scores = keras.layers.Reshape(())(answer)
         model = keras.Model({"features": inputs, "mask": mask}, scores)
-        step = train_step(model, keras.optimizers.Adam(1e-3), dtype="float16")
+        step = train_step(model, Adam(model.trainable_variables), dtype="float16")
         every, ones = np.ones((BATCH, STEPS), bool), np.ones(BATCH, np.float32)
 
         def epoch() -> None:

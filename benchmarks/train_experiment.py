@@ -205,9 +205,10 @@ def input_share(rounds: int = 5) -> float:
     from features.store.feature_set import Features
     from models.configs import HeadConfig
     from models.heads.architectures import build_head
-    from models.heads.descent import head_batches, train_step
+    from models.heads.descent.adam import Adam
+    from models.heads.descent.batches import head_batches
+    from models.heads.descent.step import train_step
     from models.linear.statistics import frame_statistics
-    from models.tf_runtime import keras
 
     shares = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -216,7 +217,7 @@ def input_share(rounds: int = 5) -> float:
         train = load_sequences(features, rows.split("train"))
         mean, variance = frame_statistics(train.features, train.mask)
         model = build_head(HeadConfig(), dim=DIM, mean=mean, variance=variance)
-        step = train_step(model, keras.optimizers.AdamW(1e-3), dtype="float16")
+        step = train_step(model, Adam(model.trainable_variables), dtype="float16")
         draw, weights = np.random.default_rng(0), np.ones(len(train), np.float32)
         for turn in range(rounds + 1):
             begun, waited = time.perf_counter(), 0.0

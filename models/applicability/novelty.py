@@ -125,23 +125,34 @@ class Novelty:
         return read
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NoveltyFit:
+    """The novelty of videos, and of single frames."""
+
+    novelty: Novelty
+    frame_threshold: float  # distance beyond which one frame is novel; it scatters more than a mean
+
+
 def fit_novelty(
     train: NDArray[np.float64],
     val: NDArray[np.float64],
     groups: Sequence[str],
     *,
     share: float,
-) -> Novelty | None:
-    """Fits the distribution to all videos, and the threshold to people who are held out in turn.
+    frames: NDArray[np.floating[Any]] | None = None,
+) -> NoveltyFit | None:
+    """Fits the distribution to all videos, and thresholds to people who are held out in turn.
 
     With more than MOST_CROSS_FITTED videos, or fewer than FOLDS people, the distribution is that of
-    training and the threshold that of the validation people.
+    training and the thresholds those of the validation people.
 
     Args:
         train: (N, D) mean embeddings.
         val: (M, D) mean embeddings.
         groups: (N + M,) names, those of training first.
-        share: of people like these that may lie beyond the threshold.
+        share: of people like these that may lie beyond a threshold.
+        frames: (N + M, D) embeddings of one frame of each video, those of training first; None
+            takes the means.
 
     Returns:
         None with fewer than FEWEST_VIDEOS training videos, or where they do not vary.
@@ -149,41 +160,19 @@ def fit_novelty(
     if len(train) < FEWEST_VIDEOS:
         return None
     both = np.concatenate([train, val])
-    held = _held_out(len(train), both, groups, both)
+    held = _held_out(len(train), both, groups, both if frames is None else frames)
     if held is None:
         return None
     fitted = held.fitted or _fit_distribution(both)
     if fitted is None:
         return None
-    threshold = quantile_of_people(held.distances, held.groups, share=share)
+    of_videos, of_frames = (
+        _round(quantile_of_people(one, held.groups, share=share))
+        for one in (held.distances, held.of_frames)
+    )
     people = len({*held.groups})
-    return replace(fitted, threshold=_round(threshold), share=share, people=people)
-
-
-def fit_frame_threshold(
-    train: NDArray[np.float64],
-    val: NDArray[np.float64],
-    frames: NDArray[np.float64],
-    groups: Sequence[str],
-    *,
-    share: float,
-) -> float | None:
-    """The distance beyond which one frame is novel: its embedding scatters more than a mean does.
-
-    Args:
-        train: (N, D) mean embeddings, as for `fit_novelty`.
-        val: (M, D) mean embeddings.
-        frames: (N + M, D) embeddings of one frame of each video, those of training first.
-        groups: (N + M,) names, likewise.
-        share: of people like these of whom a frame may lie beyond it.
-
-    Returns:
-        None where `fit_novelty` gives none.
-    """
-    held = _held_out(len(train), np.concatenate([train, val]), groups, frames)
-    if held is None:
-        return None
-    return _round(quantile_of_people(held.distances, held.groups, share=share))
+    novelty = replace(fitted, threshold=of_videos, share=share, people=people)
+    return NoveltyFit(novelty=novelty, frame_threshold=of_frames)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -191,6 +180,7 @@ class _HeldOut:
     """How far people lie from others' embeddings."""
 
     distances: NDArray[np.float64]  # of their videos
+    of_frames: NDArray[np.float64]  # of one frame of each
     groups: list[str]  # of these
     fitted: Novelty | None  # what all of them were held out of, where there is only one
 
@@ -199,7 +189,7 @@ def _held_out(
     training: int,
     means: NDArray[np.float64],
     groups: Sequence[str],
-    judged: NDArray[np.float64],
+    frames: NDArray[np.floating[Any]],
 ) -> _HeldOut | None:
     """The distance of people from the distribution of others; None where these do not vary.
 
@@ -207,7 +197,7 @@ def _held_out(
         training: number of the videos of training, which are the first.
         means: (N, D) mean embeddings, which distributions are fitted to.
         groups: (N,) names.
-        judged: (N, D) embeddings to measure, the means themselves or one frame of each video.
+        frames: (N, D) embeddings of one frame of each video.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -216,16 +206,17 @@ def _held_out(
     if len(means) <= MOST_CROSS_FITTED and len(np.unique(names)) >= FOLDS:
         division = GroupKFold(FOLDS, shuffle=True, random_state=0)
         parts = [*division.split(means, groups=names)]
-    distances = np.full(len(means), np.nan)
+    distances = np.full((2, len(means)), np.nan)
     fitted = None
     for known, held in parts:
         fitted = _fit_distribution(means[known])
         if fitted is None:
             return None
-        distances[held] = fitted.distance(judged[held])
-    measured = ~np.isnan(distances)
+        distances[:, held] = fitted.distance(means[held]), fitted.distance(frames[held])
+    measured = ~np.isnan(distances[0])
     return _HeldOut(
-        distances=distances[measured],
+        distances=distances[0, measured],
+        of_frames=distances[1, measured],
         groups=names[measured].tolist(),
         fitted=fitted if len(parts) == 1 else None,
     )

@@ -15,6 +15,7 @@ An entry that is damaged, or of another version, is made anew; the cache may be 
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,6 +46,8 @@ FORMAT, VERSION = "unmask-conditioned", 1
 RECORD, MAP = "conditioned.json", "map.npz"
 KEPT = 8
 """Entries that stay; the one that was used longest ago goes first."""
+MOST_BYTES = 512 << 20
+"""Of conditioned features in memory: 25,000 videos of 32 x 128 numbers with one view."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,6 +99,18 @@ def condition(
         else:
             _remove_oldest(cache, entry)
         return found
+
+
+def in_memory(sequences: Sequences) -> Sequences:
+    """The same with features and views as arrays, where they take MOST_BYTES at most.
+
+    Gathering a batch from memory maps takes a third of a conditioned step.
+    """
+    rows, views = sequences.features, sequences.views
+    held = [one for one in (rows, views) if one is not None]
+    if sum(math.prod(one.shape) * one.dtype.itemsize for one in held) > MOST_BYTES:
+        return sequences
+    return replace(sequences, features=rows[:], views=None if views is None else views[:])
 
 
 @contextmanager

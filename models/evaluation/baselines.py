@@ -128,6 +128,12 @@ def pooled(features: Rows, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return found
 
 
+def middles(features: Rows, mask: NDArray[np.bool_]) -> NDArray[np.floating[Any]]:
+    """The embedding of each video's middle frame, (N, T, D), (N, T) -> (N, D)."""
+    rows = zip(features, mask, strict=True)
+    return np.stack([frames[np.flatnonzero(there)[there.sum() // 2]] for frames, there in rows])
+
+
 def shuffled(
     features: NDArray[np.floating[Any]], mask: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.floating[Any]]:

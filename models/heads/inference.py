@@ -91,7 +91,7 @@ class HeadNetwork:
         base = np.zeros((len(x), 1), np.float32)
         for number, layer in enumerate(self.layers):
             if self.base and number == self.shared:
-                base = _chain(self.base, x, mask)
+                base = chain(self.base, x, mask)
             x = LAYERS[layer.kind](layer, x, mask)
         return x, base
 
@@ -177,7 +177,7 @@ class HeadNetwork:
         return network
 
 
-def _chain(layers: Sequence[Layer], x: Array, mask: Mask) -> Array:
+def chain(layers: Sequence[Layer], x: Array, mask: Mask) -> Array:
     """What a chain of layers makes of (B, T, D)."""
     for layer in layers:
         x = LAYERS[layer.kind](layer, x, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +23,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StatisticsFit:
+    """The linear model of two splits. It draws no random numbers."""
+
+    fit: LinearFit
+    columns: Floats  # (N + M, E) statistics of all videos, training first
+    learnt_from: str  # in words
+
+
+def decides_fit(head: HeadConfig, config: TrainConfig) -> tuple[str, ...]:
+    """The settings that `fit_statistics` reads: where these are equal, so is the fit."""
+    settings = (head.condition, head.statistics, head.frame_norm)
+    return *map(repr, settings), config.loss, repr(config.class_weight), repr(config.refit)
+
+
 def fit_statistics(
     train: Sequences, val: Sequences, *, head: HeadConfig, config: TrainConfig
-) -> tuple[LinearFit, Floats, str]:
-    """Fits the linear model.
-
-    Returns:
-        The fit, the statistics of all videos (N + M, E), training first, and what it learnt from,
-        in words.
-    """
+) -> StatisticsFit:
+    """Fits the linear model to both splits, conditioned where the head conditions."""
     columns = np.concatenate(
         [
             statistics_of(
@@ -56,7 +67,7 @@ def fit_statistics(
         fitted=fitted,
         shares=statistic_shares(head.statistics, train.features.shape[-1]),
     )
-    return fit, columns, in_words(config, differences)
+    return StatisticsFit(fit=fit, columns=columns, learnt_from=in_words(config, differences))
 
 
 def linear_logits(fit: LinearFit, sequences: Sequences, head: HeadConfig) -> Floats:
@@ -78,10 +89,15 @@ def train_linear(
     head: HeadConfig,
     config: TrainConfig,
     log: TrainingLog,
+    linear: StatisticsFit | None = None,
 ) -> Trained:
-    """Trains the head `statistics`, whose Keras model is given; its history is one row."""
-    fit, columns, words = fit_statistics(train, val, head=head, config=config)
-    row = linear_row(fit, columns, train, val, config)
+    """Trains the head `statistics`, whose Keras model is given; its history is one row.
+
+    `linear` is what `fit_statistics` gives, where it is there already.
+    """
+    linear = linear or fit_statistics(train, val, head=head, config=config)
+    fit, words = linear.fit, linear.learnt_from
+    row = linear_row(fit, linear.columns, train, val, config)
     log.epoch(row, best=True)
     set_linear_model(model, fit)
     return Trained(

@@ -95,16 +95,16 @@ def of_cross_validation(trained: Trained, train: Sequences, val: Sequences) -> O
 
 
 def fit_head_ratio(
-    held: OutOfFold | None, *, kind: str, calibration: Calibration, seed: int
+    held: OutOfFold | None, *, calibration: Calibration, seed: int
 ) -> LikelihoodRatio | None:
-    """The likelihood ratio of a head of this kind by its held-out scores; None without any.
+    """The likelihood ratio of a head by its held-out scores; None without any.
 
     It is fitted on the scores as the bundle's own `calibration` makes them P(fake). How well it is
     known depends on the number of people, and on that of forgery methods where these were held out.
     """
     if held is None:
         return None
-    found = fit_by_groups(
+    return fit_by_groups(
         held.labels,
         calibration.apply(held.scores),
         held.groups,
@@ -113,8 +113,6 @@ def fit_head_ratio(
         methods_held_out=held.methods,
         seed=seed,
     )
-    log.info(f"{kind}: likelihood ratios fitted on {found.origin}: {found.in_words}")
-    return found
 
 
 def out_of_fold_scores(trainer: HeadTrainer, *, folds: int) -> OutOfFold:

@@ -7,8 +7,6 @@ its overhead takes longer than a step on some hundred videos.
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +17,16 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from data.errors import DatasetError
 from features.sequences.selection import select
-from models.conditioning.cache import Conditioned, condition
+from models.conditioning.cache import Conditioned, condition, in_memory
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.evaluation.baselines import pooled
 from models.evaluation.likelihood_ratio import bounded_logits
 from models.heads.architectures import STANDARDISE, build_head
 from models.heads.average import average_heads
-from models.heads.descent import Descent, Variables, descent_of, precision_of, variables_of
+from models.heads.descent.shared import Descent, Variables, descent_of, precision_of, variables_of
 from models.heads.inference import score
-from models.heads.linear import fit_statistics, linear_logits, train_linear
+from models.heads.linear import StatisticsFit, fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
 from models.heads.residual import VALIDATED, fit_residual, residual_of_fold
 from models.heads.split_checks import check_loss, check_splits, video_weights
@@ -41,10 +39,6 @@ if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
 
-MOST_BYTES = 512 << 20
-"""Of conditioned features in memory: 25,000 videos of 32 x 128 numbers with one view."""
-
-
 def train_head(
     train: Sequences,
     val: Sequences,
@@ -54,10 +48,11 @@ def train_head(
     seed: int = 0,
     log: TrainingLog | None = None,
     conditioned: Conditioned | None = None,
+    linear: StatisticsFit | None = None,
 ) -> Trained:
     """Trains a head; arguments and errors as of `HeadTrainer` and its `fit`."""
-    trainer = HeadTrainer(train, val, head=head, config=config, seed=seed, conditioned=conditioned)
-    return trainer.fit(log)
+    given: dict[str, Any] = {"seed": seed, "conditioned": conditioned, "linear": linear}
+    return HeadTrainer(train, val, head=head, config=config, **given).fit(log)
 
 
 class HeadTrainer:
@@ -72,6 +67,8 @@ class HeadTrainer:
         seed: of weights, dropout and order; the same seed gives the same bytes on one machine.
         conditioned: what `models.conditioning.cache.condition` made of both splits by
             `head.condition`; None makes it here where the head conditions its input.
+        linear: what `models.heads.linear.fit_statistics` gives of both by these settings; None
+            fits it here where the head has a linear model.
 
     Raises:
         DatasetError: a split lacks a class, or there are too few videos.
@@ -96,15 +93,17 @@ class HeadTrainer:
         config: TrainConfig,
         seed: int = 0,
         conditioned: Conditioned | None = None,
+        linear: StatisticsFit | None = None,
     ) -> None:
         check_splits(train.labels, val.labels)
         self.train, self.val, self.head, self.seed = train, val, head, seed
-        self._config, self._conditioning = config, None
+        self._config, self._conditioning, self._linear = config, None, linear
         if head.condition.kind != "none":
             conditioned = conditioned or condition(train, val, head.condition)
             self.train, self.val = in_memory(conditioned.train), in_memory(conditioned.val)
             self._conditioning = conditioned.conditioning
         self._weights = video_weights(train.labels, config.class_weight)  # (N,)
+        self._model: Any = None  # untrained, where `build` made it
         self._start: Variables = {}  # of every head
         self._epochs, self._penalty = 0, 0.0  # chosen by validation, the one or the other
         self._members: list[HeadTrainer] = []  # of an average, once it is fitted
@@ -126,6 +125,22 @@ class HeadTrainer:
         """
         if self.head.is_average:
             return self._fit_average(log)
+        model, self._model = self._model or self._build(), None
+        with log or TrainingLog(self.head.kind) as training_log:
+            if self.head.kind == "mean":
+                return self._fit_mean(model, training_log)
+            if self.head.has_linear_model:
+                return self._fit_linear(model, training_log)
+            return self._descend(model, training_log)
+
+    def build(self) -> None:
+        """Makes the untrained head before `fit`, and seeds the process's random numbers.
+
+        `fit` of the head `mean` then draws none: it may run beside the training of another head.
+        """
+        self._model = self._build()
+
+    def _build(self) -> Any:
         seed_everything(self.seed)
         if (first := self._conditioning) is not None:
             model = build_head(self.head, dim=len(first.mean), conditioning=first)
@@ -135,12 +150,7 @@ class HeadTrainer:
             mean, variance = frame_statistics(self.train.features, self.train.mask)
             model = build_head(self.head, dim=len(mean), mean=mean, variance=variance)
         self._start = variables_of(model)
-        with log or TrainingLog(self.head.kind) as training_log:
-            if self.head.kind == "mean":
-                return self._fit_mean(model, training_log)
-            if self.head.has_linear_model:
-                return self._fit_linear(model, training_log)
-            return self._descend(model, training_log)
+        return model
 
     def score_held_out(
         self, learn: NDArray[np.bool_], test: NDArray[np.bool_], *, lane: int = 0
@@ -191,10 +201,12 @@ class HeadTrainer:
         count, head, config = len(self.train), self.head, self._config
         train, val = select(self.train, learn[:count]), select(self.val, learn[count:])
         check_splits(train.labels, val.labels)
-        fit, columns, _ = fit_statistics(train, val, head=head, config=config)
+        linear = fit_statistics(train, val, head=head, config=config)
+        fit = linear.fit
         logits = np.concatenate([linear_logits(fit, one, head) for one in tested])
         if self._epochs:
-            base = np.where(np.isnan(fit.held_out), fit.logits(columns), fit.held_out)[: len(train)]
+            own = fit.logits(linear.columns)
+            base = np.where(np.isnan(fit.held_out), own, fit.held_out)[: len(train)]
             given: dict[str, Any] = {"epochs": self._epochs, "config": config, "seed": self.seed}
             branch = residual_of_fold(self._descent(lane), train, base, **given)
             logits += np.concatenate([score(branch, one) for one in tested])
@@ -213,6 +225,7 @@ class HeadTrainer:
     def _fit_linear(self, model: Any, log: TrainingLog) -> Trained:
         """As `models.heads.linear` and `models.heads.residual` do."""
         given: dict[str, Any] = {"head": self.head, "config": self._config, "log": log}
+        given |= {"linear": self._linear}
         if self.head.kind == "statistics":
             return train_linear(model, self.train, self.val, **given)
         given |= {"seed": self.seed, "lanes": range(self.LANES)}
@@ -332,15 +345,3 @@ class HeadTrainer:
             return means
         mean, deviation = self._start[STANDARDISE]
         return (means - mean) / deviation
-
-
-def in_memory(sequences: Sequences) -> Sequences:
-    """The same with features and views as arrays, where they take MOST_BYTES at most.
-
-    Gathering a batch from memory maps takes a third of a conditioned step.
-    """
-    rows, views = sequences.features, sequences.views
-    held = [one for one in (rows, views) if one is not None]
-    if sum(math.prod(one.shape) * one.dtype.itemsize for one in held) > MOST_BYTES:
-        return sequences
-    return replace(sequences, features=rows[:], views=None if views is None else views[:])

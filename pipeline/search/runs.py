@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError, ToolError
@@ -22,9 +23,12 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import ConditionConfig
+from models.configs import ConditionConfig, HeadConfig, TrainConfig
 from pipeline.search.plan import Run
 from pipeline.search.results import RunResult
+
+if TYPE_CHECKING:
+    from models.heads.linear import StatisticsFit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +40,8 @@ class Data:
     features_sha256: str  # of the feature set's index
     # what each conditioning made of both, so that it is fitted, or read, once for all runs
     conditioned: dict[ConditionConfig, Conditioned] = field(default_factory=dict)
+    # likewise the linear models in heads, by the settings that decide them
+    linear: dict[tuple[str, ...], StatisticsFit] = field(default_factory=dict)
 
     def condition(self, config: ConditionConfig) -> Conditioned | None:
         """Both splits as the setting makes them; None where it does nothing."""
@@ -50,6 +56,23 @@ class Data:
                 cache=CACHE,
             )
         return self.conditioned[config]
+
+    def fit_linear(self, head: HeadConfig, config: TrainConfig) -> StatisticsFit | None:
+        """The linear model that a run corrects, or is; None where it has none.
+
+        Raises:
+            DatasetError: a feature is not a number.
+        """
+        from models.heads.linear import decides_fit, fit_statistics
+
+        if not head.has_linear_model:
+            return None
+        key = decides_fit(head, config)
+        if key not in self.linear:
+            made = self.condition(head.condition)
+            train, val = (self.train, self.val) if made is None else (made.train, made.val)
+            self.linear[key] = fit_statistics(train, val, head=head, config=config)
+        return self.linear[key]
 
 
 PROCESS_BYTES = 1 << 30
@@ -128,6 +151,7 @@ def do_run(run: Run, data: Data, prune: Prune | None = None) -> RunResult:
             seed=run.seed,
             log=log,
             conditioned=data.condition(run.head.condition),
+            linear=data.fit_linear(run.head, run.train),
         )
     except DatasetError as error:
         return RunResult(error=str(error), seconds=time.monotonic() - clock)

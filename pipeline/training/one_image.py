@@ -7,24 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from features.sequences.dataset import Sequences
-from models.applicability.novelty import fit_frame_threshold
 from models.applicability.one_image import OneImage, image_judge
 from models.bundle import Bundle
 from models.configs import CalibrationConfig
-from models.evaluation.baselines import pooled
+from models.evaluation.baselines import middles
 from models.evaluation.calibration import calibrate
 from models.heads.inference import score
-
-AT_ONCE = 512
-"""Videos whose features are in memory at once."""
 
 
 def with_one_image(
     bundle: Bundle,
-    train: Sequences,
     val: Sequences,
     config: CalibrationConfig,
     *,
+    novelty_threshold: float | None,
     refit: bool,
     seed: int,
 ) -> Bundle:
@@ -32,9 +28,9 @@ def with_one_image(
 
     Args:
         bundle: trained and calibrated.
-        train: the training videos.
         val: the validation videos.
         config: rules of threshold and band, which are those of sequences.
+        novelty_threshold: of `models.applicability.novelty`, of single frames.
         refit: the head learnt from validation, too, so that only the baseline can be calibrated.
         seed: of the threshold's interval.
     """
@@ -48,22 +44,13 @@ def with_one_image(
     calibration, threshold = calibrate(
         val.labels.astype(np.int64), scores, val.groups, config, seed=seed
     )
-    novelty = None
-    if bundle.novelty is not None:
-        novelty = fit_frame_threshold(
-            pooled(train.features, train.mask),
-            pooled(val.features, val.mask),
-            np.concatenate([middle_frames(train).features[:, 0], frames.features[:, 0]]),
-            (*train.groups, *val.groups),
-            share=bundle.novelty.share,
-        )
     return replace(
         bundle,
         one_image=OneImage(
             judge=judge,
             threshold=threshold,
             calibration=calibration,
-            novelty_threshold=novelty,
+            novelty_threshold=novelty_threshold,
             videos=len(val),
         ),
     )
@@ -71,9 +58,5 @@ def with_one_image(
 
 def middle_frames(sequences: Sequences) -> Sequences:
     """The middle frame of each sequence, as a sequence of its own."""
-    alone = []
-    for part in sequences.parts(AT_ONCE):
-        middles = [int(np.flatnonzero(row)[row.sum() // 2]) for row in part.mask]
-        alone.append(np.asarray(part.features[:])[np.arange(len(part)), middles][:, None])
-    features = np.concatenate(alone)  # (N, 1, D)
+    features = middles(sequences.features, sequences.mask)[:, None]
     return replace(sequences, features=features, mask=np.ones(features.shape[:2], bool))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.datasets.manifest import Manifest
 from data.errors import DatasetError
@@ -21,7 +23,7 @@ from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import LSTMS, HeadConfig, HeadKind, TrainConfig
+from models.configs import LSTMS, HeadConfig, HeadKind
 from models.records import BUNDLE_RECORD
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
@@ -30,10 +32,12 @@ from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
 
 if TYPE_CHECKING:
-    from models.applicability.novelty import Novelty
+    from models.applicability.novelty import NoveltyFit
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
-    from models.heads.trained import Trained
+    from models.heads.training import HeadTrainer
+
+Means = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +97,16 @@ def train_bundle(
         log.warning(
             f"{train.viewless} training videos lack augmented views; extract again to make them"
         )
-    # Importing TensorFlow and compiling a step leave a core idle for 3 seconds each, and training
-    # leaves one half idle.
+    # Importing TensorFlow and compiling a step leave a core idle for seconds each.
     with interruptible_threads(1) as beside:
         conditioning = beside.submit(conditioned_features, features, train, val, params.head)
-        linear = beside.submit(fit_linear_baselines, train, val, videos)
-        novelty = beside.submit(fit_training_novelty, train, val, share=params.calibration.novelty)
+        pooling = beside.submit(pooled_means, train, val)
+        linear = beside.submit(fit_linear_baselines, train, val, videos, pooling)
+        novelties = beside.submit(
+            fit_training_novelty, train, val, pooling, share=params.calibration.novelty
+        )
         from models.bundle import Bundle
-        from models.heads.descent import compile_ahead, precision_of  # loads TensorFlow
+        from models.heads.descent.shared import compile_ahead, precision_of  # loads TensorFlow
         from models.tf_runtime import limit_threads
         from pipeline.evaluation.baselines import with_ablation_thresholds
 
@@ -116,15 +122,22 @@ def train_bundle(
             compile_ahead(params.head, params.train, shape=(*train.mask.shape, size))
         conditioned = conditioning.result()
         runs = None if tensorboard is None else tensorboard / out.name
-        trained = [
-            train_calibrated(
-                kind, train, val, params=params, tensorboard=runs, conditioned=conditioned
+        given: dict[str, Any] = {
+            "params": params, "tensorboard": runs, "conditioned": conditioned
+        }  # fmt: skip
+        other: Future[BundledHead] | None = None
+        if params.head.kind != "mean":
+            built = make_trainer("mean", train, val, params=params, conditioned=conditioned)
+            built.build()
+            other = beside.submit(
+                train_calibrated, "mean", train, val, **given, trainer=built, live=False
             )
-            for kind in dict.fromkeys((params.head.kind, "mean"))
-        ]
+        head = train_calibrated(params.head.kind, train, val, **given)
+        baseline = None if other is None else other.result()
+        novelty = novelties.result()
         bundle = Bundle(
-            head=trained[0],
-            baseline=trained[1] if len(trained) > 1 else None,
+            head=head,
+            baseline=baseline,
             recipe=opened.recipe.to_json(),
             dim=opened.dim,
             trained_on={name: trained_on(part) for name, part in (("train", train), ("val", val))},
@@ -139,20 +152,31 @@ def train_bundle(
                 name: TrainingSummary.of(one for one in videos.videos if one.path in paths)
                 for name, paths in (("train", {*train.paths}), ("val", {*val.paths}))
             },
-            novelty=novelty.result(),
+            novelty=None if novelty is None else novelty.novelty,
         )
     from pipeline.bundle_card import bundle_card
     from pipeline.training.one_image import with_one_image
 
     bundle = with_ablation_thresholds(bundle, val, params.calibration, seed=params.seed)
     bundle = with_one_image(
-        bundle, train, val, params.calibration, refit=params.train.refit, seed=params.seed
+        bundle,
+        val,
+        params.calibration,
+        novelty_threshold=None if novelty is None else novelty.frame_threshold,
+        refit=params.train.refit,
+        seed=params.seed,
     )
+    heads = tuple(one for one in (head, baseline) if one is not None)
+    for one in heads:
+        if (ratio := one.likelihood_ratio) is not None:
+            log.info(
+                f"{one.config.kind}: likelihood ratios fitted on {ratio.origin}: {ratio.in_words}"
+            )
     bundle.save(out, card=bundle_card(bundle))
     following = ("--manifest", manifest, "-o", "report")
     return TrainResult(
         out=out,
-        heads=tuple(trained),
+        heads=heads,
         missing=(*train.missing, *val.missing),
         next=command_line("unmask", "evaluate", out, features, *following),
     )
@@ -168,6 +192,28 @@ def conditioned_features(
     return condition(train, val, head.condition, features_sha256=sha256, cache=CACHE)
 
 
+def make_trainer(
+    kind: HeadKind,
+    train: Sequences,
+    val: Sequences,
+    *,
+    params: Params,
+    conditioned: Conditioned | None,
+    refit: bool = True,
+) -> HeadTrainer:
+    """The trainer of a head of this kind; without `refit` it does not learn from validation."""
+    from models.heads.training import HeadTrainer
+
+    return HeadTrainer(
+        train,
+        val,
+        head=params.head.replace(kind=kind),
+        config=params.train.replace(refit=params.train.refit and refit),
+        seed=params.seed,
+        conditioned=conditioned,
+    )
+
+
 def train_calibrated(
     kind: HeadKind,
     train: Sequences,
@@ -176,44 +222,50 @@ def train_calibrated(
     params: Params,
     tensorboard: Path | None,
     conditioned: Conditioned | None = None,
+    trainer: HeadTrainer | None = None,
+    live: bool | None = None,
 ) -> BundledHead:
     """Trains a head of this kind, calibrates it and chooses its threshold.
 
     Its likelihood ratio is fitted on held-out people and methods of both splits: those of a linear
     model's own cross-validation, or of further heads. Calibration and threshold are chosen on
     validation; on those held-out videos where the head learnt from validation (`train.refit`).
+
+    Args:
+        kind: of the head.
+        train: the training videos.
+        val: the validation videos.
+        params: all parameters.
+        tensorboard: folder for learning curves; None writes none.
+        conditioned: both splits as the head conditions them; None where it does not.
+        trainer: as `make_trainer` gives it; None makes one.
+        live: log a table of the epochs; None where stderr is a terminal.
     """
     from models.bundle import BundledHead
     from models.evaluation.calibration import calibrate
     from models.heads.inference import score
     from models.heads.log import TrainingLog
     from models.heads.out_of_fold import fit_head_ratio, held_out_scores
-    from models.heads.training import HeadTrainer
 
-    def train_on(config: TrainConfig) -> tuple[HeadTrainer, Trained]:
-        trainer = HeadTrainer(
-            train,
-            val,
-            head=params.head.replace(kind=kind),
-            config=config,
-            seed=params.seed,
-            conditioned=conditioned,
-        )
-        return trainer, trainer.fit(TrainingLog(kind, tensorboard=tensorboard))
+    def new_log() -> TrainingLog:
+        return TrainingLog(kind, live=live, tensorboard=tensorboard)
 
-    trainer, trained = train_on(params.train)
+    given: dict[str, Any] = {"params": params, "conditioned": conditioned}
+    trainer = trainer or make_trainer(kind, train, val, **given)
+    trained = trainer.fit(new_log())
     held = held_out_scores(trainer, trained, folds=params.calibration.folds)
     refit = params.train.refit and trained.config.has_linear_model
     if refit and held is None:
         log.warning("validation is not learnt from, since nobody is held out to calibrate on")
-        refit, (_, trained) = False, train_on(params.train.replace(refit=False))
+        refit, trainer = False, make_trainer(kind, train, val, **given, refit=False)
+        trained = trainer.fit(new_log())
     if refit and held is not None:
         labels, scores, groups = held.labels, held.scores, held.groups
     else:
         labels, groups = val.labels.astype(np.int64), val.groups
         scores = score(trained.model, val)
     calibration, threshold = calibrate(labels, scores, groups, params.calibration, seed=params.seed)
-    ratio = fit_head_ratio(held, kind=kind, calibration=calibration, seed=params.seed)
+    ratio = fit_head_ratio(held, calibration=calibration, seed=params.seed)
     return BundledHead(
         **vars(trained),
         threshold=threshold,
@@ -232,16 +284,25 @@ def training_command(
     return " ".join([line, *as_options(params, ("seed", "head", "train", "calibration"))])
 
 
-def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -> dict[str, Linear]:
+def pooled_means(train: Sequences, val: Sequences) -> tuple[Means, Means]:
+    """The mean embeddings of both splits, (N, D) and (M, D)."""
+    from models.evaluation.baselines import pooled
+
+    return pooled(train.features, train.mask), pooled(val.features, val.mask)
+
+
+def fit_linear_baselines(
+    train: Sequences, val: Sequences, manifest: Manifest, means: Future[tuple[Means, Means]]
+) -> dict[str, Linear]:
     """Fits logistic regressions on file metadata and on mean embeddings of the same videos."""
-    from models.evaluation.baselines import fit_linear, metadata, pooled
+    from models.evaluation.baselines import fit_linear, metadata
 
     known = {video.path: video for video in manifest.videos}
     files = [[known[path] for path in part.paths] for part in (train, val)]
     codecs = tuple(sorted({video.codec for video in files[0]}))
     inputs = {
         "metadata": [metadata(part, codecs) for part in files],
-        "logistic": [pooled(part.features, part.mask) for part in (train, val)],
+        "logistic": [*means.result()],
     }
     return {
         name: fit_linear(
@@ -251,15 +312,18 @@ def fit_linear_baselines(train: Sequences, val: Sequences, manifest: Manifest) -
     }
 
 
-def fit_training_novelty(train: Sequences, val: Sequences, *, share: float) -> Novelty | None:
+def fit_training_novelty(
+    train: Sequences, val: Sequences, means: Future[tuple[Means, Means]], *, share: float
+) -> NoveltyFit | None:
     """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
     from models.applicability.novelty import fit_novelty
-    from models.evaluation.baselines import pooled
+    from models.evaluation.baselines import middles
 
     if not share:
         return None
-    means, others = (pooled(part.features, part.mask) for part in (train, val))
-    return fit_novelty(means, others, (*train.groups, *val.groups), share=share)
+    frames = np.concatenate([middles(part.features, part.mask) for part in (train, val)])
+    groups = (*train.groups, *val.groups)
+    return fit_novelty(*means.result(), groups, share=share, frames=frames)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

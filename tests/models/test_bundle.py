@@ -66,6 +66,7 @@ def test_likelihood_ratio_and_novelty_come_back(bundle: Bundle, tmp_path: Path) 
     means = np.random.default_rng(0).standard_normal((30, 8))
     novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(30)], share=0.05)
     assert novelty is not None
+    novelty = novelty.novelty
     head = replace(bundle.head, likelihood_ratio=ratio)
     replace(bundle, head=head, novelty=novelty).save(tmp_path / "bundle")
     read = Bundle.load(tmp_path / "bundle")

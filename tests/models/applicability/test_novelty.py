@@ -27,7 +27,7 @@ def fitted(share: float = 0.05) -> Novelty:
     people = [f"p{n // 2}" for n in range(210)]
     found = fit_novelty(embeddings(150, seed=0), embeddings(60, seed=1), people, share=share)
     assert found is not None
-    return found
+    return found.novelty
 
 
 def test_others_of_the_same_kind_are_spared_and_another_kind_is_flagged() -> None:
@@ -97,8 +97,9 @@ def test_one_odd_person_of_validation_does_not_open_the_range() -> None:
     train, val = embeddings(60, seed=0), embeddings(8, seed=1)
     val[:2] *= np.exp(0.4)  # of one of four people
     people = [f"p{n // 2}" for n in range(68)]
-    found = fit_novelty(train, val, people, share=0.05)
-    assert found is not None
+    fitted = fit_novelty(train, val, people, share=0.05)
+    assert fitted is not None
+    found = fitted.novelty
     assert found.people == 34
     assert np.all(found.distance(embeddings(100, seed=3, offset=0.5)) > 1)
 

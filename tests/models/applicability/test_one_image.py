@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
-from models.applicability.novelty import fit_frame_threshold, fit_novelty
+from models.applicability.novelty import fit_novelty
 from models.applicability.one_image import NOT_CALIBRATED, OneImage, image_judge, reads_time
 from models.backbones.registry import Backbone
 from models.bundle import Bundle, BundledHead
@@ -100,8 +100,9 @@ def test_the_calibration_of_images_comes_back_and_takes_the_place_of_the_videos(
     thin: Backbone, tmp_path: Any
 ) -> None:
     means = np.random.default_rng(0).standard_normal((30, 8))
-    novelty = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(30)], share=0.05)
-    assert novelty is not None
+    fitted = fit_novelty(means[:20], means[20:], [f"p{n}" for n in range(30)], share=0.05)
+    assert fitted is not None
+    novelty = fitted.novelty
     bundle = replace(
         train_bundle(thin), novelty=novelty, one_image=replace(KNOWN, judge="baseline")
     )
@@ -150,10 +151,12 @@ def test_frames_of_people_like_those_of_training_are_seldom_novel() -> None:
     frames = np.exp(np.log(means) + 0.8 * draw.standard_normal(centres.shape))
     groups = [f"p{one}" for one in people]
     train, val = slice(0, 90), slice(90, 120)
-    novelty = fit_novelty(means[train], means[val], groups, share=0.05)
-    found = fit_frame_threshold(means[train], means[val], frames, groups, share=0.05)
-    assert novelty is not None
-    assert found is not None
+    fitted = fit_novelty(means[train], means[val], groups, share=0.05, frames=frames)
+    assert fitted is not None
+    novelty, found = fitted.novelty, fitted.frame_threshold
+    alone = fit_novelty(means[train], means[val], groups, share=0.05)
+    assert alone is not None
+    assert alone.frame_threshold == alone.novelty.threshold == novelty.threshold
     assert found > 1.1 * novelty.threshold
     new = 3 + draw.standard_normal((300, 12))  # other people
     others = np.exp(new + 0.8 * draw.standard_normal(new.shape))
@@ -161,4 +164,4 @@ def test_frames_of_people_like_those_of_training_are_seldom_novel() -> None:
     assert beyond.mean() < 0.15
     assert (novelty.distance(others) > 1).mean() > 2 * beyond.mean()
     same = np.ones((6, 12))
-    assert fit_frame_threshold(same[:3], same[3:], same, groups[:6], share=0.05) is None
+    assert fit_novelty(same[:3], same[3:], groups[:6], share=0.05, frames=same) is None

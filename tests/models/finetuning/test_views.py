@@ -15,7 +15,7 @@ from data.video.frames import FrameRecipe
 from features.sequences.padded import Padded
 from features.store.key import canonical
 from models.finetuning.views import augment, make_views
-from models.heads.descent import head_batches
+from models.heads.descent.batches import head_batches
 from tests.models.conftest import made_up
 
 

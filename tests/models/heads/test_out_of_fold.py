@@ -17,9 +17,10 @@ from models.conditioning import cache
 from models.configs import ConditionConfig, HeadConfig, TrainConfig
 from models.evaluation.baselines import pooled
 from models.evaluation.calibration import Calibration
-from models.heads import descent, out_of_fold, training
+from models.heads import out_of_fold, training
 from models.heads.architectures import KINDS
-from models.heads.descent import Descent, descent_of
+from models.heads.descent import shared
+from models.heads.descent.shared import Descent, descent_of
 from models.heads.out_of_fold import fit_head_ratio, held_out_scores, out_of_fold_scores
 from models.heads.training import HeadTrainer, train_head
 from tests.models.conftest import made_up
@@ -108,13 +109,13 @@ def test_the_same_bytes_whatever_was_trained_before() -> None:
 
 def test_folds_take_the_epochs_that_validation_chose_and_compile_nothing(monkeypatch: Any) -> None:
     sizes, compiled = [], []
-    epoch, step = Descent.epoch, descent.train_step
+    epoch, step = Descent.epoch, shared.train_step
     descent_of.cache_clear()
     monkeypatch.setattr(
         Descent, "epoch", lambda *one, **more: sizes.append(len(one[1])) or epoch(*one, **more)
     )
     monkeypatch.setattr(
-        descent, "train_step", lambda *one, **more: compiled.append(one) or step(*one, **more)
+        shared, "train_step", lambda *one, **more: compiled.append(one) or step(*one, **more)
     )
     trainer = HeadTrainer(videos(60), videos(24, seed=1), head=LSTM, config=CONFIG)
     trained = trainer.fit()
@@ -173,7 +174,7 @@ def test_a_fold_without_a_class_is_left_out_and_too_few_people_give_no_ratio() -
     trainer.val = replace(trainer.val, groups=("two",) * 24)
     trained = trainer.fit()
     assert held_out_scores(trainer, trained, folds=5) is None
-    assert fit_head_ratio(None, kind="mean", calibration=Calibration(), seed=0) is None
+    assert fit_head_ratio(None, calibration=Calibration(), seed=0) is None
 
 
 def test_no_folds_train_nothing(monkeypatch: Any) -> None:

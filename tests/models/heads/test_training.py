@@ -13,9 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 from data.errors import ConfigError, DatasetError
 from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
-from models.heads import descent
 from models.heads.architectures import HeadConfig
-from models.heads.descent import AMX, head_batches, precision_of
+from models.heads.descent import shared
+from models.heads.descent.batches import head_batches
+from models.heads.descent.shared import AMX, precision_of
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
@@ -93,7 +94,7 @@ def test_precision_is_of_the_products_alone_and_repeats_itself() -> None:
 def test_auto_is_bfloat16_where_the_processor_is_fast_at_it(
     unit: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descent, "matrix_unit", lambda _: unit)
+    monkeypatch.setattr(shared, "matrix_unit", lambda _: unit)
     assert precision_of(TrainConfig()) == wanted
     assert precision_of(TrainConfig(precision="float32")) == "float32"
     assert precision_of(TrainConfig(precision="bfloat16")) == "bfloat16"

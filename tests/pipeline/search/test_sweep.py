@@ -188,19 +188,19 @@ def test_runs_share_a_step_fit_no_ratio_and_equal_what_train_gives(
     cached, tmp_path, monkeypatch
 ) -> None:
     """A ranking needs validation alone, and a run does not depend on those before it."""
-    from models.heads import descent
+    from models.heads.descent import shared
     from models.heads.training import HeadTrainer, train_head
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a sweep scored held-out videos")
 
     compiled = []
-    step = descent.train_step
+    step = shared.train_step
     monkeypatch.setattr(
-        descent, "train_step", lambda *one, **more: compiled.append(one) or step(*one, **more)
+        shared, "train_step", lambda *one, **more: compiled.append(one) or step(*one, **more)
     )
     monkeypatch.setattr(HeadTrainer, "score_held_out", refuse)
-    descent.descent_of.cache_clear()
+    shared.descent_of.cache_clear()
     grid = ["head.units=3,4", "train.learning_rate=1e-2,1e-3", "train.batch_size=4,8"]
     result = sweep(
         cached.features, tmp_path / "out", manifest=cached.manifest, grid=grid, seeds=2,
@@ -210,7 +210,7 @@ def test_runs_share_a_step_fit_no_ratio_and_equal_what_train_gives(
     assert len(compiled) == 2  # one for each number of units
     data = sweep_runs.load_data(cached.features, cached.manifest)
     rows = rows_of(tmp_path / "out" / "results.csv")
-    descent.descent_of.cache_clear()
+    shared.descent_of.cache_clear()
     for row in (rows[0], rows[-1]):
         names = ("head.units", "train.learning_rate", "train.batch_size")
         given = [*(f"{name}={row[name]}" for name in names), "train.epochs=2"]

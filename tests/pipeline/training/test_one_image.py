@@ -45,8 +45,11 @@ def test_a_trained_bundle_is_calibrated_for_images(world, val):
 def test_a_head_that_learnt_from_validation_leaves_images_to_the_baseline(world, val):
     bundle = replace(Bundle.load(world.bundle), one_image=None)
     config = CalibrationConfig()
-    again = with_one_image(bundle, val, val, config, refit=True, seed=0)
+    again = with_one_image(bundle, val, config, novelty_threshold=2.0, refit=True, seed=0)
     assert again.one_image is not None
     assert again.one_image.judge == "baseline"
-    alone = with_one_image(replace(bundle, baseline=None), val, val, config, refit=True, seed=0)
+    assert again.one_image.novelty_threshold == 2.0
+    alone = with_one_image(
+        replace(bundle, baseline=None), val, config, novelty_threshold=2.0, refit=True, seed=0
+    )
     assert alone.one_image is None

@@ -1,29 +1,27 @@
-"""Gradient descent of a head: the batches of an epoch, and one step that is compiled once.
+"""Gradient descent that heads of one shape share.
 
 Tracing and compiling a step takes seconds, as long as some ten epochs on a thousand conditioned
 videos. So heads of one shape share a `Descent`, and each starts it with variables of its own: the
 folds of a training, the seeds of a sweep.
-
-Features are gathered from where they lie, which may be a memory map larger than memory, while the
-step before runs, into memory that is used again and that TensorFlow reads without another copy.
-`benchmarks/train.py` measures what that costs of a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.sequences.padded import Padded
 from models.configs import HeadConfig, TrainConfig
 from models.heads.architectures import build_after_conditioning, build_head, residual_branch
+from models.heads.descent.adam import Adam
+from models.heads.descent.batches import head_batches
+from models.heads.descent.lstm_step import can_step, lstm_step
+from models.heads.descent.step import LossesOf, of_logits, of_scores, train_step
 from models.layers.fast_lstm import FastLSTM
 from models.matrix_units import matrix_unit
-from models.prefetch import prefetch, without_copy
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
@@ -35,8 +33,6 @@ KEPT = 8
 
 Variables = Mapping[str, list[NDArray[Any]]]
 """Name of a layer -> its variables, random states included."""
-LossesOf = Callable[..., tuple[Any, Any]]
-"""A network's output, labels (B,) and more -> losses (B,) and scores (B,)."""
 
 
 class Descent:
@@ -68,13 +64,18 @@ class Descent:
         extra: int = 0,
     ) -> None:
         self.network = network
+        self._optimizer = Adam(network.trainable_variables, weight_decay=weight_decay)
+        self._dtype, self._extra = dtype, extra
+        given: dict[str, Any] = {
+            "dtype": dtype, "losses_of": losses_of or of_scores, "extra": extra
+        }  # fmt: skip
+        if can_step(network):
+            self._step = lstm_step(network, self._optimizer, **given, products=products)
+            return
         for layer in layers_within(network):
             if isinstance(layer, FastLSTM):
                 layer.products = products
-        self._optimizer = keras.optimizers.AdamW(1e-3, weight_decay=weight_decay)
-        self._step = train_step(
-            network, self._optimizer, dtype=dtype, losses_of=losses_of or of_scores, extra=extra
-        )
+        self._step = train_step(network, self._optimizer, **given)
 
     def start(self, variables: Variables, *, learning_rate: float) -> None:
         """Begins anew.
@@ -87,16 +88,14 @@ class Descent:
         for layer in self.network.layers:
             for own, value in zip(layer.variables, variables[layer.name], strict=True):
                 own.assign(value)
-        for own in self._optimizer.variables:
-            own.assign(np.zeros(own.shape, own.dtype))
-        self._optimizer.learning_rate = learning_rate
+        self._optimizer.start(learning_rate)
 
     def try_step(self, videos: int, steps: int) -> None:
         """Takes a step on zeros, which compiles it for so many videos and frames of each."""
-        spec = self._step.input_signature[0]
-        features = tf.zeros((videos, steps, spec.shape[-1]), spec.dtype)
-        ones, more = tf.ones(videos), len(self._step.input_signature) - 2
-        self._step(features, tf.ones((videos, steps), tf.bool), *[ones] * more)
+        dim = self.network.input["features"].shape[-1]
+        features = tf.zeros((videos, steps, dim), self._dtype)
+        ones = [tf.ones(videos)] * (2 + self._extra)
+        self._step(features, tf.ones((videos, steps), tf.bool), *ones)
 
     def weights(self) -> dict[str, list[NDArray[Any]]]:
         """The weights of each layer now, by its name; copies."""
@@ -205,117 +204,3 @@ def layers_within(network: Any) -> Iterator[Any]:
 def variables_of(model: Any) -> dict[str, list[NDArray[Any]]]:
     """All variables of a head by layer, as `Descent.start` takes them; copies."""
     return {layer.name: [one.numpy() for one in layer.variables] for layer in model.layers}
-
-
-def of_scores(scores: Any, labels: Any) -> tuple[Any, Any]:
-    """Losses (B,) of scores (B,), P(fake), and these."""
-    return keras.losses.binary_crossentropy(labels[:, None], scores[:, None]), scores
-
-
-def of_logits(added: Any, labels: Any, base: Any) -> tuple[Any, Any]:
-    """Losses (B,) and logits (B,) of what a residual adds, (B, 1), to the base, (B,)."""
-    logits = base + added[:, 0]
-    return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits), logits
-
-
-def train_step(
-    network: Any, optimizer: Any, *, dtype: str, losses_of: LossesOf = of_scores, extra: int = 0
-) -> Any:
-    """One compiled step of gradient descent, for any number of videos and frames.
-
-    Args:
-        network: {"features": (B, T, D), "mask": (B, T)} -> (B,).
-        optimizer: of Keras.
-        dtype: of the features.
-        losses_of: makes losses (B,) and scores (B,) of the network's output, labels and what is
-            extra.
-        extra: number of further (B,) float32.
-
-    Returns:
-        features (B, T, D), mask (B, T), labels (B,) float32, weights (B,) float32, as
-        `HeadBatch.inputs` are, and what is extra -> losses (B,) and scores (B,).
-    """
-    variables = network.trainable_variables
-    optimizer.build(variables)
-    # XLA makes one pass of Adam's dozen over every weight: a third of the time.
-    apply = tf.function(lambda gradients: optimizer.apply(gradients, variables), jit_compile=True)
-    dim = network.input["features"].shape[-1]
-
-    @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[
-            tf.TensorSpec((None, None, dim), dtype),
-            tf.TensorSpec((None, None), tf.bool),
-            *[tf.TensorSpec((None,), tf.float32)] * (2 + extra),
-        ]
-    )
-    def step(features: Any, mask: Any, labels: Any, weights: Any, *more: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            output = network({"features": features, "mask": mask}, training=True)
-            losses, scores = losses_of(output, labels, *more)
-            losses = weights * losses
-            videos = tf.math.count_nonzero(tf.reduce_any(mask, axis=1), dtype=tf.float32)
-            loss = tf.reduce_sum(losses) / videos  # padding has no frame and no weight
-        gradients = tape.gradient(loss, variables)
-        apply(gradients)
-        return losses, scores
-
-    return step
-
-
-class HeadBatch(NamedTuple):
-    """The input of one step."""
-
-    rows: NDArray[np.int64]  # (n,) numbers of the videos
-    # features (B, T, D), mask (B, T), labels (B,) and weights (B,) float32, as tensors. The last
-    # batch of an epoch is filled up to B with zeros: XLA compiles anew for each shape, in a second
-    inputs: tuple[Any, Any, Any, Any]
-
-
-def head_batches(
-    train: Sequences, weights: NDArray[np.float32], draw: np.random.Generator, *, batch_size: int
-) -> Iterator[HeadBatch]:
-    """Every video once, in an order and, where it has several, in a view that are drawn anew.
-
-    Args:
-        train: training split; features (N, T, D), mask (N, T), labels (N,).
-        weights: (N,) of each video in the loss.
-        draw: of order and views; nothing else may draw from it before the last batch.
-        batch_size: videos of a batch; the last is filled up with zeros of weight zero.
-
-    Yields:
-        Batches whose features are valid until the next one is asked for.
-    """
-    batches = _batches(train, weights, draw, batch_size)
-    # From memory one copy gathers a batch, in less time than another thread takes to hand it over.
-    return batches if isinstance(train.features, np.ndarray) else prefetch(batches)
-
-
-def _batches(
-    train: Sequences, weights: NDArray[np.float32], draw: np.random.Generator, batch_size: int
-) -> Iterator[HeadBatch]:
-    count = len(train.labels)
-    order = draw.permutation(count)
-    source, source_rows = train.features, np.arange(count)
-    if train.views is not None:
-        source = train.views  # view k of video n is row k N + n
-        source_rows = source_rows + count * draw.integers(len(source) // count, size=count)
-    # One buffer is read by the step while the other is filled. Fresh memory for each batch would
-    # double the cost, since the system maps it page by page.
-    buffers = np.empty((2, min(batch_size, count), *source.shape[1:]), source.dtype)
-    for turn, start in enumerate(range(0, count, batch_size)):
-        rows = np.sort(order[start : start + batch_size])
-        features = buffers[turn % 2]
-        padding = len(features) - len(rows)
-        if isinstance(source, Padded):
-            source.gather(source_rows[rows], features)
-        else:
-            held = features[: len(rows)]
-            np.take(source, source_rows[rows], axis=0, out=held, mode="clip")
-        features[len(rows) :] = 0
-        tensors = (
-            without_copy(features),
-            tf.constant(np.pad(train.mask[rows], ((0, padding), (0, 0)))),
-            tf.constant(np.pad(train.labels[rows], (0, padding)), tf.float32),
-            tf.constant(np.pad(weights[rows], (0, padding))),
-        )
-        yield HeadBatch(rows, tensors)
