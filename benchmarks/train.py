@@ -8,6 +8,7 @@ many as conditioned features have), batches of 32, Adam, one sigmoid on the last
 turns in one run and the medians count:
 
     unmask          FastLSTM in unmask's training step
+    written_out     FastLSTM's weights in the step that conditioned frames have (without noise)
     keras_fit       keras.layers.LSTM, trained as Keras trains: `Model.fit` on float32
     keras_layer     keras.layers.LSTM in unmask's training step in FastLSTM's place
     torch           nn.LSTM, the plain loop
@@ -18,6 +19,8 @@ Then, on a feature set of 1000 videos:
     experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline with likelihood
                                 ratios, on conditioned features; `unmask evaluate`
     experiment_auc              test AUC of its LSTM, mean of 3 seeds
+    left_out_seconds            the same where there is nothing to find, so that the LSTM is left
+                                out, and no heads are trained for likelihood ratios
     full_width_seconds, _auc    the same without conditioning
     auc_of_full_width           the first AUC minus the second
     sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features;
@@ -47,8 +50,10 @@ import train_experiment  # beside this script
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from models.matrix_units import matrix_unit  # noqa: E402
 
 VIDEOS, STEPS, UNITS, BATCH = 1024, 32, 128, 32
+PRODUCTS = "bfloat16" if matrix_unit("bfloat16") == "amx_bf16" else "float32"
 DIM = int(sys.argv[sys.argv.index("--dim") + 1]) if "--dim" in sys.argv else 2048
 
 
@@ -119,21 +124,31 @@ def timed(epoch: Callable[[], Any]) -> Callable[[], float]:
 def ways() -> dict[str, Callable[[], float]]:
     """Every way to train an epoch that runs in this process."""
     from models.heads.descent.adam import Adam
-    from models.heads.descent.step import train_step
+    from models.heads.descent.lstm_step import can_step, lstm_step
+    from models.heads.descent.step import of_scores, train_step
     from models.layers.fast_lstm import FastLSTM
     from models.tf_runtime import keras, tf
 
     features, labels = data()
     draw = np.random.default_rng(1)
 
-    def by_step(layer: type) -> Callable[[], None]:
+    def by_step(layer: type, *, written_out: bool = False) -> Callable[[], None]:
         inputs = keras.Input((None, DIM), name="features")
         mask = keras.Input((None,), dtype="bool", name="mask")
-        state = layer(UNITS)(keras.ops.cast(inputs, "float32"), mask=mask)
-        answer = keras.layers.Dense(1, activation="sigmoid")(state)
+        frames = keras.layers.Rescaling(1.0)(inputs)
+        state = layer(UNITS, name="lstm")(frames, mask=mask)
+        answer = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Dropout(0.0)(state))
         scores = keras.layers.Reshape(())(answer)
         model = keras.Model({"features": inputs, "mask": mask}, scores)
-        step = train_step(model, Adam(model.trainable_variables), dtype="float16")
+        given: dict[str, Any] = {"dtype": "float16", "losses_of": of_scores, "extra": 0}
+        adam = Adam(model.trainable_variables)
+        if written_out:
+            assert can_step(model)
+            step = lstm_step(model, adam, **given, products=PRODUCTS)
+        else:
+            if layer is FastLSTM:
+                model.get_layer("lstm").products = PRODUCTS
+            step = train_step(model, adam, **given)
         every, ones = np.ones((BATCH, STEPS), bool), np.ones(BATCH, np.float32)
 
         def epoch() -> None:
@@ -172,6 +187,7 @@ def ways() -> dict[str, Callable[[], float]]:
 
     return {
         "unmask": timed(by_step(FastLSTM)),
+        "written_out": timed(by_step(FastLSTM, written_out=True)),
         "keras_fit": timed(lambda: fitted.fit(wide, labels, batch_size=BATCH, verbose=0)),
         "keras_layer": timed(by_step(keras.layers.LSTM)),
         "matmul": timed(floor),
@@ -195,6 +211,8 @@ def main() -> None:
     figures = compare_epochs(arguments) if "epochs" in parts else {}
     if "experiment" in parts:
         seconds = measure_experiment("experiment", figures, train_experiment.CONDITION, seeds)
+        shift = train_experiment.NO_SHIFT
+        measure_experiment("left_out", figures, train_experiment.CONDITION, 1, shift=shift)
         needed = train_experiment.extraction(arguments.clips)
         if needed is not None:
             figures["experiment_over_extraction"] = seconds / needed
@@ -223,17 +241,23 @@ def main() -> None:
 
 
 def measure_experiment(
-    name: str, figures: dict[str, float], condition: tuple[str, ...], seeds: int
+    name: str,
+    figures: dict[str, float],
+    condition: tuple[str, ...],
+    seeds: int,
+    *,
+    shift: float = train_experiment.SHIFT,
 ) -> float:
     """Adds the figures of one experiment, prints them and returns its seconds."""
-    found = train_experiment.experiment(condition=condition, seeds=seeds)
+    found = train_experiment.experiment(condition=condition, seeds=seeds, shift=shift)
     seconds, train, cpu, auc = (
         found[key] for key in ("seconds", "train_seconds", "cpu_seconds", "auc")
     )
     figures |= {f"{name}_seconds": seconds, f"{name}_auc": auc}
     print(
         f"{name:12} {seconds:8.1f} s ({train:.1f} of train, {seconds - train:.1f} of evaluate; "
-        f"{cpu:.1f} of CPU), AUC {auc:.4f}"
+        f"{cpu:.1f} of CPU), AUC {auc:.4f}, "
+        + (f"LSTM of {found['epochs']:.0f} epochs" if found["epochs"] else "LSTM left out")
     )
     return seconds
 
@@ -264,6 +288,7 @@ def compare_epochs(arguments: argparse.Namespace) -> dict[str, float]:
         figures["lstm_vs_torch"] = medians["torch"] / ours
     figures["lstm_vs_keras"] = medians["keras_fit"] / ours
     figures["lstm_vs_keras_layer"] = medians["keras_layer"] / ours
+    figures["written_out_vs_keras_layer"] = medians["keras_layer"] / medians["written_out"]
     figures["epoch_seconds"] = ours
     return figures
 

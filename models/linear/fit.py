@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import expit
@@ -26,6 +25,7 @@ from sklearn.model_selection import GroupKFold
 from data.errors import DatasetError
 from models.hold_out.plan import method_blocks
 from models.linear.contrasts import inside, is_enough
+from models.principal_axes import largest_eigenvectors
 
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the L2 penalty, scikit-learn's C, on standardised statistics. At the first
@@ -169,10 +169,8 @@ def _rotated(standard: Floats) -> tuple[Floats, Floats]:
     is at most MOST_DIRECTIONS.
     """
     count, dim = standard.shape
-    side = min(count, dim)
     products = standard @ standard.T if count <= dim else standard.T @ standard
-    wanted = (max(side - MOST_DIRECTIONS, 0), side - 1)
-    sizes, vectors = scipy.linalg.eigh(products, subset_by_index=wanted)
+    sizes, vectors = largest_eigenvectors(products, MOST_DIRECTIONS)
     kept = sizes > FLAT * max(sizes[-1], 1e-300)
     vectors = vectors[:, kept]
     axes = vectors if count > dim else standard.T @ (vectors / np.sqrt(sizes[kept]))

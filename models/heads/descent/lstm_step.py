@@ -133,7 +133,8 @@ def _graphs(
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
     def prepare(features: Any, mask: Any, added: Any) -> Any:
         """(b, T, E) -> (T + 1, b, D) scaled frames, and last the noise of each clip, (b, D)."""
-        frames = differences(features, mask, strides) if strides else features
+        frames = tf.cast(features, tf.float32)
+        frames = differences(frames, mask, strides) if strides else frames
         rows = tf.concat([tf.transpose(frames, (1, 0, 2)), added[None]], axis=0)
         return tf.cast(rows * scale, products)
 
