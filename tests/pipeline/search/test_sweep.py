@@ -105,7 +105,7 @@ def test_a_run_that_diverges_is_a_result(cached, monkeypatch):
 
     monkeypatch.setattr(models.heads.training, "train_head", diverge)
     one = plan_of(cached, []).candidate([]).runs[0]
-    data = sweep_runs.Data(train=None, val=None, features_sha256="")
+    data = sweep_runs.load_data(cached.features, cached.manifest)
     assert "lower the learning rate" in sweep_runs.do_run(one, data).error
 
 
@@ -219,3 +219,24 @@ def test_runs_share_a_step_fit_no_ratio_and_equal_what_train_gives(
             data.train, data.val, head=params.head, config=params.train, seed=int(row["seed"])
         )
         assert trained.best["val_loss"] == float(row["val_loss"])
+
+
+def test_settings_that_share_a_linear_model_fit_it_once(cached) -> None:
+    """And a run that is given it equals one that fits it itself."""
+    from models.configs import HeadConfig, TrainConfig
+    from models.heads.training import train_head
+
+    data = sweep_runs.load_data(cached.features, cached.manifest)
+    head, config = HeadConfig(units=3), TrainConfig(epochs=2)
+    first = data.fit_linear(head, config)
+    assert first is not None
+    other = head.replace(units=4, dropout=0.1)
+    assert data.fit_linear(other, config.replace(learning_rate=1e-2)) is first
+    assert data.fit_linear(head, config.replace(loss="class")) is not first
+    assert data.fit_linear(head.replace(statistics=("mean",)), config) is not first
+    assert data.fit_linear(head.replace(residual=False), config) is None
+    given, own = (
+        train_head(data.train, data.val, head=head, config=config, linear=one)
+        for one in (first, None)
+    )
+    assert given.history == own.history
