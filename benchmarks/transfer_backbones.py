@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.transfer_backbones_tries import MOTION, TRIES, Try
 from benchmarks.transfer_embeddings import Clips, Embeddings, read_clips
+from benchmarks.transfer_sphere import scores_on_sphere
 from benchmarks.transfer_tries import HEADINGS, METRICS, PARTS, inner
 from models.evaluation.likelihood_ratio_fit import cllr, empirical_bounds, fit_line
 from models.evaluation.pairs import pair_rows
@@ -77,9 +78,11 @@ def plan(clips: Clips, seed: int) -> list[Fold]:
     return folds
 
 
-def line(values: Floats, labels: Any, fold: Fold, learn: NDArray[np.bool_]) -> tuple[Floats, float]:
+def line(
+    values: Floats, truth: NDArray[np.int64], fold: Fold, learn: NDArray[np.bool_]
+) -> tuple[Floats, float]:
     """Weight and bias by the rows of `learn`: 0 midway, varying by 1 within the classes."""
-    own, sides = inside(fold.differences, learn), [learn & (labels == one) for one in (0, 1)]
+    own, sides = inside(fold.differences, learn), [learn & (truth == one) for one in (0, 1)]
     if is_enough(own):
         weight = np.asarray(own.sum(0)).ravel() @ values
     else:
@@ -89,7 +92,9 @@ def line(values: Floats, labels: Any, fold: Fold, learn: NDArray[np.bool_]) -> t
     return weight / size, -float(np.mean([one.mean() for one in scores])) / size
 
 
-def attempt(members: list[tuple[Floats, Floats]], labels: Any, fold: Fold) -> tuple[Floats, Floats]:
+def attempt(
+    members: list[tuple[Floats, Floats]], labels: NDArray[np.int64], fold: Fold, *, sphere: bool
+) -> tuple[Floats, Floats]:
     """Logits of the tested clips, and held-out ones of those learnt from; NaN where none."""
     held, tested = np.zeros(len(fold.rows)), np.zeros(len(fold.test))
     truth, count = labels[fold.rows], np.zeros(len(fold.rows))
@@ -98,11 +103,19 @@ def attempt(members: list[tuple[Floats, Floats]], labels: Any, fold: Fold) -> tu
     for columns, shares in members:
         mean, deviation = fit._scales(columns[fold.rows][fold.kept])
         values = np.nan_to_num((columns - mean) / deviation * shares)
+        if sphere:
+            values = values @ fit._rotated(values[fold.rows])[1]
+        known = values[fold.rows]
+
+        def scores(learn: NDArray[np.bool_], of: Floats, known: Floats = known) -> Floats:
+            if sphere:
+                return scores_on_sphere(known, truth, learn, of)
+            weight, bias = line(known, truth, fold, learn)
+            return np.asarray(of @ weight + bias)
+
         for learn, other in fold.inner:
-            weight, bias = line(values[fold.rows], truth, fold, learn)
-            held[other] += values[fold.rows][other] @ weight + bias
-        weight, bias = line(values[fold.rows], truth, fold, fold.kept)
-        tested += values[fold.test] @ weight + bias
+            held[other] += scores(learn, known[other])
+        tested += scores(fold.kept, values[fold.test])
     seen = np.where(count > 0, held / np.maximum(count, 1), np.nan) / len(members)
     scaled = fit._line(truth, seen)
     return (
@@ -123,7 +136,7 @@ def measure(
         scores, llrs = np.full((2, len(folds), len(labels)), np.nan)
         inner_rows = []
         for number, fold in enumerate(folds):
-            logits, held = attempt(members, labels, fold)
+            logits, held = attempt(members, labels, fold, sphere=tried.sphere)
             there = ~np.isnan(held)
             truth = labels[fold.rows][there]
             slope, shift = fit_line(truth, held[there])

@@ -48,6 +48,7 @@ class Try:
     parts: tuple[Part, ...]
     # the statistics of these views instead of one, averaged: of `parts`' only one
     views: tuple[str, ...] = ()
+    sphere: bool = False  # a projection to a sphere instead of a line (`transfer_sphere`)
 
 
 def thin(layer: str, view: str = "224", **more: Any) -> Part:
@@ -87,7 +88,7 @@ SINGLE = {
     "how much a face moves, one number": AMOUNT,
     "movement of the face's box, and its size": BOX,
     "the default": DEFAULT,
-    "the default without movement of the box": replace(DEFAULT, without=BOX),
+    "the default without movement and size of the box": replace(DEFAULT, without=BOX),
     "deviation, relative": relative(DEFAULT),
     "deviation without the amount of motion": replace(only_deviation(DEFAULT), without=AMOUNT),
     **{
@@ -161,5 +162,9 @@ TRIES = (
     Try(name="and flipped", parts=(DEFAULT,), views=("224", "flip")),
     Try(name="and shifted by a seventh", parts=(DEFAULT,), views=("224", *SHIFTS)),
     Try(name="flipped and shifted", parts=(DEFAULT,), views=("224", "flip", *SHIFTS)),
+    Try(name="on a sphere: the default", parts=(DEFAULT,), sphere=True),
+    Try(name="on a sphere: the mean alone", parts=(only_mean(DEFAULT),), sphere=True),
+    Try(name="on a sphere: faces, last", parts=(FACES,), sphere=True),
+    Try(name="on a sphere: Lite1, 320 px, block 5", parts=(LITE1,), sphere=True),
     *(Try(name=f"average: {name}", parts=parts) for name, parts in AVERAGES.items()),
 )

@@ -218,11 +218,11 @@ class Embeddings:
             there = np.repeat(exist, values.shape[-1], 1)
             parts.append(np.where(there, columns, np.nan).astype(np.float64))
         columns = np.mean(parts, 0)
-        amount = np.log(np.nan_to_num(columns) + 1e-6)
         if part.form == "amount":  # one number for each statistic
             each = columns.reshape(len(columns), len(part.statistics), -1)
             return np.log(np.maximum(np.nan_to_num(each).mean(2), 1e-6))
         if part.form == "relative":
+            amount = np.log(np.nan_to_num(columns) + 1e-6)
             return amount - amount.mean(1, keepdims=True)
         if part.without:
             return without(columns, self.columns(part.without), clips)
