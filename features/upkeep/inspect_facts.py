@@ -135,4 +135,4 @@ class PartFacts(ShardsFacts, PartCounts):
 class StoreFacts(FolderFacts):
     """A store, or one recipe's part of it."""
 
-    recipes: NotRequired[list[PartFacts | EmptyPartFacts]]  # left out of an empty store
+    recipes: list[PartFacts | EmptyPartFacts]  # of each recipe, its part

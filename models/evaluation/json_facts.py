@@ -66,10 +66,7 @@ class SliceFacts(TypedDict):
 @flat(
     always={name: words for name, words in _ALL.items() if name not in _MAY_LACK},
     sometimes={name: words for name, words in _ALL.items() if name in _MAY_LACK}
-    | {
-        f"frame_{name}": f"of single frames, each scored as a video: {words}"
-        for name, words in METRICS.items()
-    },
+    | {f"frame_{name}": f"of single frames, scored alone: {one}" for name, one in METRICS.items()},
 )
 class EvaluationFacts(TypedDict):
     """A model's metrics on one set of videos, each with the ends of its bootstrap interval."""
