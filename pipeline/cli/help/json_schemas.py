@@ -159,7 +159,7 @@ def _describe(part: dict[str, Any], kind: type) -> None:
             for name, meaning in (*always.items(), *sometimes.items()):
                 part["properties"] |= _with_interval(name, meaning)
             required = [*required, *(key for name in always for key in _with_interval(name, ""))]
-    part["required"] = sorted(required)
+    part["required"] = sorted(set(required))  # a type may be met several times
 
 
 def _with_interval(name: str, meaning: str) -> dict[str, dict[str, str]]:
