@@ -16,12 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.alignment.align_files import AlignedFiles, align_files
-from data.alignment.aligned_frames import (
-    MARGIN,
-    SIDE,
-    crop_track,
-    read_aligned,
-)
+from data.alignment.aligned_frames import MARGIN, SIDE, crop_track, read_aligned
 from data.alignment.blending import measure_blending
 from data.alignment.difference import THRESHOLD
 from data.datasets.manifest import Manifest, Video
@@ -39,6 +34,8 @@ from pipeline.pairs.compare import faces_of
 
 COPIES = choose_corruptions(["crf-28,crf-33,crf-40,half-size"])
 """Of a pair's real the one, of its fake the next, in turn."""
+VERSIONS = 3
+"""Of each pair: as it is, its real encoded anew, its fake encoded anew."""
 SPLITS = ("train", "val")
 
 
@@ -180,14 +177,14 @@ def write_fit(
 ) -> PairsFit:
     """Fits the ratio to all that was measured, and writes it."""
     paths = {one.fake.path for one in learnt}
+    lost = np.asarray([one.lost for one in learnt]).reshape(len(learnt), VERSIONS)
     model = fit_model(
-        np.asarray([one.lost for one in learnt]).reshape(len(learnt), -1),
+        lost,
         [one.fake.group for one in learnt],
         [one.fake.method for one in learnt],
         [video.sha256 for pair in named if pair[1].path in paths for video in pair],
         seed=seed,
     )
-    lost = np.stack([one.lost for one in learnt])
     return PairsFit(
         file=model.save(bundle / FILE),
         pairs=len(learnt),
@@ -206,16 +203,15 @@ def fit_model(
     *,
     seed: int = 0,
 ) -> PairModel:
-    """The model of losses (N, 3) of pairs whose groups and methods are told, (N,).
+    """The model of losses (N, VERSIONS) of pairs whose groups and methods are told, (N,).
 
     Raises:
         DatasetError: too few pairs.
     """
-    count = lost.shape[1]
     losses = Losses(
         lost=lost.ravel(),
-        groups=tuple(one for one in groups for _ in range(count)),
-        methods=tuple(one for one in methods for _ in range(count)),
+        groups=tuple(one for one in groups for _ in range(VERSIONS)),
+        methods=tuple(one for one in methods for _ in range(VERSIONS)),
     )
     return PairModel(
         ratio=fit_ratio(losses, seed=seed),

@@ -16,7 +16,7 @@ from pipeline.extraction.feature_spec import scoring_recipe
 from pipeline.inference.provenance import provenance_of, warn_about
 from pipeline.inference.weighing import Weighed, novelties, weigh
 from pipeline.leakage import networks_trained_on
-from pipeline.pairs.describe import Floats, embed
+from pipeline.pairs.embed import Floats, embed
 
 
 @dataclass(frozen=True, kw_only=True)
