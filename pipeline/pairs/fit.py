@@ -44,15 +44,15 @@ class PairsFit:
     """What was fitted."""
 
     file: Path  # that was written
-    pairs: int  # that were learnt from
-    left_out: tuple[tuple[str, str], ...]  # path of a fake and why its pair was not learnt from
+    pairs: int  # that were measured
+    left_out: tuple[tuple[str, str], ...]  # path of a fake and why its pair was not measured
     right: float  # share of the pairs ordered rightly, as they are
     right_copies: float  # the same of pairs of which one side was encoded anew
     origin: str  # what the ratio was measured on, a sentence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Learnt:
+class MeasuredPair:
     """One pair."""
 
     fake: Video
@@ -82,21 +82,21 @@ def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: i
             f"{manifest} has no fake in training or validation whose original, a real video, is "
             "there, too; `index` reads a column `original`, and `forge` makes such pairs"
         )
-    learnt: list[Learnt] = []
+    measured: list[MeasuredPair] = []
     left_out: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="unmask-pairs-") as folder:
         for number, (real, fake) in enumerate(progress(named, desc="pairs", unit="pair")):
             try:
                 files = align_files(opened.resolve(real), opened.resolve(fake))
                 lost = losses_of(files, number, Path(folder))
-                learnt.append(Learnt(fake=fake, lost=lost))
+                measured.append(MeasuredPair(fake=fake, lost=lost))
             except NotAPairError as error:
                 left_out.append((fake.path, str(error)))
             except VideoError as error:
                 left_out.append((fake.path, reason_of(error)))
     for path, why in left_out:
         log.info(f"{path} is left out: {why}")
-    return write_fit(bundle, learnt, named, left_out, seed=seed)
+    return write_fit(bundle, measured, named, left_out, seed=seed)
 
 
 class NotAPairError(Exception):
@@ -169,25 +169,25 @@ def with_copy(files: AlignedFiles, side: int, number: int, folder: Path) -> Alig
 
 def write_fit(
     bundle: Path,
-    learnt: Sequence[Learnt],
+    measured: Sequence[MeasuredPair],
     named: Sequence[tuple[Video, Video]],
     left_out: Sequence[tuple[str, str]],
     *,
     seed: int,
 ) -> PairsFit:
     """Fits the ratio to all that was measured, and writes it."""
-    paths = {one.fake.path for one in learnt}
-    lost = np.asarray([one.lost for one in learnt]).reshape(len(learnt), VERSIONS)
+    paths = {one.fake.path for one in measured}
+    lost = np.asarray([one.lost for one in measured]).reshape(len(measured), VERSIONS)
     model = fit_model(
         lost,
-        [one.fake.group for one in learnt],
-        [one.fake.method for one in learnt],
+        [one.fake.group for one in measured],
+        [one.fake.method for one in measured],
         [video.sha256 for pair in named if pair[1].path in paths for video in pair],
         seed=seed,
     )
     return PairsFit(
         file=model.save(bundle / FILE),
-        pairs=len(learnt),
+        pairs=len(measured),
         left_out=tuple(left_out),
         right=float((lost[:, 0] > 0).mean()),
         right_copies=float((lost[:, 1:] > 0).mean()),

@@ -115,6 +115,10 @@ def test_both_orders_give_mirrored_answers(different: Comparison, real: Path, fo
     assert other.pictures is not None
     assert different.pictures is not None
     assert (other.pictures.a.crops == different.pictures.b.crops).all()
+    assert other.pictures.lost is not None
+    assert different.pictures.lost is not None
+    assert (other.pictures.lost == -different.pictures.lost).all()
+    assert different.pictures.lost.sum() == pytest.approx(different.result.lost_detail)
 
 
 def test_one_file_under_two_names_is_alike(real: Path, tmp_path: Path, run) -> None:
@@ -142,7 +146,8 @@ def test_the_page_stands_alone_and_escapes(real: Path, forged: Path, tmp_path: P
     assert len(read.fetched) > 20
     assert "script" not in read.tags
     assert hostile.name in read.shown
-    assert {"side-by-side", "difference-over-time"} <= set(read.ids)
+    assert {"side-by-side", "difference-over-time", "missing-detail"} <= set(read.ids)
+    assert "less fine detail than" in read.shown
 
 
 def test_a_users_mistake_is_one_line(real: Path, tmp_path: Path, run) -> None:
