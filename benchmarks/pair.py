@@ -26,6 +26,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -43,7 +44,8 @@ from data.video.probe import probe
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.likelihood_ratio_fit import cllr
 from models.pairs.fit import Losses, held_out_ratios
-from pipeline.pairs.compare import compare_videos
+from models.pairs.model import built_in
+from pipeline.pairs.compare import LEAST_NAMED, compare_videos
 from pipeline.pairs.fit import NotAPairError, fit_model, losses_of
 
 ROOT = Path(__file__).parents[1]
@@ -65,8 +67,7 @@ ALLOWED = ("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "GPL-3.0")
 """Licences of the clips to which what is shipped may be fitted."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Named:
+class Named(NamedTuple):
     """One pair."""
 
     name: str
@@ -114,18 +115,13 @@ def make_copy(source: Path, target: Path, kind: str) -> Path:
 def true_pairs(faces: Path, rows: list[dict[str, str]]) -> list[Named]:
     """The fakes with an original."""
     licences = {row["path"]: row["licence"] for row in rows}
-    return [
-        Named(
-            name=row["path"],
-            real=faces / row["original"],
-            fake=faces / row["path"],
-            group=row["group"],
-            method=row["method"],
-            licensed={row["licence"], licences[row["original"]]} <= set(ALLOWED),
-        )
-        for row in rows
-        if row["original"]
-    ]
+    found = []
+    for row in rows:
+        if real := row["original"]:
+            licensed = {row["licence"], licences[real]} <= set(ALLOWED)
+            paths = faces / real, faces / row["path"]
+            found.append(Named(row["path"], *paths, row["group"], row["method"], licensed))
+    return found
 
 
 def made_pairs(faces: Path, work: Path, rows: list[dict[str, str]]) -> list[Named]:
@@ -141,18 +137,14 @@ def made_pairs(faces: Path, work: Path, rows: list[dict[str, str]]) -> list[Name
         used = {row["path"]: {row["video"], row["donor"]} - {""} for row in csv.DictReader(handle)}
     with (out / "labels.csv").open(encoding="utf-8") as handle:
         listed = list(csv.DictReader(handle))
-    return [
-        Named(
-            name=f"{MADE}/{row['path']}",
-            real=out / row["original"],
-            fake=out / row["path"],
-            group=row["group"],
-            method=row["method"],
-            licensed={licences[name] for name in used[row["path"]]} <= set(ALLOWED),
-        )
-        for row in listed
-        if row["label"] == "fake" and row.get("original")
-    ]
+    found = []
+    for row in listed:
+        if row["label"] == "fake" and row.get("original"):
+            licensed = {licences[name] for name in used[row["path"]]} <= set(ALLOWED)
+            paths = out / row["original"], out / row["path"]
+            name = f"{MADE}/{row['path']}"
+            found.append(Named(name, *paths, row["group"], row["method"], licensed))
+    return found
 
 
 def measured(named: list[Named], work: Path) -> tuple[Measured, list[str]]:
@@ -302,7 +294,23 @@ def report_pairs(found: Measured) -> dict[str, object]:
     told = held_out_ratios(found.losses).reshape(found.lost.shape)
     for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
         figures |= report_ratios(name, told[which])
-    return figures | report_ratios("all", told)
+    figures |= report_ratios("all", told)
+    for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
+        figures |= report_built_in(name, found.rows(which).lost)
+    return figures
+
+
+def report_built_in(name: str, lost: np.ndarray) -> dict[str, object]:
+    """Prints and returns how many pairs (N, 3) the built-in ratio names a side of, by version."""
+    model = built_in()
+    told = np.asarray([[model.log10_lr(one)[0] for one in row] for row in lost]).reshape(-1, 3)
+    said, wrong = (told >= LEAST_NAMED).mean(0), (told <= -LEAST_NAMED).mean(0)
+    print(
+        f"built-in ratio, fitted to most of these pairs, {name}: names the forged side in "
+        f"{said.round(2).tolist()} (as they are, real anew, fake anew), the real one in "
+        f"{wrong.round(2).tolist()}"
+    )
+    return {f"{name}, built in": [*said.round(4).tolist(), *wrong.round(4).tolist()]}
 
 
 def report_ratios(name: str, told: np.ndarray) -> dict[str, object]:
@@ -311,7 +319,7 @@ def report_ratios(name: str, told: np.ndarray) -> dict[str, object]:
     if not len(held):
         return {}
     cost = cllr(np.repeat([1, 0], len(held)), np.concatenate([held, -held]))
-    said, wrong = (held != 0).mean(), (held < 0).mean()
+    said, wrong = (abs(held) >= LEAST_NAMED).mean(), (held <= -LEAST_NAMED).mean()
     print(
         f"ratios told, other people and methods, {name}: {len(held)}, Cllr {cost:.3f}, up to "
         f"{10 ** np.abs(held).max():.1f}; {said:.0%} name a side, {wrong:.1%} the wrong one"

@@ -56,10 +56,10 @@ class PairModel:
         """What the ratio was measured on, a sentence."""
         known = self.ratio
         several = len(self.methods) > 1
-        which = "built in, measured" if self.built_in else "measured"
+        how = "is built in: it was" if self.built_in else "was"
         return (
-            f"The forged face lacks fine detail where it was blended in. How sure that makes was "
-            f"{which} on {self.pairs} pairs of {known.groups} groups and {len(self.methods)} "
+            f"The forged face lacks fine detail where it was blended in. How sure that makes {how} "
+            f"measured on {self.pairs} pairs of {known.groups} groups and {len(self.methods)} "
             f"forgery method{'s' if several else ''}, as they are and encoded anew; "
             f"{self.right:.0%} of them were ordered rightly."
         )
