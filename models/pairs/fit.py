@@ -76,9 +76,9 @@ def fit_ratio(losses: Losses, *, seed: int = 0) -> LikelihoodRatio:
 
 
 def held_out_ratios(losses: Losses, *, seed: int = 0) -> NDArray[np.float64]:
-    """log10 LR (N,) that is told of each pair for its forged side by others' people and methods.
+    """log10 LR (N,) that is told of each pair, by a ratio of other people and forgery methods.
 
-    NaN where a pair's method was made of people of its training part alone.
+    Above 0 it speaks for the forged side; NaN where no fold holds out both.
     """
     count = len(losses.lost)
     labels = np.repeat([1, 0], count)
