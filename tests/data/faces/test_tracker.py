@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import ToolError, VideoError
+from data.errors import VideoError
 from data.faces.crops import crop_faces, read_frames
-from data.faces.detector import NEAR, FaceDetector, join_overlapping, overlap
+from data.faces.detector import join_overlapping, overlap
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import expected, link, smooth, square
 from data.video.frames import FrameRecipe, read_pixels
