@@ -33,7 +33,7 @@ RUNS = (
     ("Stage one, ResNet50", ["extract.py", "--backbone", "resnet50-random", "--parts", "wall"]),
     ("Stage one beside PyTorch", ["extract_peers.py"]),
     ("The face finder", ["faces.py"]),
-    ("Data sets on paper", ["scale.py"]),
+    ("Data sets on paper", ["scale.py", "--into", "docs/scale.md"]),
     ("The store", ["store.py", "--plot", "docs/store-growth.svg"]),
     ("A scan", ["scan.py"]),
     ("The forge", ["forge.py"]),

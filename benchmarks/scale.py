@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ from data.demo import DemoConfig, write_demo
 from data.faces.crops import crop_faces
 from data.faces.tracker import FaceFinder
 from data.io.reading import file_sha256
+from data.operating_system.machine import processor_facts
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import whole_picture
 from data.video.probe import probe
@@ -49,6 +49,7 @@ from features.store.key import Recipe, sequence_key
 from features.store.shard import StoredSequence, write_shard
 from features.store.store import FeatureStore
 from features.store.views import Views
+from models.matrix_units import matrix_unit
 from pipeline.machine import cores
 
 BACKBONES = ("resnet50-thin", "resnet50-random")
@@ -132,11 +133,13 @@ def read_costs(path: Path, recipe: FrameRecipe, rounds: int) -> dict[str, float]
 
 
 def backbone_costs(name: str, rounds: int) -> tuple[float, float, int, str]:
-    """Processor seconds and wall seconds a frame, D, and the runtime."""
+    """Processor seconds and wall seconds a frame, D, and the precision that `auto` takes here."""
     from models.backbones.encoder import make_encoder
+    from models.backbones.precision import fastest_precision
     from models.backbones.registry import load_backbone
 
-    encoder = make_encoder(load_backbone(name))
+    precision = fastest_precision()
+    encoder = make_encoder(load_backbone(name), precision=precision)
     batch = np.random.default_rng(0).integers(0, 256, (encoder.batch_size, 224, 224, 3))
     frames = batch.astype(np.uint8)
     encoder(frames)
@@ -147,7 +150,7 @@ def backbone_costs(name: str, rounds: int) -> tuple[float, float, int, str]:
         used = min(used, cpu_seconds() - cpu)
         wall = min(wall, time.perf_counter() - clock)
     size = encoder.batch_size
-    return used / size, wall / size, encoder.dim, type(encoder).__name__
+    return used / size, wall / size, encoder.dim, precision
 
 
 def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
@@ -191,6 +194,13 @@ def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
     return videos / summary.wall_seconds, (cpu_seconds() - clock) / videos
 
 
+def processor() -> str:
+    """The processor in words for a sentence: its name, and whether it has AMX; or nothing."""
+    name = processor_facts("model name")
+    amx = " with AMX" if matrix_unit("bfloat16") == "amx_bf16" else ""
+    return f" of {name}{amx}" if name else ""
+
+
 def hours(value: float) -> str:
     """Hours; minutes where they are few, days where they are many."""
     if value < 1:
@@ -214,10 +224,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         source, kind = source_clip(args.clips, Path(scratch))
         told += [
-            f"Measured on {cores()} cores under a load of {os.getloadavg()[2]:.0f} processes: "
-            "rates a second suffer from others' load,",
-            f"core-seconds little. On {kind} encoded alike, {args.frames} frames a video, face "
-            f"crops of {recipe.size} px:",
+            f"Measured on {cores()} cores{processor()}. On {kind} encoded alike,",
+            f"{args.frames} frames a video, face crops of {recipe.size} px:",
             "",
             "| clip like | made of | decoding, digest | faces |",
             "| --- | --- | --- | --- |",
@@ -231,11 +239,16 @@ def main() -> None:
                 f"{shown} |"
             )
     networks = {name: backbone_costs(name, args.rounds) for name in BACKBONES}
-    told += ["", "| backbone | D | runtime | frames/s | cost |", "| --- | --- | --- | --- | --- |"]
-    for name, (used, wall, dim, runtime) in networks.items():
+    told += [
+        "",
+        "| backbone | D | precision | frames/s | cost |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, (used, wall, dim, precision) in networks.items():
         shown = "resnet50, any weights" if name == "resnet50-random" else name
         told.append(
-            f"| {shown} | {dim} | {runtime} | {1 / wall:.0f} | {1000 * used:.1f} core-ms a frame |"
+            f"| {shown} | {dim} | {precision} | {1 / wall:.0f} | "
+            f"{1000 * used:.1f} core-ms a frame |"
         )
     driver, spent = max(intake(args.frames, 2048) for _ in range(args.rounds))
     told += [

@@ -35,7 +35,8 @@ from data.io.atomic_files import write_text
 from features.store.feature_set import Features
 from models.evaluation.evaluate import Estimate
 from pipeline.config import load_params
-from pipeline.hold_out.hold_out import HoldOutReport, hold_out
+from pipeline.hold_out.hold_out import hold_out
+from pipeline.hold_out.result import HoldOutReport
 
 ALLOWED = ("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "GPL-3.0")
 """Licences of rows that weights may be trained on and shipped."""

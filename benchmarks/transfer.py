@@ -35,9 +35,9 @@ from features.store.feature_set import Features
 from models.configs import HeadConfig
 from models.evaluation.evaluate import Estimate
 from pipeline.config import Params, load_params
-from pipeline.evaluation.results import HELD_OUT_SHOWN
 from pipeline.hold_out.detectors import compared_heads
-from pipeline.hold_out.hold_out import HoldOutReport, hold_out
+from pipeline.hold_out.hold_out import hold_out
+from pipeline.hold_out.result import HELD_OUT_SHOWN, HoldOutReport
 
 QUICK = ("frames.count=16", "forge.seconds=2", "hold_out.person_folds=3", "hold_out.method_folds=3")
 FULL = ("hold_out.person_folds=5", "hold_out.method_folds=5")

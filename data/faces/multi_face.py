@@ -51,6 +51,7 @@ def read_every_face(
     *,
     finder: FaceFinder | None = None,
     box: GivenBox | None = None,
+    when_read: Callable[[float], None] | None = None,
     when_decoded: Callable[[], None] = lambda: None,
 ) -> FacesFrames:
     """Reads the chosen frames of one video as crops of every lasting face.
@@ -62,6 +63,7 @@ def read_every_face(
         recipe: which frames, which crops.
         finder: of faces; needed for the crop "face".
         box: a face that a person pointed at; it alone is read then. Not for the crop "full".
+        when_read: called with the share of the chosen frames that are decoded, from 0 to 1.
         when_decoded: called when the frames are there, before faces are looked for.
 
     Raises:
@@ -73,7 +75,8 @@ def read_every_face(
         raise ValueError("a face crop needs a face finder")
     info = probe(path)
     least = least_frames(info, recipe)
-    read = read_whole(path, info, recipe, whole_picture(info, recipe.max_side))
+    whole = whole_picture(info, recipe.max_side)
+    read = read_whole(path, info, recipe, whole, when_read=when_read)
     when_decoded()
     timestamps = read.timestamps_seconds
     faces: list[Frames] = []

@@ -16,8 +16,9 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def as_json(facts: dict[str, Any]) -> str:
-    """JSON with sorted keys and a newline at the end; a NaN is a bug of unmask and raises."""
-    return json.dumps(facts, indent=2, sort_keys=True, allow_nan=False) + "\n"
+def as_json(facts: Mapping[str, Any]) -> str:
+    """JSON with sorted keys and a newline at the end; a NaN is a bug of unmask and raises.
+
+    Dataclasses are objects of their fields.
+    """
+    return json.dumps(facts, default=asdict, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def as_csv(header: Sequence[Any], rows: Iterable[Iterable[Any]]) -> str:

@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,7 @@ def _locked(folder: Path) -> Iterator[bool]:
         close_lock(lock)
 
 
-def write_json(path: Path, facts: dict[str, Any]) -> None:
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes JSON into a folder that is still hidden; a NaN is a bug of unmask and raises."""
     write_plain(path, as_json(facts))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -146,6 +147,7 @@ def decode(
     seek_seconds: float | None = None,
     frame_rate: int | None = None,
     without: str = "",
+    when_read: Callable[[float], None] | None = None,
     timeout_seconds: float,
 ) -> Decoded:
     """Decodes chosen frames and scales them.
@@ -160,6 +162,7 @@ def decode(
         frame_rate: ignore the file's times and number the frames at this rate.
         without: condition of packets that the decoder is not given, by their number `n` in the
             file; "" gives it all.
+        when_read: called with the share of the frames that are there, from 0 to 1.
         timeout_seconds: for the whole call.
 
     Raises:
@@ -187,7 +190,7 @@ def decode(
                 "decode_error", f"{count} frames of {wide}x{high} do not fit in memory"
             )
         same = np.empty((count, high, wide, 3), np.uint8)  # all frames, unless sizes change
-        filled = _fill(child, memoryview(same.reshape(-1).data))
+        filled = _fill(child, memoryview(same.reshape(-1).data), 3 * wide * high, when_read)
         rest = bytearray()  # of frames larger than the first
         while more := child.stdout.read(PIPE_BYTES):
             rest += more
@@ -221,14 +224,20 @@ def decode(
     )
 
 
-def _fill(child: Child, view: memoryview) -> int:
+def _fill(
+    child: Child, view: memoryview, frame_bytes: int, when_read: Callable[[float], None] | None
+) -> int:
     """Reads stdout until `view` is full or stdout ends; returns the number of bytes."""
     filled = 0
     while filled < len(view):
-        read = child.stdout.readinto(view[filled:])  # type: ignore[attr-defined]
+        # A frame at a time only where somebody wants to know: whole reads are faster.
+        end = len(view) if when_read is None else filled + frame_bytes - filled % frame_bytes
+        read = child.stdout.readinto(view[filled:end])  # type: ignore[attr-defined]
         if not read:
             break
         filled += read
+        if when_read is not None and filled % frame_bytes == 0:
+            when_read(filled / len(view))
     return filled
 
 

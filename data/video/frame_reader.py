@@ -55,15 +55,31 @@ def time_budget(info: VideoInfo) -> float:
     return min(7200.0, 60 + 10 * seconds)
 
 
-def read_chosen(path: Path, info: VideoInfo, choose: Choose, picture: Picture) -> Decoded:
+def read_chosen(
+    path: Path,
+    info: VideoInfo,
+    choose: Choose,
+    picture: Picture,
+    *,
+    when_read: Callable[[float], None] | None = None,
+) -> Decoded:
     """Reads the chosen frames of a video; their times are strictly ascending.
+
+    Args:
+        path: the video, a folder of frames, or an image.
+        info: its headers.
+        choose: which frames.
+        picture: in which size.
+        when_read: called with the share of a video's frames that are there; a second try begins
+            at 0 again.
 
     Raises:
         VideoError: with the class of the failure.
     """
     if info.kind != "video":
         return _read_images(path, info, choose, picture)
-    video = _Video(path=path, info=info, picture=picture, begun=time.monotonic())
+    begun = time.monotonic()
+    video = _Video(path=path, info=info, picture=picture, begun=begun, when_read=when_read)
     packets = read_packets(path, info, timeout_seconds=video.left_seconds)
     refuse_truncated(path, info, packets)
     refuse_changing_aspect(path, info, timeout_seconds=video.left_seconds)
@@ -116,6 +132,7 @@ class _Video:
     info: VideoInfo
     picture: Picture
     begun: float  # of `time.monotonic`
+    when_read: Callable[[float], None] | None  # called with the share of frames that are there
 
     @property
     def left_seconds(self) -> float:
@@ -134,7 +151,7 @@ class _Video:
             count=count,
             picture=self.picture,
             timeout_seconds=self.left_seconds,
-            **options,
+            **({"when_read": self.when_read} | options),
         )
 
 
@@ -298,12 +315,17 @@ def _read_by_seeking(video: _Video, packets: Packets, chosen: NDArray[np.int64])
     if cost > SEEK_GAIN * int(chosen[-1]):
         return None
     parts: list[Decoded] = []
+    there = 0  # frames so far
     for first, last in runs:
         enter = times[0] - 1.0 if first == 0 else (times[first - 1] + times[first]) / 2
-        part = video.decode("1", last - first + 1, seek_seconds=max(0.0, float(enter)))
+        enter = max(0.0, float(enter))
+        part = video.decode("1", last - first + 1, seek_seconds=enter, when_read=None)
         if not _same(part.timestamps_seconds, times[first : last + 1]):
             return None
         parts.append(part)
+        there += last - first + 1
+        if video.when_read is not None:
+            video.when_read(there / len(chosen))
         if sum(frame.nbytes for one in parts for frame in one.pixels) > MEMORY_BYTES:
             raise VideoError("decode_error", f"{len(chosen)} frames do not fit in memory")
     return Decoded(

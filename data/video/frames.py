@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,13 +120,20 @@ class WholeFrames:
     layout: Layout | None  # where they lie in `pixels`; None where each fills it
 
 
-def read_whole(path: Path, info: VideoInfo, recipe: FrameRecipe, picture: Picture) -> WholeFrames:
-    """Reads the chosen frames, not yet cropped to the face.
+def read_whole(
+    path: Path,
+    info: VideoInfo,
+    recipe: FrameRecipe,
+    picture: Picture,
+    *,
+    when_read: Callable[[float], None] | None = None,
+) -> WholeFrames:
+    """Reads the chosen frames, not yet cropped to the face; arguments as of `read_chosen`.
 
     Raises:
         VideoError: with the class of the failure.
     """
-    read = read_chosen(path, info, chooser(info, recipe), picture)
+    read = read_chosen(path, info, chooser(info, recipe), picture, when_read=when_read)
     pixels, layout = lay_out(read.pixels)
     return WholeFrames(
         pixels=pixels,

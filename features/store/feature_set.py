@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import as_csv, write_text
@@ -30,7 +30,7 @@ from features.store.views import Views
 FORMAT = FEATURES_FORMAT
 VERSION = 1
 FAILURES = "failures.csv"
-SEEN_IN_VALIDATION = "seen_in_validation"
+SEEN_IN_VALIDATION: Final = "seen_in_validation"
 """Key of `provenance`: a note that validation videos trained the backbone; see pipeline.leakage."""
 COLUMNS = ("path", "class", "message", "stderr")
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")  # ffmpeg's, other in each run: equal failures, equal bytes

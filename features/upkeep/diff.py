@@ -5,8 +5,7 @@ Made for a frozen and a fine-tuned backbone on the same videos: what did fine-tu
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,42 +28,46 @@ class VideoChange:
     frames: int  # number of frames that both have, by their timestamps
     mean_cosine: float  # cosine similarity of the two mean embeddings over all frames, -1 to 1
     mean_distance: float  # the length of their difference over the mean of their lengths, 0 to 2
-    frame_cosine: float  # mean cosine similarity of the common frames; NaN where there is none
-    frame_distance: float  # mean relative distance of the common frames; NaN where there is none
+    frame_cosine: float | None  # mean cosine similarity of the common frames; None without any
+    frame_distance: float | None  # mean relative distance of the common frames; None without any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A measure over videos."""
+
+    mean: float  # over the videos that have it
+    min: float  # the smallest
+    max: float  # the largest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
     """Result of `diff` of two feature sets, a and b."""
 
-    a: Path
-    b: Path
+    a: Path  # folder of the first
+    b: Path  # folder of the second
     common: int  # number of videos in both
     only_a: tuple[str, ...]  # paths of the videos in the first alone, sorted
-    only_b: tuple[str, ...]  # in the second alone
-    recipe: dict[str, tuple[Any, Any]]  # what differs in the recipes: name to both values
-    # Of each common video, the most changed first; none where D differs.
+    only_b: tuple[str, ...]  # paths of the videos in the second alone, sorted
+    # what differs in the recipes: dotted name, as "frames.size" -> both values, None for an absent
+    # one; "dim" is D, the length of one embedding
+    recipe: dict[str, tuple[Any, Any]]
+    # of each common video, the most changed first; none where D differs
     changes: tuple[VideoChange, ...]
+    # "mean_cosine", "mean_distance", "frame_cosine", "frame_distance" -> over all these videos;
+    # without those that no video has
+    summary: dict[str, Spread]
 
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Mean, min and max over videos of each measure; empty where nothing was compared."""
-        summary = {}
-        for name in MEASURES:
-            values = np.asarray([getattr(change, name) for change in self.changes])
-            values = values[~np.isnan(values)]
-            if len(values):
-                summary[name] = {
-                    one: float(getattr(values, one)()) for one in ("mean", "min", "max")
-                }
-        return summary
 
-    def to_json(self) -> dict[str, Any]:
-        """What `--json` shows; null says that there was no common frame to measure."""
-        changes = [
-            {name: None if value != value else value for name, value in asdict(change).items()}
-            for change in self.changes
-        ]
-        return asdict(self) | {"changes": changes, "summary": self.summary()}
+def summarize(changes: Sequence[VideoChange]) -> dict[str, Spread]:
+    """Mean, min and max over videos of each measure; empty where nothing was compared."""
+    summary = {}
+    for name in MEASURES:
+        found = (getattr(change, name) for change in changes)
+        if values := [float(one) for one in found if one is not None]:
+            summary[name] = Spread(mean=float(np.mean(values)), min=min(values), max=max(values))
+    return summary
 
 
 def diff(a: Features, b: Features) -> Diff:
@@ -83,6 +86,7 @@ def diff(a: Features, b: Features) -> Diff:
         only_b=tuple(sorted(b.sequence(sha256).path for sha256 in in_b - common)),
         recipe=differences(asdict(a.recipe) | {"dim": a.dim}, asdict(b.recipe) | {"dim": b.dim}),
         changes=tuple(changes),
+        summary=summarize(changes),
     )
 
 
@@ -99,8 +103,8 @@ def video_change(a: StoredSequence, b: StoredSequence, *, sha256: str) -> VideoC
         frames=len(in_a),
         mean_cosine=float(mean_cosine[0]),
         mean_distance=float(mean_distance[0]),
-        frame_cosine=float(frame_cosine.mean()) if len(in_a) else math.nan,
-        frame_distance=float(frame_distance.mean()) if len(in_a) else math.nan,
+        frame_cosine=float(frame_cosine.mean()) if len(in_a) else None,
+        frame_distance=float(frame_distance.mean()) if len(in_a) else None,
     )
 
 

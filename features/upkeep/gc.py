@@ -11,7 +11,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
@@ -23,18 +25,19 @@ from features.store.preamble import LaterVersionError
 from features.store.shard import Shard
 
 Reason = Literal["unused", "doubled", "leftover"]
-"""Used by no feature set; with each video intact in another shard; a killed writer's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GarbageFile:
-    """A file that can be removed; `reason` is one of `Reason`."""
+    """A file that can be removed."""
 
-    path: Path
+    path: Path  # of the file
+    # "unused": no feature set uses it; "doubled": all its videos are intact in larger shards;
+    # "leftover": the temporary file of a killed run
     reason: Reason
     size_bytes: int  # it is freed only if the file has no other link
-    videos: int  # 0 where that cannot be read
-    staged: bool = False  # a finished video that waits for its run to go on
+    videos: int  # number of its videos; 0 where that cannot be read
+    staged: bool = False  # whether it is one finished video that waits for its run to go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,16 @@ class PartGarbage:
     kept: int  # number of all shards that stay, those included
 
 
+class GarbageFacts(TypedDict):
+    """What of a store no feature set uses: what is removed, or would be, and what stays."""
+
+    keep: tuple[Path, ...]  # feature sets that stay whole
+    waste: tuple[GarbageFile, ...]  # files that can be removed
+    # shards that no feature set uses, but that stay, since their files have other hard links
+    linked: list[Path]
+    size_bytes: int  # of the files that can be removed, together
+
+
 @dataclass(frozen=True, kw_only=True)
 class Garbage:
     """What `find_garbage` found in each part of a store; `keep` are feature sets that stay."""
@@ -61,7 +74,7 @@ class Garbage:
         """All files that can be removed."""
         return tuple(one for part in self.parts for one in part.files)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> GarbageFacts:
         """What `--json` shows."""
         return {
             "keep": self.keep,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,15 @@ from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from features.store.key import Recipe
 from features.store.layout import is_feature_set, parts_of, sealed_in, staged_in
 from features.store.shard import Shard
+from features.upkeep.inspect_facts import (
+    DimensionsFacts,
+    EachDimensionFacts,
+    FeatureSetCounts,
+    FolderFacts,
+    PartCounts,
+    ShardsFacts,
+    SpreadFacts,
+)
 
 CHUNK_BYTES = 16 << 20
 """Of rows as float64 at a time: what statistics cost in memory, however large the store."""
@@ -36,11 +45,15 @@ class Statistics:
         """Number of dimensions with one value in all frames, which a head cannot learn from."""
         return int((self.smallest == self.largest).sum())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DimensionsFacts:
         """The spread over dimensions, as plain values."""
 
-        def spread(values: NDArray[np.float64]) -> dict[str, float]:
-            return {name: float(getattr(values, name)()) for name in ("min", "mean", "max")}
+        def spread(values: NDArray[np.float64]) -> SpreadFacts:
+            return {
+                "min": float(values.min()),
+                "mean": float(values.mean()),
+                "max": float(values.max()),
+            }
 
         return {
             "mean": spread(self.mean),
@@ -50,10 +63,14 @@ class Statistics:
             "dead_dimensions": self.dead,
         }
 
-    def each(self) -> dict[str, list[float]]:
+    def each(self) -> EachDimensionFacts:
         """Every dimension's own, as plain values: D of each."""
-        names = ("mean", "std", "smallest", "largest")
-        return {name: getattr(self, name).tolist() for name in names}
+        return {
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+            "smallest": self.smallest.tolist(),
+            "largest": self.largest.tolist(),
+        }
 
 
 def statistics(
@@ -89,7 +106,8 @@ def statistics(
 class Inspection:
     """What a feature set, one recipe's part of a store, or a store holds."""
 
-    facts: dict[str, Any]  # plain JSON, name to value in the order to show them
+    # plain JSON, name to value in the order to show them; of `features.upkeep.inspect_facts`
+    facts: Mapping[str, Any]
     # Of each dimension; None where there is no frame, and for a store.
     statistics: Statistics | None = None
     parts: tuple[Inspection, ...] = ()  # of a store
@@ -98,7 +116,7 @@ class Inspection:
         """What `--json` shows: every dimension's own statistics, too."""
         each = {"each_dimension": self.statistics.each()} if self.statistics else {}
         recipes = {"recipes": [part.to_json() for part in self.parts]} if self.parts else {}
-        return self.facts | each | recipes
+        return {**self.facts, **each, **recipes}
 
 
 def inspect(folder: Path) -> Inspection:
@@ -111,7 +129,7 @@ def inspect(folder: Path) -> Inspection:
     if is_feature_set(folder) or not folder.is_dir():
         return inspect_feature_set(Features(folder))
     parts = tuple(inspect_part(part) for part in parts_of(folder))
-    facts = {
+    facts: FolderFacts = {
         "folder": str(folder),
         "videos": sum(part.facts["videos"] for part in parts),
         "size_bytes": sum(part.facts["size_bytes"] for part in parts),
@@ -121,21 +139,20 @@ def inspect(folder: Path) -> Inspection:
 
 def inspect_feature_set(features: Features) -> Inspection:
     """Recipe, backbone, counts, sizes, versions and statistics of a feature set."""
-    shards = _inspect_shards(features.folder, features.shards, features.recipe)
-    mark = features.provenance.get(SEEN_IN_VALIDATION)
-    facts = shards.facts | {
-        "videos": len(features),
+    facts, numbers = _inspect_shards(features.folder, features.shards, features.recipe)
+    facts["videos"], facts["dim"] = len(features), features.dim
+    more: FeatureSetCounts = {
         "views": features.views.count,
         "augmented views": features.augmented,
         "failures": len(features.failures()),
-        "dim": features.dim,
         "trained on": {
             name: f"{len(part['sha256s'])} videos of {len(part['groups'])} groups"
             for name, part in features.provenance.get("trained_on", {}).items()
         },
-        **({"mind": str(mark)} if mark else {}),
     }
-    return Inspection(facts=facts, statistics=shards.statistics)
+    if mark := features.provenance.get(SEEN_IN_VALIDATION):
+        more["mind"] = str(mark)
+    return Inspection(facts={**facts, **more}, statistics=numbers)
 
 
 def inspect_part(part: Path) -> Inspection:
@@ -144,19 +161,21 @@ def inspect_part(part: Path) -> Inspection:
     for path in sealed_in(part):
         with contextlib.suppress(StoreError):  # `verify` reports it
             shards.append(Shard(path))
+    facts: FolderFacts = {"folder": str(part), "videos": 0, "size_bytes": 0}
+    numbers = None
     if shards:
-        found = _inspect_shards(part, shards, shards[0].recipe)
-    else:
-        found = Inspection(facts={"folder": str(part), "videos": 0, "size_bytes": 0})
-    facts = found.facts | {
+        facts, numbers = _inspect_shards(part, shards, shards[0].recipe)
+    more: PartCounts = {
         "staged videos": len(staged_in(part)),
         "unreadable shards": len(sealed_in(part)) - len(shards),
     }
-    return Inspection(facts=facts, statistics=found.statistics)
+    return Inspection(facts={**facts, **more}, statistics=numbers)
 
 
-def _inspect_shards(folder: Path, shards: Sequence[Shard], recipe: Recipe) -> Inspection:
-    """Counts, sizes, statistics and recipe of shards of one recipe; videos count once."""
+def _inspect_shards(
+    folder: Path, shards: Sequence[Shard], recipe: Recipe
+) -> tuple[ShardsFacts, Statistics | None]:
+    """Counts, sizes, recipe and statistics of shards of one recipe; videos count once."""
     counts = np.concatenate([np.diff(shard.offsets) for shard in shards] or [np.zeros(1, int)])
     frames = int(counts.sum())
     seen = sum(int(shard.rows["face_found"].sum()) for shard in shards)
@@ -165,7 +184,7 @@ def _inspect_shards(folder: Path, shards: Sequence[Shard], recipe: Recipe) -> In
     for shard in shards:
         for name, version in shard.versions.items():
             versions.setdefault(name, set()).add(version)
-    facts = {
+    facts: ShardsFacts = {
         "folder": str(folder),
         "videos": len({key for shard in shards for key in shard.keys}),
         "frames": frames,
@@ -186,4 +205,4 @@ def _inspect_shards(folder: Path, shards: Sequence[Shard], recipe: Recipe) -> In
         "frames recipe": recipe.frames,
         "versions": {name: ", ".join(sorted(versions[name])) for name in sorted(versions)},
     }
-    return Inspection(facts=facts, statistics=numbers)
+    return facts, numbers

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from data.errors import InputError, StoreError
 from data.io.atomic_files import sync_folder
@@ -35,8 +35,8 @@ Action = Literal["rescued", "removed", "left"]
 class LostVideo:
     """A video whose features are lost, under the names that its shard has: `extract` embeds it."""
 
-    path: str
-    sha256: str
+    path: str  # of the video, as it was when its features were made
+    sha256: str  # of the video file, hex
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,13 @@ class FileRepair:
 
     file: Path  # its path
     # "rescued": its intact videos are in a new shard; "removed": no video in it was intact; "left":
-    # unmask must not change it.
+    # unmask must not change it
     action: Action
     message: str  # what was wrong, one line
     new_file: Path | None = None  # path of the new shard; None where there is none, or in a dry run
     kept: int = 0  # number of videos that are kept
     lost: tuple[LostVideo, ...] = ()  # videos that no other intact file of the folder holds
-    # Number of lost videos that cannot be named; None where not even that is known.
+    # number of lost videos that cannot be named; None where not even that is known
     unnamed: int | None = 0
 
 
@@ -63,16 +63,9 @@ class Repair:
     dry_run: bool  # whether nothing was changed
     files: tuple[FileRepair, ...]  # one entry for each damaged file
     also_in: tuple[Path, ...]  # folders where a file of the same name is damaged, too
-
-    @property
-    def to_extract(self) -> tuple[LostVideo, ...]:
-        """All lost videos that have a name, each once."""
-        return tuple({video.sha256: video for one in self.files for video in one.lost}.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
-        unnamed = sum(one.unnamed or 0 for one in self.files)
-        return vars(self) | {"to_extract": self.to_extract, "unnamed": unnamed}
+    to_extract: tuple[LostVideo, ...]  # all lost videos that have a name, each once
+    # number of lost videos that cannot be named, of the files where it is known
+    unnamed: int
 
 
 def repair(folder: Path, *, dry_run: bool = False) -> Repair:
@@ -93,7 +86,15 @@ def repair(folder: Path, *, dry_run: bool = False) -> Repair:
         for part in layout.parts_of(folder):
             files += _repair_part(part, dry_run=dry_run)
     also_in = _damaged_elsewhere(one.file for one in files if one.action != "left")
-    return Repair(folder=folder, dry_run=dry_run, files=tuple(files), also_in=also_in)
+    lost = {video.sha256: video for one in files for video in one.lost}
+    return Repair(
+        folder=folder,
+        dry_run=dry_run,
+        files=tuple(files),
+        also_in=also_in,
+        to_extract=tuple(lost.values()),
+        unnamed=sum(one.unnamed or 0 for one in files),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -21,12 +21,12 @@ from models.evaluation.evaluate import check_classes
 class DeLong:
     """The result of one test."""
 
-    auc_a: float  # of the first model
-    auc_b: float  # of the second
+    auc_a: float  # AUC of the first model
+    auc_b: float  # AUC of the second model
     difference: float  # auc_a - auc_b
-    low: float  # of its interval
-    high: float  # likewise
-    p: float  # two-sided; 1 where the models rank alike
+    low: float  # lower end of the interval of the difference
+    high: float  # upper end of the interval of the difference
+    p: float  # p value, two-sided; 1 where the models rank alike
 
 
 def delong(

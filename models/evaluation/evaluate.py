@@ -7,21 +7,23 @@ bootstrap that draws whole groups, since videos of one person are not independen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import DatasetError
 from models.evaluation.bootstrap import group_weights, weighted_auc, weighted_metrics
+from models.evaluation.json_facts import EvaluationFacts, SliceFacts
 from models.evaluation.likelihood_ratio import even_odds_llrs
 from models.evaluation.likelihood_ratio_fit import cllr, cllr_min
 from models.evaluation.metrics import (
     AT_THRESHOLD,
+    LR_METRICS,
     METRICS,
     Probabilities,
     as_probabilities,
@@ -30,8 +32,6 @@ from models.evaluation.metrics import (
 
 FRAME_ROUNDS = 200
 """Draws behind the intervals of single frames, but for their AUC: frames are many."""
-LR_METRICS = ("cllr", "cllr_min")
-"""Of likelihood ratios, measured on whole videos."""
 CLLR_MIN_ROUNDS = 200
 """Draws behind the interval of the least Cllr, each of which is a regression of its own."""
 
@@ -49,9 +49,9 @@ def _draws(labels: bytes, groups: tuple[str, ...], rounds: int, seed: int) -> ND
 class Estimate:
     """A value and its interval."""
 
-    value: float
-    low: float
-    high: float
+    value: float  # the number itself
+    low: float  # lower end of its interval
+    high: float  # upper end of its interval
 
     def to_json(self, name: str) -> dict[str, float]:
         """Flat numbers under a metric's name."""
@@ -68,14 +68,15 @@ class Slice:
     recall_fake: Estimate | None  # None where there is no fake, or no threshold
     recall_real: Estimate | None  # None where there is no real, or no threshold
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SliceFacts:
         """Flat numbers; what is None is left out."""
-        flat: dict[str, Any] = {"reals": self.reals, "fakes": self.fakes}
+        numbers: dict[str, float] = {}
         for name in ("auc", "recall_fake", "recall_real"):
             estimate = getattr(self, name)
             if estimate is not None:
-                flat |= estimate.to_json(name)
-        return flat
+                numbers |= estimate.to_json(name)
+        facts: SliceFacts = {"reals": self.reals, "fakes": self.fakes}
+        return facts | cast(SliceFacts, numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,25 +104,9 @@ class Evaluation:
     # metric -> bootstrap values (rounds,), to compare models on the same draws
     samples: Mapping[str, NDArray[np.float64]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> EvaluationFacts:
         """Flat numbers for DVC: each metric with _low and _high beside it."""
-        flat: dict[str, Any] = {}
-        for name, estimate in self.metrics.items():
-            flat |= estimate.to_json(name)
-        for name, estimate in self.frames.items():
-            flat |= estimate.to_json(f"frame_{name}")
-        if not math.isnan(self.frame_threshold):
-            flat["frame_threshold"] = self.frame_threshold
-        if not math.isnan(self.threshold):
-            (true_real, false_fake), (false_real, true_fake) = self.confusion
-            flat |= {
-                "threshold": self.threshold,
-                "real_as_real": true_real,
-                "real_as_fake": false_fake,
-                "fake_as_real": false_real,
-                "fake_as_fake": true_fake,
-            }
-        return flat | {
+        facts: EvaluationFacts = {
             "confidence": self.confidence,
             "videos": self.videos,
             "groups": self.groups,
@@ -131,6 +116,18 @@ class Evaluation:
                 for kind, parts in self.slices.items()
             },
         }
+        if not math.isnan(self.frame_threshold):
+            facts["frame_threshold"] = self.frame_threshold
+        if not math.isnan(self.threshold):
+            facts["threshold"] = self.threshold
+            (facts["real_as_real"], facts["real_as_fake"]) = self.confusion[0]
+            (facts["fake_as_real"], facts["fake_as_fake"]) = self.confusion[1]
+        numbers: dict[str, float] = {}
+        for name, estimate in self.metrics.items():
+            numbers |= estimate.to_json(name)
+        for name, estimate in self.frames.items():
+            numbers |= estimate.to_json(f"frame_{name}")
+        return facts | cast(EvaluationFacts, numbers)
 
 
 def evaluate(
@@ -238,7 +235,7 @@ def evaluate(
     )
 
 
-def _at_threshold(names: Sequence[str], threshold: float) -> tuple[str, ...]:
+def _at_threshold(names: Iterable[str], threshold: float) -> tuple[str, ...]:
     """Those of some metrics that a threshold allows; NaN is none."""
     return tuple(name for name in names if not (math.isnan(threshold) and name in AT_THRESHOLD))
 

@@ -12,20 +12,26 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = (
-    "auc",
-    "ap",
-    "eer",
-    "tpr_at_fpr_1",
-    "tpr_at_fpr_5",
-    "accuracy",
-    "balanced_accuracy",
-    "recall_fake",
-    "recall_real",
-    "log_loss",
-    "brier",
-    "ece",
-)
+METRICS = {
+    "auc": "area under the ROC curve, ties count half",
+    "ap": "average precision",
+    "eer": "where the linearly interpolated ROC curve meets FPR = 1 - TPR",
+    "tpr_at_fpr_1": "highest TPR at a point of the ROC curve with FPR at most 1 %",
+    "tpr_at_fpr_5": "highest TPR at a point of the ROC curve with FPR at most 5 %",
+    "accuracy": "share of videos that are called rightly at the threshold",
+    "balanced_accuracy": "mean of `recall_fake` and `recall_real`",
+    "recall_fake": "share of fakes that are called fake at the threshold",
+    "recall_real": "share of reals that are called real at the threshold",
+    "log_loss": "log loss of P(fake), clipped to 1e-7 from 0 and 1",
+    "brier": "mean squared error of P(fake)",
+    "ece": "expected calibration error of P(fake), 10 bins of equal width",
+}
+"""Metric -> its meaning, as in docs/evaluation.md and in the JSON Schemas."""
+LR_METRICS = {
+    "cllr": "cost of the likelihood ratios: 0 is perfect, 1 says nothing, above 1 misleads",
+    "cllr_min": "`cllr` after the best monotonous calibration of these very scores",
+}
+"""Likewise of likelihood ratios, measured on whole videos."""
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "recall_fake", "recall_real")
 """Metrics that need a threshold; the others use the order or the value of scores alone."""
 OF_PROBABILITIES = ("log_loss", "brier", "ece")

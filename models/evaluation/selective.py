@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from models.evaluation.json_facts import DecidedFacts
 from models.evaluation.metrics import CLIP
 
 
@@ -67,15 +68,14 @@ class Decided:
     right: float  # share of the others that are classified rightly; NaN where there is none
     balanced: float  # mean of the shares of both classes; NaN where one is without verdict
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> DecidedFacts:
         """For metrics.json; what is NaN is left out."""
-        facts = {
-            "unsure": self.unsure,
-            "novel": self.novel,
-            "decided_accuracy": self.right,
-            "decided_balanced_accuracy": self.balanced,
-        }
-        return {name: value for name, value in facts.items() if not math.isnan(value)}
+        facts: DecidedFacts = {"unsure": self.unsure, "novel": self.novel}
+        if not math.isnan(self.right):
+            facts["decided_accuracy"] = self.right
+        if not math.isnan(self.balanced):
+            facts["decided_balanced_accuracy"] = self.balanced
+        return facts
 
 
 def decided(

@@ -8,38 +8,56 @@ that a program with many videos does not stand for all. 1 = fake; intervals are 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.evaluate import Estimate, percentiles
+from models.evaluation.json_facts import flat
 from models.evaluation.likelihood_ratio_fit import cllr_costs, cllr_min
 from models.evaluation.pairs import wins
 
 SEVERAL = 3
 """Videos from which on a method's AUC counts in the mean over methods with several videos."""
 
-METRICS = (
-    "auc_methods_several",
-    "auc_methods",
-    "auc",
-    "pairs",
-    "cllr",
-    "cllr_min",
-    "recall_fake",
-    "recall_real",
-    "balanced_accuracy",
-    "coverage",
-    "decided_balanced_accuracy",
-)
-"""In the order in which people see them; those that the videos do not allow are left out.
+METRICS = {
+    "auc_methods_several": "mean of the AUCs of the methods with three videos or more",
+    "auc_methods": "mean of the AUCs of all methods",
+    "auc": "area under the ROC curve, of all fakes together",
+    "pairs": "share of fakes that score higher than the real video of their scene; ties count half",
+    "cllr": "cost of the likelihood ratios: 0 is perfect, 1 says nothing, above 1 misleads",
+    "cllr_min": "`cllr` after one best monotonous calibration of all these scores, fitted on them",
+    "recall_fake": "share of fakes that are called fake at each detector's threshold",
+    "recall_real": "share of reals that are called real at each detector's threshold",
+    "balanced_accuracy": "mean of `recall_fake` and `recall_real`",
+    "coverage": "share of videos that get a verdict",
+    "decided_balanced_accuracy": "balanced accuracy of the videos that get a verdict",
+}
+"""Metric -> its meaning, as in docs/evaluation.md and in the JSON Schemas; in the order in which
+people see them. Those that the videos do not allow are left out."""
 
-`auc_methods` is the mean over methods, `auc_methods_several` over those with SEVERAL videos;
-`pairs` the share of same-scene pairs that are ranked rightly; `cllr` that of the likelihood ratios,
-`cllr_min` that after one best monotonous calibration of all detectors' scores, fitted on them;
-`coverage` the share of videos that get a verdict, `decided_balanced_accuracy` that of these."""
+
+@flat(
+    always={
+        "auc": "of its fakes against the real videos that the same detectors scored",
+        "recall": "share of its fakes that are called fake",
+    }
+)
+class HeldOutMethodFacts(TypedDict):
+    """One forgery method, held out."""
+
+    videos: int  # number of its fakes
+    groups: int  # number of groups of its fakes
+
+
+@flat(sometimes=METRICS)
+class HeldOutFacts(TypedDict):
+    """One kind of detector, tested on people and forgery methods that it never saw."""
+
+    by_method: dict[str, HeldOutMethodFacts]  # forgery method -> what is reached on it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +79,12 @@ class MethodResult:
     auc: Estimate  # against the real videos that the same detectors scored
     recall: Estimate  # share of its fakes that are called fake
 
+    def to_json(self) -> HeldOutMethodFacts:
+        """Flat numbers."""
+        facts: HeldOutMethodFacts = {"videos": self.videos, "groups": self.groups}
+        numbers = self.auc.to_json("auc") | self.recall.to_json("recall")
+        return facts | cast(HeldOutMethodFacts, numbers)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOutEvaluation:
@@ -72,19 +96,15 @@ class HeldOutEvaluation:
     # metric -> (1 + R,), of all videos and of each draw, to compare kinds of detectors
     samples: dict[str, NDArray[np.float64]]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> HeldOutFacts:
         """Flat numbers: each metric with _low and _high beside it."""
-        flat: dict[str, Any] = {}
+        numbers: dict[str, float] = {}
         for name, one in self.metrics.items():
-            flat |= one.to_json(name)
-        return flat | {
-            "by_method": {
-                name: {"videos": one.videos, "groups": one.groups}
-                | one.auc.to_json("auc")
-                | one.recall.to_json("recall")
-                for name, one in self.methods.items()
-            }
+            numbers |= one.to_json(name)
+        facts: HeldOutFacts = {
+            "by_method": {name: one.to_json() for name, one in self.methods.items()}
         }
+        return facts | cast(HeldOutFacts, numbers)
 
 
 def evaluate_held_out(

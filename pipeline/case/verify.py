@@ -42,6 +42,8 @@ NEEDED = (RECORD, SCHEMA, PAGE)
 class Problem:
     """One file that is not as it was written."""
 
+    # "changed": its bytes are others; "missing": it is not there, or not in the manifest; "added":
+    # the manifest does not name it; "evidence": what was given is not the file that was judged
     kind: Literal["changed", "missing", "added", "evidence"]
     path: str  # in the case; of the evidence, as given
     why: str  # a phrase
@@ -51,8 +53,8 @@ class Problem:
 class CaseCheck:
     """What was found in a case."""
 
-    folder: str
-    problems: tuple[Problem, ...]
+    folder: str  # of the case, as given
+    problems: tuple[Problem, ...]  # none where everything is as it was written
     seal: str | None  # None where the manifest cannot be read
     evidence_sha256: str | None  # of the file that was judged; likewise
     files: int  # that are as they were written

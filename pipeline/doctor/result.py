@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "note", "problem"]
-"""A note: unmask works, with less or more slowly. A problem: something that it needs fails."""
 Group = Literal["unmask", "packages", "ffmpeg", "processor", "disk", "extras", "self-test"]
 
 
@@ -15,8 +14,9 @@ Group = Literal["unmask", "packages", "ffmpeg", "processor", "disk", "extras", "
 class Finding:
     """One thing that was looked at."""
 
-    group: Group
+    group: Group  # of things, under which it is shown
     name: str  # of the thing, as "h264"
+    # "note": unmask works, with less or more slowly; "problem": something that it needs fails
     status: Status
     found: str  # what is there, one line
     remedy: str | None = None  # what to do, one line; None where nothing is to be done
@@ -26,7 +26,7 @@ class Finding:
 class Diagnosis:
     """Everything that was looked at, in the order in which it is shown."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]  # group by group
     tested: bool  # whether the self-test ran
     seconds: float  # that it all took
 

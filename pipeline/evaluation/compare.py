@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from models.heads.inference import HeadNetwork
 from pipeline.evaluation.matrix import Dataset, find_fitting, read_datasets
 from pipeline.evaluation.results import LINEAR_ALONE, METRICS, level_in, name_of_model, read_metrics
 from pipeline.evaluation.scoring import check_split, heads_of, load_split
+from pipeline.json_facts import ComparisonFacts
 from pipeline.leakage import refuse_seen, training_leaks
 from pipeline.score_files.records import Coverage
 
@@ -37,7 +38,6 @@ FACTS = ("path", "label", "group", "method")
 """Columns of predictions.csv that are no model's."""
 COMPARED = ("auc", "ap", "balanced_accuracy", "log_loss", "brier")
 """Metrics that are compared; those of P(fake) where both models have it."""
-EVIDENCE = "evidence.csv"
 
 
 class Score(NamedTuple):
@@ -59,8 +59,7 @@ class ScoredModel:
     threshold: float  # of the model
     seen: str = ""  # what of these videos was seen in training, in words; empty if nothing
     training_leaks: str = ""  # as `pipeline.leakage.training_leaks` gives them, in one line
-    # of the intervals of the report; None for a bundle, and for an older report
-    confidence: float | None = None
+    confidence: float | None = None  # of the report's intervals; None for bundles, older reports
     external: bool = False  # whether its scores are of another detector, on a scale of their own
     coverage: str = ""  # how many videos of the report's split have a score, in words
 
@@ -85,22 +84,23 @@ class Comparison:
     delong: DeLong  # the AUCs and DeLong's test
     bootstrap: dict[str, Estimate]  # metric -> A - B, on the same draws of groups
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ComparisonFacts:
         """What `--json` prints."""
-        facts: dict[str, Any] = {
+        facts: ComparisonFacts = {
             "a": self.a.name,
             "b": self.b.name,
             "videos": self.videos,
             "groups": self.groups,
             "left_out": self.left_out,
             "confidence": self.confidence,
-            "seen_in_training": [self.a.seen, self.b.seen],
-            "coverage": [self.a.coverage, self.b.coverage],
-            "delong": asdict(self.delong),
-            "bootstrap": {name: asdict(one) for name, one in self.bootstrap.items()},
+            "seen_in_training": (self.a.seen, self.b.seen),
+            "coverage": (self.a.coverage, self.b.coverage),
+            "delong": self.delong,
+            "bootstrap": self.bootstrap,
         }
-        leaks = [self.a.training_leaks, self.b.training_leaks]
-        return facts | ({SEEN_IN_VALIDATION: leaks} if any(leaks) else {})
+        if self.a.training_leaks or self.b.training_leaks:
+            facts[SEEN_IN_VALIDATION] = (self.a.training_leaks, self.b.training_leaks)
+        return facts
 
 
 def compare_reports(
@@ -318,7 +318,7 @@ def read_scores(report: Path, model: str | None) -> ScoredModel:
         raise DatasetError(f"{path} lists no video")
     external = "scores" in metrics
     if external:
-        scores = _with_probabilities(report / EVIDENCE, scores, f"p_fake_{chosen}")
+        scores = _with_probabilities(report / "evidence.csv", scores, f"p_fake_{chosen}")
     return ScoredModel(
         name=f"{report}, {name_of_model(chosen, linear_alone=alone)}",
         scores=scores,

@@ -4,15 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from data.video.corruptions import Corruption
 from features.store.feature_set import SEEN_IN_VALIDATION, Failure
 from models.evaluation.evaluate import Estimate, Evaluation
+from models.evaluation.json_facts import EvaluationFacts, flat
 
 ROBUSTNESS = "robustness.json"
 ORIGINAL = Corruption(name="original", family="original", severity=0)
 """Stands for the videos as they are."""
+
+
+class CorruptionFacts(TypedDict):
+    """A corruption on which nothing could be measured: a class has no video left."""
+
+    family: str  # kind of corruption, as "compression"; "original" for the videos as they are
+    severity: float  # in the family's unit, which docs/evaluation.md has
+    crf: int | None  # of the copies' encoding as H.264; None of the originals
+    failed: int  # number of videos that gave no features
+
+
+@flat(
+    sometimes={
+        "auc_drop": "how much lower the AUC is than that of the originals of the same videos; left "
+        "out of the originals themselves"
+    }
+)
+class MeasuredFacts(CorruptionFacts, EvaluationFacts):
+    """What the head reaches on one corruption."""
+
+
+class RobustnessFacts(TypedDict):
+    """robustness.json: a head on the videos as they are and corrupted."""
+
+    # corruption, as "crf-28", or "original" -> what is reached
+    rungs: dict[str, MeasuredFacts | CorruptionFacts]
+    split: str  # the split that was measured: "test", "val", "train" or "all"
+    confidence: float  # level of all intervals, as 0.95
+    seen_in_training: str  # what of the videos was seen in training, in words; "" if nothing
+    # what of the validation videos had trained the backbone, in words; left out if nothing
+    seen_in_validation: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +61,20 @@ class CorruptionResult:
     drop: Estimate | None
     failed: int  # number of videos that gave no features
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MeasuredFacts | CorruptionFacts:
         """Plain values."""
-        facts: dict[str, Any] = {
+        facts: CorruptionFacts = {
             "family": self.corruption.family,
             "severity": self.corruption.severity,
             "crf": self.corruption.crf if self.corruption is not ORIGINAL else None,
             "failed": self.failed,
         }
-        if self.evaluation is not None:
-            facts |= self.evaluation.to_json()
+        if self.evaluation is None:
+            return facts
+        measured = cast(MeasuredFacts, {**facts, **self.evaluation.to_json()})
         if self.drop is not None:
-            facts |= self.drop.to_json("auc_drop")
-        return facts
+            measured |= cast(MeasuredFacts, self.drop.to_json("auc_drop"))
+        return measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +115,9 @@ class CorruptionResults:
         drops = {step.drop.value: step for step in reversed(self.steps) if step.drop is not None}
         return drops[max(drops)] if drops else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RobustnessFacts:
         """What robustness.json holds."""
-        facts = {
+        facts: RobustnessFacts = {
             "rungs": {step.corruption.name: step.to_json() for step in self.steps},
             "split": self.split,
             "confidence": self.confidence,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, cast
+
+from typing_extensions import TypedDict
 
 from data.datasets.manifest import Manifest
 from data.errors import ConfigError, DatasetError, MismatchError
@@ -19,6 +21,7 @@ from features.sequences.dataset import Sequences
 from features.store.feature_set import SEEN_IN_VALIDATION, Features
 from models.bundle import Bundle
 from models.evaluation.evaluate import Estimate, Evaluation
+from models.evaluation.json_facts import EvaluationFacts, flat
 from pipeline.config import Params, as_options
 from pipeline.evaluation.scoring import (
     are_rendered,
@@ -43,6 +46,27 @@ class Dataset:
     features: tuple[Path, ...]
 
 
+@flat(sometimes={"baseline_auc": "AUC of the mean-pool baseline; left out where there is none"})
+class CellFacts(EvaluationFacts):
+    """One bundle on one data set."""
+
+    own: bool  # whether the bundle was trained on other videos of this manifest
+    seen_in_training: str  # what of these very videos was seen in training, in words; "" if nothing
+    # what of the validation videos had trained the backbone, in words; left out if nothing
+    seen_in_validation: NotRequired[str]
+    failed: int  # number of videos without features
+    # how the pixels version of the features differs from the bundle's; left out where it does not
+    pixels_note: NotRequired[str]
+
+
+class MatrixFacts(TypedDict):
+    """matrix.json: each bundle on each data set."""
+
+    matrix: dict[str, dict[str, CellFacts]]  # bundle -> data set -> what is reached
+    split: str  # the split that was measured: "test", "val", "train" or "all"
+    confidence: float  # level of all intervals, as 0.95
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One bundle on one data set."""
@@ -65,18 +89,17 @@ class Cell:
         """Of the head."""
         return self.evaluation.metrics["auc"].value
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CellFacts:
         """Plain values."""
-        facts = self.evaluation.to_json() | {
-            "own": self.own,
-            "seen_in_training": self.seen,
-            "failed": len(self.failed),
-        }
+        facts = cast(CellFacts, self.evaluation.to_json())
+        facts |= {"own": self.own, "seen_in_training": self.seen, "failed": len(self.failed)}
         if self.training_leaks:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
         if self.baseline is not None:
-            facts |= self.baseline.to_json("baseline_auc")
-        return facts | ({"pixels_note": self.note} if self.note else {})
+            facts |= cast(CellFacts, self.baseline.to_json("baseline_auc"))
+        if self.note:
+            facts["pixels_note"] = self.note
+        return facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +144,7 @@ class Matrix:
         cells = self.cells.values()
         return sorted({(cell.dataset, path) for cell in cells for path in cell.failed})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MatrixFacts:
         """What matrix.json holds."""
         return {
             "matrix": {

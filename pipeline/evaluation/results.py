@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from models.evaluation.selective import Decided, RiskCoverage, decided, risk_cov
 from models.evaluation.thresholds import rank_misclassified
 from models.training_summary import TrainingSummary
 from pipeline.evaluation.similar_videos import TestedVideos
+from pipeline.json_facts import BaselineFacts, ModelFacts, ReportFacts
 from pipeline.score_files.records import Coverage, ExternalScores
 
 METRICS = "metrics.json"
@@ -45,27 +46,12 @@ SHOWN = {
 }
 """Metrics in the order in which people see them, with the field's names."""
 
-HELD_OUT_SHOWN = {
-    "auc_methods_several": "AUC, mean over methods with 3 videos or more",
-    "auc_methods": "AUC, mean over all methods",
-    "auc": "AUC over all videos",
-    "pairs": "same-scene pairs ranked rightly",
-    "cllr": "Cllr",
-    "cllr_min": "least Cllr",
-    "recall_fake": "fakes caught (recall)",
-    "recall_real": "reals cleared (recall)",
-    "balanced_accuracy": "balanced accuracy",
-    "coverage": "videos with a verdict",
-    "decided_balanced_accuracy": "balanced accuracy of these",
-}
-"""Metrics of `evaluate --hold-out` in the order in which people see them."""
-
 SUMMARIZED = ("auc", "eer", "balanced_accuracy", "recall_fake", "recall_real", "log_loss")
 """Metrics of the head in summary.json, by which `dvc exp show` compares experiments."""
 
 NAMES = {"lstm": "LSTM", "mean": "mean-pool baseline", "statistics": "linear model"}
 """Kind of head -> what people see."""
-LINEAR_ALONE = "linear_alone"  # in metrics.json, where `ModelResult.linear_alone` is true
+LINEAR_ALONE: Final = "linear_alone"  # in metrics.json, where `ModelResult.linear_alone` is true
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +99,11 @@ class BaselineResult:
     name: str
     evaluation: Evaluation
     gain: Estimate  # how much higher the AUC of the report's first model is
+
+    def to_json(self) -> BaselineFacts:
+        """Flat numbers."""
+        numbers = cast(BaselineFacts, self.gain.to_json("auc_gain"))
+        return {**self.evaluation.to_json(), **numbers}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,30 +167,30 @@ class Report:
     @property
     def metrics(self) -> dict[str, Any]:
         """What metrics.json holds."""
-        facts: dict[str, Any] = {}
+        models: dict[str, ModelFacts] = {}
         for name, result in self.models.items():
-            facts[name] = result.evaluation.to_json() | self.decided_by(name).to_json()
-            facts[name]["risk_coverage_area"] = self.risk_coverage(name).area
-            facts[name] |= self.coverage.to_json()
+            decided, measured = self.decided_by(name), result.evaluation
+            parts = {**measured.to_json(), **decided.to_json(), **self.coverage.to_json()}
+            models[name] = cast(ModelFacts, parts)
+            models[name]["risk_coverage_area"] = self.risk_coverage(name).area
             if result.linear_alone:
-                facts[name][LINEAR_ALONE] = True
+                models[name][LINEAR_ALONE] = True
             if result.likelihood_ratio is not None:
-                facts[name]["cllr_novel_included"] = self.cllr_with_novel(name)
-        if self.gain is not None:
-            facts["auc_gain"] = asdict(self.gain)
-        facts["controls"] = {
-            one.name: one.evaluation.to_json() | one.gain.to_json("auc_gain")
-            for one in self.baselines
+                models[name]["cllr_novel_included"] = self.cllr_with_novel(name)
+        facts: ReportFacts = {
+            "controls": {one.name: one.to_json() for one in self.baselines},
+            "confidence": result.evaluation.confidence,
+            "split": self.split,
+            "seen_in_training": self.seen,
+            "failed_videos": len(self.failures),
         }
-        facts["confidence"] = result.evaluation.confidence  # of all intervals above
-        facts["split"] = self.split
-        facts["seen_in_training"] = self.seen
+        if self.gain is not None:
+            facts["auc_gain"] = self.gain
         if self.training_leaks:
             facts[SEEN_IN_VALIDATION] = "; ".join(self.training_leaks)
-        facts["failed_videos"] = len(self.failures)
         if self.external is not None:
-            facts["scores"] = self.external.to_json()
-        return facts
+            facts["scores"] = self.external
+        return {**models, **facts}
 
     @property
     def coverage(self) -> Coverage:
@@ -335,7 +326,7 @@ def is_model(facts: Any) -> bool:
     return isinstance(facts, dict) and "auc_low" in facts
 
 
-def format_interval(facts: dict[str, Any], metric: str) -> str:
+def format_interval(facts: Mapping[str, Any], metric: str) -> str:
     """A metric of metrics.json with its interval: "0.931 (0.85 to 0.99)"."""
     return f"{facts[metric]:.3f} ({facts[f'{metric}_low']:.2f} to {facts[f'{metric}_high']:.2f})"
 

@@ -32,7 +32,7 @@ from pipeline.external_detectors.model_card import make_card
 from pipeline.external_detectors.options import ScoreOptions
 from pipeline.external_detectors.training_list import Training, check_training
 from pipeline.score_files.read import read_scores
-from pipeline.score_files.records import Coverage, ExternalScores, VideoScores
+from pipeline.score_files.records import ExternalScores, VideoScores
 
 if TYPE_CHECKING:
     from pipeline.config import Params
@@ -290,7 +290,6 @@ def _describe(
     there: NDArray[np.bool_],
 ) -> ExternalScores:
     """What the report says of the detector."""
-    coverage = Coverage(scored=int(there.sum()), videos=len(there))
     warnings = []
     if options.trained_on is None:
         warnings.append(training.words)
@@ -314,7 +313,8 @@ def _describe(
         higher=options.higher,
         orientation=read.orientation,
         aggregation=aggregation,
-        coverage=coverage,
+        scored=int(there.sum()),
+        expected=len(there),
         missing=options.missing,
         missing_words=WORDS[options.missing] if not there.all() else "",
         threshold_rule=meaning.threshold_rule,

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data.errors import ConfigError
+from pipeline.json_facts import ReportFacts
 from pipeline.score_files.csv_files import parse_columns
 from pipeline.score_files.records import Aggregation, Higher, Match, Missing
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 TAKEN = frozenset(
     (
-        *("path", "label", "group", "method", "novel", "auc_gain", "controls", "confidence"),
-        *("split", "seen_in_training", "seen_in_validation", "failed_videos", "scores"),
+        *("path", "label", "group", "method", "novel"),
+        *ReportFacts.__annotations__,
         *("lstm", "mean", "statistics"),
     )
 )

@@ -7,9 +7,7 @@ methods that is held out, so the result is of the settings and the data, not of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,83 +18,24 @@ from data.errors import ConfigError, DatasetError, LeakError
 from data.io.progress import log, progress
 from features.store.feature_set import Features
 from models.configs import HeadConfig
-from models.evaluation.evaluate import Estimate
 from models.evaluation.pairs import pair_rows
 from models.hold_out.evaluate import (
-    HeldOutEvaluation,
     HeldOutScores,
     difference,
     evaluate_held_out,
 )
-from models.hold_out.plan import HeldOutFold, plan_hold_out
+from models.hold_out.plan import plan_hold_out
 from pipeline.config import Params, as_options
 from pipeline.evaluation.scoring import are_rendered, describe_bootstrap
 from pipeline.hold_out.detectors import Said, compared_heads, say_all
+from pipeline.hold_out.result import COMPARED, Detector, HoldOutReport
 from pipeline.leakage import seen_among
 from pipeline.shell_commands import command_line
 
-HOLD_OUT = "hold_out.json"
 FORGED = "forged-"
 """Prefix of the methods of `unmask forge`."""
 BY = ("method",)
 """What can be held out."""
-COMPARED = ("auc_methods_several", "auc_methods", "auc")
-"""Metrics of which the difference between the head and the other detectors is told."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Detector:
-    """One kind of detector, tested on what it never saw."""
-
-    name: str
-    evaluation: HeldOutEvaluation
-    # COMPARED -> how much higher the first detector's is; empty for the first
-    gain: dict[str, Estimate]
-    # how much higher the first detector's AUC is in each part that was held out; 0 for the first
-    part_gains: tuple[float, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Flat numbers."""
-        flat = self.evaluation.to_json()
-        for name, one in self.gain.items():
-            flat |= one.to_json(f"{name}_gain")
-        return flat | {"auc_gain_by_part": list(self.part_gains)}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HoldOutReport:
-    """All that a report shows."""
-
-    detectors: tuple[Detector, ...]  # the configured head first
-    videos: tuple[Video, ...]  # that were tested
-    # of the first detector, (N,): the mean over those that tested a video
-    scores: NDArray[np.float64]
-    folds: tuple[HeldOutFold, ...]  # rows are of all videos with features
-    trained_only: int  # number of videos that were learnt from and never tested
-    pairs: int  # of a fake and its original
-    missing: tuple[str, ...]  # paths of videos without features
-    seen: str  # what trained the backbone, in words; empty if nothing
-    rendered: bool  # whether the tested forgeries are rendered, not deepfakes
-    facts: dict[str, str]  # how it was made
-
-    @property
-    def confidence(self) -> float:
-        """Of all intervals."""
-        return self.detectors[0].evaluation.confidence
-
-    def to_json(self) -> dict[str, Any]:
-        """What hold_out.json holds."""
-        return {
-            "detectors": {one.name: one.to_json() for one in self.detectors},
-            "videos": len(self.videos),
-            "groups": len({video.group for video in self.videos}),
-            "pairs": self.pairs,
-            "trained_only": self.trained_only,
-            "folds": len(self.folds),
-            "failed": len(self.missing),
-            "confidence": self.confidence,
-            "seen_in_training": self.seen,
-        }
 
 
 def evaluate_held_out_methods(

@@ -50,6 +50,9 @@ from pipeline.inference.weighing import check_prior, novelties, weigh
 from pipeline.machine import cores
 from pipeline.shell_commands import command_line
 
+OnStage = Callable[[str, float | None], None]
+"""Is told what becomes of a video, and the share of that which is done."""
+
 NO_DETECTOR = (
     "unmask ships no detector: none that was trained so far is good enough on people and forgery "
     "programs that it never saw (docs/experiments.md)"
@@ -124,11 +127,12 @@ def predict_with(
     prior: float | None = None,
     box: GivenBox | None = None,
     encoder: LoadableEncoder | None = None,
-    on_stage: Callable[[str], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> Prediction:
     """As `predict_videos`, with a bundle, and perhaps its encoder, that were loaded before.
 
-    `on_stage` is called with what becomes of a video: "decoding", "faces", "backbone".
+    `on_stage` is called with what becomes of a video ("decoding", "faces", "backbone") and with the
+    share of it that is done, from 0 to 1, where that is known.
     """
     if box is not None and FrameRecipe.from_json(bundle.recipe["frames"]).crop != "face":
         raise ConfigError("--box points at a face, and this bundle reads the middle of the picture")
@@ -179,7 +183,7 @@ def judge(
     *,
     box: GivenBox | None = None,
     encoder: LoadableEncoder | None = None,
-    on_stage: Callable[[str], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> Iterator[Judged]:
     """Reads, embeds and scores videos, in the order in which they are finished.
 
@@ -196,15 +200,21 @@ def judge(
     for_images = bundle.for_one_image() if images else None
     encoder = encoder or bundle.encoder(recipe.precision)
     finder = FaceFinder() if frames.crop == "face" else None
-    tell = on_stage or (lambda _: None)
+    tell = on_stage or (lambda _stage, _share: None)
 
     def read(path: Path) -> FacesFrames:
-        tell("decoding")
+        tell("decoding", None)
         if for_images is None and path in images:
             raise VideoError("too_few_frames", NO_JUDGE)
-        decoded = partial(tell, "faces")
-        found = read_every_face(path, frames, finder=finder, box=box, when_decoded=decoded)
-        tell("backbone")
+        found = read_every_face(
+            path,
+            frames,
+            finder=finder,
+            box=box,
+            when_read=None if on_stage is None else partial(tell, "decoding"),
+            when_decoded=partial(tell, "faces", None),
+        )
+        tell("backbone", None)
         return found
 
     for result in embed_videos(

@@ -7,12 +7,38 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from typing_extensions import TypedDict
 
 from pipeline.extraction.inputs import refuse_without_decoder
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.weighing import Weighed
+
+
+class ScanFacts(TypedDict):
+    """The videos of a folder in counts."""
+
+    # what to know before the verdicts: all training people were rendered; None where they were not
+    warning: str | None
+    training: str  # people, forgeries, backbone and test result of the bundle, in one line
+    videos: int  # number of videos in the folder
+    scored: int  # number of videos that have a score
+    REAL: int  # number of videos with this verdict
+    FAKE: int  # number of videos with this verdict
+    UNSURE: int  # number of scored videos without verdict
+    novel: int  # number of these that are unlike anything in training
+    images: int  # number of scored single images
+    failed: dict[str, int]  # kind of failure, as "unreadable" -> number of videos
+    resized: int  # number of scored videos whose picture changes its size
+    finished: bool  # whether every video of the folder has a score or failed
+
+
+class ScanRunFacts(ScanFacts):
+    """A run of `unmask scan`: all videos of the folder so far, in counts, and files with rows."""
+
+    embedded: int  # number of videos that this run embedded; the others were known before
+    files: dict[str, Path]  # "scores.csv", "failures.csv", "scan.html" -> its path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +112,7 @@ class Scan:
         return sum(one.row.image for one in self.scored)
 
     @property
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> ScanFacts:
         """Counts, for scan.json and for programs."""
         verdicts = Counter(one.verdict for one in self.scored)
         failed = Counter(str(row.failure) for row in self.failures)
@@ -95,7 +121,9 @@ class Scan:
             "training": self.provenance.line,
             "videos": self.videos,
             "scored": len(self.scored),
-            **{name: verdicts[name] for name in ("REAL", "FAKE", "UNSURE")},
+            "REAL": verdicts["REAL"],
+            "FAKE": verdicts["FAKE"],
+            "UNSURE": verdicts["UNSURE"],
             "novel": self.novel,
             "images": self.images,
             "failed": dict(sorted(failed.items())),
@@ -113,7 +141,7 @@ class ScanRun:
     known: int  # videos that an earlier run had finished
     embedded: int  # videos embedded now
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ScanRunFacts:
         """The summary, how many were embedded now, and the files of all rows."""
         files = {name: self.out / name for name in ("scores.csv", "failures.csv", "scan.html")}
         return {**self.scan.summary, "embedded": self.embedded, "files": files}

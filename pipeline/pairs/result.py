@@ -25,8 +25,8 @@ class Side:
     sha256: str  # of the file
     width: int  # in pixels as shown
     height: int  # likewise
-    fps: float
-    duration_seconds: float
+    fps: float  # average frames per second
+    duration_seconds: float  # as declared
     # calibrated P(fake) by the bundle's head, of the common time; None without a bundle
     probability_fake: float | None = None
     log10_lr: float | None = None  # of that score alone; None where there is none
@@ -58,7 +58,7 @@ class FaceDifference:
     surroundings: float  # mean difference around the face
     # decides: above the threshold they differ
     statistic: float
-    threshold: float
+    threshold: float  # of the statistic
     frames: int  # simultaneous frames compared
 
 
@@ -88,18 +88,18 @@ class Pictures:
 class PairResult:
     """The comparison of two videos, A and B."""
 
-    a: Side
-    b: Side
-    answer: Answer
+    a: Side  # the first video
+    b: Side  # the second video
+    answer: Answer  # whether they show one scene, and whether a face differs there
     reason: str  # of the answer, a phrase
-    same_file: bool = False
+    same_file: bool = False  # whether both have the same bytes
     geometry: Geometry | None = None  # None where they are one file, or show other scenes
     faces: tuple[FaceDifference, ...] = ()  # of all faces, the one that differs most first
     # log10 of how many times as likely such a pair is if A is forged and B is not than the other
     # way round; 0 where the two are alike; None for another scene, and without a fitted bundle
     log10_lr: float | None = None
-    log10_lr_low: float | None = None  # of its interval; None likewise
-    log10_lr_high: float | None = None
+    log10_lr_low: float | None = None  # lower end of its interval; None likewise
+    log10_lr_high: float | None = None  # upper end of its interval; None likewise
     likelihood: str | None = None  # the ratio in words
     forged: Forged | None = None  # the one for which the interval speaks; None where for neither
     origin: str = ""  # what the ratio was measured on, or why there is none; a sentence
@@ -122,7 +122,7 @@ class NotCompared:
     """Why a video was not compared with its reference."""
 
     failure: str  # class of the failure
-    message: str
+    message: str  # what was wrong, one line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

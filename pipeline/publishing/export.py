@@ -44,7 +44,7 @@ class Exported:
     files: tuple[Path, ...]  # one; with `split` the backbone's and the head's
     inputs: tuple[str, ...]  # of the last
     outputs: tuple[str, ...]  # of the last
-    precision: ExportPrecision
+    precision: ExportPrecision  # of the backbone's kernels in the files
     # what onnxruntime makes of it against unmask in float32; None where that is not installed
     agreement: Agreement | None
     notes: tuple[str, ...]  # how its verdicts differ from those of `predict`

@@ -53,7 +53,7 @@ class HubName:
     """A repository and, where it was given, a revision: a branch, a tag or a commit."""
 
     repository: str  # owner/name
-    revision: str | None = None
+    revision: str | None = None  # branch, tag or commit; None for the newest
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.repository}" + (f"@{self.revision}" if self.revision else "")

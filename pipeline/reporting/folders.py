@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from data.datasets.manifest import LABEL_NAMES
 from data.io.atomic_files import as_csv, write_plain
 from data.io.atomic_folders import replace_folder, write_json
 from pipeline.evaluation.corruption_results import ROBUSTNESS, CorruptionResults
-from pipeline.evaluation.matrix import MATRIX, Matrix
+from pipeline.evaluation.matrix import MATRIX, Cell, Matrix
 from pipeline.evaluation.results import METRICS, SHOWN, SUMMARY, Report
-from pipeline.hold_out.hold_out import HOLD_OUT, HoldOutReport
+from pipeline.hold_out.result import HOLD_OUT, HoldOutReport
 from pipeline.reporting.hold_out_page import render_held_out
 from pipeline.reporting.matrix_page import render_matrix
 from pipeline.reporting.report import render_page
@@ -93,6 +95,7 @@ def write_matrix(matrix: Matrix, out: Path) -> None:
         OutputError: it cannot be written.
     """
     metrics = [name + end for name in SHOWN for end in ENDS]
+    cells: list[tuple[Cell, Mapping[str, Any]]]
     cells = [(cell, cell.to_json()) for cell in matrix.cells.values()]
     with replace_folder(out, marker=MATRIX) as new:
         write_json(new / MATRIX, matrix.to_json())
@@ -146,7 +149,8 @@ def write_robustness(results: CorruptionResults, new: Path) -> None:
     metrics = [name + end for name in ROBUSTNESS_COLUMNS for end in ENDS]
     rows = []
     for step in results.steps:
-        one, facts = step.corruption, step.to_json()
+        one = step.corruption
+        facts: Mapping[str, Any] = step.to_json()
         rows.append([one.name, one.family, one.severity, facts.get("videos", 0), step.failed,
                      *(facts.get(name, "") for name in metrics)])  # fmt: skip
     header = ["rung", "family", "severity", "videos", "failed", *metrics]

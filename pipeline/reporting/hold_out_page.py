@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.results import HELD_OUT_SHOWN
-from pipeline.hold_out.hold_out import HoldOutReport
+from pipeline.hold_out.result import HELD_OUT_SHOWN, HoldOutReport
 from pipeline.reporting.charts.primitives import Rows, interval_row, unit_axis
 from pipeline.reporting.page import render
 

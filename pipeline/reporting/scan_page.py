@@ -7,6 +7,7 @@ ranking, the table beside it has all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def score_counts(values: Sequence[float]) -> Rows:
     return bars("how many videos have which P(fake)", rows)
 
 
-def verdict_counts(counts: Mapping[str, int]) -> Rows:
+def verdict_counts(counts: Mapping[str, Any]) -> Rows:
     """Number of videos by verdict."""
     rows = [
         Row(name=name, value=str(counts[name]), bar=counts[name], colour=colour)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 Missing = Literal["excluded", "real", "fake", "chance"]
 """How videos without a score are counted."""
@@ -42,6 +43,14 @@ class ScoreFile:
     facts: Mapping[str, str] = field(default_factory=dict)  # of the detector, for the model card
 
 
+class CoverageFacts(TypedDict):
+    """How many videos have a score, in metrics.json."""
+
+    coverage: float  # scored videos by all videos of the split, 0 to 1
+    scored: int  # number of videos that have a score
+    expected: int  # number of videos of the split
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
     """How many videos have a score."""
@@ -57,7 +66,7 @@ class Coverage:
     def __str__(self) -> str:
         return f"{self.scored} of {self.videos} videos ({self.share:.1%})"
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> CoverageFacts:
         """Flat numbers."""
         return {"coverage": self.share, "scored": self.scored, "expected": self.videos}
 
@@ -94,20 +103,20 @@ class ExternalScores:
     files: Sequence[str]  # names of the files
     kinds: Sequence[str]  # what they are, in words
     higher: Higher  # which class has the higher scores in them
-    orientation: str  # as in `VideoScores`
+    orientation: str  # what was done so that higher is fake, in words; "" for nothing
     aggregation: str  # how scores of frames became one, in words; "" where videos have one each
-    coverage: Coverage
-    missing: Missing
+    scored: int  # number of videos of the split that have a score
+    expected: int  # number of videos of the split
+    missing: Missing  # how videos without a score are counted
     missing_words: str  # the policy in words, where a video has no score; else ""
     threshold_rule: str  # in words
     optimistic: bool  # whether the threshold was chosen on the measured videos
     # what P(fake) and likelihood ratios were fitted on, or why there are none, in words
     probabilities: str
     trained_on: str  # what is known of its training, in words
-    warnings: Sequence[str] = ()  # for console and page
+    warnings: Sequence[str] = ()  # what a reader must know, in words
 
-    def to_json(self) -> dict[str, Any]:
-        """For metrics.json."""
-        facts = asdict(self)
-        coverage = facts.pop("coverage")
-        return facts | {"scored": coverage["scored"], "expected": coverage["videos"]}
+    @property
+    def coverage(self) -> Coverage:
+        """How many videos have a score."""
+        return Coverage(scored=self.scored, videos=self.expected)

@@ -267,6 +267,8 @@ def app(demo: Demo, browser: Browser) -> None:
         def open_case(page: Page) -> None:
             page.goto(f"{base}/cases/{case}")
             page.wait_for_load_state("networkidle")
+            page.wait_for_function("document.getElementById('video').readyState >= 2")
+            page.wait_for_timeout(500)  # its controls end to say that it loads
 
         show(browser, f"{base}/?{token}", "app", width=1280, height=830, before=open_case)
 

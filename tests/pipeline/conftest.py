@@ -17,6 +17,7 @@ from features.extraction.batches import Encoder
 from features.store.key import precision_of
 from pipeline.cli.app import app
 from tests import requirements
+from tests.pipeline.printed_json import check, command_of
 
 SMALL = ("--set", "frames.count=8", "--set", "frames.size=64", "--set", "train.epochs=12")
 
@@ -39,15 +40,21 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Runs a command in this process: `run("index", root, "-o", out)`."""
+    """Runs a command in this process: `run("index", root, "-o", out)`.
+
+    What it prints with `--json` must fit the published schema, and have no other fields.
+    """
 
     def invoke(*arguments: object, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        words = [str(argument) for argument in arguments]
+        result = CliRunner().invoke(app, words)
         if result.exit_code != code:
             print(result.output, result.stderr)
             if result.exception and not isinstance(result.exception, SystemExit):
                 raise result.exception
         assert result.exit_code == code
+        if "--json" in words and result.stdout:
+            check(command_of(words), result.stdout)
         return result
 
     return invoke

@@ -139,7 +139,9 @@ class Detector:
             [(job["name"], Path(job["path"]))],
             box=box,
             encoder=self._encoder,
-            on_stage=lambda stage: tell({"stage": stage}),
+            on_stage=lambda stage, share: tell(
+                {"stage": stage} if share is None else {"share": share}
+            ),
         )
         (judged,) = prediction.judged
         verdict = judged.verdict

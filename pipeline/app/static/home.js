@@ -90,7 +90,8 @@ async function detector() {
   try {
     const { detector: found } = await call("GET", "/api/status"), place = document.getElementById("detector");
     const words = { loading: "Loading the detector ... Files can be dropped already.", ready: `Detector: ${found.line}.`, broken: `The detector cannot be loaded: ${found.problem}` }[found.state];
-    place.replaceChildren(...(found.warning ? [el("p", { class: "warning" }, found.warning)] : []), el("p", { class: found.state === "broken" ? "warning" : "small" }, words));
+    const auc = found.state === "ready" && found.line.includes("AUC") ? [el("p", { class: "small" }, "AUC is how often, of a fake and a real video, the fake has the higher score: 0.5 is chance, 1 is always.")] : [];
+    place.replaceChildren(...(found.warning ? [el("p", { class: "warning" }, found.warning)] : []), el("p", { class: found.state === "broken" ? "warning" : "small" }, words), ...auc);
     if (found.state !== "loading") again = 30000;
   } catch { /* the list says so */ }
   setTimeout(detector, again);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as PathPart
@@ -31,6 +31,7 @@ STATIC = {
 } | {"report.css": (HERE.parent / "reporting" / "templates" / "style.css", "text/css")}
 """Name -> file and type of all that a page loads; no other file can be asked for."""
 VERDICT = re.compile(r"<main>\s*<h1>.*?</h1>(.*)</main>", re.DOTALL)
+HEAD_END = re.compile(r'<div class="reading">.*?</div>', re.DOTALL)
 """What stands in a verdict's page below its heading."""
 
 REFUSALS = {
@@ -100,12 +101,21 @@ def _shown(context: Context, case: CaseDetails, wanted: str | None) -> Run | Non
     raise HTTPException(404, "there is no such verdict")
 
 
-def verdict_of(page: Path) -> Markup:
+class VerdictParts(NamedTuple):
+    """HTML of a verdict: the video stands between the two, on a telephone, too."""
+
+    head: Markup  # the answer, and what it says, on what, how sure, what next
+    rest: Markup
+
+
+def verdict_of(page: Path) -> VerdictParts:
     """The body of a page that `pipeline.reporting.verdict_page` wrote, which has escaped it."""
     found = VERDICT.search(page.read_text("utf-8"))
     if found is None:
         raise HTTPException(404, "the verdict's page is damaged; judge the case again")
-    return Markup(found[1])  # noqa: S704
+    end = HEAD_END.search(found[1])
+    cut = end.end() if end else len(found[1])
+    return VerdictParts(Markup(found[1][:cut]), Markup(found[1][cut:]))  # noqa: S704
 
 
 @router.get("/docs")

@@ -24,7 +24,8 @@ def evaluate_held_out(
     """Writes the report and prints its tables."""
     from data.io.atomic_folders import check_replaceable
     from pipeline.cli.evaluations.output import show_held_out
-    from pipeline.hold_out.hold_out import HOLD_OUT, evaluate_held_out_methods
+    from pipeline.hold_out.hold_out import evaluate_held_out_methods
+    from pipeline.hold_out.result import HOLD_OUT
     from pipeline.reporting.folders import write_held_out
 
     check_replaceable(out, marker=HOLD_OUT)

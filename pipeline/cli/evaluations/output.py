@@ -12,7 +12,6 @@ from models.evaluation.evaluate import Estimate, level_percent
 from pipeline.cli.console import show, show_table
 from pipeline.evaluation.corruption_results import CorruptionResults
 from pipeline.evaluation.results import (
-    HELD_OUT_SHOWN,
     LINEAR_ALONE,
     NAMES,
     SHOWN,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:  # they load scikit-learn, which takes `results` longer than a
     from pipeline.datasets.audit import Audit
     from pipeline.evaluation.compare import Comparison
     from pipeline.evaluation.matrix import Matrix
-    from pipeline.hold_out.hold_out import HoldOutReport
+    from pipeline.hold_out.result import HoldOutReport
 
 FAILURES = 10
 """Failed copies that are named; failures.csv has all."""
@@ -164,6 +163,8 @@ def show_matrix(matrix: Matrix, out: Path) -> None:
 
 def show_held_out(report: HoldOutReport, out: Path) -> None:
     """Metrics by detector, AUC by method, what to know of it, and where the page is."""
+    from pipeline.hold_out.result import HELD_OUT_SHOWN
+
     detectors = report.detectors
     show_table(
         ["", *(NAMES.get(one.name, one.name).split()[0] for one in detectors)],

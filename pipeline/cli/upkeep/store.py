@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +49,7 @@ def inspect(features: FeaturesArgument, json_: JsonOption = False) -> None:
             _show_facts(part.facts)
 
 
-def _show_facts(facts: dict[str, Any], indent: str = "") -> None:
+def _show_facts(facts: Mapping[str, Any], indent: str = "") -> None:
     for name, value in facts.items():
         if isinstance(value, dict):
             show(f"{indent}{name}:")
@@ -109,7 +109,7 @@ def repair(
 
     result = repair(features, dry_run=dry_run)
     if json_:
-        show_json(result.to_json())
+        show_json(result)
     else:
         _show_repair(result)
     left = [str(one.file) for one in result.files if one.action == "left"]
@@ -246,7 +246,7 @@ def diff(
 
     result = diff(Features(a), Features(b))
     if json_:
-        show_json(result.to_json())
+        show_json(result)
     else:
         _show_diff(result, most)
 
@@ -267,8 +267,8 @@ def _show_diff(diff: Diff, most: int) -> None:
     show_table(
         ("of all videos", "mean", "min", "max"),
         [
-            (name.replace("_", " "), *(f"{number:.4f}" for number in spread.values()))
-            for name, spread in diff.summary().items()
+            (name.replace("_", " "), *(f"{number:.4f}" for number in vars(spread).values()))
+            for name, spread in diff.summary.items()
         ],
     )
     if most:
@@ -277,7 +277,11 @@ def _show_diff(diff: Diff, most: int) -> None:
         show_table(
             ("video", "frames", *(name.replace("_", " ") for name in MEASURES)),
             [
-                (change.path, change.frames, *(f"{getattr(change, one):.4f}" for one in MEASURES))
+                (change.path, change.frames, *(_measure(getattr(change, one)) for one in MEASURES))
                 for change in diff.changes[:most]
             ],
         )
+
+
+def _measure(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.4f}"

@@ -14,7 +14,7 @@ from data.faces.crops import read_frames
 from data.faces.tracker import FaceFinder
 from data.video import frame_reader
 from data.video.frame_reader import runs_of
-from data.video.frames import FrameRecipe, read_pixels
+from data.video.frames import FrameRecipe, read_pixels, read_whole
 from data.video.packets import needless, read_packets
 from data.video.picture import whole_picture
 from data.video.probe import probe
@@ -181,6 +181,19 @@ def test_entering_a_long_video_gives_the_same_frames(zoo, monkeypatch):
     assert len(calls) == 1 + 6
     np.testing.assert_array_equal(entered[0], through[0])
     np.testing.assert_array_equal(entered[1], through[1])
+
+
+@pytest.mark.parametrize("gain", [0.0, 100.0], ids=["through", "entering"])
+def test_reading_tells_how_far_it_is_and_gives_the_same_frames(zoo, monkeypatch, gain):
+    path = zoo / "long_group.mp4"
+    info = probe(path)
+    monkeypatch.setattr(frame_reader, "SEEK_GAIN", gain)
+    recipe = FrameRecipe(count=6, minimum_frames=6)
+    shares = []
+    read = read_whole(path, info, recipe, whole_picture(info, 1280), when_read=shares.append)
+    assert shares == pytest.approx([(number + 1) / 6 for number in range(6)])
+    alone = read_pixels(path, info, recipe, whole_picture(info, 1280))
+    np.testing.assert_array_equal(read.pixels, alone[0])
 
 
 def test_reading_twice_gives_the_same_bytes(clips):

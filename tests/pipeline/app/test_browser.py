@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 LONG_MS = 240_000
 """A verdict on a busy machine."""
+expect.set_options(timeout=60_000)
 HOSTILE = "<img src=x onerror=document.body.id='ran'>.mp4"
 
 
@@ -223,6 +224,26 @@ def test_no_page_is_wider_than_its_window_nor_has_a_serious_fault(
     assert faults == []
 
 
+@pytest.mark.parametrize("width", [PHONE, 1280])
+def test_the_answer_stands_before_the_video(served, browser, judged, width: int):
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    made = context.new_page()
+    made.goto(served.address)
+    made.goto(f"{served.address.split('?')[0]}cases/{judged}")
+    answer, stage = (made.locator(one).bounding_box() for one in (".verdict-head", ".stage"))
+    charts = made.locator(".verdict-body").bounding_box()
+    context.close()
+    assert answer
+    assert stage
+    assert charts
+    if width == PHONE:
+        assert answer["y"] + answer["height"] <= stage["y"] < charts["y"]
+    else:
+        assert stage["x"] >= answer["x"] + answer["width"]
+        assert abs(stage["y"] - answer["y"]) < 200
+        assert 0 <= charts["y"] - answer["y"] - answer["height"] < 60
+
+
 def test_another_page_can_neither_read_nor_write(served, browser, tmp_path):
     """A page of another port of this machine, to which the browser sends the same cookies."""
     own = served.address.split("?")[0]
@@ -289,7 +310,7 @@ def test_an_image_is_judged_shown_upright_and_a_box_is_drawn_on_it(served, page,
     expect(picture).to_be_visible()
     assert picture.evaluate("one => one.naturalWidth > one.naturalHeight")  # upright is wide
     expect(page.locator("#overlay rect.seen")).to_have_count(1)
-    expect(page.locator(".verdict-body")).to_contain_text("One picture of one face")
+    expect(page.locator(".verdict-head")).to_contain_text("One picture of one face")
     expect(page.locator("#timeline-1")).to_have_count(0)
     page.get_by_text("The wrong face was taken?").click()
     expect(page.get_by_label("At second")).to_have_count(0)

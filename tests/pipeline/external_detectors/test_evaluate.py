@@ -24,6 +24,7 @@ from pipeline.external_detectors.evaluate import evaluate_scores
 from pipeline.external_detectors.options import ScoreOptions
 from pipeline.reporting.folders import write_report
 from pipeline.reporting.report import render_page
+from tests.pipeline.printed_json import check
 from tests.pipeline.score_files.made_up import (
     made_up_scores,
     made_up_videos,
@@ -175,15 +176,14 @@ def test_without_validation_the_threshold_is_optimistic_and_nothing_is_calibrate
     assert abs(false - (1 - held["recall_fake"])) <= 1 / 30 + 1e-12
     assert not {"log_loss", "brier", "ece", "cllr"} & held.keys()
     assert {"auc", "eer", "cllr_min"} <= held.keys()
-    facts = found.metrics["scores"]
-    assert facts["optimistic"]
-    assert any("optimistic" in line for line in facts["warnings"])
+    assert found.external.optimistic
+    assert any("optimistic" in line for line in found.external.warnings)
     page = render_page(found)
     assert "none, since no video of the validation split has a score" in page
     assert 'id="tippett"' not in page
     assert 'id="reliability"' not in page
     given = report_of(tmp_path, tmp_path / "xception.csv", threshold=0.1)
-    assert not given.metrics["scores"]["optimistic"]
+    assert not given.external.optimistic
 
 
 def test_a_second_file_brings_the_validation_split(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_without_a_list_the_page_says_that_nothing_is_known(tmp_path: Path) -> N
     page = render_page(found)
     assert "What this detector was trained on is not known to unmask" in page
     assert "people that it had never seen" not in page
-    assert "is not known to unmask" in found.metrics["scores"]["warnings"][0]
+    assert "is not known to unmask" in found.external.warnings[0]
 
 
 def test_a_list_that_cannot_be_meant(tmp_path: Path) -> None:
@@ -469,7 +469,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert facts["xception"]["coverage"] == 0.85
     again = facts and run("results", tmp_path / "r")
     assert "102 of 120 videos (85.0%)" in again.out
-    assert json.loads(run(*base, "-o", tmp_path / "r", "--json").out)["scores"]["missing"]
+    assert check("evaluate", run(*base, "-o", tmp_path / "r", "--json").out)["scores"]["missing"]
     for words, code in (
         (("--on", "a:b"), 2),
         (("--threshold", "nan"), 2),

@@ -10,9 +10,10 @@ import pytest
 from data.errors import ConfigError, InputError
 from data.faces.given_box import GivenBox
 from features.store.feature_set import Failure
+from models.bundle import Bundle
 from pipeline.cli.options import PARTLY_FAILED
-from pipeline.inference.predict import no_verdict
-from pipeline.inference.provenance import HEADLINE, Provenance
+from pipeline.inference.predict import no_verdict, predict_with
+from pipeline.inference.provenance import HEADLINE, Provenance, provenance_of
 from pipeline.inference.verdict import Prediction
 from pipeline.shell_commands import command_line
 
@@ -72,6 +73,21 @@ def test_without_a_bundle_two_lines_say_how_to_get_one(run, tmp_path):
         assert lines[1].endswith(f"train one on videos like yours (docs/train.md), then: {again}")
     told = run("predict", tmp_path, code=InputError.exit_code).stderr
     assert "no video was given" in told
+
+
+def test_what_becomes_of_a_video_is_told_with_shares(loaded, world):
+    video, told = world.demo / "real" / "person_000.mp4", []
+    bundle = Bundle.load(world.bundle)
+    made = predict_with(
+        bundle, provenance_of(bundle), [("a.mp4", video)], on_stage=lambda *one: told.append(one)
+    )
+    assert len(list(made.judged)) == 1
+    assert [stage for stage, share in told if share is None] == ["decoding", "faces", "backbone"]
+    shares = [share for stage, share in told if share is not None]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) == bundle.recipe["frames"]["count"]
+    assert {stage for stage, share in told if share is not None} == {"decoding"}
 
 
 def test_a_box_is_of_one_video(run, world, tmp_path):

@@ -19,6 +19,7 @@ from features.store.feature_set import Failure
 from models.evaluation.calibration import Calibration
 from models.evaluation.evaluate import Estimate
 from models.evaluation.likelihood_ratio import LikelihoodRatio
+from models.evaluation.metrics import METRICS
 from models.explanation.occlusion import CELLS, HeatMap, Part
 from models.explanation.score_interval import ScoreInterval, Window
 from models.hold_out.evaluate import HeldOutEvaluation, MethodResult
@@ -30,14 +31,9 @@ from pipeline.evaluation.bundle_test_result import HeldOutResult
 from pipeline.evaluation.corruption_results import ORIGINAL, CorruptionResult, CorruptionResults
 from pipeline.evaluation.error_analysis import as_url
 from pipeline.evaluation.matrix import Cell, Matrix
-from pipeline.evaluation.results import (
-    HELD_OUT_SHOWN,
-    BaselineResult,
-    MisclassifiedVideo,
-    Report,
-)
+from pipeline.evaluation.results import BaselineResult, MisclassifiedVideo, Report
 from pipeline.evaluation.similar_videos import count_tested
-from pipeline.hold_out.hold_out import Detector, HoldOutReport
+from pipeline.hold_out.result import HELD_OUT_SHOWN, Detector, HoldOutReport
 from pipeline.inference.provenance import Provenance
 from pipeline.inference.scan_journal import Row
 from pipeline.inference.scan_result import Scan, Scored
@@ -94,9 +90,10 @@ def report() -> Report:
     plain = made_up()
     weaker = plain.models["mean"].evaluation
     first = plain.models["lstm"]
+    frames = {name: weaker.metrics[name] for name in METRICS}
     first = replace(
         first,
-        evaluation=replace(first.evaluation, frames=weaker.metrics, frame_threshold=0.4),
+        evaluation=replace(first.evaluation, frames=frames, frame_threshold=0.4),
         calibration=Calibration(unsure_low=0.45, unsure_high=0.55),
         likelihood_ratio=RATIO,
         linear_alone=True,
