@@ -1,15 +1,16 @@
 """Does `unmask pair` tell which of two versions is forged, and leave copies alone?
 
     python benchmarks/pair.py [--faces ../shared/faces] [--work .unmask/pair] [--every 1]
-        [--copies 120] [--unrelated 300] [--backbone resnet50-thin]
+        [--copies 120] [--unrelated 300] [--write models/pairs/built_in.json]
 
 Pairs are the fakes of ../shared/faces with their `original`, and self-made forgeries (`forge`) of
 its reals. Each pair is taken as it is, with its real encoded anew, and with its fake encoded anew.
-Which side is forged is said by models that saw nobody of the pair ("other people"), and by models
-that saw neither its people nor its forgery method ("other people and methods"). Copies are encoded
-at CRF 18 to 40, halved, cropped, mirrored and cut; unrelated clips are of other groups. The share
-of pairs ordered rightly has a 95 % interval by group. --every takes one pair of so many; finished
-pairs are kept in --work. The last line is one JSON object.
+Which side is forged says the detail that it lacks, of which nothing was learnt; how sure that makes
+is measured by ratios that were fitted to other people and forgery methods (Cllr; 1 is what always
+saying "about as likely" has). Copies are encoded at CRF 18 to 40, halved, cropped, mirrored and
+cut; unrelated clips are of other groups. The share of pairs ordered rightly has a 95 % interval by
+group. --every takes one pair of so many; finished pairs are kept in --work. --write fits the ratio
+that comes with unmask, to pairs of clips whose licence allows it. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import random
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,19 +37,16 @@ from data.alignment.align import align
 from data.alignment.align_files import align_files
 from data.alignment.difference import THRESHOLD
 from data.alignment.overview import Overview, read_overview
-from data.alignment.traces import TRACES
 from data.errors import VideoError
+from data.images.identity import source_sha256
 from data.video.ffmpeg import find_tools
-from data.video.frames import FrameRecipe
 from data.video.probe import probe
-from models.backbones.encoder import make_encoder
-from models.backbones.registry import load_backbone
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.likelihood_ratio_fit import cllr
-from models.pairs.fit import FOLDS, Pairs, fit_ratio, fit_weights, held_out_scores
-from pipeline.pairs.compare import compare_videos
-from pipeline.pairs.describe import describe
-from pipeline.pairs.fit import Describe, NotAPairError, differences_of
+from models.pairs.fit import Losses, held_out_ratios
+from models.pairs.model import built_in
+from pipeline.pairs.compare import LEAST_NAMED, compare_videos
+from pipeline.pairs.fit import NotAPairError, fit_model, losses_of
 
 ROOT = Path(__file__).parents[1]
 MADE = "self-made"
@@ -63,8 +63,41 @@ COPIES = {
 }
 
 
-Named = tuple[str, Path, Path, str, str]
-"""Name, real, fake, group and method of a pair."""
+ALLOWED = ("MIT", "Apache-2.0", "CC0-1.0", "CC-BY-4.0", "GPL-3.0")
+"""Licences of the clips to which what is shipped may be fitted."""
+
+
+class Named(NamedTuple):
+    """One pair."""
+
+    name: str
+    real: Path
+    fake: Path
+    group: str
+    method: str
+    licensed: bool  # whether what is shipped may be fitted to it
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measured:
+    """Losses of detail of pairs."""
+
+    pairs: list[Named]  # N
+    lost: np.ndarray  # (N, 3) as they are, the real encoded anew, the fake encoded anew
+
+    def rows(self, which: list[bool]) -> Measured:
+        """Those of some pairs."""
+        kept = [number for number, one in enumerate(which) if one]
+        return Measured(pairs=[self.pairs[row] for row in kept], lost=self.lost[kept])
+
+    @property
+    def losses(self) -> Losses:
+        """All N * 3."""
+        return Losses(
+            lost=self.lost.ravel(),
+            groups=tuple(one.group for one in self.pairs for _ in range(3)),
+            methods=tuple(one.method for one in self.pairs for _ in range(3)),
+        )
 
 
 def make_copy(source: Path, target: Path, kind: str) -> Path:
@@ -81,14 +114,17 @@ def make_copy(source: Path, target: Path, kind: str) -> Path:
 
 def true_pairs(faces: Path, rows: list[dict[str, str]]) -> list[Named]:
     """The fakes with an original."""
-    return [
-        (row["path"], faces / row["original"], faces / row["path"], row["group"], row["method"])
-        for row in rows
-        if row["original"]
-    ]
+    licences = {row["path"]: row["licence"] for row in rows}
+    found = []
+    for row in rows:
+        if real := row["original"]:
+            licensed = {row["licence"], licences[real]} <= set(ALLOWED)
+            paths = faces / real, faces / row["path"]
+            found.append(Named(row["path"], *paths, row["group"], row["method"], licensed))
+    return found
 
 
-def made_pairs(faces: Path, work: Path) -> list[Named]:
+def made_pairs(faces: Path, work: Path, rows: list[dict[str, str]]) -> list[Named]:
     """Self-made forgeries of the reals, one each; made here unless they are in the folder."""
     out = work / "forged"
     if not (out / "labels.csv").is_file():
@@ -96,70 +132,39 @@ def made_pairs(faces: Path, work: Path) -> list[Named]:
         subprocess.run([*command, "--set", "forge.copies=1", "--set", "forge.seconds=3"],
                        check=True, cwd=work,
                        env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    licences = {row["path"]: row["licence"] for row in rows}
+    with (out / "forgeries.csv").open(encoding="utf-8") as handle:
+        used = {row["path"]: {row["video"], row["donor"]} - {""} for row in csv.DictReader(handle)}
     with (out / "labels.csv").open(encoding="utf-8") as handle:
         listed = list(csv.DictReader(handle))
-    return [
-        (f"{MADE}/{row['path']}", out / row["original"], out / row["path"],
-         row["group"], MADE)
-        for row in listed
-        if row["label"] == "fake" and row.get("original")
-    ]  # fmt: skip
+    found = []
+    for row in listed:
+        if row["label"] == "fake" and row.get("original"):
+            licensed = {licences[name] for name in used[row["path"]]} <= set(ALLOWED)
+            paths = out / row["original"], out / row["path"]
+            name = f"{MADE}/{row['path']}"
+            found.append(Named(name, *paths, row["group"], row["method"], licensed))
+    return found
 
 
-def describer(backbone: str) -> Describe:
-    """Describes faces by a public backbone, frozen."""
-    recipe = FrameRecipe()
-    encoder = make_encoder(load_backbone(backbone, size=recipe.size), precision="float32")
-
-    def described(frames, pair):  # type: ignore[no-untyped-def]
-        return describe(frames, pair, recipe, encoder, dtype="float16")
-
-    return described
-
-
-def learnt(
-    named: list[Named], work: Path, describe_face: Describe
-) -> tuple[Pairs | None, list[str]]:
-    """Differences of all pairs, three rows each, and why others are left out."""
-    kept = work / "pairs"
+def measured(named: list[Named], work: Path) -> tuple[Measured, list[str]]:
+    """Losses of all pairs, and why others are left out."""
+    kept = work / "losses"
     kept.mkdir(parents=True, exist_ok=True)
-    rows, groups, methods, left_out = [], [], [], []
-    for number, (name, real, fake, group, method) in enumerate(named):
-        file = kept / f"{name.replace('/', '_')}.npy"
+    pairs, rows, left_out = [], [], []
+    for number, one in enumerate(named):
+        file = kept / f"{one.name.replace('/', '_')}.npy"
         try:
             if not file.exists():
                 with tempfile.TemporaryDirectory() as folder:
-                    files = align_files(real, fake)
-                    found = differences_of(describe_face, files, number, Path(folder))
+                    found = losses_of(align_files(one.real, one.fake), number, Path(folder))
                 np.save(file, found)
         except (NotAPairError, VideoError) as error:
-            left_out.append(f"{name}: {error}")
+            left_out.append(f"{one.name}: {error}")
             continue
-        found = np.load(file)
-        rows.append(found)
-        groups += [group] * len(found)
-        methods += [method] * len(found)
-    if not rows:
-        return None, left_out
-    pairs = Pairs(
-        differences=np.concatenate(rows),
-        traces=len(TRACES),
-        groups=tuple(groups),
-        methods=tuple(methods),
-    )
-    return pairs, left_out
-
-
-def other_people(pairs: Pairs) -> np.ndarray:
-    """Scores (N,) by models that saw none of the group, but perhaps the method."""
-    groups = np.asarray(pairs.groups)
-    names = sorted(set(pairs.groups), key=lambda name: (-(groups == name).sum(), name))
-    scores = np.zeros(len(groups))
-    for fold in range(FOLDS):
-        test = np.isin(groups, names[fold::FOLDS])
-        scales, weights = fit_weights(pairs.differences[~test], pairs.traces)
-        scores[test] = pairs.differences[test] / scales @ weights
-    return scores
+        rows.append(np.load(file))
+        pairs.append(one)
+    return Measured(pairs=pairs, lost=np.asarray(rows).reshape(len(rows), 3)), left_out
 
 
 def share_right(scores: np.ndarray, groups: list[str]) -> tuple[float, float, float]:
@@ -209,23 +214,18 @@ def unrelated(rows: list[dict[str, str]], faces: Path, count: int) -> list[str]:
     return reasons
 
 
-def report(name: str, scores: np.ndarray, pairs: Pairs, which: np.ndarray) -> dict[str, object]:
+def report(name: str, found: Measured) -> dict[str, object]:
     """Prints and returns the shares of pairs ordered rightly."""
     figures: dict[str, object] = {}
-    every = np.arange(len(scores)) % 3
-    kinds = {
-        "as they are": every == 0,
-        "real encoded anew": every == 1,
-        "fake encoded anew": every == 2,
-    }
-    for kind, rows in kinds.items():
-        held = np.flatnonzero(rows & which & ~np.isnan(scores))
-        if not len(held):
-            continue
-        groups = [pairs.groups[row] for row in held.tolist()]
-        share, low, high = share_right(scores[held], groups)
-        print(f"{name:<46}{kind:<20}{len(held):>4} pairs  {share:.2f} ({low:.2f} to {high:.2f})")
-        figures[f"{name}, {kind}"] = [round(share, 3), round(low, 3), round(high, 3), len(held)]
+    groups = [one.group for one in found.pairs]
+    for column, kind in enumerate(("as they are", "real encoded anew", "fake encoded anew")):
+        share, low, high = share_right(found.lost[:, column], groups)
+        middle = np.median(found.lost[:, column])
+        print(
+            f"{name:<34}{kind:<20}{len(groups):>4} pairs  {share:.2f} ({low:.2f} to {high:.2f}), "
+            f"median loss {middle:.3f}"
+        )
+        figures[f"{name}, {kind}"] = [round(share, 3), round(low, 3), round(high, 3), len(groups)]
     return figures
 
 
@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--copies", type=int, default=120)
     parser.add_argument("--unrelated", type=int, default=300)
-    parser.add_argument("--backbone", default="resnet50-thin")
+    parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     faces, work = arguments.faces.resolve(), arguments.work.resolve()
     if not (faces / "labels.csv").is_file():
@@ -253,12 +253,13 @@ def main() -> None:
         figures |= {"unrelated": len(reasons), "unrelated_one_scene": one_scene}
     if arguments.copies:
         figures |= report_copies(copies_called(rows, faces, arguments.copies))
-    named = [*true_pairs(faces, rows), *made_pairs(faces, work)][:: arguments.every]
-    pairs, left_out = learnt(named, work, describer(arguments.backbone))
+    named = [*true_pairs(faces, rows), *made_pairs(faces, work, rows)][:: arguments.every]
+    found, left_out = measured(named, work)
     for line in left_out:
         print(f"left out: {line}")
-    if pairs is not None:
-        figures |= report_pairs(pairs)
+    figures |= report_pairs(found)
+    if arguments.write is not None:
+        write_built_in(found.rows([one.licensed for one in found.pairs]), arguments.write)
     print(json.dumps(figures))
 
 
@@ -283,22 +284,63 @@ def report_copies(found: dict[str, list[tuple[str, float]]]) -> dict[str, object
     }
 
 
-def report_pairs(pairs: Pairs) -> dict[str, object]:
+def report_pairs(found: Measured) -> dict[str, object]:
     """Prints and returns the shares of pairs ordered rightly, and what ratios cost."""
-    true = np.asarray([method != MADE for method in pairs.methods])
-    people = other_people(pairs)
-    both = held_out_scores(pairs)
-    figures = report("true fakes, other people", people, pairs, true)
-    figures |= report("true fakes, other people and methods", both, pairs, true)
-    figures |= report("self-made, other people and methods", both, pairs, ~true)
-    ratio = fit_ratio(both, pairs, seed=0)
-    held = both[~np.isnan(both)]
-    llrs = np.asarray([ratio.slope * one for one in held]).clip(ratio.lower, ratio.upper)
-    cost = cllr(np.repeat([1, 0], len(llrs)), np.concatenate([llrs, -llrs]))
+    true = [one.name.split("/")[0] != MADE for one in found.pairs]
+    figures = report("published fakes", found.rows(true))
+    figures |= report("self-made forgeries", found.rows([not one for one in true]))
+    for method in sorted({one.method for one in found.pairs}):
+        figures |= report(method, found.rows([one.method == method for one in found.pairs]))
+    told = held_out_ratios(found.losses).reshape(found.lost.shape)
+    for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
+        figures |= report_ratios(name, told[which])
+    figures |= report_ratios("all", told)
+    for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
+        figures |= report_built_in(name, found.rows(which).lost)
+    return figures
+
+
+def report_built_in(name: str, lost: np.ndarray) -> dict[str, object]:
+    """Prints and returns how many pairs (N, 3) the built-in ratio names a side of, by version."""
+    model = built_in()
+    told = np.asarray([[model.log10_lr(one)[0] for one in row] for row in lost]).reshape(-1, 3)
+    said, wrong = (told >= LEAST_NAMED).mean(0), (told <= -LEAST_NAMED).mean(0)
     print(
-        f"likelihood ratio: slope {ratio.slope:.2f}, at most {10**ratio.upper:.1f}, Cllr {cost:.3f}"
+        f"built-in ratio, fitted to most of these pairs, {name}: names the forged side in "
+        f"{said.round(2).tolist()} (as they are, real anew, fake anew), the real one in "
+        f"{wrong.round(2).tolist()}"
     )
-    return figures | {"cllr": round(cost, 4), "most_log10_lr": ratio.upper}
+    return {f"{name}, built in": [*said.round(4).tolist(), *wrong.round(4).tolist()]}
+
+
+def report_ratios(name: str, told: np.ndarray) -> dict[str, object]:
+    """Prints and returns what the told ratios of held-out pairs (N, 3) cost and say."""
+    held = told[~np.isnan(told)]
+    if not len(held):
+        return {}
+    cost = cllr(np.repeat([1, 0], len(held)), np.concatenate([held, -held]))
+    said, wrong = (abs(held) >= LEAST_NAMED).mean(), (held <= -LEAST_NAMED).mean()
+    print(
+        f"ratios told, other people and methods, {name}: {len(held)}, Cllr {cost:.3f}, up to "
+        f"{10 ** np.abs(held).max():.1f}; {said:.0%} name a side, {wrong:.1%} the wrong one"
+    )
+    return {
+        f"{name}, cllr": round(cost, 4),
+        f"{name}, told": [len(held), round(float(said), 4), round(float(wrong), 4)],
+    }
+
+
+def write_built_in(found: Measured, path: Path) -> None:
+    """Fits the ratio that comes with unmask, and writes it."""
+    files = {file for one in found.pairs for file in (one.real, one.fake)}
+    model = fit_model(
+        found.lost,
+        [one.group for one in found.pairs],
+        [one.method for one in found.pairs],
+        [source_sha256(file) for file in sorted(files)],
+    )
+    model.save(path)
+    print(f"{path}: {model.origin}")
 
 
 if __name__ == "__main__":

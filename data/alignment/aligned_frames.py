@@ -113,6 +113,11 @@ def read_aligned(files: AlignedFiles) -> AlignedFrames:
     )
 
 
+def starts(consecutive: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """First frames of the runs, of (T - 1,): spread over the video."""
+    return np.flatnonzero(np.append(True, ~consecutive))
+
+
 def choose_runs(inside: NDArray[np.int64]) -> NDArray[np.int64]:
     """RUNS runs of RUN_LENGTH of these consecutive frame numbers, evenly spread; all of few."""
     if len(inside) <= RUNS * RUN_LENGTH:

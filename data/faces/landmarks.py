@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import VideoError
-from data.faces.detector import Interpreters, Model
+from data.faces.networks import Interpreters, Model
 from data.faces.resampling import resize
 from data.faces.tracks import gaussian_kernel
 
@@ -25,6 +25,7 @@ MESH = Model(
     file="face_landmark.tflite",
     sha256="2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
     side=192,
+    step=192,
     grids=(),
     threshold=0.5,
 )
@@ -134,11 +135,19 @@ class LandmarkFinder:
         matrix = np.array(
             [[cosine * across, -sine * across, shift[0]], [sine * down, cosine * down, shift[1]]]
         )
+        # With four channels it takes half the time that it takes with three, for the same values.
         upright = cv2.warpAffine(
-            small, matrix, (model, model), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            cv2.cvtColor(small, cv2.COLOR_RGB2RGBA),
+            matrix,
+            (model, model),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        pixels = np.multiply(upright, np.float32(1 / 255), dtype=np.float32)
-        raw, logit = self._interpreters.run(pixels[None])
+        upright = cv2.cvtColor(upright, cv2.COLOR_RGBA2RGB)
+
+        def fill(pixels: NDArray[np.float32]) -> None:
+            np.multiply(upright, np.float32(1 / 255), out=pixels, dtype=np.float32)
+
+        raw, logit = self._interpreters.run((model, model), fill)
         seen = raw.reshape(POINTS, 3)[:, :2] @ turn.T + start
         return seen.astype(np.float32), 1 / (1 + math.exp(-max(-80.0, min(80.0, logit.item()))))
 

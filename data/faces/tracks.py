@@ -106,9 +106,11 @@ def fits(box: NDArray[np.float32], other: NDArray[np.float32], reach: float = 1.
 
     `reach` is the largest shift of the centre over the longer of the two sides.
     """
-    side, other_side = (box[2:] - box[:2]).max(), (other[2:] - other[:2]).max()
-    shift = np.abs((box[:2] + box[2:]) - (other[:2] + other[2:])).max() / 2
-    return bool(shift < reach * max(side, other_side) and 0.5 < other_side / side < 2.0)
+    x0, y0, x1, y1 = box.tolist()
+    u0, v0, u1, v1 = other.tolist()
+    side, other_side = max(x1 - x0, y1 - y0), max(u1 - u0, v1 - v0)
+    shift = max(abs(x0 + x1 - u0 - u1), abs(y0 + y1 - v0 - v1)) / 2
+    return bool(shift < reach * max(side, other_side) and 0.5 * side < other_side < 2.0 * side)
 
 
 def is_continued(seen: Detections, later: Detections) -> bool:

@@ -1,1 +1,1 @@
-"""Which of two versions of one face is forged: a model of their differences."""
+"""Which of two versions of one face is forged: how sure the detail that it lacks makes."""

@@ -1,8 +1,8 @@
-"""Fits the comparison of two versions of a face to pairs of which the forged one is known.
+"""Fits how sure a loss of detail makes, to pairs of which the forged one is known.
 
-A logistic regression on differences of descriptions, without constant: each pair stands in it
-twice, as it is and swapped. Its likelihood ratio is fitted on scores of pairs whose people and
-forgery methods the scoring model never saw.
+What is fitted is one slope and the bounds of the ratio. Each pair stands in the fit twice, as it is
+and swapped. The draws behind the ratio's interval are of groups and of forgery methods, so that it
+covers other people and methods.
 """
 
 from __future__ import annotations
@@ -14,120 +14,85 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from data.errors import DatasetError
-from models.evaluation.bootstrap import group_weights
+from models.evaluation.bootstrap import group_and_method_weights, group_weights
 from models.evaluation.likelihood_ratio import DRAWS, LikelihoodRatio
-from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio, nine_digits
+from models.evaluation.likelihood_ratio_fit import fit_likelihood_ratio
 from models.hold_out.folds import make_folds
+from models.pairs.model import UNIT
 
 FEWEST_PAIRS = 8
 FEWEST_GROUPS = 4
 FOLDS = 5
 """At most; each holds out people and forgery methods."""
-STRENGTH = 1.0
-EMBEDDINGS_SHARE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pairs:
-    """Differences of descriptions, forged minus real, and where they come from."""
+class Losses:
+    """Losses of detail of pairs' forged sides, and where the pairs come from."""
 
-    differences: NDArray[np.float64]  # (N, F)
-    traces: int  # P, how many of the F values are of the pixels
+    lost: NDArray[np.float64]  # (N,) above 0 where the forged side lacks detail
     groups: tuple[str, ...]  # N
     methods: tuple[str, ...]  # N
 
+    def chosen(self, rows: NDArray[np.bool_]) -> Losses:
+        """Those of some rows, (N,)."""
+        kept = np.flatnonzero(rows).tolist()
+        return Losses(
+            lost=self.lost[kept],
+            groups=tuple(self.groups[row] for row in kept),
+            methods=tuple(self.methods[row] for row in kept),
+        )
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FittedPairs:
-    """What `PairModel` needs."""
 
-    scales: NDArray[np.float64]  # (F,)
-    weights: NDArray[np.float64]  # (F,)
-    ratio: LikelihoodRatio
-    held_out: NDArray[np.float64]  # (N,) scores of held-out pairs, right above 0; NaN for none
-
-
-def fit_pairs(pairs: Pairs, *, seed: int = 0) -> FittedPairs:
-    """Fits weights to all pairs, and the likelihood ratio to held-out ones.
+def fit_ratio(losses: Losses, *, seed: int = 0) -> LikelihoodRatio:
+    """The likelihood ratio of losses, exactly antisymmetric.
 
     Raises:
         DatasetError: too few pairs or people.
     """
-    count, groups = len(pairs.differences), len(set(pairs.groups))
+    count, groups = len(losses.lost), len(set(losses.groups))
     if count < FEWEST_PAIRS or groups < FEWEST_GROUPS:
         raise DatasetError(
             f"{count} pairs of {groups} groups are too few to fit a comparison; it takes "
             f"{FEWEST_PAIRS} fakes of {FEWEST_GROUPS} groups whose original is in the manifest, "
             "too: add pairs, or make some by `unmask forge`"
         )
-    scales, weights = fit_weights(pairs.differences, pairs.traces)
-    held_out = held_out_scores(pairs)
-    return FittedPairs(
-        scales=scales,
-        weights=weights,
-        ratio=fit_ratio(held_out, pairs, seed=seed),
-        held_out=held_out,
-    )
-
-
-def fit_weights(
-    differences: NDArray[np.float64], traces: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scales (F,) and weights (F,) of a ridge-penalised logistic regression without constant."""
-    from sklearn.linear_model import LogisticRegression
-
-    scales = np.sqrt((differences**2).mean(0)) + 1e-9
-    scales[traces:] *= np.sqrt(differences.shape[1] - traces) * EMBEDDINGS_SHARE
-    scales[:traces] *= np.sqrt(traces)
-    scaled = differences / scales
-    both = np.concatenate([scaled, -scaled])
-    labels = np.repeat([1, 0], len(scaled))
-    fitted = LogisticRegression(C=STRENGTH, fit_intercept=False, tol=1e-6, max_iter=2000)
-    fitted.fit(both, labels)
-    rounded = [[nine_digits(one) for one in each] for each in (scales, fitted.coef_[0])]
-    return np.asarray(rounded[0]), np.asarray(rounded[1])
-
-
-def held_out_scores(pairs: Pairs) -> NDArray[np.float64]:
-    """Scores (N,) of pairs by models that saw neither their group nor their method."""
-    count = len(pairs.differences)
     labels = np.repeat([1, 0], count)
-    folds = make_folds(labels, pairs.groups * 2, (*pairs.methods, *["real"] * count), count=FOLDS)
-    scores = np.full(count, np.nan)
-    for fold in folds:
-        train, test = fold.train[:count], fold.test[:count]
-        # a pair is its fake: the real side of a held-out method may be in the training part
-        if train.sum() < FEWEST_PAIRS // 2 or not test.any():
-            continue
-        scales, weights = fit_weights(pairs.differences[train], pairs.traces)
-        scores[test] = (pairs.differences[test] / scales) @ weights
-    return scores
-
-
-def fit_ratio(scores: NDArray[np.float64], pairs: Pairs, *, seed: int) -> LikelihoodRatio:
-    """The likelihood ratio of held-out scores, exactly antisymmetric.
-
-    Raises:
-        DatasetError: no pair could be held out.
-    """
-    known = np.flatnonzero(~np.isnan(scores))
-    if len(known) < FEWEST_PAIRS:
-        raise DatasetError(
-            f"only {len(known)} pairs could be held out, too few to say what a score means; add "
-            "pairs of other people and forgery methods, or make some by `unmask forge`"
-        )
-    groups = np.asarray(pairs.groups)[known]
-    labels = np.repeat([1, 0], len(known))
-    both = np.concatenate([scores[known], -scores[known]])
-    weights = group_weights(labels, np.tile(groups, 2), rounds=DRAWS, seed=seed)
+    names, methods = np.tile(losses.groups, 2), np.tile(losses.methods, 2)
+    kinds = len(set(losses.methods))
+    if kinds > 1:
+        weights = group_and_method_weights(labels, names, methods, rounds=DRAWS, seed=seed)
+    else:
+        weights = group_weights(labels, names, rounds=DRAWS, seed=seed)
+    weights[:, count:] = weights[:, :count]  # a pair and its mirror image are drawn together
     found = fit_likelihood_ratio(
         labels,
-        expit(both),
+        expit(np.concatenate([losses.lost, -losses.lost]) / UNIT),
         weights,
-        groups=len(set(groups.tolist())),
-        methods=len({pairs.methods[row] for row in known.tolist()}),
+        groups=groups,
+        methods=kinds,
     )
-    return antisymmetric(found, pairs=len(known))
+    return antisymmetric(found, pairs=count)
+
+
+def held_out_ratios(losses: Losses, *, seed: int = 0) -> NDArray[np.float64]:
+    """log10 LR (N,) that is told of each pair, by a ratio of other people and forgery methods.
+
+    Above 0 it speaks for the forged side; NaN where no fold holds out both.
+    """
+    count = len(losses.lost)
+    labels = np.repeat([1, 0], count)
+    reals = ("real",) * count
+    folds = make_folds(labels, losses.groups * 2, losses.methods + reals, count=FOLDS)
+    told = np.full(count, np.nan)
+    for fold in folds:
+        # a pair is its fake: the real side of a held-out method may be in the training part
+        train, test = fold.train[:count], fold.test[:count]
+        if not test.any():
+            continue
+        ratio = fit_ratio(losses.chosen(train), seed=seed)
+        told[test] = ratio.told(expit(losses.lost[test] / UNIT))
+    return told
 
 
 def antisymmetric(ratio: LikelihoodRatio, *, pairs: int) -> LikelihoodRatio:

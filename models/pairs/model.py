@@ -1,20 +1,18 @@
-"""A fitted comparison of two versions of one face, as `unmask fit-pairs` writes it into a bundle.
+"""What the detail that a face lacks says: which of two versions is forged, as a likelihood ratio.
 
-A clip's description is a vector: traces of its pixels, and its embeddings' mean and unsteadiness.
-The score is linear in the difference of two descriptions and has no constant, so that swapping the
-two turns its sign and nothing else; so does its log10 likelihood ratio.
+The loss itself (`data.alignment.blending`) is measured, not learnt; what is fitted is how sure it
+makes. One such model comes with unmask, `built_in`; `unmask fit-pairs` writes another into a
+bundle, fitted to a user's own pairs. There is no constant, so that swapping two versions turns the
+sign of the log10 likelihood ratio and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
 from data.errors import StoreError
 from data.io.atomic_files import as_json, write_text
@@ -24,58 +22,60 @@ from models.evaluation.likelihood_ratio import LikelihoodRatio
 
 FILE = "pairs.json"
 FORMAT = "unmask-pairs"
-VERSION = 1
+VERSION = 2
+"""Version 1 was of learnt weights of other measurements; it is not read any more."""
+BUILT_IN = Path(__file__).with_name("built_in.json")
+UNIT = 0.02
+"""A loss that is one unit of the log-odds before calibration, so that the penalty on the slope,
+which is of unit size, weighs next to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairModel:
-    """Weights of a description's F values, and what scores mean."""
+    """How sure a loss of detail makes."""
 
-    traces: tuple[str, ...]  # names of the first values, of the pixels; embeddings follow
-    scales: NDArray[np.float64]  # (F,) by which differences are divided
-    weights: NDArray[np.float64]  # (F,)
-    # of the score as a logit, "A is forged" against "B is forged"; without constant
+    # of the loss in UNIT as log-odds, "A is forged" against "B is forged"; without constant
     ratio: LikelihoodRatio
-    right: float  # share of held-out pairs that were ordered rightly
-    backbone_digest: str  # of the embeddings
+    pairs: int  # that it was fitted to
+    right: float  # share of these that the loss ordered rightly
     methods: tuple[str, ...]  # forgery methods of the pairs
-    sha256s: tuple[str, ...]  # of all videos of the pairs
+    sha256s: tuple[str, ...]  # of the videos of the pairs
+    built_in: bool = False
 
-    def score(self, one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
-        """Log-odds, before calibration, that the first is the forged one of two (F,)."""
-        return float(self.weights @ ((one - two) / self.scales))
+    def log10_lr(self, lost: float) -> tuple[float, float, float]:
+        """log10 of the likelihood ratio that is told, and both ends of its interval.
 
-    def log10_lr(self, score: float) -> tuple[float, float, float]:
-        """log10 of the likelihood ratio that is told of a score, and both ends of its interval."""
-        value, low, high = self.ratio.of_score(float(expit(abs(score))))
-        return (value, low, high) if score >= 0 else (0.0 - value, 0.0 - high, 0.0 - low)
+        Args:
+            lost: `Blending.lost`, above 0 where the first version lacks detail.
+        """
+        value, low, high = self.ratio.of_score(probability(abs(lost)))
+        return (value, low, high) if lost >= 0 else (0.0 - value, 0.0 - high, 0.0 - low)
 
     @property
     def origin(self) -> str:
         """What the ratio was measured on, a sentence."""
         known = self.ratio
-        held = " and forgery methods" if known.methods > 1 else ""
+        several = len(self.methods) > 1
+        how = "is built in: it was" if self.built_in else "was"
         return (
-            f"Measured on {known.videos} pairs of {known.groups} groups by models that saw none of "
-            f"these people{held}; {self.right:.0%} of them were ordered rightly."
+            f"The forged face lacks fine detail where it was blended in. How sure that makes {how} "
+            f"measured on {self.pairs} pairs of {known.groups} groups and {len(self.methods)} "
+            f"forgery method{'s' if several else ''}, as they are and encoded anew; "
+            f"{self.right:.0%} of them were ordered rightly."
         )
 
-    def save(self, folder: Path) -> Path:
-        """Writes it into a bundle's folder; returns the file.
+    def save(self, path: Path) -> Path:
+        """Writes it to a file; returns its path.
 
         Raises:
             OutputError: it cannot be written.
         """
-        path = folder / FILE
         facts = {
             "format": FORMAT,
             "version": VERSION,
-            "traces": list(self.traces),
-            "scales": self.scales.tolist(),
-            "weights": self.weights.tolist(),
             "ratio": self.ratio.to_json(),
+            "pairs": self.pairs,
             "right": self.right,
-            "backbone_digest": self.backbone_digest,
             "methods": list(self.methods),
             "sha256s": list(self.sha256s),
         }
@@ -83,47 +83,46 @@ class PairModel:
         return path
 
     @classmethod
-    def load(
-        cls, folder: Path, *, traces: tuple[str, ...], backbone_digest: str
-    ) -> PairModel | None:
+    def load(cls, folder: Path) -> PairModel | None:
         """Reads a bundle's; None where it has none.
 
-        Args:
-            folder: of the bundle.
-            traces: the names that this unmask measures.
-            backbone_digest: of the bundle.
-
         Raises:
-            StoreError: it is damaged, or does not belong to this bundle or this unmask.
+            StoreError: it is damaged, or of an earlier or later unmask.
         """
         path = folder / FILE
         if not path.is_file():
             return None
         facts = read_versioned_json(path, FORMAT, VERSION)
+        if facts["version"] < VERSION:
+            raise StoreError(
+                f"{path} was fitted by an earlier unmask, which measured something else; "
+                "delete it or run fit-pairs again"
+            )
         try:
-            read = cls._of(facts)
+            return cls._of(facts, built_in=False)
         except BAD_FACTS as error:
             raise StoreError(f"{path} is damaged ({error}); run fit-pairs again") from error
-        if read.traces != traces or read.backbone_digest != backbone_digest:
-            raise StoreError(
-                f"{path} was fitted to another backbone or by another unmask; run fit-pairs again"
-            )
-        return read
 
     @classmethod
-    def _of(cls, facts: Mapping[str, Any]) -> PairModel:
-        scales, weights = (np.asarray(facts[name], np.float64) for name in ("scales", "weights"))
-        if scales.ndim != 1 or scales.shape != weights.shape or len(scales) > 100_000:
-            raise ValueError("scales and weights do not fit each other")
-        if not (np.isfinite(scales).all() and np.isfinite(weights).all() and (scales > 0).all()):
-            raise ValueError("a scale or a weight is no number")
+    def _of(cls, facts: Mapping[str, Any], *, built_in: bool) -> PairModel:
         return cls(
-            traces=tuple(str(one) for one in facts["traces"]),
-            scales=scales,
-            weights=weights,
             ratio=LikelihoodRatio.from_json(facts["ratio"]),
+            pairs=int(facts["pairs"]),
             right=float(facts["right"]),
-            backbone_digest=str(facts["backbone_digest"]),
             methods=tuple(str(one) for one in facts["methods"]),
             sha256s=tuple(str(one) for one in facts["sha256s"]),
+            built_in=built_in,
         )
+
+
+@cache
+def built_in() -> PairModel:
+    """The model that comes with unmask; `benchmarks/pair.py --write` made it."""
+    return PairModel._of(read_versioned_json(BUILT_IN, FORMAT, VERSION), built_in=True)
+
+
+def probability(lost: float) -> float:
+    """A loss as P("the first is forged") before calibration, as `LikelihoodRatio` reads it."""
+    from scipy.special import expit
+
+    return float(expit(lost / UNIT))

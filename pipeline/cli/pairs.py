@@ -31,7 +31,7 @@ def pair(
         typer.Option(
             "--bundle",
             metavar="BUNDLE",
-            help="Bundle that `fit-pairs` fitted: says which of the two is forged.",
+            help="Bundle: says P(fake) of each alone; `fit-pairs` teaches it your own pairs.",
         ),
     ] = None,
     report: Annotated[
@@ -41,7 +41,7 @@ def pair(
 ) -> None:
     """Compare two versions of a video: one scene or not, alike or not, and which is forged.
 
-    Example: unmask pair earlier.mp4 viral.mp4 --bundle bundle --report pair.html
+    Example: unmask pair earlier.mp4 viral.mp4 --report pair.html
     """
     from data.io.atomic_files import write_text
     from data.io.output_paths import check_output
@@ -72,7 +72,7 @@ def fit_pairs(
     manifest: ManifestArgument,
     root: RootOption = None,
 ) -> None:
-    """Teach a bundle which of two versions is forged, by the manifest's fakes and their originals.
+    """Measure on your own fakes and their originals how sure `pair --bundle` may be.
 
     Example: unmask fit-pairs bundle manifest.csv
     """
@@ -81,8 +81,8 @@ def fit_pairs(
     done = fit_bundle_pairs(bundle, manifest, root=root)
     show(
         f"{done.file}: fitted to {done.pairs} pairs, {len(done.left_out)} left out",
-        f"held out, {done.right:.0%} of the pairs were ordered rightly, {done.right_copies:.0%} of "
-        "those of which one side was encoded anew",
+        f"{done.right:.0%} of the pairs were ordered rightly, {done.right_copies:.0%} of those of "
+        "which one side was encoded anew",
         f"likelihood ratio: {done.origin}",
     )
 
@@ -90,11 +90,14 @@ def fit_pairs(
 def pair_lines(result: PairResult) -> list[str]:
     """The answer, what it stands on, and what the bundle says of each video."""
     from models.evaluation.likelihood_ratio import ratio_in_words
+    from pipeline.pairs.result import lost_in_words
 
     headline = {
         "other scene": "NOT ONE SCENE",
         "alike": "ALIKE",
-        "different": "DIFFERENT" if result.forged is None else f"{result.forged} IS FORGED",
+        "different": "DIFFERENT"
+        if result.forged is None
+        else f"DIFFERENT, {result.forged} IS MORE LIKELY FORGED",
     }[result.answer]
     lines = [
         f"A {result.a.video}{alone(result.a)}",
@@ -115,6 +118,8 @@ def pair_lines(result: PairResult) -> list[str]:
                 f"  {result.likelihood} (interval of the ratio A to B: {ratio_in_words(low)} to "
                 f"{ratio_in_words(high)})"
             )
+        if result.lost_detail is not None:
+            lines.append(f"  {lost_in_words(result.lost_detail)}")
         lines.append(f"  {result.origin}")
     return [*lines, *(f"  warning: {one}" for one in result.warnings)]
 

@@ -19,6 +19,7 @@ from data.alignment.aligned_frames import (
     moved,
     read_aligned,
 )
+from data.alignment.blending import Blending, measure_blending
 from data.alignment.difference import THRESHOLD, Difference, measure
 from data.errors import InputError, VideoError
 from data.faces.tracker import FaceFinder
@@ -27,6 +28,7 @@ from data.io.progress import log
 from data.io.reading import unreadable
 from data.video.failures import reason_of
 from data.video.probe import VideoInfo, probe
+from models.pairs.model import PairModel, built_in
 from pipeline.pairs.judge import PairJudge, Weighing
 from pipeline.pairs.result import (
     Comparison,
@@ -42,7 +44,9 @@ from pipeline.pairs.result import (
 )
 from pipeline.shell_commands import command_line
 
-NO_BUNDLE = "No bundle was given, so which of the two is forged is open."
+LEAST_NAMED = 0.3
+"""log10 of the told ratio, about 2, from which a side is named as the forged one."""
+UNMEASURED = "Too little is shown around the face to say which of the two is forged."
 
 
 def compare_videos(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison:
@@ -51,7 +55,7 @@ def compare_videos(a: Path, b: Path, *, judge: PairJudge | None) -> Comparison:
     Args:
         a: one of them.
         b: the other.
-        judge: says which one is forged; None leaves that open.
+        judge: a bundle, for what it says of each alone; None for no bundle.
 
     Raises:
         InputError: a file is missing.
@@ -127,14 +131,14 @@ def compare_ordered(
             for number, _, one in compared
         ),
     )
-    weighing = None if judge is None else judge.weigh(frames, pair)
-    if weighing is not None:
-        result = with_scores(result, weighing)
+    if judge is not None:
+        result = with_scores(result, judge.weigh(frames, pair))
     if difference.statistic <= THRESHOLD:
-        result = as_alike(result)
+        blending, result = None, as_alike(result)
     else:
-        result = as_different(result, weighing)
-    return Comparison(result=result, pictures=pictures_of(frames, pair, difference))
+        blending = measure_blending(pair, frames.consecutive)
+        result = as_different(result, blending, model_of(judge))
+    return Comparison(result=result, pictures=pictures_of(frames, pair, difference, blending))
 
 
 def side_of(path: Path, info: VideoInfo, sha256: str, judge: PairJudge | None) -> Side:
@@ -147,6 +151,7 @@ def side_of(path: Path, info: VideoInfo, sha256: str, judge: PairJudge | None) -
         fps=info.fps,
         duration_seconds=info.duration_seconds,
         trained=() if judge is None else judge.trained_on(sha256),
+        measured=sha256 in model_of(judge).sha256s,
     )
 
 
@@ -226,26 +231,32 @@ def with_scores(result: PairResult, weighing: Weighing) -> PairResult:
     return replace(result, a=sides[0], b=sides[1], notes=weighing.notes)
 
 
-def as_different(result: PairResult, weighing: Weighing | None) -> PairResult:
-    """Of two that differ: with the likelihood ratio, where it is known."""
-    if weighing is None:
-        return replace(result, answer="different", origin=NO_BUNDLE)
-    if weighing.log10_lr is None:
-        return replace(result, answer="different", origin=weighing.origin)
-    value, low, high = weighing.log10_lr
+def model_of(judge: PairJudge | None) -> PairModel:
+    """What says how sure a difference makes."""
+    return built_in() if judge is None else judge.model
+
+
+def as_different(result: PairResult, blending: Blending | None, model: PairModel) -> PairResult:
+    """Of two that differ: with the likelihood ratio, where it can be measured."""
+    if blending is None:
+        return replace(result, answer="different", origin=UNMEASURED)
+    value, low, high = model.log10_lr(blending.lost)
     return replace(
         result,
         answer="different",
+        lost_detail=blending.lost,
         log10_lr=value,
         log10_lr_low=low,
         log10_lr_high=high,
         likelihood=in_words(value),
-        forged="A" if low > 0 else "B" if high < 0 else None,
-        origin=weighing.origin,
+        forged="A" if value >= LEAST_NAMED else "B" if value <= -LEAST_NAMED else None,
+        origin=model.origin,
     )
 
 
-def pictures_of(frames: AlignedFrames, pair: FacePair, difference: Difference) -> Pictures:
+def pictures_of(
+    frames: AlignedFrames, pair: FacePair, difference: Difference, blending: Blending | None
+) -> Pictures:
     """What the page shows."""
     middle = len(frames.one) // 2
     box = pair.boxes[middle : middle + 1]
@@ -272,6 +283,7 @@ def pictures_of(frames: AlignedFrames, pair: FacePair, difference: Difference) -
         lasting=difference.lasting,
         inside=difference.inside,
         expected=difference.expected,
+        lost=None if blending is None else blending.where,
     )
 
 

@@ -1,14 +1,14 @@
-"""`unmask fit-pairs`: teaches a bundle which of two versions of a face is forged.
+"""`unmask fit-pairs`: measures on a user's own pairs how sure `pair` may be of which is forged.
 
-It learns from the forgeries of a manifest whose original is in it, too: two videos of one scene, of
+It looks at the forgeries of a manifest whose original is in it, too: two videos of one scene, of
 which one is known to be forged. An encoder takes detail from a face as a forger does, so each pair
-is also learnt with its real, and with its fake, encoded anew.
+is also looked at with its real, and with its fake, encoded anew.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.alignment.align_files import AlignedFiles, align_files
-from data.alignment.aligned_frames import (
-    MARGIN,
-    SIDE,
-    AlignedFrames,
-    FacePair,
-    crop_track,
-    read_aligned,
-)
+from data.alignment.aligned_frames import MARGIN, SIDE, crop_track, read_aligned
+from data.alignment.blending import measure_blending
 from data.alignment.difference import THRESHOLD
-from data.alignment.traces import TRACES
 from data.datasets.manifest import Manifest, Video
 from data.errors import DatasetError, VideoError
 from data.io.output_paths import check_output
@@ -33,16 +26,16 @@ from data.io.progress import log, progress
 from data.video.corruptions import choose_corruptions, copy_of
 from data.video.failures import reason_of
 from data.video.probe import probe
-from models.pairs.fit import Pairs, fit_pairs
+from models.bundle import Bundle
+from models.evaluation.likelihood_ratio_fit import nine_digits
+from models.pairs.fit import Losses, fit_ratio
 from models.pairs.model import FILE, PairModel
 from pipeline.pairs.compare import faces_of
-from pipeline.pairs.describe import Described
-from pipeline.pairs.judge import PairJudge
-
-Describe = Callable[[AlignedFrames, FacePair], tuple[Described, Described]]
 
 COPIES = choose_corruptions(["crf-28,crf-33,crf-40,half-size"])
 """Of a pair's real the one, of its fake the next, in turn."""
+VERSIONS = 3
+"""Of each pair: as it is, its real encoded anew, its fake encoded anew."""
 SPLITS = ("train", "val")
 
 
@@ -51,35 +44,36 @@ class PairsFit:
     """What was fitted."""
 
     file: Path  # that was written
-    pairs: int  # that were learnt from
-    left_out: tuple[tuple[str, str], ...]  # path of a fake and why its pair was not learnt from
-    right: float  # share of held-out pairs ordered rightly
+    pairs: int  # that were measured
+    left_out: tuple[tuple[str, str], ...]  # path of a fake and why its pair was not measured
+    right: float  # share of the pairs ordered rightly, as they are
     right_copies: float  # the same of pairs of which one side was encoded anew
     origin: str  # what the ratio was measured on, a sentence
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Learnt:
+class MeasuredPair:
     """One pair."""
 
     fake: Video
-    differences: NDArray[np.float64]  # (3, F) fake minus real: as they are, and encoded anew
+    lost: NDArray[np.float64]  # (3,) by the fake: as they are, the real and the fake encoded anew
 
 
 def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: int = 0) -> PairsFit:
-    """Fits a bundle's comparison of pairs and writes it into the bundle's folder.
+    """Fits a bundle's ratio of pairs and writes it into the bundle's folder.
 
     Args:
         bundle: that `train` wrote.
-        manifest: pairs of its training and validation splits are learnt from.
+        manifest: pairs of its training and validation splits are looked at.
         root: folder of the videos; None for the manifest's own.
         seed: of the draws behind the ratio's interval.
 
     Raises:
         DatasetError: too few pairs.
         OutputError: the bundle's folder cannot be written.
+        InputError, StoreError: there is no bundle, or it is damaged.
     """
-    judge = PairJudge.load(bundle)
+    Bundle.load(bundle)
     check_output(bundle / FILE)
     opened = Manifest.read(manifest, root=root)
     named = pairs_of(opened.videos)
@@ -88,21 +82,21 @@ def fit_bundle_pairs(bundle: Path, manifest: Path, *, root: Path | None, seed: i
             f"{manifest} has no fake in training or validation whose original, a real video, is "
             "there, too; `index` reads a column `original`, and `forge` makes such pairs"
         )
-    learnt: list[Learnt] = []
+    measured: list[MeasuredPair] = []
     left_out: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory(prefix="unmask-pairs-") as folder:
         for number, (real, fake) in enumerate(progress(named, desc="pairs", unit="pair")):
             try:
                 files = align_files(opened.resolve(real), opened.resolve(fake))
-                differences = differences_of(judge.describe, files, number, Path(folder))
-                learnt.append(Learnt(fake=fake, differences=differences))
+                lost = losses_of(files, number, Path(folder))
+                measured.append(MeasuredPair(fake=fake, lost=lost))
             except NotAPairError as error:
                 left_out.append((fake.path, str(error)))
             except VideoError as error:
                 left_out.append((fake.path, reason_of(error)))
     for path, why in left_out:
         log.info(f"{path} is left out: {why}")
-    return write_fit(bundle, judge, learnt, named, left_out, seed=seed)
+    return write_fit(bundle, measured, named, left_out, seed=seed)
 
 
 class NotAPairError(Exception):
@@ -119,19 +113,16 @@ def pairs_of(videos: Sequence[Video]) -> list[tuple[Video, Video]]:
     ]
 
 
-def differences_of(
-    describe: Describe, files: AlignedFiles, number: int, folder: Path
-) -> NDArray[np.float64]:
-    """Differences (3, F) of the descriptions of a real and its fake, as they are and with copies.
+def losses_of(files: AlignedFiles, number: int, folder: Path) -> NDArray[np.float64]:
+    """Losses of detail (3,) by a fake against its real, as they are and with either encoded anew.
 
     Args:
-        describe: makes descriptions of a face in both.
         files: the real and the fake.
         number: of the pair, by which the copies are chosen.
         folder: in which copies are made, and removed again.
 
     Raises:
-        NotAPairError: they show other scenes, or do not differ.
+        NotAPairError: they show other scenes, or do not differ, or too little of the surroundings.
         VideoError: one cannot be read.
     """
     if not files.alignment.one_scene:
@@ -140,8 +131,7 @@ def differences_of(
     _, pair, difference = faces_of(files, frames)[0]
     if difference.statistic <= THRESHOLD:
         raise NotAPairError(f"the two faces are alike ({difference.statistic:.2f})")
-    real, fake = describe(frames, pair)
-    found = [fake.vector - real.vector]
+    found = [measure_blending(pair, frames.consecutive)]
     # A copy has its source's size and times: the alignment holds, and so does the face's place.
     times = frames.times_one
     for side in (0, 1):
@@ -149,10 +139,11 @@ def differences_of(
         again = read_aligned(copied)
         boxes = pair.boxes[[int(np.abs(times - at).argmin()) for at in again.times_one]]
         face = crop_track(again, boxes, side=SIDE, margin=MARGIN)
-        real, fake = describe(again, face)
-        found.append(fake.vector - real.vector)
+        found.append(measure_blending(face, again.consecutive))
         copied.paths[side].unlink()
-    return np.stack(found)
+    if any(one is None for one in found):
+        raise NotAPairError("too little is shown around the face")
+    return np.asarray([0.0 - one.lost for one in found if one is not None])
 
 
 def with_copy(files: AlignedFiles, side: int, number: int, folder: Path) -> AlignedFiles:
@@ -178,45 +169,54 @@ def with_copy(files: AlignedFiles, side: int, number: int, folder: Path) -> Alig
 
 def write_fit(
     bundle: Path,
-    judge: PairJudge,
-    learnt: Sequence[Learnt],
+    measured: Sequence[MeasuredPair],
     named: Sequence[tuple[Video, Video]],
     left_out: Sequence[tuple[str, str]],
     *,
     seed: int,
 ) -> PairsFit:
-    """Fits the model to all that was learnt, and writes it."""
-    count = len(learnt[0].differences) if learnt else 0
-    fitted = fit_pairs(
-        Pairs(
-            differences=np.concatenate([one.differences for one in learnt])
-            if learnt
-            else np.zeros((0, 1)),
-            traces=len(TRACES),
-            groups=tuple(one.fake.group for one in learnt for _ in range(count)),
-            methods=tuple(one.fake.method for one in learnt for _ in range(count)),
-        ),
+    """Fits the ratio to all that was measured, and writes it."""
+    paths = {one.fake.path for one in measured}
+    lost = np.asarray([one.lost for one in measured]).reshape(len(measured), VERSIONS)
+    model = fit_model(
+        lost,
+        [one.fake.group for one in measured],
+        [one.fake.method for one in measured],
+        [video.sha256 for pair in named if pair[1].path in paths for video in pair],
         seed=seed,
     )
-    scores = fitted.held_out.reshape(len(learnt), count)
-    known = scores[~np.isnan(scores[:, 0])]
-    paths = {one.fake.path for one in learnt}
-    used = [video for pair in named if pair[1].path in paths for video in pair]
-    model = PairModel(
-        traces=TRACES,
-        scales=fitted.scales,
-        weights=fitted.weights,
-        ratio=fitted.ratio,
-        right=float((known > 0).mean()),
-        backbone_digest=str(judge.bundle.recipe["backbone_digest"]),
-        methods=tuple(sorted({one.fake.method for one in learnt})),
-        sha256s=tuple(sorted({one.sha256 for one in used})),
-    )
     return PairsFit(
-        file=model.save(bundle),
-        pairs=len(learnt),
+        file=model.save(bundle / FILE),
+        pairs=len(measured),
         left_out=tuple(left_out),
-        right=float((known[:, 0] > 0).mean()),
-        right_copies=float((known[:, 1:] > 0).mean()),
+        right=float((lost[:, 0] > 0).mean()),
+        right_copies=float((lost[:, 1:] > 0).mean()),
         origin=model.origin,
+    )
+
+
+def fit_model(
+    lost: NDArray[np.float64],
+    groups: Sequence[str],
+    methods: Sequence[str],
+    sha256s: Sequence[str],
+    *,
+    seed: int = 0,
+) -> PairModel:
+    """The model of losses (N, VERSIONS) of pairs whose groups and methods are told, (N,).
+
+    Raises:
+        DatasetError: too few pairs.
+    """
+    losses = Losses(
+        lost=lost.ravel(),
+        groups=tuple(one for one in groups for _ in range(VERSIONS)),
+        methods=tuple(one for one in methods for _ in range(VERSIONS)),
+    )
+    return PairModel(
+        ratio=fit_ratio(losses, seed=seed),
+        pairs=len(lost),
+        right=nine_digits(float((lost > 0).mean())),
+        methods=tuple(sorted(set(methods))),
+        sha256s=tuple(sorted(set(sha256s))),
     )

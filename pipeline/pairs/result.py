@@ -31,7 +31,8 @@ class Side:
     probability_fake: float | None = None
     log10_lr: float | None = None  # of that score alone; None where there is none
     novelty: float | None = None  # above 1, the face is unlike the bundle's training; or None
-    trained: tuple[str, ...] = ()  # what was trained on this very file
+    trained: tuple[str, ...] = ()  # what of the bundle was trained on this very file
+    measured: bool = False  # whether the pair's ratio was measured on this very file, among others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,8 @@ class Pictures:
     lasting: NDArray[np.float64]  # (C, C) the same of the mean over time
     inside: NDArray[np.float64]  # (T,) mean difference in the face
     expected: NDArray[np.float64]  # (T,) of it, what encoding anew explains
+    # (D, D) each cell's part in the detail that A, where negative B, lacks; None where not measured
+    lost: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +98,36 @@ class PairResult:
     same_file: bool = False  # whether both have the same bytes
     geometry: Geometry | None = None  # None where they are one file, or show other scenes
     faces: tuple[FaceDifference, ...] = ()  # of all faces, the one that differs most first
+    # natural logarithm of B's fine detail over A's where one of the faces may be a mixture of both,
+    # beyond what the surroundings lead one to expect: above 0 A lacks some, as a forgery does that
+    # was blended in; None where the faces do not differ or it could not be measured
+    lost_detail: float | None = None
     # log10 of how many times as likely such a pair is if A is forged and B is not than the other
-    # way round; 0 where the two are alike; None for another scene, and without a fitted bundle
+    # way round; 0 where the two are alike; None for another scene, and where it was not measured
     log10_lr: float | None = None
     log10_lr_low: float | None = None  # lower end of its interval; None likewise
     log10_lr_high: float | None = None  # upper end of its interval; None likewise
     likelihood: str | None = None  # the ratio in words
-    forged: Forged | None = None  # the one for which the interval speaks; None where for neither
+    forged: Forged | None = None  # the one for which the ratio speaks; None where it is near 1
     origin: str = ""  # what the ratio was measured on, or why there is none; a sentence
     notes: tuple[str, ...] = ()  # on the bundle
 
     @property
     def warnings(self) -> list[str]:
         """What must be known before the answer, as sentences without full stop."""
-        seen = [
+        sides = (("A", self.a), ("B", self.b))
+        trained = [
             f"{name} is a video that trained {' and '.join(side.trained)}: what the bundle says of "
-            "it, and of the pair, is worth nothing"
-            for name, side in (("A", self.a), ("B", self.b))
+            "it is worth nothing"
+            for name, side in sides
             if side.trained
         ]
-        return [*seen, *self.notes]
+        measured = [
+            f"{name} is among the videos that the likelihood ratio was measured on"
+            for name, side in sides
+            if side.measured and self.answer == "different"
+        ]
+        return [*trained, *measured, *self.notes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +156,14 @@ def swapped(comparison: Comparison) -> Comparison:
             a=result.b,
             b=result.a,
             geometry=None if place is None else _swapped_geometry(place),
+            lost_detail=_negative(result.lost_detail),
             log10_lr=_negative(result.log10_lr),
             log10_lr_low=_negative(high),
             log10_lr_high=_negative(low),
             likelihood=None if result.log10_lr is None else in_words(-result.log10_lr),
             forged=None if result.forged is None else OTHER[result.forged],
         ),
-        pictures=None if seen is None else replace(seen, a=seen.b, b=seen.a),
+        pictures=None if seen is None else _swapped_pictures(seen),
     )
 
 
@@ -163,6 +177,10 @@ def _swapped_geometry(place: Geometry) -> Geometry:
     )
 
 
+def _swapped_pictures(seen: Pictures) -> Pictures:
+    return replace(seen, a=seen.b, b=seen.a, lost=None if seen.lost is None else 0.0 - seen.lost)
+
+
 def _negative(value: float | None) -> float | None:
     return None if value is None else 0.0 - value
 
@@ -174,3 +192,13 @@ def in_words(log10_lr: float) -> str:
     if times == "1":
         return "such a pair is about as likely if A is forged as if B is"
     return f"such a pair is at least {times} times as likely if {more} is forged than if {less} is"
+
+
+def lost_in_words(lost_detail: float) -> str:
+    """Which face lacks how much detail as a sentence, without its full stop."""
+    share = 1 - float(np.exp(-abs(lost_detail)))
+    less, more = ("A", "B") if lost_detail > 0 else ("B", "A")
+    return (
+        f"where the two faces agree in part, {less}'s has {share:.1%} less fine detail than "
+        f"{more}'s, measured against what lies around them"
+    )

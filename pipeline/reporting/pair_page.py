@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.alignment.difference import CELLS
 from models.evaluation.likelihood_ratio import LEVEL
-from pipeline.pairs.result import Comparison, PairResult, Pictures, View
+from pipeline.pairs.result import Comparison, PairResult, Pictures, View, lost_in_words
 from pipeline.reporting.charts.primitives import Plot, Point, Series, fitted_axis
 from pipeline.reporting.page import Picture, picture, render
 from pipeline.reporting.verdict_faces import STRONGEST, WARM
@@ -21,6 +21,8 @@ STRIP_WIDTH = 128
 """Pixels of a crop in the strip."""
 STILL_WIDTH = 640
 """Pixels of a whole frame on the page."""
+LEAST_LOST = 1e-3
+"""A cell's part in the lost detail that is drawn at full strength, at least."""
 LEAST_STRONGEST = 8.0
 """Grey levels drawn at full strength, at least: so that two alike faces do not glow."""
 
@@ -57,6 +59,8 @@ class Shown:
     lasting: Picture  # the same under the difference that lasts
     strongest_lasting: float  # grey levels that are drawn strongest there
     where: str  # it lies in the face, in words
+    # the faces of A and B under the detail that each lacks; None where that was not measured
+    lacking: tuple[Picture, Picture] | None
     timeline: Plot
 
 
@@ -73,6 +77,7 @@ def render_pair(comparison: Comparison, *, command: str) -> str:
         headline_kind=kind,
         level=LEVEL,
         shown=None if seen is None else shown_of(seen),
+        lost=None if result.lost_detail is None else lost_in_words(result.lost_detail),
         cards=cards(result, command),
     )
 
@@ -84,7 +89,7 @@ def headline_of(result: PairResult) -> tuple[str, str]:
     if result.answer == "alike":
         return "Alike", "REAL"
     if result.forged is not None:
-        return f"{result.forged} is forged", "FAKE"
+        return f"Different, and {result.forged} is more likely forged", "FAKE"
     return "Different, and which is forged is open", "UNSURE"
 
 
@@ -111,8 +116,22 @@ def shown_of(seen: Pictures) -> Shown:
         lasting=picture(heated(middle, seen.lasting, strongest_lasting)),
         strongest_lasting=strongest_lasting,
         where=where_in_words(seen.lasting),
+        lacking=lacking(seen),
         timeline=timeline(seen),
     )
+
+
+def lacking(seen: Pictures) -> tuple[Picture, Picture] | None:
+    """A frame of both, each under the detail that it lacks and the other has."""
+    if seen.lost is None:
+        return None
+    strongest = max(float(np.quantile(np.abs(seen.lost), 0.99)), LEAST_LOST)
+    middle = len(seen.a.crops) // 2
+    a, b = (
+        picture(heated(view.crops[middle], sign * seen.lost, strongest))
+        for view, sign in ((seen.a, 1), (seen.b, -1))
+    )
+    return a, b
 
 
 def scene_of(view: View) -> Scene:

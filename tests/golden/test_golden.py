@@ -49,8 +49,9 @@ def test_crops_are_as_recorded() -> None:
     assert differences(make_crops(), load_golden()) == [], REMEDY
 
 
-def test_faces_are_where_version_2_found_them() -> None:
-    before, now = load_golden(2), load_golden()
+@pytest.mark.parametrize("version", [2, 3])
+def test_faces_are_where_earlier_versions_found_them(version: int) -> None:
+    before, now = load_golden(version), load_golden()
     for name in ("uniform", "runs", "turned"):
         boxes = before[f"{name} boxes"]
         sides = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.errors import ToolError, VideoError
-from data.faces import detector as face_detector
+from data.errors import VideoError
 from data.faces.crops import crop_faces, read_frames
-from data.faces.detector import NEAR, FaceDetector, join_overlapping, overlap
+from data.faces.detector import join_overlapping, overlap
 from data.faces.tracker import FaceFinder
 from data.faces.tracks import expected, link, smooth, square
 from data.video.frames import FrameRecipe, read_pixels
@@ -151,14 +150,6 @@ def test_detections_of_one_face_become_one():
     assert len(joined) == 2
     assert joined[0, 4] == np.float32(0.9)
     assert 0 < joined[0, 0] < 1
-
-
-def test_another_model_file_is_refused(monkeypatch):
-    strange = face_detector.Model(
-        file=NEAR.file, sha256="0" * 64, side=128, grids=NEAR.grids, threshold=0.5
-    )
-    with pytest.raises(ToolError, match="pip install"):
-        FaceDetector(strange)
 
 
 def test_the_digest_names_models_and_algorithm(monkeypatch, finder):

@@ -11,14 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from data.alignment.traces import TRACES
 from data.demo import DemoConfig, write_demo
 from data.errors import DatasetError
 from data.video.encoding import encode
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import whole_picture
 from data.video.probe import probe
-from models.bundle import Bundle
 from models.pairs.model import FILE
 from pipeline.cli.pairs import OTHER_SCENE
 from pipeline.pairs.compare import compare_videos
@@ -76,9 +74,9 @@ def different(real: Path, forged: Path) -> Comparison:
 def test_a_changed_face_differs_and_where_is_told(different: Comparison, real: Path) -> None:
     result, seen = different.result, different.pictures
     assert result.answer == "different"
-    assert result.log10_lr is None
-    assert result.forged is None
-    assert "No bundle" in result.origin
+    assert result.log10_lr is not None
+    assert result.lost_detail is not None
+    assert "built in" in result.origin
     assert result.a.video == str(real)
     (face,) = result.faces
     assert face.statistic > face.threshold
@@ -117,6 +115,10 @@ def test_both_orders_give_mirrored_answers(different: Comparison, real: Path, fo
     assert other.pictures is not None
     assert different.pictures is not None
     assert (other.pictures.a.crops == different.pictures.b.crops).all()
+    assert other.pictures.lost is not None
+    assert different.pictures.lost is not None
+    assert (other.pictures.lost == -different.pictures.lost).all()
+    assert different.pictures.lost.sum() == pytest.approx(different.result.lost_detail)
 
 
 def test_one_file_under_two_names_is_alike(real: Path, tmp_path: Path, run) -> None:
@@ -144,7 +146,8 @@ def test_the_page_stands_alone_and_escapes(real: Path, forged: Path, tmp_path: P
     assert len(read.fetched) > 20
     assert "script" not in read.tags
     assert hostile.name in read.shown
-    assert {"side-by-side", "difference-over-time"} <= set(read.ids)
+    assert {"side-by-side", "difference-over-time", "missing-detail"} <= set(read.ids)
+    assert "less fine detail than" in read.shown
 
 
 def test_a_users_mistake_is_one_line(real: Path, tmp_path: Path, run) -> None:
@@ -164,8 +167,9 @@ def test_a_bundle_scores_both_sides(world, loaded, real: Path, forged: Path, run
     found = json.loads(run("pair", real, forged, "--bundle", world.bundle, "--json").stdout)
     mirror = json.loads(run("pair", forged, real, "--bundle", world.bundle, "--json").stdout)
     assert not (world.bundle / FILE).exists()
-    assert found["log10_lr"] is None
-    assert "fit-pairs" in found["origin"]
+    assert "built in" in found["origin"]
+    alone = json.loads(run("pair", real, forged, "--json").stdout)
+    assert found["log10_lr"] == alone["log10_lr"] == -mirror["log10_lr"]
     assert 0 <= found["a"]["probability_fake"] <= 1
     assert found["a"] == mirror["b"]
     assert found["b"] == mirror["a"]
@@ -196,13 +200,11 @@ def test_a_fitted_bundle_says_which_and_mirrors_it(
     assert not (bundle / FILE).exists()
     draw, seen = np.random.default_rng(0), []
 
-    def differences(describe, files, number, folder):
+    def losses(files, number, folder):
         seen.append(files.paths[1].name)
-        made = draw.normal(0, 0.05, (3, len(TRACES) + 2 * Bundle.load(bundle).dim))
-        made[:, : len(TRACES)] -= 0.5  # forged faces have less of everything
-        return made
+        return draw.normal(0.5, 0.05, 3)
 
-    monkeypatch.setattr("pipeline.pairs.fit.differences_of", differences)
+    monkeypatch.setattr("pipeline.pairs.fit.losses_of", losses)
     told = run(*fit).stdout
     assert len(seen) == len(people) - 1  # the test split is not learnt from
     assert f"fitted to {len(people) - 1} pairs" in told
@@ -213,7 +215,8 @@ def test_a_fitted_bundle_says_which_and_mirrors_it(
     assert (bundle / FILE).read_bytes() == first
     found = json.loads(run("pair", real, forged, "--bundle", bundle, "--json").stdout)
     mirror = json.loads(run("pair", forged, real, "--bundle", bundle, "--json").stdout)
-    assert found["log10_lr"] is not None
+    assert "built in" not in found["origin"]
+    assert f"measured on {len(people) - 1} pairs" in found["origin"]
     assert found["log10_lr"] == -mirror["log10_lr"]
     assert found["log10_lr_low"] == -mirror["log10_lr_high"]
     assert {found["forged"], mirror["forged"]} in ({"A", "B"}, {None})
@@ -239,6 +242,9 @@ def test_predict_compares_with_a_reference(world, loaded, real: Path, forged: Pa
 def test_real_versions_of_a_real_scene() -> None:
     faces = footage.faces()
     original, fake = faces / "real/dfl_rdj_real.mp4", faces / "fake/dfl_silwan_stillwone_3.mp4"
-    assert compare_videos(original, fake, judge=None).result.answer == "different"
+    found = compare_videos(original, fake, judge=None).result
+    assert (found.answer, found.forged) == ("different", "B")
+    assert (found.log10_lr or 0) < 0 < (found.lost_detail or 0) * -1
+    assert any("measured on" in one for one in found.warnings)
     other = compare_videos(original, faces / "real/vox_rdj.mp4", judge=None)
     assert other.result.answer == "other scene"
