@@ -3,7 +3,7 @@
 Settings of `FinetuneConfig` stand in `Try.config`. The others are here alone: ranking in pairs,
 L2-normalised embeddings with alignment and uniformity, weights by the worst program, size and
 compression made alike, normalisation alone, and weights between the frozen and the tuned.
-docs/experiments.md has the figures of those that were run.
+docs/transfer.md has the figures of those that were run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The tries of benchmarks/transfer_backbones.py: which layer of which network, on which view.
 
-docs/experiments.md has the figures.
+docs/transfer.md has the figures.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from models.principal_axes import largest_eigenvectors
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse strengths of the L2 penalty, scikit-learn's C, on standardised statistics. At the first
 the weights are in effect the mean difference: on unseen people and programs that ranks as well as
-any other, and more pairs rightly (docs/experiments.md)."""
+any other, and more pairs rightly (docs/transfer.md)."""
 USUAL = 1e-3
 """The strength where nobody can be held out."""
 PERSON_FOLDS, METHOD_FOLDS = 4, 3

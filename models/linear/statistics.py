@@ -23,7 +23,7 @@ BLOCK_VIDEOS = 64
 MEAN_SHARE = 0.5
 """Of the mean beside what varies over a clip: a penalised model gives it a quarter of the weight.
 People and scenes differ in it most. On ../shared/faces, people and programs held out, the AUC over
-programs with three clips or more rose from 0.74 to 0.77 so (docs/experiments.md); and a single
+programs with three clips or more rose from 0.74 to 0.77 so (docs/transfer.md); and a single
 frame, which does not vary, still has a score."""
 
 Array = NDArray[np.float32]

@@ -55,7 +55,7 @@ OnStage = Callable[[str, float | None], None]
 
 NO_DETECTOR = (
     "unmask ships no detector: none that was trained so far is good enough on people and forgery "
-    "programs that it never saw (docs/experiments.md)"
+    "programs that it never saw (docs/transfer.md)"
 )
 """What `make starter` decided; see `benchmarks/starter.py` for what a detector must reach."""
 
