@@ -5,12 +5,13 @@
 
 Pairs are the fakes of ../shared/faces with their `original`, and self-made forgeries (`forge`) of
 its reals. Each pair is taken as it is, with its real encoded anew, and with its fake encoded anew.
-Which side is forged says the detail that it lacks, of which nothing was learnt; how sure that makes
-is measured by ratios that were fitted to other people and forgery methods (Cllr; 1 is what always
-saying "about as likely" has). Copies are encoded at CRF 18 to 40, halved, cropped, mirrored and
-cut; unrelated clips are of other groups. The share of pairs ordered rightly has a 95 % interval by
-group. --every takes one pair of so many; finished pairs are kept in --work. --write fits the ratio
-that comes with unmask, to pairs of clips whose licence allows it. The last line is one JSON object.
+Which side is forged says the detail that it lacks, of which nothing was learnt; likelihood ratios
+of it are fitted to other people and forgery methods, and to the other kind of pairs (Cllr; 1 is
+what always saying "about as likely" has). Copies are encoded at CRF 18 to 40, halved, cropped,
+mirrored and cut; unrelated clips are of other groups. The share of pairs ordered rightly has a 95 %
+interval by group. --every takes one pair of so many; finished pairs are kept in --work. --write
+fits the ratio that comes with unmask, to pairs of clips whose licence allows it. The last line is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
+from scipy.special import expit
 
 from data.alignment.align import align
 from data.alignment.align_files import align_files
@@ -43,8 +45,8 @@ from data.video.ffmpeg import find_tools
 from data.video.probe import probe
 from models.evaluation.bootstrap import group_weights
 from models.evaluation.likelihood_ratio_fit import cllr
-from models.pairs.fit import Losses, held_out_ratios
-from models.pairs.model import built_in
+from models.pairs.fit import Losses, fit_ratio, held_out_ratios
+from models.pairs.model import UNIT, built_in
 from pipeline.pairs.compare import LEAST_NAMED, compare_videos
 from pipeline.pairs.fit import NotAPairError, fit_model, losses_of
 
@@ -179,9 +181,9 @@ def share_right(scores: np.ndarray, groups: list[str]) -> tuple[float, float, fl
 
 def copies_called(
     rows: list[dict[str, str]], faces: Path, count: int
-) -> dict[str, list[tuple[str, float]]]:
-    """Answer and statistic of clips and their copies, by kind."""
-    found: dict[str, list[tuple[str, float]]] = {kind: [] for kind in COPIES}
+) -> dict[str, list[tuple[str, float, float]]]:
+    """Answer, statistic and log10 LR of clips and their copies, by kind."""
+    found: dict[str, list[tuple[str, float, float]]] = {kind: [] for kind in COPIES}
     chosen = random.Random(0).sample(rows, min(count, len(rows)))
     for row, kind in zip(chosen, itertools.cycle(COPIES), strict=False):
         with tempfile.TemporaryDirectory() as folder:
@@ -189,9 +191,10 @@ def copies_called(
                 copy = make_copy(faces / row["path"], Path(folder) / "copy.mp4", kind)
                 result = compare_videos(faces / row["path"], copy, judge=None).result
             except VideoError as error:
-                found[kind].append((error.failure, np.nan))
+                found[kind].append((error.failure, np.nan, 0.0))
                 continue
-        found[kind].append((result.answer, result.faces[0].statistic if result.faces else np.nan))
+        statistic = result.faces[0].statistic if result.faces else np.nan
+        found[kind].append((result.answer, statistic, result.log10_lr or 0.0))
     return found
 
 
@@ -263,15 +266,16 @@ def main() -> None:
     print(json.dumps(figures))
 
 
-def report_copies(found: dict[str, list[tuple[str, float]]]) -> dict[str, object]:
+def report_copies(found: dict[str, list[tuple[str, float, float]]]) -> dict[str, object]:
     """Prints and returns what copies were called."""
-    answers = [answer for one in found.values() for answer, _ in one]
+    answers = [answer for one in found.values() for answer, *_ in one]
     compared = [answer for answer in answers if answer in ("alike", "different", "other scene")]
     for kind, one in found.items():
-        statistics = [value for _, value in one if not np.isnan(value)]
+        statistics = [value for _, value, _ in one if not np.isnan(value)]
         highest = f", statistic at most {max(statistics):.2f}" if statistics else ""
         counts = {
-            answer: sum(a == answer for a, _ in one) for answer in dict.fromkeys(a for a, _ in one)
+            answer: sum(a == answer for a, *_ in one)
+            for answer in dict.fromkeys(a for a, *_ in one)
         }
         print(f"copies, {kind}: {counts}{highest}")
     return {
@@ -279,7 +283,8 @@ def report_copies(found: dict[str, list[tuple[str, float]]]) -> dict[str, object
         "copies_different": compared.count("different"),
         "copies_other_scene": compared.count("other scene"),
         "copies_failed": len(answers) - len(compared),
-        "copies_highest": round(max(v for one in found.values() for _, v in one if v == v), 3),
+        "copies_highest": round(max(v for one in found.values() for _, v, _ in one if v == v), 3),
+        "copies_named": sum(abs(lr) >= LEAST_NAMED for one in found.values() for *_, lr in one),
         "threshold": THRESHOLD,
     }
 
@@ -296,8 +301,25 @@ def report_pairs(found: Measured) -> dict[str, object]:
         figures |= report_ratios(name, told[which])
     figures |= report_ratios("all", told)
     for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
+        figures |= report_transfer(name, found, np.asarray(which))
+    for name, which in (("published fakes", true), ("self-made", [not one for one in true])):
         figures |= report_built_in(name, found.rows(which).lost)
     return figures
+
+
+def report_transfer(name: str, found: Measured, tested: np.ndarray) -> dict[str, object]:
+    """The same of a ratio that was fitted to the other kind of pairs, by version."""
+    ratio = fit_ratio(found.rows((~tested).tolist()).losses)
+    told = ratio.told(expit(found.rows(tested.tolist()).lost / UNIT))
+    cost = cllr(np.repeat([1, 0], told.size), np.concatenate([told.ravel(), -told.ravel()]))
+    said, wrong = (told >= LEAST_NAMED).mean(0), (told <= -LEAST_NAMED).mean(0)
+    print(
+        f"ratio fitted to the other kind, {name}: Cllr {cost:.3f}; names the forged side in "
+        f"{said.round(2).tolist()} (as they are, real anew, fake anew), the real one in "
+        f"{wrong.round(2).tolist()}"
+    )
+    figures = [round(cost, 4), *said.round(4).tolist(), *wrong.round(4).tolist()]
+    return {f"{name}, other kind": figures}
 
 
 def report_built_in(name: str, lost: np.ndarray) -> dict[str, object]:

@@ -15,6 +15,9 @@ from features.store.key import pixels_version_of, precision_of
 
 IGNORED = ("backbone", "pixels_version", *(f"frames.{key}" for key in RETIRED))
 """A backbone is identified by its digest; the pixels version has rules of its own."""
+BY_VERSION = "face_detector"
+"""A pixels version has its own face detector, so that this says nothing more where versions differ.
+Whether faces are looked for at all is in `frames.crop`."""
 
 
 def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str:
@@ -41,10 +44,12 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
         )
     mine, other = _flat(bundle), _flat(features)
     mine["precision"], other["precision"] = precision_of(bundle), precision_of(features)
+    trained, made = pixels_version_of(bundle), pixels_version_of(features)
+    ignored = IGNORED if trained == made else (*IGNORED, BY_VERSION)
     differ = sorted(
         key
         for key in mine.keys() | other.keys()
-        if mine.get(key) != other.get(key) and key not in IGNORED
+        if mine.get(key) != other.get(key) and key not in ignored
     )
     if differ:
         difference = ", ".join(
@@ -53,7 +58,6 @@ def check_recipes(bundle: Mapping[str, Any], features: Mapping[str, Any]) -> str
         raise MismatchError(
             f"the bundle and the features come from different recipes: {difference}; {remedy}"
         )
-    trained, made = pixels_version_of(bundle), pixels_version_of(features)
     if made < trained:
         remedy = "extract again" if trained <= PIXELS_VERSION else "use a later unmask"
         raise MismatchError(

@@ -5,8 +5,9 @@ They stay in the store, readable, until `unmask store gc` removes them, but are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from data.errors import StoreError
@@ -30,24 +31,36 @@ def count_outdated(
         feature_set: one that may hold older ones, too; there need be none.
     """
     recipe = store.recipe
-    older = {replace(recipe, pixels_version=one).digest for one in range(1, recipe.pixels_version)}
-    parts = [store.folder.parent / digest[:16] for digest in sorted(older)]
-    files = [path for part in parts for path in (*sealed_in(part), *staged_in(part))]
-    if feature_set is not None:
-        files += sorted(feature_set.glob("shard-*.h5"))
     known: set[str] = set()
-    for path in files:
-        try:
-            shard = Shard(path)
-        except (StoreError, OSError):  # `store verify` reports it
-            continue
-        if shard.recipe.digest in older:
-            known.update(shard.sha256s, shard.paths)
+    for part in sorted(store.folder.parent.glob("*/")):
+        shards = _open([*sealed_in(part), *staged_in(part)])
+        first = next(shards, None)
+        if first is not None and is_older(first.recipe, recipe):  # a part is of one recipe
+            for shard in chain([first], shards):
+                known.update(shard.sha256s, shard.paths)
+    if feature_set is not None:
+        for shard in _open(sorted(feature_set.glob("shard-*.h5"))):
+            if is_older(shard.recipe, recipe):
+                known.update(shard.sha256s, shard.paths)
     return sum(
         (job.sha256 in known or job.name in known)
         and not store.has(sequence_key(job.sha256, recipe))
         for job in jobs
     )
+
+
+def _open(paths: Iterable[Path]) -> Iterator[Shard]:
+    for path in paths:
+        try:
+            yield Shard(path)
+        except (StoreError, OSError):  # `store verify` reports it
+            continue
+
+
+def is_older(recipe: Recipe, wanted: Recipe) -> bool:
+    """Whether it differs by an earlier pixels version alone, which has its own face detector."""
+    same = replace(recipe, pixels_version=wanted.pixels_version, face_detector=wanted.face_detector)
+    return same.digest == wanted.digest and recipe.pixels_version < wanted.pixels_version
 
 
 def format_outdated(count: int, recipe: Recipe, what: str = "features") -> list[str]:

@@ -1,1 +1,1 @@
-"""Which of two versions of one face is forged: how sure the detail that it lacks makes."""
+"""Which of two versions of one face is forged: the likelihood ratio of the detail it lacks."""

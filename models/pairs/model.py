@@ -1,9 +1,9 @@
-"""What the detail that a face lacks says: which of two versions is forged, as a likelihood ratio.
+"""Which of two versions is forged: the likelihood ratio of the detail that one of them lacks.
 
-The loss itself (`data.alignment.blending`) is measured, not learnt; what is fitted is how sure it
-makes. One such model comes with unmask, `built_in`; `unmask fit-pairs` writes another into a
-bundle, fitted to a user's own pairs. There is no constant, so that swapping two versions turns the
-sign of the log10 likelihood ratio and nothing else.
+The loss itself (`data.alignment.blending`) is measured, not learnt; what is fitted is how much a
+loss of a given size tells. One such model comes with unmask, `built_in`; `unmask fit-pairs` writes
+another into a bundle, fitted to a user's own pairs. There is no constant, so that swapping two
+versions turns the sign of the log10 likelihood ratio and nothing else.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ FORMAT = "unmask-pairs"
 VERSION = 2
 """Version 1 was of learnt weights of other measurements; it is not read any more."""
 BUILT_IN = Path(__file__).with_name("built_in.json")
+SELF_MADE = "forged-"
+"""What the methods of `unmask forge` begin with."""
 UNIT = 0.02
 """A loss that is one unit of the log-odds before calibration, so that the penalty on the slope,
 which is of unit size, weighs next to nothing."""
@@ -32,7 +34,7 @@ which is of unit size, weighs next to nothing."""
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PairModel:
-    """How sure a loss of detail makes."""
+    """The likelihood ratio of a loss of detail."""
 
     # of the loss in UNIT as log-odds, "A is forged" against "B is forged"; without constant
     ratio: LikelihoodRatio
@@ -54,14 +56,16 @@ class PairModel:
     @property
     def origin(self) -> str:
         """What the ratio was measured on, a sentence."""
-        known = self.ratio
-        several = len(self.methods) > 1
-        how = "is built in: it was" if self.built_in else "was"
+        made = [one for one in self.methods if one.startswith(SELF_MADE)]
+        others = [one for one in self.methods if one not in made]
+        kinds = [f"fakes by {', '.join(others)}"] if others else []
+        kinds += ["forgeries that unmask made itself"] if made else []
+        what = "The built-in ratio" if self.built_in else "The ratio"
         return (
-            f"The forged face lacks fine detail where it was blended in. How sure that makes {how} "
-            f"measured on {self.pairs} pairs of {known.groups} groups and {len(self.methods)} "
-            f"forgery method{'s' if several else ''}, as they are and encoded anew; "
-            f"{self.right:.0%} of them were ordered rightly."
+            "A forged face lacks fine detail where it was blended in, but so does a real face that "
+            f"was smoothed. {what} was measured on {self.pairs} pairs of {self.ratio.groups} "
+            f"groups of people, {' and '.join(kinds)}, as they are and encoded anew; the forged "
+            f"side lacked the detail in {self.right:.0%} of them."
         )
 
     def save(self, path: Path) -> Path:
@@ -112,7 +116,15 @@ class PairModel:
             methods=tuple(str(one) for one in facts["methods"]),
             sha256s=tuple(str(one) for one in facts["sha256s"]),
             built_in=built_in,
-        )
+        ).checked()
+
+    def checked(self) -> PairModel:
+        """Itself; ValueError for a ratio that swapping the versions would not mirror."""
+        known = self.ratio
+        mirrored = known.intercept == 0 and known.lower == -known.upper
+        if not mirrored or any(one[1] != 0 or one[2] != -one[3] for one in known.draws):
+            raise ValueError("its ratio is not the same for A and B")
+        return self
 
 
 @cache

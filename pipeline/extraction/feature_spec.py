@@ -130,19 +130,21 @@ def scoring_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
 def bundle_recipe(facts: dict[str, Any]) -> tuple[FrameRecipe, Recipe]:
     """The frames that a bundle's recipe needs, and that of the features that this unmask makes.
 
-    The latter has this unmask's pixels version, whatever the bundle was trained on;
-    `Bundle.pixels_note` says where the two differ.
+    The latter has this unmask's pixels version, and with it its face detector, whatever the bundle
+    was trained on; `Bundle.pixels_note` says where the versions differ.
 
     Raises:
-        MismatchError: this unmask has another face detector.
+        MismatchError: another face detector in the same pixels version.
         StoreError: the recipe is damaged, or of another version.
     """
     recipe = Recipe.from_json(facts)
-    detector = FaceFinder().digest
-    if recipe.face_detector not in (None, detector):
+    detector = FaceFinder().digest if recipe.face_detector else None
+    same_pixels = recipe.pixels_version == PIXELS_VERSION
+    if same_pixels and recipe.face_detector and recipe.face_detector != detector:
         raise MismatchError(
             f"the bundle was trained on faces found by detector {recipe.face_detector[:12]}, "
-            f"this unmask has {detector[:12]}; train the bundle anew"
+            f"this unmask has {str(detector)[:12]}; train the bundle anew"
         )
     frames = FrameRecipe.from_json(recipe.frames)
-    return frames, replace(recipe, frames=frames.to_json(), pixels_version=PIXELS_VERSION)
+    made = replace(recipe, face_detector=detector, pixels_version=PIXELS_VERSION)
+    return frames, replace(made, frames=frames.to_json())

@@ -46,6 +46,13 @@ from pipeline.shell_commands import command_line
 
 LEAST_NAMED = 0.3
 """log10 of the told ratio, about 2, from which a side is named as the forged one."""
+CLEAR = 1.5
+"""Of the statistic, from which a side is named at all. Of 117 copies three are called different, at
+1.22, 1.26 and 1.42, and two of them lack detail as a forgery does."""
+HARDLY = (
+    "The faces differ by little more than a new encoding explains, which takes detail from a real "
+    "face as well: which of the two is forged cannot be told."
+)
 UNMEASURED = "Too little is shown around the face to say which of the two is forged."
 
 
@@ -137,7 +144,9 @@ def compare_ordered(
         blending, result = None, as_alike(result)
     else:
         blending = measure_blending(pair, frames.consecutive)
-        result = as_different(result, blending, model_of(judge))
+        result = as_different(
+            result, blending, model_of(judge), clear=difference.statistic >= CLEAR
+        )
     return Comparison(result=result, pictures=pictures_of(frames, pair, difference, blending))
 
 
@@ -232,14 +241,18 @@ def with_scores(result: PairResult, weighing: Weighing) -> PairResult:
 
 
 def model_of(judge: PairJudge | None) -> PairModel:
-    """What says how sure a difference makes."""
+    """What gives the likelihood ratio of a loss of detail."""
     return built_in() if judge is None else judge.model
 
 
-def as_different(result: PairResult, blending: Blending | None, model: PairModel) -> PairResult:
-    """Of two that differ: with the likelihood ratio, where it can be measured."""
+def as_different(
+    result: PairResult, blending: Blending | None, model: PairModel, *, clear: bool
+) -> PairResult:
+    """Of two that differ: with the likelihood ratio, where they clearly do and it was measured."""
     if blending is None:
         return replace(result, answer="different", origin=UNMEASURED)
+    if not clear:
+        return replace(result, answer="different", origin=HARDLY, lost_detail=blending.lost)
     value, low, high = model.log10_lr(blending.lost)
     return replace(
         result,

@@ -13,6 +13,8 @@ from models.evaluation.likelihood_ratio import times_in_words
 Answer = Literal["other scene", "alike", "different"]
 Forged = Literal["A", "B"]
 OTHER: dict[Forged, Forged] = {"A": "B", "B": "A"}
+LEAST_SHARE = 0.0005
+"""A loss of detail that would be shown as 0.0 %."""
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""
 
@@ -24,7 +26,7 @@ class Side:
     video: str  # as given
     sha256: str  # of the file
     width: int  # in pixels as shown
-    height: int  # likewise
+    height: int  # in pixels as shown
     fps: float  # average frames per second
     duration_seconds: float  # as declared
     # calibrated P(fake) by the bundle's head, of the common time; None without a bundle
@@ -55,11 +57,11 @@ class FaceDifference:
 
     face: int  # 1 for the largest lasting one
     inside: float  # mean difference in the face, in grey levels
-    expected: float  # of it, what encoding anew explains, by the surroundings
+    # grey levels that encoding anew explains, by the surroundings
+    expected: float
     surroundings: float  # mean difference around the face
-    # decides: above the threshold they differ
-    statistic: float
-    threshold: float  # of the statistic
+    statistic: float  # decides: above the threshold the faces differ
+    threshold: float  # above which the statistic says that the faces differ
     frames: int  # simultaneous frames compared
 
 
@@ -103,10 +105,11 @@ class PairResult:
     # was blended in; None where the faces do not differ or it could not be measured
     lost_detail: float | None = None
     # log10 of how many times as likely such a pair is if A is forged and B is not than the other
-    # way round; 0 where the two are alike; None for another scene, and where it was not measured
+    # way round; 0 where the two are alike; None for another scene, where it was not measured, and
+    # where the faces differ by little more than encoding anew explains
     log10_lr: float | None = None
-    log10_lr_low: float | None = None  # lower end of its interval; None likewise
-    log10_lr_high: float | None = None  # upper end of its interval; None likewise
+    log10_lr_low: float | None = None  # lower end of the interval of log10_lr; None with it
+    log10_lr_high: float | None = None  # upper end of the interval of log10_lr; None with it
     likelihood: str | None = None  # the ratio in words
     forged: Forged | None = None  # the one for which the ratio speaks; None where it is near 1
     origin: str = ""  # what the ratio was measured on, or why there is none; a sentence
@@ -197,6 +200,8 @@ def in_words(log10_lr: float) -> str:
 def lost_in_words(lost_detail: float) -> str:
     """Which face lacks how much detail as a sentence, without its full stop."""
     share = 1 - float(np.exp(-abs(lost_detail)))
+    if share < LEAST_SHARE:
+        return "where the two faces agree in part, neither lacks fine detail"
     less, more = ("A", "B") if lost_detail > 0 else ("B", "A")
     return (
         f"where the two faces agree in part, {less}'s has {share:.1%} less fine detail than "

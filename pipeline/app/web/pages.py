@@ -31,7 +31,7 @@ STATIC = {
 } | {"report.css": (HERE.parent / "reporting" / "templates" / "style.css", "text/css")}
 """Name -> file and type of all that a page loads; no other file can be asked for."""
 VERDICT = re.compile(r"<main>\s*<h1>.*?</h1>(.*)</main>", re.DOTALL)
-HEAD_END = re.compile(r'<div class="reading">.*?</div>', re.DOTALL)
+NUMBERS = '<h2 id="numbers">'
 """What stands in a verdict's page below its heading."""
 
 REFUSALS = {
@@ -104,7 +104,7 @@ def _shown(context: Context, case: CaseDetails, wanted: str | None) -> Run | Non
 class VerdictParts(NamedTuple):
     """HTML of a verdict: the video stands between the two, on a telephone, too."""
 
-    head: Markup  # the answer, and what it says, on what, how sure, what next
+    head: Markup  # the answer; what it says, on what, how sure, what next; warnings
     rest: Markup
 
 
@@ -113,9 +113,8 @@ def verdict_of(page: Path) -> VerdictParts:
     found = VERDICT.search(page.read_text("utf-8"))
     if found is None:
         raise HTTPException(404, "the verdict's page is damaged; judge the case again")
-    end = HEAD_END.search(found[1])
-    cut = end.end() if end else len(found[1])
-    return VerdictParts(Markup(found[1][:cut]), Markup(found[1][cut:]))  # noqa: S704
+    head, heading, rest = found[1].partition(NUMBERS)
+    return VerdictParts(Markup(head), Markup(heading + rest))  # noqa: S704
 
 
 @router.get("/docs")

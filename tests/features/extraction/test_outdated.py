@@ -76,9 +76,13 @@ def test_old_and_new_features_of_one_video_lie_apart(tmp_path: Path) -> None:
     assert found[NEW.digest[:16]].files == ()
 
 
-def test_older_features_are_counted_until_they_are_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("detector", [None, "cd" * 32], ids=["its detector", "another one"])
+def test_older_features_are_counted_until_they_are_made_anew(
+    tmp_path: Path, detector: str | None
+) -> None:
+    """Each pixels version has a face detector of its own."""
     jobs = [make_job(name) for name in (*NAMES, "never")]
-    fill_store(tmp_path, OLD, NAMES)
+    fill_store(tmp_path, replace(OLD, face_detector=detector or OLD.face_detector), NAMES)
     with FeatureStore(tmp_path, NEW, versions={}) as store:
         assert count_outdated(jobs, store) == 3
         store.begin()

@@ -88,7 +88,11 @@ def test_it_is_kept_and_checked(model: PairModel, tmp_path: Path) -> None:
     assert read.ratio == model.ratio
     assert read.origin == model.origin
     facts = json.loads((tmp_path / FILE).read_text())
-    for damage in ({"pairs": "x"}, {"ratio": None}, {"version": 1}):
+    lopsided = facts["ratio"] | {"intercept": 0.5}
+    uneven = facts["ratio"] | {"draws": [[1.0, 0.0, -1.0, 2.0]]}
+    for damage in (
+        {"pairs": "x"}, {"ratio": None}, {"version": 1}, {"ratio": lopsided}, {"ratio": uneven},
+    ):  # fmt: skip
         (tmp_path / FILE).write_text(json.dumps(facts | damage))
         with pytest.raises(StoreError, match="fit-pairs again"):
             PairModel.load(tmp_path)
@@ -101,7 +105,8 @@ def test_the_built_in_ratio_names_a_side_and_what_it_stands_on() -> None:
     value, low, high = model.log10_lr(0.08)
     assert 0 < value == low <= high < 2.5
     assert model.log10_lr(0.0005)[0] < 0.2
-    assert "built in" in model.origin
+    assert "built-in ratio" in model.origin
+    assert "fakes by DeepFaceLive-DFM and forgeries that unmask made itself" in model.origin
     assert f"{model.pairs} pairs" in model.origin
 
 

@@ -144,6 +144,19 @@ def test_a_page_shows_the_verdict_that_was_written(client, judged):
     assert text.count("<h1>") == 1
 
 
+def test_warnings_stand_with_the_answer_before_the_video(client, context, judged):
+    case = judged("FAKE")
+    page = context.results(context.cases.get(case).run.id) / "page.html"
+    page.write_text(
+        '<main><h1>Verdict</h1><p class="verdict FAKE">FAKE</p><div class="reading">says</div>'
+        '<p class="warning">this file trained it</p><h2 id="numbers">In numbers</h2>0.9</main>'
+    )
+    text = client.get(f"/cases/{case}").text
+    order = ["FAKE</p>", "this file trained it", 'id="stage"', 'id="numbers"', "0.9"]
+    places = [text.index(one) for one in order]
+    assert places == sorted(places)
+
+
 def test_a_blind_case_is_hidden_by_every_address(client, context, judged):
     case = judged("FAKE", blind=True)
     run = client.get(f"/api/cases/{case}").json()["run"]["id"]

@@ -20,6 +20,7 @@ from features.store.views import Views
 from models.backbones.fingerprint import BackboneFingerprint
 from models.bundle import Bundle
 from models.configs import ExtractConfig
+from models.recipe_check import check_recipes
 from pipeline.config import Params
 from pipeline.extraction import feature_spec
 from pipeline.extraction.crop_cache import crop_recipe
@@ -33,6 +34,8 @@ OTHERS = (
     "pipeline.inference.scan_journal", "models.recipe_check",
 )  # fmt: skip
 """Where the version is looked up."""
+OLD_DETECTOR = "dcff8b08" + "0" * 56
+"""Digest of a face finder before this one."""
 
 
 def test_every_recipe_that_is_made_tells_this_version(
@@ -49,6 +52,24 @@ def test_every_recipe_that_is_made_tells_this_version(
     assert "pixels_version" not in old
     frames, recipe = feature_spec.bundle_recipe(old)
     assert (frames, recipe) == (FrameRecipe(), spec.recipe)
+
+
+def test_a_detector_goes_with_its_pixels_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = BackboneFingerprint(name="resnet50-thin", digest="ab" * 32, dim=4)
+    monkeypatch.setattr(feature_spec, "find_fingerprint", lambda *_, **__: known)
+    today = feature_spec.make_feature_spec(Params(), None, None, cache=tmp_path / "none").recipe
+    earlier = replace(today, pixels_version=PIXELS_VERSION - 1, face_detector=OLD_DETECTOR)
+    assert feature_spec.bundle_recipe(earlier.to_json())[1] == today
+    assert "train it anew" in check_recipes(earlier.to_json(), today.to_json())
+    with pytest.raises(MismatchError, match="of the earlier version"):
+        check_recipes(today.to_json(), earlier.to_json())
+    other = replace(today, face_detector=OLD_DETECTOR).to_json()
+    with pytest.raises(MismatchError, match="found by detector dcff8b08"):
+        feature_spec.bundle_recipe(other)
+    with pytest.raises(MismatchError, match="face_detector"):
+        check_recipes(other, today.to_json())
 
 
 def test_a_worker_that_reads_pixels_in_another_way_is_refused() -> None:
@@ -99,6 +120,7 @@ def old_bundle(world, tmp_path_factory) -> Path:
     facts = json.loads((folder / "bundle.json").read_text())
     assert facts["recipe"].pop("pixels_version") == PIXELS_VERSION
     facts["recipe"]["frames"]["faces"] = "original"
+    facts["recipe"]["face_detector"] = OLD_DETECTOR
     (folder / "bundle.json").write_text(json.dumps(facts))
     return folder
 

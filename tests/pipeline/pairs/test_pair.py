@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from data.alignment.align_files import align_files
+from data.alignment.blending import Blending
 from data.demo import DemoConfig, write_demo
 from data.errors import DatasetError
 from data.video.encoding import encode
 from data.video.frames import FrameRecipe, read_pixels
 from data.video.picture import whole_picture
 from data.video.probe import probe
-from models.pairs.model import FILE
+from models.pairs.model import FILE, built_in
 from pipeline.cli.pairs import OTHER_SCENE
-from pipeline.pairs.compare import compare_videos
-from pipeline.pairs.result import Comparison, swapped
+from pipeline.pairs.compare import as_different, compare_videos
+from pipeline.pairs.fit import losses_of
+from pipeline.pairs.result import Comparison, lost_in_words, swapped
 from tests import footage
 from tests.data.conftest import make
 from tests.pipeline.reporting.test_report import Page
@@ -76,7 +79,7 @@ def test_a_changed_face_differs_and_where_is_told(different: Comparison, real: P
     assert result.answer == "different"
     assert result.log10_lr is not None
     assert result.lost_detail is not None
-    assert "built in" in result.origin
+    assert "built-in ratio" in result.origin
     assert result.a.video == str(real)
     (face,) = result.faces
     assert face.statistic > face.threshold
@@ -119,6 +122,38 @@ def test_both_orders_give_mirrored_answers(different: Comparison, real: Path, fo
     assert different.pictures.lost is not None
     assert (other.pictures.lost == -different.pictures.lost).all()
     assert different.pictures.lost.sum() == pytest.approx(different.result.lost_detail)
+
+
+def test_no_side_is_named_where_the_faces_hardly_differ(different: Comparison) -> None:
+    blending = Blending(lost=0.5, where=np.zeros((1, 1)))
+    clear = as_different(different.result, blending, built_in(), clear=True)
+    assert clear.forged == "A"
+    bare = replace(
+        different.result, forged=None, log10_lr=None, log10_lr_low=None, log10_lr_high=None,
+        likelihood=None,
+    )  # fmt: skip
+    hardly = as_different(bare, blending, built_in(), clear=False)
+    assert (hardly.answer, hardly.lost_detail) == ("different", 0.5)
+    assert (hardly.forged, hardly.log10_lr, hardly.likelihood) == (None, None, None)
+    assert "cannot be told" in hardly.origin
+
+
+def test_a_loss_of_the_fit_is_that_of_the_comparison(
+    different: Comparison, real: Path, forged: Path, tmp_path: Path
+) -> None:
+    """By the fake, whichever file comes first; its copies are removed again."""
+    lost = losses_of(align_files(real, forged), 0, tmp_path)
+    assert lost.shape == (3,)
+    assert np.isfinite(lost).all()
+    assert different.result.lost_detail is not None
+    assert lost[0] == pytest.approx(-different.result.lost_detail, abs=0.01)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_loss_in_words() -> None:
+    assert "A's has 10.0% less" in lost_in_words(-np.log(0.9))
+    assert "B's has 10.0% less" in lost_in_words(np.log(0.9))
+    assert "neither lacks fine detail" in lost_in_words(9e-15)
 
 
 def test_one_file_under_two_names_is_alike(real: Path, tmp_path: Path, run) -> None:
@@ -167,7 +202,7 @@ def test_a_bundle_scores_both_sides(world, loaded, real: Path, forged: Path, run
     found = json.loads(run("pair", real, forged, "--bundle", world.bundle, "--json").stdout)
     mirror = json.loads(run("pair", forged, real, "--bundle", world.bundle, "--json").stdout)
     assert not (world.bundle / FILE).exists()
-    assert "built in" in found["origin"]
+    assert "built-in ratio" in found["origin"]
     alone = json.loads(run("pair", real, forged, "--json").stdout)
     assert found["log10_lr"] == alone["log10_lr"] == -mirror["log10_lr"]
     assert 0 <= found["a"]["probability_fake"] <= 1
@@ -215,7 +250,7 @@ def test_a_fitted_bundle_says_which_and_mirrors_it(
     assert (bundle / FILE).read_bytes() == first
     found = json.loads(run("pair", real, forged, "--bundle", bundle, "--json").stdout)
     mirror = json.loads(run("pair", forged, real, "--bundle", bundle, "--json").stdout)
-    assert "built in" not in found["origin"]
+    assert "built-in" not in found["origin"]
     assert f"measured on {len(people) - 1} pairs" in found["origin"]
     assert found["log10_lr"] == -mirror["log10_lr"]
     assert found["log10_lr_low"] == -mirror["log10_lr_high"]
