@@ -64,7 +64,9 @@ class Track(Fact):
     number: Annotated[int | None, Field(description="in the file's own count")] = None
     handler: Annotated[str, Field(description="vide, soun, ...; as the file has it")] = ""
     created: Annotated[str | None, Field(description="UTC; null where the file has none")] = None
-    modified: Annotated[str | None, Field(description="likewise")] = None
+    modified: Annotated[
+        str | None, Field(description="UTC, as the file has it; null where it has none")
+    ] = None
     edits: Annotated[tuple[Edit, ...], Field(description="its edit list; empty: it has none")] = ()
     edits_left_out: Annotated[int, Field(description="further entries")] = 0
 
@@ -76,7 +78,9 @@ class Boxes(Fact):
         tuple[str, ...], Field(description="types of the boxes at the top, in the file's order")
     ]
     created: Annotated[str | None, Field(description="UTC; null where the file has none")] = None
-    modified: Annotated[str | None, Field(description="likewise")] = None
+    modified: Annotated[
+        str | None, Field(description="UTC, as the file has it; null where it has none")
+    ] = None
     tracks: tuple[Track, ...] = ()
 
 

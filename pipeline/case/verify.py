@@ -56,12 +56,14 @@ class CaseCheck:
     folder: str  # of the case, as given
     problems: tuple[Problem, ...]  # none where everything is as it was written
     seal: str | None  # None where the manifest cannot be read
-    evidence_sha256: str | None  # of the file that was judged; likewise
+    # sha256 of the file that was judged; None where the manifest cannot be read
+    evidence_sha256: str | None
     files: int  # that are as they were written
     seal_given: bool  # whether the seal was compared with one that the user gave
     evidence_given: bool  # whether the evidence was read
     signatures: tuple[str, ...]  # files with signatures, which are not checked here
-    by: str | None = None  # who made it, as the record says; None likewise
+    # who made it, as the record says; None where the record cannot be read
+    by: str | None = None
     at: str | None = None  # when
 
     @property

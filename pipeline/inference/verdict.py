@@ -28,8 +28,9 @@ class FaceVerdict:
     face: int  # 1 for the largest lasting one, whose verdict is the video's
     verdict: str  # "FAKE", "REAL" or "UNSURE"
     probability_fake: float  # calibrated P(fake)
-    probability_low: float | None  # of the interval over halves of the frames; None for few frames
-    probability_high: float | None  # likewise
+    # lower end of the interval of P(fake) over halves of the frames; None for few frames
+    probability_low: float | None
+    probability_high: float | None  # upper end of that interval; None for few frames
     interval_level: float | None  # of this interval, a share; None for few frames
     agreement: float | None  # share of the halves that give the same verdict; None for few frames
     frames_used: int  # embedded frames
@@ -45,9 +46,9 @@ class FaceVerdict:
     # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, and for a
     # novel face
     log10_lr: float | None = None
-    log10_lr_low: float | None = None  # of its interval; None likewise
-    log10_lr_high: float | None = None  # likewise
-    likelihood: str | None = None  # the ratio in words; None likewise
+    log10_lr_low: float | None = None  # lower end of the interval of log10_lr; None with it
+    log10_lr_high: float | None = None  # upper end of the interval of log10_lr; None with it
+    likelihood: str | None = None  # log10_lr in words; None with it
     # distance from the training videos, above 1 beyond those of validation: novel; None where the
     # bundle cannot tell
     novelty: float | None = None
@@ -72,9 +73,9 @@ class Verdict:
     # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, after a
     # failure, and for a novel video
     log10_lr: float | None = None
-    log10_lr_low: float | None = None  # of its interval; None likewise
-    log10_lr_high: float | None = None  # likewise
-    likelihood: str | None = None  # the ratio in words; None likewise
+    log10_lr_low: float | None = None  # lower end of the interval of log10_lr; None with it
+    log10_lr_high: float | None = None  # upper end of the interval of log10_lr; None with it
+    likelihood: str | None = None  # log10_lr in words; None with it
     novelty: float | None = None  # as that of its first face
     prior: float | None = None  # share of fakes among such videos, as given; None without one
     # P(fake) by the likelihood ratio from this prior, which stays for a novel video; or None

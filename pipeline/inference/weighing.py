@@ -28,8 +28,8 @@ class Weighed:
     # log10 of the likelihood ratio, fake against real; None for a bundle without ratios, and for a
     # novel video, of which the score says nothing
     log10_lr: float | None = None
-    log10_lr_low: float | None = None  # of its interval; None likewise
-    log10_lr_high: float | None = None  # likewise
+    log10_lr_low: float | None = None  # lower end of its interval; None with it
+    log10_lr_high: float | None = None  # upper end of its interval; None with it
     # distance from the training videos, above 1 beyond those of validation; None where unknown
     novelty: float | None
 

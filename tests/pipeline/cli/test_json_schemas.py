@@ -69,6 +69,10 @@ def test_every_key_is_described(command: str) -> None:
     for part in objects(make_schema(command)):
         bare = [name for name, facts in part["properties"].items() if not facts.get("description")]
         assert (part["description"], bare) == (part["description"] or "words", [])
+        # Each is read by itself, in any order.
+        leaning = re.compile(r"of it\b|the same\b|.*\blikewise\b")
+        words = [facts["description"] for facts in part["properties"].values()]
+        assert [one for one in words if leaning.match(one)] == []
 
 
 def test_metrics_mean_what_the_page_says() -> None:
