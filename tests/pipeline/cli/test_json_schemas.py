@@ -14,12 +14,12 @@ from jsonschema import Draft202012Validator, ValidationError
 from typer.main import get_command
 
 from data.datasets.manifest import Manifest
+from features.store.feature_set import Features
 from models.evaluation.metrics import LR_METRICS
 from models.evaluation.metrics import METRICS as MEASURED
 from models.hold_out.evaluate import METRICS as HELD_OUT
 from pipeline.cli.app import app
 from pipeline.cli.console import to_json
-from features.store.feature_set import Features
 from pipeline.cli.help.json_schemas import file_name, make_schema, schema_text, types
 from pipeline.evaluation.results import METRICS
 from tests.pipeline.conftest import SMALL
