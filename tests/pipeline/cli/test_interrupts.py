@@ -161,6 +161,14 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         # An import that goes on without what it lacks.
         "with interrupts.command_runs(), interrupts.reraise_interrupt():\n"
         f" try:\n  {PRESS} except BaseException:\n  pass\n",
+        # A library that catches all that its import may raise.
+        "import pathlib, tempfile\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        " sys.path.insert(0, folder)\n"
+        " pathlib.Path(folder, 'inner.py').write_text("
+        "'import signal; signal.raise_signal(signal.SIGINT)')\n"
+        " pathlib.Path(folder, 'outer.py').write_text('try:\\n import inner\\nexcept:\\n pass')\n"
+        " with interrupts.command_runs():\n  import outer\n  print('not here')\n",
         # Held back, then raised.
         "with interrupts.command_runs():\n with interrupts.defer_interrupt():\n"
         f"  {PRESS}  print('goes on', flush=True)\n print('not here')\n",
