@@ -1,9 +1,9 @@
 """Ctrl-C: one line, exit code 130, and no traceback, at any moment from the first import on.
 
 Before a command runs, and in the middle of an import, the first Ctrl-C ends the process at once.
-Else the first one raises `KeyboardInterrupt` in the main thread, as Python does; blocks that must not be cut in two
-(starting a child, loading a library) defer it to their end. The second one ends the process at
-once.
+Else the first one raises `KeyboardInterrupt` in the main thread, as Python does; blocks that must
+not be cut in two (starting a child, loading a library) defer it to their end. The second one ends
+the process at once.
 
 This is imported before everything else, so that no import is unguarded. So it imports only what
 Python has loaded by then anyway: no `typing`, no `contextlib`.
