@@ -119,7 +119,14 @@ document.getElementById("unblind")?.addEventListener("click", async () => {
 });
 document.getElementById("delete").addEventListener("click", async () => {
   if (!(await confirmed("Delete this case?", "The file, its verdicts, notes and readers are removed from this machine for good. Case files that you saved elsewhere stay.", "Delete it"))) return;
-  if (await act(() => call("DELETE", `${own}?confirm=${facts.sha256.slice(0, 8)}`))) location.assign("/");
+  clearTimeout(timer); // what is deleted must not be asked for again
+  try {
+    await call("DELETE", `${own}?confirm=${facts.sha256.slice(0, 8)}`);
+    location.assign("/");
+  } catch (error) {
+    tell(error.message);
+    refresh();
+  }
 });
 
 async function play() {
