@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from data.io.interrupts import reraise_interrupt
 from data.io.native_stderr import silenced_native_stderr
 
 # What a user set by hand stays.
@@ -21,7 +20,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # A user's ~/.keras/keras.json may name another backend; unmask is written for this one.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-with silenced_native_stderr(), reraise_interrupt():
+with silenced_native_stderr():
     import keras
     import tensorflow as tf
 

@@ -111,17 +111,6 @@ class defer_interrupt:
             _interrupt()
 
 
-class reraise_interrupt:
-    """Raises Ctrl-C again at the end of the block, where a library caught it, as imports may."""
-
-    def __enter__(self) -> None:
-        self._presses = _state.presses
-
-    def __exit__(self, _class: object, error: object, _traceback: object) -> None:
-        if _state.presses > self._presses and error is None:
-            raise KeyboardInterrupt
-
-
 class block_interrupt(defer_interrupt):
     """Starts child processes that never get Ctrl-C, not even in their first moment.
 

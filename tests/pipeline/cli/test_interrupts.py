@@ -158,9 +158,6 @@ PRESS = "signal.raise_signal(signal.SIGINT)\n"
         # A thread that has long to go.
         "with interrupts.command_runs(), interrupts.interruptible_threads(1) as pool:\n"
         f" pool.submit(time.sleep, 300)\n {PRESS}",
-        # An import that goes on without what it lacks.
-        "with interrupts.command_runs(), interrupts.reraise_interrupt():\n"
-        f" try:\n  {PRESS} except BaseException:\n  pass\n",
         # A library that catches all that its import may raise.
         "import pathlib, tempfile\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
