@@ -140,15 +140,14 @@ def ways() -> dict[str, Callable[[], float]]:
         answer = keras.layers.Dense(1, activation="sigmoid")(keras.layers.Dropout(0.0)(state))
         scores = keras.layers.Reshape(())(answer)
         model = keras.Model({"features": inputs, "mask": mask}, scores)
-        given: dict[str, Any] = {"dtype": "float16", "losses_of": of_scores, "extra": 0}
         adam = Adam(model.trainable_variables)
         if written_out:
             assert can_step(model)
-            step = lstm_step(model, adam, **given, products=PRODUCTS)
+            step = lstm_step(model, adam, losses_of=of_scores, products=PRODUCTS)
         else:
             if layer is FastLSTM:
                 model.get_layer("lstm").products = PRODUCTS
-            step = train_step(model, adam, **given)
+            step = train_step(model, adam, dtype="float16")
         every, ones = np.ones((BATCH, STEPS), bool), np.ones(BATCH, np.float32)
 
         def epoch() -> None:

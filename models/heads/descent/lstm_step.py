@@ -41,17 +41,13 @@ def can_step(network: Any) -> bool:
     return bool(network.get_layer("lstm").is_plain())
 
 
-def lstm_step(
-    network: Any, optimizer: Adam, *, dtype: str, losses_of: LossesOf, extra: int, products: str
-) -> Any:
+def lstm_step(network: Any, optimizer: Adam, *, losses_of: LossesOf, products: str) -> Any:
     """One compiled step, as `models.heads.descent.step.train_step` gives; anew for each shape.
 
     Args:
         network: of which `can_step` is true.
         optimizer: of its trainable variables.
-        dtype: of the features.
         losses_of: of the output; its gradient by the output is taken by a tape.
-        extra: number of further (B,) float32.
         products: type of the large matrix products, "float32" or "bfloat16".
     """
     layers = {type(one): one for one in network.layers}

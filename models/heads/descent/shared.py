@@ -66,16 +66,14 @@ class Descent:
         self.network = network
         self._optimizer = Adam(network.trainable_variables, weight_decay=weight_decay)
         self._dtype, self._extra = dtype, extra
-        given: dict[str, Any] = {
-            "dtype": dtype, "losses_of": losses_of or of_scores, "extra": extra
-        }  # fmt: skip
+        given: dict[str, Any] = {"losses_of": losses_of or of_scores}
         if can_step(network):
             self._step = lstm_step(network, self._optimizer, **given, products=products)
             return
         for layer in layers_within(network):
             if isinstance(layer, FastLSTM):
                 layer.products = products
-        self._step = train_step(network, self._optimizer, **given)
+        self._step = train_step(network, self._optimizer, **given, dtype=dtype, extra=extra)
 
     def start(self, variables: Variables, *, learning_rate: float) -> None:
         """Begins anew.

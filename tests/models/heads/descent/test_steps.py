@@ -63,7 +63,9 @@ def trained(head: HeadConfig, make: Any, *, videos: int, **options: Any) -> tupl
     optimizer = Adam(network.trainable_variables, weight_decay=0.01)
     optimizer.start(0.01)
     losses_of = of_logits if extra else of_scores
-    step = make(network, optimizer, dtype="float32", losses_of=losses_of, extra=extra, **options)
+    if make is train_step:
+        options = {"dtype": "float32", "extra": extra}
+    step = make(network, optimizer, losses_of=losses_of, **options)
     told = [step(*batch(videos, extra, number)) for number in range(3)]
     return [one.numpy() for both in told for one in both], network.get_weights()
 
