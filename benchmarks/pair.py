@@ -312,27 +312,26 @@ def report_transfer(name: str, found: Measured, tested: np.ndarray) -> dict[str,
     ratio = fit_ratio(found.rows((~tested).tolist()).losses)
     told = ratio.told(expit(found.rows(tested.tolist()).lost / UNIT))
     cost = cllr(np.repeat([1, 0], told.size), np.concatenate([told.ravel(), -told.ravel()]))
-    said, wrong = (told >= LEAST_NAMED).mean(0), (told <= -LEAST_NAMED).mean(0)
-    print(
-        f"ratio fitted to the other kind, {name}: Cllr {cost:.3f}; names the forged side in "
-        f"{said.round(2).tolist()} (as they are, real anew, fake anew), the real one in "
-        f"{wrong.round(2).tolist()}"
-    )
-    figures = [round(cost, 4), *said.round(4).tolist(), *wrong.round(4).tolist()]
-    return {f"{name}, other kind": figures}
+    named = report_named(f"ratio fitted to the other kind, {name}: Cllr {cost:.3f};", told)
+    return {f"{name}, other kind": [round(cost, 4), *named]}
 
 
 def report_built_in(name: str, lost: np.ndarray) -> dict[str, object]:
     """Prints and returns how many pairs (N, 3) the built-in ratio names a side of, by version."""
     model = built_in()
     told = np.asarray([[model.log10_lr(one)[0] for one in row] for row in lost]).reshape(-1, 3)
+    named = report_named(f"built-in ratio, fitted to most of these pairs, {name}:", told)
+    return {f"{name}, built in": named}
+
+
+def report_named(words: str, told: np.ndarray) -> list[float]:
+    """Prints and returns how often ratios (N, 3) name the forged and the real side, by version."""
     said, wrong = (told >= LEAST_NAMED).mean(0), (told <= -LEAST_NAMED).mean(0)
     print(
-        f"built-in ratio, fitted to most of these pairs, {name}: names the forged side in "
-        f"{said.round(2).tolist()} (as they are, real anew, fake anew), the real one in "
-        f"{wrong.round(2).tolist()}"
+        f"{words} names the forged side in {said.round(2).tolist()} (as they are, real anew, fake "
+        f"anew), the real one in {wrong.round(2).tolist()}"
     )
-    return {f"{name}, built in": [*said.round(4).tolist(), *wrong.round(4).tolist()]}
+    return [*said.round(4).tolist(), *wrong.round(4).tolist()]
 
 
 def report_ratios(name: str, told: np.ndarray) -> dict[str, object]:
