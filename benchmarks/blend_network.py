@@ -51,7 +51,8 @@ from benchmarks.blend_pairs import CROP, Frames, load_frames, make_pairs
 
 RATES = {"lite1": 5e-4, "thin": 2e-4}
 WARM_UP_SHARE, WARM_UP_STEPS = 0.05, 4
-"""Of the time, in which the rate rises; steps before, in which cuDNN chooses its algorithms."""
+"""Of the time, in which the rate rises; steps before it, for what a GPU does once, such as cuDNN's
+choice of algorithms (it once took 40 seconds)."""
 WEIGHT_DECAY, SMOOTHING, MOST_GRADIENT = 0.02, 0.06, 1.0
 AVERAGED = 0.998
 """Decay of the moving average of weights, which is tested."""
