@@ -3,11 +3,11 @@
     python benchmarks/blend_linear.py MANIFEST FEATURES EMBEDDINGS.npz ... [--divisions 5]
 
 MANIFEST and FEATURES are of ../shared/faces (docs/transfer.md has the commands) or those that
-benchmarks/transfer.py leaves in its folder, EMBEDDINGS files that benchmarks/blend_network.py wrote. Compare people alone who were in no training: those files
-whose network learnt from photographs. Parts, seeds, weights (the mean difference within people) and
-columns are those of benchmarks/transfer_backbones.py: each row is one linear model on the mean, or
-the deviation, of a network's embeddings over a clip; one on its logit; or the average of one with
-the default.
+benchmarks/transfer.py leaves in its folder, EMBEDDINGS files that benchmarks/blend_network.py
+wrote. Only files whose network learnt from photographs have seen none of the people. Parts, seeds,
+weights (the mean difference within people) and columns are those of
+benchmarks/transfer_backbones.py. A row is one linear model on the mean, or the deviation, of a
+network's embeddings over a clip; one on its logit; or the average of one with the default.
 """
 
 from __future__ import annotations
