@@ -26,6 +26,7 @@ Then, on a feature set of 1000 videos:
     sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features;
                                 with `--quick`, sweep_seconds_estimated by 4 settings of the same
     experiment_over_extraction  that over what extracting 1000 videos like ../shared/clips takes
+    step_cpu_ms_float32, _bfloat16  CPU time of a step on conditioned clips, by `train.precision`
     input_share_of_step         share of an epoch spent waiting for batches
     features_over_memory        size of features that were trained on, over the memory allowed
 
@@ -53,7 +54,7 @@ sys.path.insert(0, str(ROOT))
 from models.matrix_units import matrix_unit  # noqa: E402
 
 VIDEOS, STEPS, UNITS, BATCH = 1024, 32, 128, 32
-PRODUCTS = "bfloat16" if matrix_unit("bfloat16") == "amx_bf16" else "float32"
+PRODUCTS = "bfloat16" if matrix_unit("bfloat16") else "float32"
 DIM = int(sys.argv[sys.argv.index("--dim") + 1]) if "--dim" in sys.argv else 2048
 
 
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch", type=Path, default=ROOT / ".venv-peers/bin/python")
     parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "clips")
-    parser.add_argument("--parts", default="epochs,experiment,full,sweep,input,memory")
+    parser.add_argument("--parts", default="epochs,experiment,full,sweep,steps,input,memory")
     parser.add_argument("--dim", type=int, default=DIM, help="of the epochs' features")
     parser.add_argument("--quick", action="store_true", help="one seed, and a part of the sweep")
     parser.add_argument("--limited", type=Path, help=argparse.SUPPRESS)
@@ -230,6 +231,10 @@ def main() -> None:
     elif "sweep" in parts:
         figures["sweep_seconds"] = train_experiment.sweep()
         print(f"sweep        {figures['sweep_seconds']:8.1f} s of 32 settings, 3 seeds")
+    if "steps" in parts:
+        spent = {one: train_experiment.step_cpu_ms(one) for one in ("float32", "bfloat16")}
+        figures |= {f"step_cpu_ms_{one}": value for one, value in spent.items()}
+        print(", ".join(f"step {one} {value:.1f} ms of CPU" for one, value in spent.items()))
     if "input" in parts:
         figures["input_share_of_step"] = train_experiment.input_share()
         print(f"input        {figures['input_share_of_step']:8.1%} of a step")

@@ -215,7 +215,7 @@ class TrainConfig(Settings):
     # and scenes differ in cancels. Where the manifest names too few of these it is "class"
     loss: Literal["class", "pairs", "people"] = "people"
     # of an LSTM's large matrix products in training; weights, recurrence and scores are float32.
-    # "auto" is bfloat16 on a processor with AMX, else float32
+    # "auto" is bfloat16 on a processor with AMX or AVX512-BF16, else float32
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     # fit the linear model on validation videos, too; calibration and threshold then come from
     # videos that are held out of it in turn (`calibration.folds`)

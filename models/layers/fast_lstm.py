@@ -7,7 +7,8 @@ product and the gates, which XLA compiles into a few passes over the state. On a
 with options not implemented here, Keras's own loop runs.
 
 The three large products may be made in bfloat16 (`products`), which a processor with AMX computes
-several times as fast: their sums, the weights and all of the loop stay float32.
+several times as fast, and one with AVX512-BF16 twice: their sums, the weights and all of the loop
+stay float32.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def recurrence(products: str) -> Any:
     return run
 
 
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+@tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
 def _forward(
     projected: Any, recurrent: Any, bias: Any, mask: Any, h: Any, c: Any
 ) -> tuple[Any, Any, Any]:
@@ -134,7 +135,7 @@ def _forward(
     return forward(first, recurrent, tf.transpose(mask), h, c)
 
 
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+@tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
 def _backward(
     d_states: Any,
     d_c: Any,

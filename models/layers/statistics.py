@@ -90,7 +90,7 @@ class FrameDifferences(keras.layers.Layer):  # type: ignore[misc]
         return differences(features, mask, self.strides)
 
 
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+@tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
 def differences(features: Any, mask: Any, strides: tuple[int, ...]) -> Any:
     """As one pass over the frames, in a fifth of the time that the operations take one by one."""
     found, steps = [features], tf.shape(features)[1]

@@ -3,7 +3,7 @@
 It is what `models.heads.descent.step` makes of the same Keras network, to rounding, with the same
 random numbers. There the network's layers are some fifty operations and their gradients; here are
 two graphs that XLA compiles, and the three large matrix products between them, in bfloat16 where
-the processor has AMX. Both graphs work on parts of a batch, which are independent of each other, so
+the processor has it. Both graphs work on parts of a batch, which are independent of each other, so
 that two cores share a step; the sums over parts are in a fixed order.
 """
 
@@ -64,7 +64,7 @@ def lstm_step(network: Any, optimizer: Adam, *, losses_of: LossesOf, products: s
         products=products,
     )
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(features: Any, mask: Any, labels: Any, weights: Any, *more: Any) -> tuple[Any, Any]:
         videos = features.shape[0]
         added, kept = tf.zeros((videos, width)), tf.ones((videos, units))
@@ -126,7 +126,7 @@ def _graphs(
         products: type of what goes into the large products.
     """
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def prepare(features: Any, mask: Any, added: Any) -> Any:
         """(b, T, E) -> (T + 1, b, D) scaled frames, and last the noise of each clip, (b, D)."""
         frames = tf.cast(features, tf.float32)
@@ -134,7 +134,7 @@ def _graphs(
         rows = tf.concat([tf.transpose(frames, (1, 0, 2)), added[None]], axis=0)
         return tf.cast(rows * scale, products)
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def learn(
         projected: Any, mask: Any, recurrent: Any, bias: Any, weight: Any, shift: Any, kept: Any,
         share: Any, labels: Any, *more: Any,

@@ -27,7 +27,6 @@ from models.tf_runtime import keras, seed_everything, tf
 if TYPE_CHECKING:
     from features.sequences.dataset import Sequences
 
-AMX = "amx_bf16"
 KEPT = 8
 """Compiled steps that a process keeps: a sweep asks for the shapes of its grid in turns."""
 
@@ -181,12 +180,12 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
 def precision_of(config: TrainConfig) -> Literal["float32", "bfloat16"]:
     """Type of an LSTM's large matrix products, by `train.precision`.
 
-    "auto" is bfloat16 on a processor with AMX, else float32; on a GPU it is always float32. Asked
-    for elsewhere, bfloat16 is computed by oneDNN in more time.
+    "auto" is bfloat16 on a processor that has it (AMX, AVX512-BF16), else float32; on a GPU it is
+    always float32. Asked for elsewhere, bfloat16 is computed by oneDNN in more time.
     """
     if config.precision == "float32" or tf.config.list_physical_devices("GPU"):
         return "float32"
-    if config.precision == "bfloat16" or matrix_unit("bfloat16") == AMX:
+    if config.precision == "bfloat16" or matrix_unit("bfloat16"):
         return "bfloat16"
     return "float32"
 

@@ -44,11 +44,12 @@ def train_step(
     dim = network.input["features"].shape[-1]
 
     @tf.function(  # type: ignore[untyped-decorator]
+        autograph=False,
         input_signature=[
             tf.TensorSpec((None, None, dim), dtype),
             tf.TensorSpec((None, None), tf.bool),
             *[tf.TensorSpec((None,), tf.float32)] * (2 + extra),
-        ]
+        ],
     )
     def step(features: Any, mask: Any, labels: Any, weights: Any, *more: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:

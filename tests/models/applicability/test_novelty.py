@@ -7,10 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import covariance
 
 from data.errors import StoreError
 from models.applicability import novelty
-from models.applicability.novelty import FILE, FLOOR, Novelty, fit_novelty, quantile_of_people
+from models.applicability.novelty import (
+    FILE,
+    FLOOR,
+    Novelty,
+    fit_novelty,
+    ledoit_wolf_shrinkage,
+    quantile_of_people,
+)
 
 DIM = 64
 
@@ -39,13 +47,22 @@ def test_others_of_the_same_kind_are_spared_and_another_kind_is_flagged() -> Non
 
 
 def test_the_distance_is_that_of_the_whole_covariance() -> None:
-    from sklearn.covariance import LedoitWolf
-
     known = np.concatenate([embeddings(150, seed=0), embeddings(60, seed=1)])
-    whole = LedoitWolf().fit(np.log(known + FLOOR))
+    whole = covariance.LedoitWolf().fit(np.log(known + FLOOR))
     found, others = fitted(), embeddings(50, seed=5)
     expected = np.sqrt(whole.mahalanobis(np.log(others + FLOOR))) / found.threshold
     np.testing.assert_allclose(found.distance(others), expected, rtol=0.02)  # float16
+
+
+@pytest.mark.parametrize(("count", "dim"), [(50, 20), (20, 50), (30, 1), (12, 12)])
+def test_shrinkage_is_that_of_scikit_learn(count: int, dim: int) -> None:
+    draw = np.random.default_rng(count)
+    rows = draw.standard_normal((count, dim)) * np.linspace(0.2, 3, dim)
+    centred = rows - rows.mean(0)
+    wanted = covariance.ledoit_wolf_shrinkage(centred, assume_centered=True)
+    for products in (centred.T @ centred, centred @ centred.T):
+        found = ledoit_wolf_shrinkage(centred, float(np.square(products).sum()))
+        assert found == pytest.approx(wanted, rel=1e-12)
 
 
 def test_people_weigh_alike_however_many_videos_they_have() -> None:

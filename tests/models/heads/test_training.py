@@ -14,9 +14,8 @@ from sklearn.metrics import roc_auc_score
 from data.errors import ConfigError, DatasetError
 from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
 from models.heads.architectures import HeadConfig
-from models.heads.descent import shared
 from models.heads.descent.batches import head_batches
-from models.heads.descent.shared import AMX, precision_of
+from models.heads.descent.shared import precision_of
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
@@ -90,11 +89,14 @@ def test_precision_is_of_the_products_alone_and_repeats_itself() -> None:
     assert first.best["val_auc"] > exact.best["val_auc"] - 0.05
 
 
-@pytest.mark.parametrize(("unit", "wanted"), [(AMX, "bfloat16"), ("avx512_bf16", "float32")])
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx512f"}, "float32")],
+)
 def test_auto_is_bfloat16_where_the_processor_is_fast_at_it(
-    unit: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+    flags: set[str], wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "matrix_unit", lambda _: unit)
+    monkeypatch.setattr("models.matrix_units.cpu_flags", lambda: frozenset(flags))
     assert precision_of(TrainConfig()) == wanted
     assert precision_of(TrainConfig(precision="float32")) == "float32"
     assert precision_of(TrainConfig(precision="bfloat16")) == "bfloat16"
