@@ -8,9 +8,9 @@ its cross-validation takes here: what it reads, whom it compares, how programs w
 the models of the cross-validation are averaged in place of a last fit. Everything is repeated for
 several divisions of the people and programs. A row has, first, what cross-validation inside of the
 training parts says, by which a try may be chosen: mean AUC over programs with three clips or more,
-over all, Cllr. Then the same of what was held out, pairs ranked rightly, the least Cllr that calibration
-could reach, and the Cllr of a detector that never speaks for REAL: ratios below 1 count as 1. Cllr
-is of the ratio itself, without its interval.
+over all, Cllr. Then the same of what was held out, pairs ranked rightly, the least Cllr that
+calibration could reach, and the Cllr of a detector that never speaks for REAL: ratios below 1 count
+as 1. Cllr is of the ratio itself, without its interval.
 """
 
 from __future__ import annotations
