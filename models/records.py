@@ -66,6 +66,7 @@ class _Novelty(TypedDict):
     threshold: Annotated[Number, Field(gt=0)]
     share: Number
     people: Count
+    exponent: NotRequired[Annotated[Number, Field(ge=0, le=1)]]
 
 
 class _OneImage(TypedDict):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.applicability.novelty import FLOOR, Novelty
+from models.applicability.novelty import FLOOR, TINY, Novelty
 from models.bundle import Bundle
 from models.evaluation.calibration import LEAST, MOST, Calibration
 from models.evaluation.likelihood_ratio import LEVEL, SUREST, LikelihoodRatio
@@ -167,9 +167,9 @@ def _novelty(graph: Graph, features: str, mask: str, novelty: Novelty) -> str:
     count = graph.reduce("ReduceSum", graph.cast(mask, DOUBLE), 1, keep=True)
     count = graph.binary("Max", count, 1, np.float64)
     mean = graph.add("Div", graph.reduce("ReduceSum", present, 1), count)  # (B, D)
-    rectified = graph.binary("Max", mean, 0, np.float64)
-    logarithms = graph.add("Log", graph.binary("Add", rectified, FLOOR, np.float64))
-    centred = graph.binary("Sub", logarithms, novelty.mean, np.float64)
+    centred = graph.binary(
+        "Sub", _transformed(graph, mean, novelty.exponent), novelty.mean, np.float64
+    )
     # Kept as float16, as the bundle keeps them.
     directions = graph.cast(graph.constant(novelty.directions.T, np.float16), DOUBLE)  # (D, K)
     along = graph.add("MatMul", centred, directions)
@@ -182,3 +182,15 @@ def _novelty(graph: Graph, features: str, mask: str, novelty: Novelty) -> str:
     )
     total = graph.add("Add", scaled, graph.binary("Div", rest, novelty.rest, np.float64))
     return graph.binary("Div", graph.add("Sqrt", total), novelty.threshold, np.float64)
+
+
+def _transformed(graph: Graph, mean: str, exponent: float) -> str:
+    """`models.applicability.novelty.transformed` of (B, D)."""
+    if not exponent:
+        rectified = graph.binary("Max", mean, 0, np.float64)
+        return graph.add("Log", graph.binary("Add", rectified, FLOOR, np.float64))
+    powers = graph.binary("Pow", graph.add("Abs", mean), exponent, np.float64)
+    powers = graph.add("Mul", graph.add("Sign", mean), powers)
+    squares = graph.reduce("ReduceSum", graph.add("Mul", powers, powers), 1, keep=True)
+    length = graph.binary("Max", graph.add("Sqrt", squares), TINY, np.float64)
+    return graph.add("Div", powers, length)

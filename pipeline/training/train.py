@@ -32,7 +32,7 @@ from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
 
 if TYPE_CHECKING:
-    from models.applicability.novelty import NoveltyFit
+    from models.applicability.novelty_fit import NoveltyFit
     from models.bundle import BundledHead
     from models.evaluation.baselines import Linear
     from models.heads.training import HeadTrainer
@@ -316,14 +316,15 @@ def fit_training_novelty(
     train: Sequences, val: Sequences, means: Future[tuple[Means, Means]], *, share: float
 ) -> NoveltyFit | None:
     """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
-    from models.applicability.novelty import fit_novelty
+    from models.applicability.novelty_fit import fit_novelty, spread_frames
     from models.evaluation.baselines import middles
 
     if not share:
         return None
     frames = np.concatenate([middles(part.features, part.mask) for part in (train, val)])
     groups = (*train.groups, *val.groups)
-    return fit_novelty(*means.result(), groups, share=share, frames=frames)
+    spread = spread_frames([(part.features, part.mask) for part in (train, val)])
+    return fit_novelty(*means.result(), groups, share=share, frames=frames, spread=spread)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:

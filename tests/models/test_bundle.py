@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data.errors import InputError, MismatchError, OutputError, StoreError
-from models.applicability.novelty import fit_novelty
+from models.applicability.novelty_fit import fit_novelty
 from models.backbones.registry import Backbone, load_backbone, save_backbone
 from models.bundle import Bundle, BundledHead
 from models.configs import HeadConfig, TrainConfig

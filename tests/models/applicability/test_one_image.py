@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import StoreError
-from models.applicability.novelty import fit_novelty
+from models.applicability.novelty_fit import fit_novelty
 from models.applicability.one_image import NOT_CALIBRATED, OneImage, image_judge, reads_time
 from models.backbones.registry import Backbone
 from models.bundle import Bundle, BundledHead

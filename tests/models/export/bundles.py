@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from models.applicability.novelty import Novelty
+from models.applicability.novelty import EXPONENT, Novelty, transformed
 from models.bundle import Bundle, BundledHead
 from models.conditioning.linear_map import Conditioning
 from models.evaluation.calibration import Calibration
@@ -40,18 +40,19 @@ def made_up_ratio(draws: int = 200) -> LikelihoodRatio:
     )  # fmt: skip
 
 
-def made_up_novelty(mean: Any, threshold: float) -> Novelty:
-    """Two known directions around the logarithms of a mean embedding, (D,)."""
+def made_up_novelty(mean: Any, threshold: float, exponent: float = EXPONENT) -> Novelty:
+    """Two known directions around a mean embedding, (D,)."""
     directions = np.zeros((2, len(mean)), np.float32)
     directions[0, 0] = directions[1, 1] = 1
     return Novelty(
-        mean=np.log(np.maximum(mean, 0) + 0.01).astype(np.float16).astype(np.float32),
+        mean=transformed(mean, exponent).astype(np.float16).astype(np.float32),
         directions=directions,
         variances=(0.5, 0.1),
         rest=0.02,
         threshold=threshold,
         share=0.05,
         people=9,
+        exponent=exponent,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.applicability.novelty import EXPONENT
 from models.evaluation.calibration import Calibration
 from models.export.check import RATIOS, judged_features, run
 from models.export.onnx_model import OnnxModel, head_model
@@ -132,6 +133,16 @@ def test_a_novel_sequence_has_no_ratio(network: NetworkWeights, videos: dict[str
     assert (found["verdict"][novel] == -1).all()
     for name in RATIOS:
         np.testing.assert_array_equal(np.isnan(found[name]), novel)
+
+
+@pytest.mark.parametrize("exponent", [0.0, EXPONENT])
+def test_novelty_of_this_and_of_earlier_versions(
+    network: NetworkWeights, videos: dict[str, Any], exponent: float
+) -> None:
+    frames = videos["features"][videos["mask"]].astype(np.float64)
+    novelty = made_up_novelty(frames.mean(0), 1.0, exponent)
+    found = compared(bundle_of(head_of("mean", frames), DIM, novelty=novelty), network, videos)
+    assert np.ptp(found["novelty"]) > 0.01 * found["novelty"].mean()
 
 
 def test_a_bundle_that_cannot_tell_them_has_no_such_outputs(
