@@ -1,7 +1,7 @@
 """The types of `bundle.json` and `backbone.json`, checked before anything is built of them.
 
 So an error in an edited or damaged record names the key, and does not appear minutes later. Of
-bundles versions 1 and 2; keys that a later unmask adds are ignored.
+bundles versions 1 to 3; keys that a later unmask adds are ignored.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from data.errors import StoreError
 
 BUNDLE_RECORD = "bundle.json"
 FORMAT = "unmask-bundle"
-VERSION = 2
-"""2 has calibrations, on whose scale the thresholds are, and baselines; 1 is still read."""
+VERSION = 3
+"""2 has calibrations, on whose scale the thresholds are, and baselines, 3 a novelty of powers of
+embeddings in place of their logarithms; 1 and 2 are still read."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Text = InstanceOf[str]

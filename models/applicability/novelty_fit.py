@@ -15,7 +15,7 @@ replaced by their mean variance, and the others kept as float16: at most 1 MB.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,7 @@ FEWEST_VIDEOS = 10
 """With fewer videos there is no distribution to speak of."""
 FOLDS = 20
 """Of people, each held out of a fit once. Of five, each fit lacks a fifth of the people and finds
-the others too far away: bundles of 41 filmed people flagged 3 % of other people's own videos where
-5 % were meant."""
+the others too far away."""
 FEWEST_FOLDS = 5
 MANY_VIDEOS = 500
 """From here on a fifth of the people is not missed, and FEWEST_FOLDS are taken."""
@@ -43,7 +42,10 @@ WITHIN_FRAMES = 4
 """Of each of these videos. Two flag 1 % fewer rendered people, and more cost more: time grows with
 the square of all rows."""
 MANY_PEOPLE = 200
-"""From here on their quantile is taken, with fewer that of a log-normal distribution."""
+"""From here on their quantile is taken, with fewer that of a log-normal distribution; with fewer
+than FEWEST_FOLDS people, of which nothing can be said, the farthest of them."""
+NEAREST = 2.0
+"""Standard deviations of the upper half below the median."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,21 +108,24 @@ def fit_novelty(
     distances = np.full((2, len(rows)), np.nan)
     whole = known.covariance(everybody)
     for fitted, held in parts:
-        covariance = known.covariance(fitted)
+        covariance = whole if fitted is everybody else known.covariance(fitted)
         if covariance is None or whole is None:
             return None
         distances[:, held] = covariance.distance(known.points[held], single[held])
     # What a bundle keeps of a covariance measures a little farther: one of them says how much.
     assert covariance is not None  # noqa: S101
     assert whole is not None  # noqa: S101
-    kept = covariance.novelty(threshold=1, share=share, people=1).distance(means[held])
+    last = covariance.novelty(threshold=1, share=share, people=1)
+    kept = last.distance(means[held])
     distances *= np.exp(np.mean(np.log(kept / distances[0, held])))
     measured = ~np.isnan(distances[0])
     held_out = names[measured].tolist()
     of_videos, of_frames = (
         _round(reach_of_people(one[measured], held_out, share=share)) for one in distances
     )
-    novelty = whole.novelty(threshold=of_videos, share=share, people=len({*held_out}))
+    if covariance is not whole:
+        last = whole.novelty(threshold=1, share=share, people=1)
+    novelty = replace(last, threshold=of_videos, people=len({*held_out}))
     return NoveltyFit(novelty=novelty, frame_threshold=of_frames)
 
 
@@ -194,6 +199,16 @@ class _Covariance:
         inside = rows <= dim
         products = self.factor @ self.factor.T if inside else self.factor.T @ self.factor
         total = float(np.trace(products))
+        if not total > 0:  # the shrinkage is whole: every direction is like any other
+            return Novelty(
+                mean=self.mean.astype(np.float32),
+                directions=np.eye(1, dim, dtype=np.float32),
+                variances=(_round(self.sphere),),
+                rest=_round(self.sphere),
+                threshold=threshold,
+                share=share,
+                people=people,
+            )
         found, vectors = largest_eigenvectors(products, MOST_DIRECTIONS)
         kept = found > 1e-9 * total
         variances, vectors = found[kept][::-1], vectors[:, kept][:, ::-1]
@@ -239,22 +254,25 @@ def reach_of_people(
     """The distance within which `1 - share` of the videos lie, where each group weighs alike.
 
     With fewer than MANY_PEOPLE it is where the next one of a log-normal distribution lies so often
-    (Student's prediction interval). The quantile itself would
-    be the distance of the second or third oddest of some forty people, which is chance: over random
-    splits of filmed people the smallest share of rendered ones that was flagged rises from 79 to
-    92 %. Nor is it that of each group's farthest video or the conformal (n + 1)-th: both are next
-    to the largest.
+    (Student's prediction interval). The quantile itself would be the distance of the second or
+    third oddest of some forty people, which is chance. Nor is it that of each group's farthest
+    video or the conformal (n + 1)-th: both are next to the largest. Distances far below
+    the others, as of near-copies in two groups, count as NEAREST: they would widen the range.
     """
     from scipy.stats import t
 
     _, member, sizes = np.unique(np.asarray(groups, str), return_inverse=True, return_counts=True)
     weights = 1 / sizes[member]
-    if len(sizes) >= MANY_PEOPLE:
+    if len(sizes) >= MANY_PEOPLE or len(sizes) < FEWEST_FOLDS:
         return float(np.quantile(distances, 1 - share, weights=weights, method="inverted_cdf"))
     logs = np.log(np.maximum(distances, 1e-12))
+    median = np.quantile(logs, 0.5, weights=weights, method="inverted_cdf")
+    above = logs >= median
+    scatter = np.sqrt(np.average(np.square(logs[above] - median), weights=weights[above]))
+    logs = np.maximum(logs, median - NEAREST * scatter)
     mean = np.average(logs, weights=weights)
     variance = np.average(np.square(logs - mean), weights=weights)
-    others = max(len(sizes) - 1, 1)
+    others = len(sizes) - 1
     deviations = t.ppf(1 - share, others) * np.sqrt((len(sizes) + 1) / others)
     return float(np.exp(mean + deviations * np.sqrt(variance)))
 

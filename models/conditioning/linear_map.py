@@ -157,7 +157,7 @@ def normalised(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
     A few frames at a time, which stay in the processor's cache: half the time, the same bytes.
     """
-    found = np.empty_like(frames)
+    found = np.empty(frames.shape, np.result_type(frames.dtype, np.float32))
     for start in range(0, len(frames), CACHED_FRAMES):
         block = frames[start : start + CACHED_FRAMES]
         centred = found[start : start + CACHED_FRAMES]

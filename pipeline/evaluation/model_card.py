@@ -201,8 +201,8 @@ def _evidence_facts(bundle: Bundle) -> dict[str, str]:
     if novelty is not None:
         people = "person" if novelty.people == 1 else "people"
         facts["novel"] = (
-            f"beyond the range that holds {1 - novelty.share:.0%} of {novelty.people} held-out "
-            f"{people}"
+            f"beyond the range within which {1 - novelty.share:.0%} of people are expected, by "
+            f"{novelty.people} held-out {people}"
         )
     return facts
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from models.bundle import Bundle
 from pipeline.inference.verdict import Judged
 
+OF_REAL = (
+    "REAL means that nothing like the forgeries in training was seen. A program of another kind "
+    "may leave nothing of that kind."
+)
 OF_IMAGES = (
     "One image was judged. The detector learnt from videos, and was calibrated on single frames of "
     "them: photographs, of other cameras and compressions, may score otherwise.",
@@ -12,8 +16,7 @@ OF_IMAGES = (
     "that can be seen in one image, so that REAL means less than it does for a video.",
     "No likelihood ratio is told for one image, nor how often the detector errs on images: neither "
     "was measured.",
-    "REAL means that nothing like the forgeries in training was seen. A program of another kind "
-    "may leave nothing of that kind.",
+    OF_REAL,
     "REAL does not mean untouched: the face alone was looked at, not text or background.",
     "FAKE says neither who made it, nor how, nor why.",
     "The heat map shows what moved this score, not where a forgery is.",
@@ -40,8 +43,7 @@ def limits_of(bundle: Bundle, judged: Judged) -> tuple[str, ...]:
         "A test result, if one stands above, is of other videos: this one may be of a kind that "
         "was not among them. unmask evaluate writes a report with more.",
         "The interval covers the choice of frames alone. The detector's own error is larger.",
-        "REAL means that nothing like the forgeries in training was seen. A program of another "
-        "kind may leave nothing of that kind.",
+        OF_REAL,
         f"REAL does not mean untouched: {judged.verdict.frames_used} frames of a face were looked "
         "at, and neither sound, nor text, nor background, nor what lies between those frames.",
         "FAKE says neither who made it, nor how, nor why.",

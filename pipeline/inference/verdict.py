@@ -49,8 +49,8 @@ class FaceVerdict:
     log10_lr_low: float | None = None  # lower end of the interval of log10_lr; None with it
     log10_lr_high: float | None = None  # upper end of the interval of log10_lr; None with it
     likelihood: str | None = None  # log10_lr in words; None with it
-    # distance from the training videos, above 1 beyond those of validation: novel; None where the
-    # bundle cannot tell
+    # distance from the training videos, above 1 beyond those of held-out people: novel; None where
+    # the bundle cannot tell
     novelty: float | None = None
 
 

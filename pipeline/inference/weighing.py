@@ -30,7 +30,7 @@ class Weighed:
     log10_lr: float | None = None
     log10_lr_low: float | None = None  # lower end of its interval; None with it
     log10_lr_high: float | None = None  # upper end of its interval; None with it
-    # distance from the training videos, above 1 beyond those of validation; None where unknown
+    # distance from the training videos, above 1 beyond those of held-out people; None where unknown
     novelty: float | None
 
     @property

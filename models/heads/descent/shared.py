@@ -7,6 +7,7 @@ folds of a training, the seeds of a sweep.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -180,12 +181,14 @@ def compile_ahead(head: HeadConfig, config: TrainConfig, *, shape: tuple[int, ..
 def precision_of(config: TrainConfig) -> Literal["float32", "bfloat16"]:
     """Type of an LSTM's large matrix products, by `train.precision`.
 
-    "auto" is bfloat16 on a processor that has it (AMX, AVX512-BF16), else float32; on a GPU it is
-    always float32. Asked for elsewhere, bfloat16 is computed by oneDNN in more time.
+    "auto" is bfloat16 on a processor that has it (AMX, AVX512-BF16) where oneDNN may use it, else
+    float32; on a GPU it is always float32. Asked for elsewhere, bfloat16 is computed by oneDNN in
+    more time.
     """
     if config.precision == "float32" or tf.config.list_physical_devices("GPU"):
         return "float32"
-    if config.precision == "bfloat16" or matrix_unit("bfloat16"):
+    limited = "ONEDNN_MAX_CPU_ISA" in os.environ or os.getenv("TF_ENABLE_ONEDNN_OPTS") == "0"
+    if config.precision == "bfloat16" or (matrix_unit("bfloat16") and not limited):
         return "bfloat16"
     return "float32"
 

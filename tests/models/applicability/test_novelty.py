@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,10 @@ def test_shrinkage_is_that_of_scikit_learn(count: int, dim: int) -> None:
 def test_people_weigh_alike_however_many_videos_they_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Logarithms of three people, with the mean 1 and the variance 1.
-    few = np.exp(np.repeat([0.0, 1.0, 2.0], [5, 1, 1]))
-    reach = reach_of_people(few, ["a"] * 5 + ["b", "c"], share=0.05)
-    assert np.log(reach) == pytest.approx(1 + 2.91999 * np.sqrt(1 + 1 / 3), rel=1e-4)
+    # Logarithms of five people, with the mean 1 and, of four degrees of freedom, the variance 5/8.
+    few = np.exp(np.repeat([0.0, 0.5, 1.0, 1.5, 2.0], [5, 1, 1, 1, 1]))
+    reach = reach_of_people(few, [*"aaaaabcde"], share=0.05)
+    assert np.log(reach) == pytest.approx(1 + 2.13185 * np.sqrt(5 / 8 * (1 + 1 / 5)), rel=1e-4)
     monkeypatch.setattr(novelty_fit, "MANY_PEOPLE", 50)
     distances = np.arange(100.0)
     each = [f"p{n}" for n in range(100)]
@@ -185,6 +186,36 @@ def test_one_odd_person_of_validation_does_not_open_the_range() -> None:
     found = fitted.novelty
     assert found.people == 34
     assert np.all(found.distance(embeddings(100, seed=3, offset=0.5)) > 1)
+
+
+def test_copies_under_other_names_do_not_open_the_range() -> None:
+    logs = np.random.default_rng(0).normal(4, 0.08, 55)
+    names = [str(one) for one in range(60)]
+    alone = reach_of_people(np.exp(logs), names[:55], share=0.05)
+    with_copies = reach_of_people(np.exp(np.append(logs, [2.0] * 5)), names, share=0.05)
+    assert with_copies == pytest.approx(alone, rel=0.02)
+
+
+def test_of_very_few_people_the_farthest_gives_the_threshold() -> None:
+    means = embeddings(60, seed=0)
+    people = [name for name in "abcd" for _ in range(15)]
+    found = fit_novelty(means[:45], means[45:], people, share=1e-4)
+    assert found is not None
+    assert found.novelty.distance(means[45:]).max() == pytest.approx(1, rel=0.05)
+
+
+def test_where_no_direction_stands_out_one_is_kept() -> None:
+    means = np.abs(np.random.default_rng(10).standard_normal((10, 8))) + 0.1
+    names = [str(one) for one in range(10)]
+    known = novelty_fit._Known.of(means, None)
+    covariance = known.covariance(np.arange(10))
+    assert covariance is not None
+    found = replace(covariance, factor=np.zeros((10, 8))).novelty(threshold=1, share=0.05, people=1)
+    assert len(found.variances) == len(found.directions) == 1
+    away = transformed(means, EXPONENT) - found.mean
+    expected = np.linalg.norm(away, axis=1) / np.sqrt(covariance.sphere)
+    np.testing.assert_allclose(found.distance(means), expected, rtol=1e-6)
+    assert fit_novelty(means, means[:0], names, share=0.05) is not None
 
 
 @pytest.mark.parametrize("most", [2000, 100])
