@@ -91,6 +91,10 @@ TRIES = (
     Try(name="mean times 0.35", mean_share=0.35),
     Try(name="mean times 0.25", mean_share=0.25),
     Try(name="mean times 0.5, average over folds", mean_share=0.5, average=True),
+    Try(name="mean times 0.5, by pairs", mean_share=0.5, loss="pairs"),
+    Try(name="deviation alone, by pairs", statistics=("deviation",), loss="pairs"),
+    Try(name="mean times 0.5, by pairs, average over folds", mean_share=0.5, loss="pairs",
+        average=True),
 )  # fmt: skip
 
 
