@@ -115,7 +115,7 @@ def fit_novelty(
     # What a bundle keeps of a covariance measures a little farther: one of them says how much.
     assert covariance is not None  # noqa: S101
     assert whole is not None  # noqa: S101
-    last = covariance.novelty(threshold=1, share=share, people=1)
+    last = covariance.novelty(share)
     kept = last.distance(means[held])
     distances *= np.exp(np.mean(np.log(kept / distances[0, held])))
     measured = ~np.isnan(distances[0])
@@ -124,7 +124,7 @@ def fit_novelty(
         _round(reach_of_people(one[measured], held_out, share=share)) for one in distances
     )
     if covariance is not whole:
-        last = whole.novelty(threshold=1, share=share, people=1)
+        last = whole.novelty(share)
     novelty = replace(last, threshold=of_videos, people=len({*held_out}))
     return NoveltyFit(novelty=novelty, frame_threshold=of_frames)
 
@@ -193,37 +193,30 @@ class _Covariance:
         ends = np.cumsum([len(one) for one in centred])[:-1]
         return np.split(np.sqrt(np.maximum(squares, 0)), ends)
 
-    def novelty(self, *, threshold: float, share: float, people: int) -> Novelty:
-        """What a bundle keeps of it."""
+    def novelty(self, share: float) -> Novelty:
+        """What a bundle keeps of it, with a threshold of 1 until people are measured."""
         rows, dim = self.factor.shape
         inside = rows <= dim
         products = self.factor @ self.factor.T if inside else self.factor.T @ self.factor
         total = float(np.trace(products))
-        if not total > 0:  # the shrinkage is whole: every direction is like any other
-            return Novelty(
-                mean=self.mean.astype(np.float32),
-                directions=np.eye(1, dim, dtype=np.float32),
-                variances=(_round(self.sphere),),
-                rest=_round(self.sphere),
-                threshold=threshold,
-                share=share,
-                people=people,
-            )
-        found, vectors = largest_eigenvectors(products, MOST_DIRECTIONS)
-        kept = found > 1e-9 * total
-        variances, vectors = found[kept][::-1], vectors[:, kept][:, ::-1]
-        directions = vectors.T
-        if inside:
-            directions = vectors.T @ self.factor / np.sqrt(variances)[:, None]
+        if total > 0:
+            found, vectors = largest_eigenvectors(products, MOST_DIRECTIONS)
+            kept = found > 1e-9 * total
+            variances, vectors = found[kept][::-1], vectors[:, kept][:, ::-1]
+            directions = vectors.T
+            if inside:
+                directions = vectors.T @ self.factor / np.sqrt(variances)[:, None]
+        else:  # the shrinkage is whole: every direction is like any other
+            variances, directions = np.zeros(1), np.eye(1, dim)
         left = max(total - float(variances.sum()), 0.0) / max(dim - len(variances), 1)
         return Novelty(
             mean=self.mean.astype(np.float32),
             directions=directions.astype(np.float16).astype(np.float32),
             variances=tuple(_round(one + self.sphere) for one in variances.tolist()),
             rest=_round(left + self.sphere),
-            threshold=threshold,
+            threshold=1,
             share=share,
-            people=people,
+            people=1,
         )
 
 
@@ -256,8 +249,8 @@ def reach_of_people(
     With fewer than MANY_PEOPLE it is where the next one of a log-normal distribution lies so often
     (Student's prediction interval). The quantile itself would be the distance of the second or
     third oddest of some forty people, which is chance. Nor is it that of each group's farthest
-    video or the conformal (n + 1)-th: both are next to the largest. Distances far below
-    the others, as of near-copies in two groups, count as NEAREST: they would widen the range.
+    video or the conformal (n + 1)-th: both are next to the largest. Distances far below the others,
+    as of near-copies in two groups, count as NEAREST: they would widen the range.
     """
     from scipy.stats import t
 

@@ -210,7 +210,7 @@ def test_where_no_direction_stands_out_one_is_kept() -> None:
     known = novelty_fit._Known.of(means, None)
     covariance = known.covariance(np.arange(10))
     assert covariance is not None
-    found = replace(covariance, factor=np.zeros((10, 8))).novelty(threshold=1, share=0.05, people=1)
+    found = replace(covariance, factor=np.zeros((10, 8))).novelty(0.05)
     assert len(found.variances) == len(found.directions) == 1
     away = transformed(means, EXPONENT) - found.mean
     expected = np.linalg.norm(away, axis=1) / np.sqrt(covariance.sphere)
