@@ -9,35 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from data.datasets.manifest import Manifest
 from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
 from data.io.interrupts import interruptible_threads
 from data.io.output_paths import check_out_folder
 from data.io.progress import log
-from data.io.reading import file_sha256
 from data.pixels_version import PIXELS_VERSION
-from features.sequences.dataset import Sequences, load_sequences
+from features.sequences.dataset import Sequences
 from features.store.feature_set import Features
-from features.store.layout import INDEX
-from models.conditioning.cache import CACHE, Conditioned, condition
-from models.configs import LSTMS, HeadConfig, HeadKind
+from models.conditioning.cache import Conditioned
+from models.configs import LSTMS, HeadKind
 from models.records import BUNDLE_RECORD
 from models.training_summary import TrainingSummary
 from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
 from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
+from pipeline.training.beside import fitted_beside, load_splits
 
 if TYPE_CHECKING:
-    from models.applicability.novelty_fit import NoveltyFit
     from models.bundle import BundledHead
-    from models.evaluation.baselines import Linear
     from models.heads.training import HeadTrainer
-
-Means = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +70,14 @@ def train_bundle(
     check_replaceable(out, marker=BUNDLE_RECORD)
     if tensorboard is not None:
         check_out_folder(tensorboard / out.name)
-    opened, videos = Features(features), Manifest.read(manifest)
+    opened, splits = Features(features), load_splits(features, manifest)
+    train, val, videos = splits.train, splits.val, splits.videos
     seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
     if opened.recipe.pixels_version < PIXELS_VERSION:
         log.warning(
             f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
             f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
         )
-    train = load_sequences(opened, videos.split("train"), views=True)
-    val = load_sequences(opened, videos.split("val"))
     if not len(train):
         raise DatasetError(
             f"{features} has no features of the training videos of {manifest}; "
@@ -97,14 +89,10 @@ def train_bundle(
         log.warning(
             f"{train.viewless} training videos lack augmented views; extract again to make them"
         )
-    # Importing TensorFlow and compiling a step leave a core idle for seconds each.
-    with interruptible_threads(1) as beside:
-        conditioning = beside.submit(conditioned_features, features, train, val, params.head)
-        pooling = beside.submit(pooled_means, train, val)
-        linear = beside.submit(fit_linear_baselines, train, val, videos, pooling)
-        novelties = beside.submit(
-            fit_training_novelty, train, val, pooling, share=params.calibration.novelty
-        )
+    conditions = params.head.condition
+    share = params.calibration.novelty
+    fits = fitted_beside(splits, manifest=manifest, config=conditions, novelty_share=share)
+    with interruptible_threads(1) as thread, fits as beside:
         from models.bundle import Bundle
         from models.heads.descent.shared import compile_ahead, precision_of  # loads TensorFlow
         from models.tf_runtime import limit_threads
@@ -113,14 +101,14 @@ def train_bundle(
         if params.head.kind in LSTMS:  # what "auto" is here is recorded
             precise = params.train.replace(precision=precision_of(params.train))
             params = Params(**dict(params) | {"train": precise})
-        if params.head.condition.kind != "none" and params.head.has_epochs:
+        if conditions.kind != "none" and params.head.has_epochs:
             # Alone, a step on 128 dimensions took 10.2 ms with one thread or two, which used 11 ms
             # and 16 of CPU time.
             with suppress(RuntimeError):  # this process has used TensorFlow before
                 limit_threads(1)
-            size = min(params.head.condition.dimensions, opened.dim)
+            size = min(conditions.dimensions, opened.dim)
             compile_ahead(params.head, params.train, shape=(*train.mask.shape, size))
-        conditioned = conditioning.result()
+        conditioned = beside.conditioned()
         runs = None if tensorboard is None else tensorboard / out.name
         given: dict[str, Any] = {
             "params": params, "tensorboard": runs, "conditioned": conditioned
@@ -129,12 +117,13 @@ def train_bundle(
         if params.head.kind != "mean":
             built = make_trainer("mean", train, val, params=params, conditioned=conditioned)
             built.build()
-            other = beside.submit(
+            other = thread.submit(
                 train_calibrated, "mean", train, val, **given, trainer=built, live=False
             )
         head = train_calibrated(params.head.kind, train, val, **given)
         baseline = None if other is None else other.result()
-        novelty = novelties.result()
+        baselines = beside.baselines()
+        novelty = baselines.novelty
         bundle = Bundle(
             head=head,
             baseline=baseline,
@@ -145,7 +134,7 @@ def train_bundle(
             backbone=carried
             if (carried := features / CARRIED).is_dir()
             else opened.recipe.backbone,
-            linear_baselines=linear.result(),
+            linear_baselines=baselines.linear,
             command=training_command(features, manifest, params, allow_seen=bool(seen)),
             seen_in_validation=seen,
             training={
@@ -180,16 +169,6 @@ def train_bundle(
         missing=(*train.missing, *val.missing),
         next=command_line("unmask", "evaluate", out, features, *following),
     )
-
-
-def conditioned_features(
-    features: Path, train: Sequences, val: Sequences, head: HeadConfig
-) -> Conditioned | None:
-    """Both splits as `head.condition` makes them, from the cache where they are; None for none."""
-    if head.condition.kind == "none":
-        return None
-    sha256 = file_sha256(features / INDEX)
-    return condition(train, val, head.condition, features_sha256=sha256, cache=CACHE)
 
 
 def make_trainer(
@@ -282,49 +261,6 @@ def training_command(
     words = ("train", features, "--manifest", manifest, "-o", "BUNDLE", *allowed)
     line = command_line("unmask", *words)
     return " ".join([line, *as_options(params, ("seed", "head", "train", "calibration"))])
-
-
-def pooled_means(train: Sequences, val: Sequences) -> tuple[Means, Means]:
-    """The mean embeddings of both splits, (N, D) and (M, D)."""
-    from models.evaluation.baselines import pooled
-
-    return pooled(train.features, train.mask), pooled(val.features, val.mask)
-
-
-def fit_linear_baselines(
-    train: Sequences, val: Sequences, manifest: Manifest, means: Future[tuple[Means, Means]]
-) -> dict[str, Linear]:
-    """Fits logistic regressions on file metadata and on mean embeddings of the same videos."""
-    from models.evaluation.baselines import fit_linear, metadata
-
-    known = {video.path: video for video in manifest.videos}
-    files = [[known[path] for path in part.paths] for part in (train, val)]
-    codecs = tuple(sorted({video.codec for video in files[0]}))
-    inputs = {
-        "metadata": [metadata(part, codecs) for part in files],
-        "logistic": [*means.result()],
-    }
-    return {
-        name: fit_linear(
-            fit, train.labels, check, val.labels, codecs=codecs if name == "metadata" else ()
-        )
-        for name, (fit, check) in inputs.items()
-    }
-
-
-def fit_training_novelty(
-    train: Sequences, val: Sequences, means: Future[tuple[Means, Means]], *, share: float
-) -> NoveltyFit | None:
-    """The distribution of the mean embeddings; None with a share of 0 or with few videos."""
-    from models.applicability.novelty_fit import fit_novelty, spread_frames
-    from models.evaluation.baselines import middles
-
-    if not share:
-        return None
-    frames = np.concatenate([middles(part.features, part.mask) for part in (train, val)])
-    groups = (*train.groups, *val.groups)
-    spread = spread_frames([(part.features, part.mask) for part in (train, val)])
-    return fit_novelty(*means.result(), groups, share=share, frames=frames, spread=spread)
 
 
 def trained_on(sequences: Sequences) -> dict[str, list[str]]:
