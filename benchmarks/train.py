@@ -16,11 +16,13 @@ turns in one run and the medians count:
 
 Then, on a feature set of 1000 videos:
 
-    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline with likelihood
-                                ratios, on conditioned features; `unmask evaluate`
+    experiment_seconds          `unmask train`, 30 epochs of LSTM and baseline, on conditioned
+                                features; `unmask evaluate`
     experiment_auc              test AUC of its LSTM, mean of 3 seeds
+    with_ratios_seconds         the same with likelihood ratios, for which five more heads are
+                                trained on folds (`calibration.folds`, which is 0 above)
     left_out_seconds            the same where there is nothing to find, so that the LSTM is left
-                                out, and no heads are trained for likelihood ratios
+                                out, and likelihood ratios need no heads
     full_width_seconds, _auc    the same without conditioning
     auc_of_full_width           the first AUC minus the second
     sweep_seconds               `unmask sweep` of 32 settings with 3 seeds on conditioned features;
@@ -210,15 +212,17 @@ def main() -> None:
     parts, seeds = arguments.parts.split(","), 1 if arguments.quick else 3
     figures = compare_epochs(arguments) if "epochs" in parts else {}
     if "experiment" in parts:
-        seconds = measure_experiment("experiment", figures, train_experiment.CONDITION, seeds)
-        shift = train_experiment.NO_SHIFT
-        measure_experiment("left_out", figures, train_experiment.CONDITION, 1, shift=shift)
+        conditioned, shift = train_experiment.CONDITION, train_experiment.NO_SHIFT
+        alone = (*conditioned, *train_experiment.NO_RATIOS)
+        seconds = measure_experiment("experiment", figures, alone, seeds)
+        measure_experiment("with_ratios", figures, conditioned, 1)
+        measure_experiment("left_out", figures, conditioned, 1, shift=shift)
         needed = train_experiment.extraction(arguments.clips)
         if needed is not None:
             figures["experiment_over_extraction"] = seconds / needed
             print(f"extraction   {needed:8.0f} s, 1/{needed / seconds:.0f}")
     if "full" in parts:
-        measure_experiment("full_width", figures, (), seeds)
+        measure_experiment("full_width", figures, train_experiment.NO_RATIOS, seeds)
     if {"experiment", "full"} <= {*parts}:
         difference = figures["experiment_auc"] - figures["full_width_auc"]
         figures["auc_of_full_width"] = difference
@@ -247,13 +251,13 @@ def main() -> None:
 def measure_experiment(
     name: str,
     figures: dict[str, float],
-    condition: tuple[str, ...],
+    options: tuple[str, ...],
     seeds: int,
     *,
     shift: float = train_experiment.SHIFT,
 ) -> float:
     """Adds the figures of one experiment, prints them and returns its seconds."""
-    found = train_experiment.experiment(condition=condition, seeds=seeds, shift=shift)
+    found = train_experiment.experiment(options=options, seeds=seeds, shift=shift)
     seconds, train, cpu, auc = (
         found[key] for key in ("seconds", "train_seconds", "cpu_seconds", "auc")
     )

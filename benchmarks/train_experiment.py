@@ -90,6 +90,8 @@ def cached_videos(folder: Path, count: int, *, shift: float = SHIFT) -> Path:
 
 CONDITION = ("--set", "head.condition.kind=layernorm_l2", "--set", "head.condition.dimensions=128")
 """The features' first linear map, fitted once and kept; "none" is the full width."""
+NO_RATIOS = ("--set", "calibration.folds=0")
+"""No further heads are trained on folds, to fit likelihood ratios on their scores."""
 GRID = ("head.units=64,128", "head.dropout=0.4,0.6", "head.input_dropout=0.4,0.8",
         "train.learning_rate=5e-4,1e-3", "train.batch_size=32,64")  # fmt: skip
 """32 settings."""
@@ -100,11 +102,11 @@ QUICK_GRID = ("head.units=64,128", "train.batch_size=32,64")
 def experiment(
     videos: int = 1000,
     *,
-    condition: tuple[str, ...] = CONDITION,
+    options: tuple[str, ...] = CONDITION,
     seeds: int = 1,
     shift: float = SHIFT,
 ) -> dict[str, float]:
-    """`unmask train` for 30 epochs and `unmask evaluate`, from start to end.
+    """`unmask train` with these options for 30 epochs and `unmask evaluate`, from start to end.
 
     With nothing conditioned before, in the first run; the next seeds find it in the cache.
 
@@ -121,7 +123,7 @@ def experiment(
         for seed in range(1, 1 + seeds):
             train = ["train", str(features), *known, str(folder / "bundle"),
                      "--set", f"train.epochs={EPOCHS}", "--set", f"train.patience={EPOCHS}",
-                     "--set", f"seed={seed}", *condition]  # fmt: skip
+                     "--set", f"seed={seed}", *options]  # fmt: skip
             evaluate = ["evaluate", str(folder / "bundle"), str(features), *known,
                         str(folder / "report")]  # fmt: skip
             begun, spent = time.perf_counter(), _children_cpu_seconds()

@@ -114,7 +114,7 @@ class ExtractConfig(Settings):
     # of the backbone; TensorFlow and OpenVINO differ by rounding alone
     runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
     # of the backbone's arithmetic; "auto" is int8 for a quantized backbone, else bfloat16 where the
-    # processor has AMX, else float32. float16 is TensorFlow's on a GPU
+    # processor has AMX or AVX512-BF16, else float32. float16 is TensorFlow's on a GPU
     precision: Literal["auto", "float32", "bfloat16", "int8", "float16"] = "auto"
     # share of videos that may fail before the command does
     max_failures: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -268,7 +268,7 @@ class FinetuneConfig(Settings):
     # same for all frames of a clip
     dropout: Share = 0.0
     # of the arithmetic; weights and Adam's moments are float32 in all. "auto" is bfloat16 on a
-    # processor with AMX, else float32. float16 is for GPUs, with loss scaling
+    # processor with AMX or AVX512-BF16, else float32. float16 is for GPUs, with loss scaling
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
 
 

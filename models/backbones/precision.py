@@ -14,7 +14,7 @@ from data.errors import ConfigError
 from features.store.key import Precision
 from models.backbones.fingerprint import BackboneFingerprint
 from models.backbones.openvino_encoder import has_openvino
-from models.matrix_units import UNITS, matrix_unit
+from models.matrix_units import UNITS, is_fast, matrix_unit
 
 Choice = Precision | Literal["auto"]
 """Of the setting `extract.precision`."""
@@ -26,7 +26,7 @@ def choose_precision(
     """The precision that a run computes in: what was chosen; for "auto" the fastest without loss.
 
     docs/performance.md has the evidence: features in bfloat16 give the same AUC as in float32,
-    several times faster on a processor with AMX.
+    twice as fast on a processor with AVX512-BF16, several times as fast with AMX.
 
     Args:
         choice: the setting.
@@ -56,8 +56,7 @@ def choose_precision(
 
 def fastest_precision() -> Precision:
     """The precision in which this machine embeds fastest without loss."""
-    # AVX512-BF16 without AMX was slower than float32, on a processor held to it.
-    fast = matrix_unit("bfloat16") == "amx_bf16" and has_openvino() and not has_nvidia()
+    fast = is_fast("bfloat16") and has_openvino() and not has_nvidia()
     return "bfloat16" if fast else "float32"
 
 

@@ -85,7 +85,7 @@ def check_ffmpeg() -> Findings:
 def check_processor() -> Findings:
     """Cores, vector and matrix units, what will be fast, the GPU, memory."""
     from models.backbones.precision import fastest_precision, has_nvidia
-    from models.matrix_units import UNITS, cpu_flags
+    from models.matrix_units import UNITS, cpu_flags, matrix_unit
 
     flags = cpu_flags()
     name = processor_facts("model name") or platform.processor() or platform.machine()
@@ -131,7 +131,7 @@ def check_processor() -> Findings:
         status="ok" if precision == "bfloat16" or not units else "note",
         found=f"extract.precision auto is {precision}, on {runtime}",
         remedy="pip install 'unmask[openvino]' uses these units"
-        if "amx_bf16" in units and precision != "bfloat16" and not has_nvidia()
+        if matrix_unit("bfloat16") and not _has_openvino() and not has_nvidia()
         else None,
     )
     yield _finding(

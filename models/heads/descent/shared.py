@@ -22,7 +22,7 @@ from models.heads.descent.batches import head_batches
 from models.heads.descent.lstm_step import can_step, lstm_step
 from models.heads.descent.step import LossesOf, of_logits, of_scores, train_step
 from models.layers.fast_lstm import FastLSTM
-from models.matrix_units import matrix_unit
+from models.matrix_units import is_fast
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def precision_of(config: TrainConfig) -> Literal["float32", "bfloat16"]:
     """
     if config.precision == "float32" or tf.config.list_physical_devices("GPU"):
         return "float32"
-    limited = "ONEDNN_MAX_CPU_ISA" in os.environ or os.getenv("TF_ENABLE_ONEDNN_OPTS") == "0"
-    if config.precision == "bfloat16" or (matrix_unit("bfloat16") and not limited):
+    used = os.getenv("TF_ENABLE_ONEDNN_OPTS") != "0"
+    if config.precision == "bfloat16" or (used and is_fast("bfloat16")):
         return "bfloat16"
     return "float32"
 

@@ -31,13 +31,20 @@ def processor(monkeypatch: pytest.MonkeyPatch):
     return has
 
 
-def test_auto_is_bfloat16_where_the_processor_has_amx(processor) -> None:
+def test_auto_is_bfloat16_where_the_processor_computes_in_it(
+    processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     processor("avx512f", "avx512_bf16", "amx_bf16")
     assert choose_precision("auto", PLAIN) == "bfloat16"
     assert choose_precision("auto", PLAIN, runtime="tensorflow") == "float32"
     assert choose_precision("auto", CUSTOM) == "float32"
     assert choose_precision("auto", QUANTIZED) == "int8"
     processor("avx512f", "avx512_bf16")
+    assert choose_precision("auto", PLAIN) == "bfloat16"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    assert choose_precision("auto", PLAIN) == "float32"
+    processor("avx512f")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     assert choose_precision("auto", PLAIN) == "float32"
     assert choose_precision("bfloat16", PLAIN) == "bfloat16"
 

@@ -587,8 +587,8 @@ def test_float16_needs_a_gpu(tmp_path: Path) -> None:
     [
         ({"amx_bf16", "avx512_bf16"}, False, "auto", "bfloat16", ""),
         ({"amx_bf16", "avx512_bf16"}, False, "float32", "float32", ""),
-        ({"avx512_bf16"}, False, "auto", "float32", ""),
-        ({"avx512_bf16"}, False, "bfloat16", "bfloat16", "may be slower"),
+        ({"avx512_bf16"}, False, "auto", "bfloat16", ""),
+        ({"avx512_bf16"}, False, "bfloat16", "bfloat16", ""),
         ({"avx2"}, False, "auto", "float32", ""),
         ({"avx2"}, False, "bfloat16", "float32", "does not compute in bfloat16"),
         ({"amx_bf16"}, True, "auto", "float32", ""),
@@ -609,6 +609,17 @@ def test_a_machine_computes_in_what_it_has(
     assert config.precision == wanted
     assert said in note
     assert bool(said) == bool(note)
+
+
+def test_a_limit_of_onednn_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.matrix_units.cpu_flags", lambda: frozenset({"amx_bf16"}))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    assert resolve_precision(QUICK.replace(precision="auto"))[0].precision == "float32"
+    config, note = resolve_precision(QUICK.replace(precision="bfloat16"))
+    assert config.precision == "bfloat16"
+    assert "ONEDNN_MAX_CPU_ISA limits" in note
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "default")
+    assert resolve_precision(QUICK.replace(precision="auto"))[0].precision == "bfloat16"
 
 
 def with_signal() -> Clips:
