@@ -24,12 +24,12 @@ from data.errors import ToolError
 from data.io.interrupts import interruptible_threads
 from data.io.processes import process_pool
 from data.io.reading import file_sha256
+from data.operating_system.machine import cores
 from features.sequences.dataset import Sequences, load_sequences
 from features.store.feature_set import Features
 from features.store.layout import INDEX
 from models.conditioning.cache import CACHE, Conditioned, condition
 from models.configs import ConditionConfig
-from pipeline.machine import cores
 
 if TYPE_CHECKING:
     from models.applicability.novelty_fit import NoveltyFit
@@ -75,6 +75,15 @@ def load_splits(features: Path, manifest: Path) -> Splits:
     )
 
 
+def is_worth_a_process() -> bool:
+    """Whether TensorFlow is still to be imported, there is a core to spare, and this is no child.
+
+    A sweep's processes have their cores already, and what is conditioned from the cache.
+    """
+    loaded = "tensorflow" in sys.modules
+    return not loaded and cores() > 1 and multiprocessing.parent_process() is None
+
+
 @contextmanager
 def fitted_beside(
     splits: Splits, *, manifest: Path, config: ConditionConfig, novelty_share: float
@@ -90,7 +99,7 @@ def fitted_beside(
     Raises:
         ToolError: the process was ended from outside.
     """
-    if "tensorflow" in sys.modules or cores() < 2 or multiprocessing.parent_process() is not None:
+    if not is_worth_a_process():
         with interruptible_threads(1) as thread:
             yield Beside(
                 conditioned=thread.submit(conditioned_features, splits, config).result,

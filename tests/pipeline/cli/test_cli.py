@@ -440,6 +440,20 @@ def test_matrix_products_of_numpy_have_one_thread_unless_the_user_says_other(own
     assert told.stdout.splitlines()[-1] == (own or "1")
 
 
+def test_few_searches_for_cycles_and_none_at_the_end():
+    code = (
+        "import gc\nfrom pipeline.entry import main\n"
+        "try:\n    main()\n"
+        "except SystemExit:\n    print(gc.get_threshold()[0], gc.get_freeze_count())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, "--version"], cwd=ROOT, capture_output=True, text=True
+    )
+    threshold, frozen = map(int, told.stdout.splitlines()[-1].split())
+    assert threshold > 5000
+    assert frozen > 5000
+
+
 def test_the_other_ways_to_start_it():
     module = subprocess.run(
         [sys.executable, "-m", "pipeline", "--version"], cwd=ROOT, capture_output=True, text=True
