@@ -13,9 +13,10 @@ UNITS: dict[str, tuple[str, ...]] = {
 }
 """Matrix units that compute in a precision, as /proc/cpuinfo calls them, fastest first."""
 
-LIMIT = "ONEDNN_MAX_CPU_ISA"
-"""Variable that limits the instructions that oneDNN may use."""
-NO_LIMITS = ("", "ALL", "DEFAULT")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Variables that limit the instructions that oneDNN may use; the first that is set counts."""
+ALLOWING = {"amx_bf16": ("AMX",), "avx512_bf16": ("BF16", "FP16", "AVX10", "AMX")}
+"""Unit -> parts of the names of instruction sets that have it."""
 
 
 @cache
@@ -29,11 +30,17 @@ def matrix_unit(precision: str) -> str | None:
     return next((unit for unit in UNITS.get(precision, ()) if unit in cpu_flags()), None)
 
 
-def is_fast(precision: str) -> bool:
-    """Whether the processor has a unit for it that oneDNN, of TensorFlow and OpenVINO, may use.
+def is_bfloat16_fast(*, tensorflow: bool) -> bool:
+    """Whether bfloat16 takes less time than float32: its unit is there, and oneDNN may use it.
 
-    On a processor with AMX that oneDNN's variable held to AVX512-BF16, bfloat16 was slower than
-    float32; on one that has AVX512-BF16 alone it is faster.
+    On a processor with AMX that was held to AVX512-BF16, it was slower than float32; on one that
+    has AVX512-BF16 alone it takes half the time.
+
+    Args:
+        tensorflow: by TensorFlow, which may be told to do without oneDNN; or by OpenVINO.
     """
-    limited = os.environ.get(LIMIT, "").upper() not in NO_LIMITS
-    return matrix_unit(precision) is not None and not limited
+    unit = matrix_unit("bfloat16")
+    if unit is None or (tensorflow and os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"):
+        return False
+    limit = next((os.environ[name] for name in LIMITS if os.environ.get(name)), "ALL").upper()
+    return limit in ("ALL", "DEFAULT") or any(one in limit for one in ALLOWING[unit])

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data.errors import ToolError
@@ -30,15 +31,19 @@ Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple
 class Pool(ProcessPoolExecutor):
     """A pool whose children leave Ctrl-C to the parent, which lets their work end or ends them."""
 
+    _children: tuple[BaseProcess, ...] = ()  # which `shutdown` forgets
+
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As `ProcessPoolExecutor.submit`, which starts a child where none is idle."""
         with block_interrupt():
-            return super().submit(function, *args, **kwargs)
+            submitted = super().submit(function, *args, **kwargs)
+            self._children = tuple(self._processes.values())
+            return submitted
 
     def end(self) -> None:
         """Ends the children at once: their unfinished work is lost."""
         self.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
+        for child in self._children:
             child.terminate()
 
 

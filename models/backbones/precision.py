@@ -14,7 +14,7 @@ from data.errors import ConfigError
 from features.store.key import Precision
 from models.backbones.fingerprint import BackboneFingerprint
 from models.backbones.openvino_encoder import has_openvino
-from models.matrix_units import UNITS, is_fast, matrix_unit
+from models.matrix_units import UNITS, is_bfloat16_fast, matrix_unit
 
 Choice = Precision | Literal["auto"]
 """Of the setting `extract.precision`."""
@@ -56,7 +56,7 @@ def choose_precision(
 
 def fastest_precision() -> Precision:
     """The precision in which this machine embeds fastest without loss."""
-    fast = is_fast("bfloat16") and has_openvino() and not has_nvidia()
+    fast = is_bfloat16_fast(tensorflow=False) and has_openvino() and not has_nvidia()
     return "bfloat16" if fast else "float32"
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from data.errors import ConfigError
 from models.configs import FinetuneConfig
-from models.matrix_units import LIMIT, is_fast, matrix_unit
+from models.matrix_units import LIMITS, is_bfloat16_fast, matrix_unit
 from models.tf_runtime import tf
 
 PRECISIONS: tuple[Literal["float32", "bfloat16", "float16"], ...] = (
@@ -27,7 +27,7 @@ def resolve_precision(config: FinetuneConfig) -> tuple[FinetuneConfig, str]:
     """The configuration with the precision that this machine computes in.
 
     "auto" is bfloat16 on a processor with AMX or AVX512-BF16, else float32; without either,
-    bfloat16 becomes float32. Where ONEDNN_MAX_CPU_ISA limits oneDNN, "auto" is float32: held to
+    bfloat16 becomes float32. Where oneDNN may not use these, "auto" is float32: held to
     AVX512-BF16, a processor with AMX took 1.4 times as long in bfloat16.
 
     Returns:
@@ -40,7 +40,7 @@ def resolve_precision(config: FinetuneConfig) -> tuple[FinetuneConfig, str]:
     gpu = has_gpu()
     chosen = config.precision
     if chosen == "auto":
-        fast = not gpu and is_fast("bfloat16")
+        fast = not gpu and is_bfloat16_fast(tensorflow=True)
         return config.replace(precision="bfloat16" if fast else "float32"), ""
     if chosen == "float16" and not gpu:
         raise ConfigError(
@@ -48,11 +48,12 @@ def resolve_precision(config: FinetuneConfig) -> tuple[FinetuneConfig, str]:
         )
     if chosen == "bfloat16" and gpu:
         raise ConfigError("finetune.precision bfloat16 is for processors; on a GPU take float16")
-    if chosen != "bfloat16" or is_fast("bfloat16"):
+    if chosen != "bfloat16" or is_bfloat16_fast(tensorflow=True):
         return config, ""
     if matrix_unit("bfloat16") is None:
         note = "this processor does not compute in bfloat16: fine-tuning computes in float32"
         return config.replace(precision="float32"), note
     return config, (
-        f"{LIMIT} limits what oneDNN may use: fine-tuning in bfloat16 may be slower than in float32"
+        f"{LIMITS[0]}, or another variable, keeps oneDNN from the processor's units: fine-tuning "
+        "in bfloat16 may be slower than in float32"
     )

@@ -166,6 +166,7 @@ def train(
         params=load_params(params, set_),
         tensorboard=tensorboard,
         allow_seen=allow_seen,
+        process=True,
     )
     for head in done.heads:
         epochs = "" if len(head.history) == 1 else f"{len(head.history)} epochs; "

@@ -85,7 +85,7 @@ def check_ffmpeg() -> Findings:
 def check_processor() -> Findings:
     """Cores, vector and matrix units, what will be fast, the GPU, memory."""
     from models.backbones.precision import fastest_precision, has_nvidia
-    from models.matrix_units import UNITS, cpu_flags, matrix_unit
+    from models.matrix_units import UNITS, cpu_flags
 
     flags = cpu_flags()
     name = processor_facts("model name") or platform.processor() or platform.machine()
@@ -130,9 +130,7 @@ def check_processor() -> Findings:
         name="precision",
         status="ok" if precision == "bfloat16" or not units else "note",
         found=f"extract.precision auto is {precision}, on {runtime}",
-        remedy="pip install 'unmask[openvino]' uses these units"
-        if matrix_unit("bfloat16") and not _has_openvino() and not has_nvidia()
-        else None,
+        remedy=_unused_units() if precision != "bfloat16" and not has_nvidia() else None,
     )
     yield _finding(
         "processor", "GPU", "an NVIDIA device" if has_nvidia() else "none that TensorFlow uses"
@@ -148,6 +146,17 @@ def check_processor() -> Findings:
         else f"{_gib(free)} free of {_gib(everything)}",
         remedy="close other programs, or take fewer --workers" if low else None,
     )
+
+
+def _unused_units() -> str | None:
+    """What would use a unit for bfloat16 that is there; None where none is."""
+    from models.matrix_units import LIMITS, matrix_unit
+
+    if matrix_unit("bfloat16") is None:
+        return None
+    if not _has_openvino():
+        return "pip install 'unmask[openvino]' uses these units"
+    return f"unset {next(name for name in LIMITS if os.environ.get(name))}, which keeps them unused"
 
 
 def _has_openvino() -> bool:

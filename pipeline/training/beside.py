@@ -6,13 +6,11 @@ conditioning of 1,000 clips took 4.4 s in a thread and 2.0 s alone.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +41,9 @@ class Splits:
     """What a head learns from and is chosen by."""
 
     features: Path  # the feature set
+    videos: Manifest
     train: Sequences
     val: Sequences
-    videos: Manifest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,52 +62,49 @@ class Beside:
     baselines: Callable[[], Baselines]
 
 
-def load_splits(features: Path, manifest: Path) -> Splits:
+def load_splits(features: Features, videos: Manifest) -> Splits:
     """Both splits with features; the training split with its views."""
-    opened, videos = Features(features), Manifest.read(manifest)
     return Splits(
-        features=features,
-        train=load_sequences(opened, videos.split("train"), views=True),
-        val=load_sequences(opened, videos.split("val")),
+        features=features.folder,
         videos=videos,
+        train=load_sequences(features, videos.split("train"), views=True),
+        val=load_sequences(features, videos.split("val")),
     )
 
 
 def is_worth_a_process() -> bool:
-    """Whether TensorFlow is still to be imported, there is a core to spare, and this is no child.
-
-    A sweep's processes have their cores already, and what is conditioned from the cache.
-    """
-    loaded = "tensorflow" in sys.modules
-    return not loaded and cores() > 1 and multiprocessing.parent_process() is None
+    """Whether TensorFlow is still to be imported, and there is a core to spare."""
+    return "tensorflow" not in sys.modules and cores() > 1
 
 
 @contextmanager
 def fitted_beside(
-    splits: Splits, *, manifest: Path, config: ConditionConfig, novelty_share: float
+    splits: Splits, *, config: ConditionConfig, novelty_share: float, process: bool
 ) -> Iterator[Beside]:
-    """Begins to fit; in a thread where a process would cost more than it saves.
+    """Begins to fit.
 
     Args:
         splits: of `load_splits`.
-        manifest: that they are of.
         config: of the conditioning.
         novelty_share: as of `fit_baselines`.
+        process: in a process; else in a thread. What a process conditioned comes by the cache:
+            where that cannot be written, this process conditions anew.
 
     Raises:
-        ToolError: the process was ended from outside.
+        ToolError: the process did not start, or was ended from outside.
     """
-    if not is_worth_a_process():
+    if not process:
         with interruptible_threads(1) as thread:
             yield Beside(
                 conditioned=thread.submit(conditioned_features, splits, config).result,
                 baselines=thread.submit(fit_baselines, splits, novelty_share).result,
             )
         return
-    pool, names = process_pool(1), (splits.features, manifest)
+    pool = process_pool(1)
     try:
-        cached = pool.submit(_fill_cache, *names, config)
-        baselines = pool.submit(_fit_baselines, *names, novelty_share)
+        cached = pool.submit(_fill_cache, splits.features, splits.videos, config)
+        baselines = pool.submit(_fit_baselines, novelty_share)
+        pool.shutdown(wait=False)  # it ends with its work
 
         def conditioned() -> Conditioned | None:
             cached.result()
@@ -118,8 +113,8 @@ def fitted_beside(
         yield Beside(conditioned=conditioned, baselines=baselines.result)
     except BrokenProcessPool as error:
         raise ToolError(
-            "a process that fitted baselines was ended from outside; run the same command again, "
-            "with more memory if it was short"
+            "the process that fits baselines did not start or was ended from outside; run the same "
+            "command again, with more memory if it was short"
         ) from error
     finally:
         pool.end()
@@ -172,15 +167,16 @@ def _fit_novelty(
     return fit_novelty(*means, groups, share=share, frames=frames, spread=spread)
 
 
-_splits = lru_cache(maxsize=1)(load_splits)
-"""Of the child process."""
+_loaded: list[Splits] = []
+"""Of the child process, by its first task."""
 
 
-def _fill_cache(features: Path, manifest: Path, config: ConditionConfig) -> None:
+def _fill_cache(features: Path, videos: Manifest, config: ConditionConfig) -> None:
     """In the child process: conditions both splits into the cache, where the parent reads them."""
-    conditioned_features(_splits(features, manifest), config)
+    _loaded.append(load_splits(Features(features), videos))
+    conditioned_features(_loaded[0], config)
 
 
-def _fit_baselines(features: Path, manifest: Path, novelty_share: float) -> Baselines:
+def _fit_baselines(novelty_share: float) -> Baselines:
     """In the child process."""
-    return fit_baselines(_splits(features, manifest), novelty_share)
+    return fit_baselines(_loaded[0], novelty_share)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.datasets.manifest import Manifest
 from data.errors import DatasetError
 from data.io.atomic_folders import check_replaceable
 from data.io.interrupts import interruptible_threads
@@ -26,7 +27,7 @@ from pipeline.config import Params, as_options
 from pipeline.extraction.feature_spec import CARRIED
 from pipeline.leakage import refuse_seen_validation
 from pipeline.shell_commands import command_line
-from pipeline.training.beside import fitted_beside, load_splits
+from pipeline.training.beside import fitted_beside, is_worth_a_process, load_splits
 
 if TYPE_CHECKING:
     from models.bundle import BundledHead
@@ -52,6 +53,7 @@ def train_bundle(
     params: Params,
     tensorboard: Path | None = None,
     allow_seen: bool = False,
+    process: bool = False,
 ) -> TrainResult:
     """Trains the head and its baselines, calibrates them and writes the bundle.
 
@@ -62,6 +64,8 @@ def train_bundle(
         params: all parameters.
         tensorboard: folder for learning curves; None writes none.
         allow_seen: go on where the backbone was trained on validation people.
+        process: fit what needs no TensorFlow in a process beside its import, which saves seconds.
+            Not for a script without `if __name__ == "__main__":`, which that process would run.
 
     Raises:
         LeakError: the backbone was trained on validation people, and `allow_seen` is false.
@@ -70,14 +74,15 @@ def train_bundle(
     check_replaceable(out, marker=BUNDLE_RECORD)
     if tensorboard is not None:
         check_out_folder(tensorboard / out.name)
-    opened, splits = Features(features), load_splits(features, manifest)
-    train, val, videos = splits.train, splits.val, splits.videos
+    opened, videos = Features(features), Manifest.read(manifest)
     seen = refuse_seen_validation(opened.provenance, videos, allow_seen=allow_seen)
     if opened.recipe.pixels_version < PIXELS_VERSION:
         log.warning(
             f"these features have pixels version {opened.recipe.pixels_version}, `unmask predict` "
             f"reads version {PIXELS_VERSION}; extract again to train on what it sees"
         )
+    splits = load_splits(opened, videos)
+    train, val = splits.train, splits.val
     if not len(train):
         raise DatasetError(
             f"{features} has no features of the training videos of {manifest}; "
@@ -91,7 +96,8 @@ def train_bundle(
         )
     conditions = params.head.condition
     share = params.calibration.novelty
-    fits = fitted_beside(splits, manifest=manifest, config=conditions, novelty_share=share)
+    apart = process and is_worth_a_process()
+    fits = fitted_beside(splits, config=conditions, novelty_share=share, process=apart)
     with interruptible_threads(1) as thread, fits as beside:
         from models.bundle import Bundle
         from models.heads.descent.shared import compile_ahead, precision_of  # loads TensorFlow

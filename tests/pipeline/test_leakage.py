@@ -131,7 +131,7 @@ def test_train_and_sweep_refuse_before_they_do_anything(
     def worked(*_: object, **__: object) -> None:
         raise AssertionError("it was asked too late")
 
-    monkeypatch.setattr("pipeline.training.train.load_sequences", worked)
+    monkeypatch.setattr("pipeline.training.train.load_splits", worked)
     monkeypatch.setattr("pipeline.search.sweep.load_data", worked)
     for command in ("train", "sweep"):
         shown = one_line(run(command, *data.arguments, "-o", tmp_path / "out", code=10))

@@ -7,7 +7,6 @@ folds of a training, the seeds of a sweep.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +21,7 @@ from models.heads.descent.batches import head_batches
 from models.heads.descent.lstm_step import can_step, lstm_step
 from models.heads.descent.step import LossesOf, of_logits, of_scores, train_step
 from models.layers.fast_lstm import FastLSTM
-from models.matrix_units import is_fast
+from models.matrix_units import is_bfloat16_fast
 from models.tf_runtime import keras, seed_everything, tf
 
 if TYPE_CHECKING:
@@ -187,8 +186,7 @@ def precision_of(config: TrainConfig) -> Literal["float32", "bfloat16"]:
     """
     if config.precision == "float32" or tf.config.list_physical_devices("GPU"):
         return "float32"
-    used = os.getenv("TF_ENABLE_ONEDNN_OPTS") != "0"
-    if config.precision == "bfloat16" or (used and is_fast("bfloat16")):
+    if config.precision == "bfloat16" or is_bfloat16_fast(tensorflow=True):
         return "bfloat16"
     return "float32"
 

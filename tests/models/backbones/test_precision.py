@@ -41,12 +41,29 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(
     assert choose_precision("auto", QUANTIZED) == "int8"
     processor("avx512f", "avx512_bf16")
     assert choose_precision("auto", PLAIN) == "bfloat16"
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-    assert choose_precision("auto", PLAIN) == "float32"
     processor("avx512f")
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     assert choose_precision("auto", PLAIN) == "float32"
     assert choose_precision("bfloat16", PLAIN) == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("unit", "variable", "limit", "chosen"),
+    [
+        ("amx_bf16", "ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", "float32"),
+        ("amx_bf16", "ONEDNN_MAX_CPU_ISA", "AVX512_CORE_AMX", "bfloat16"),
+        ("avx512_bf16", "ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", "bfloat16"),
+        ("avx512_bf16", "ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI", "float32"),
+        ("avx512_bf16", "DNNL_MAX_CPU_ISA", "avx2", "float32"),
+        ("avx512_bf16", "ONEDNN_MAX_CPU_ISA", "default", "bfloat16"),
+        ("avx512_bf16", "TF_ENABLE_ONEDNN_OPTS", "0", "bfloat16"),
+    ],
+)
+def test_auto_heeds_what_onednn_may_use(
+    processor, monkeypatch: pytest.MonkeyPatch, unit: str, variable: str, limit: str, chosen: str
+) -> None:
+    processor("avx512f", unit)
+    monkeypatch.setenv(variable, limit)
+    assert choose_precision("auto", PLAIN) == chosen
 
 
 def test_auto_is_float32_on_a_gpu_or_without_openvino(

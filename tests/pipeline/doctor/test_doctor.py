@@ -144,6 +144,16 @@ def test_processors(processor, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["matrix units"].found == "amx_bf16, avx512_bf16, amx_int8"
 
 
+def test_units_that_a_variable_keeps_unused(processor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    found = processor("flags : avx avx2 avx512f avx512_bf16\n")["precision"]
+    assert (found.status, found.found) == ("note", "extract.precision auto is float32, on OpenVINO")
+    assert found.remedy == "unset ONEDNN_MAX_CPU_ISA, which keeps them unused"
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    found = processor("flags : avx avx2 avx512f avx512_bf16\n")["precision"]
+    assert (found.status, found.remedy) == ("ok", None)
+
+
 def test_amx_without_openvino_says_what_would_use_it(
     processor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
