@@ -28,16 +28,23 @@ Run = Callable[[Callable[..., Any], Mapping[Any, Sequence[Any]]], Iterator[tuple
 """`run(function, {key: arguments})` gives (key, result) of each, as they end."""
 
 
+ENDED_SECONDS = 5.0
+"""In which children that were ended are gone."""
+
+
 class Pool(ProcessPoolExecutor):
     """A pool whose children leave Ctrl-C to the parent, which lets their work end or ends them."""
 
-    _children: tuple[BaseProcess, ...] = ()  # which `shutdown` forgets
+    # which `shutdown` forgets
+    _children: tuple[BaseProcess, ...] = ()
+    _manager: threading.Thread | None = None
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As `ProcessPoolExecutor.submit`, which starts a child where none is idle."""
         with block_interrupt():
             submitted = super().submit(function, *args, **kwargs)
             self._children = tuple(self._processes.values())
+            self._manager = self._executor_manager_thread  # type: ignore[assignment]
             return submitted
 
     def end(self) -> None:
@@ -45,6 +52,8 @@ class Pool(ProcessPoolExecutor):
         self.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
             child.terminate()
+        if self._manager is not None:  # Python's end would write to the pipe that it closes
+            self._manager.join(ENDED_SECONDS)
 
 
 def process_pool(
