@@ -90,6 +90,7 @@ DATA_SETS = (
     DataSet(name="DFDC", videos=128_154, seconds=10, fps=30, width=1920, height=1080,
             download_gb=470),
 )  # fmt: skip
+UNIT_NAMES = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
 
 
 def source_clip(clips: Path, scratch: Path) -> tuple[Path, str]:
@@ -195,10 +196,10 @@ def intake(frames: int, dim: int, videos: int = 128) -> tuple[float, float]:
 
 
 def processor() -> str:
-    """The processor in words for a sentence: its name, and whether it has AMX; or nothing."""
-    name = processor_facts("model name")
-    amx = " with AMX" if matrix_unit("bfloat16") == "amx_bf16" else ""
-    return f" of {name}{amx}" if name else ""
+    """The processor in words for a sentence: its name and its unit for bfloat16; or nothing."""
+    name, unit = processor_facts("model name"), matrix_unit("bfloat16")
+    units = f" with {UNIT_NAMES[unit]}" if unit else ""
+    return f" of {name}{units}" if name else ""
 
 
 def hours(value: float) -> str:

@@ -6,7 +6,6 @@ layers of ResNet50, batch 16, a step takes 0.89 of Keras's time in float32, and 
 that of Keras's `mixed_bfloat16`, whose normalisation stays a pass of its own.
 
 Weights are float32 variables; they and the activations are rounded where a product takes them.
-Those of a frozen part are constants, folded and rounded once, which oneDNN keeps in its own layout.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ class ForwardPass:
     Args:
         part: a functional model of one input and one output.
         dtype: of activations and products; the mean over positions is float32.
-        frozen: the weights stay what they are when a graph is traced.
     """
 
-    def __init__(self, part: Any, dtype: Any, *, frozen: bool = False) -> None:
+    def __init__(self, part: Any, dtype: Any) -> None:
         # A layer's `input` and `output` are those of its first call, whatever models share it.
         self._layers = [layer for layer in part.layers if not isinstance(layer, LAYERS.InputLayer)]
-        self._dtype, self._frozen = dtype, frozen
+        self._dtype = dtype
         made = {id(layer.output) for layer in self._layers}
         needed = {id(one) for layer in self._layers for one in _inputs(layer)}
         (self._boundary,) = needed - made
@@ -101,19 +99,6 @@ class ForwardPass:
 
     def _convolve(self, layer: Any, frames: Any) -> Any:
         """The convolution, bias and normalisation of a layer."""
-        if self._frozen:
-            with tf.init_scope():  # computed now, and not in the graph
-                known = [one.numpy() for one in self._weights(layer)]
-            kernel, bias = map(tf.constant, known)
-        else:
-            kernel, bias = self._weights(layer)
-        if layer.kernel_size == (1, 1):
-            return pointwise(frames, kernel, bias, layer.strides[0])
-        convolved = tf.nn.conv2d(frames, kernel, layer.strides, layer.padding.upper())
-        return tf.nn.bias_add(convolved, bias)
-
-    def _weights(self, layer: Any) -> tuple[Any, Any]:
-        """Kernel and bias of a convolution, with its normalisation, as products take them."""
         kernel, bias = tf.convert_to_tensor(layer.kernel), tf.convert_to_tensor(layer.bias)
         norm = self._normalisations.get(id(layer.output))
         if norm is not None:
@@ -121,7 +106,11 @@ class ForwardPass:
             kernel, bias = kernel * scale, (bias - norm.moving_mean) * scale + norm.beta
         if id(layer) in self._of_rgb:
             kernel = tf.reverse(kernel, [2])
-        return tf.cast(kernel, self._dtype), tf.cast(bias, self._dtype)
+        kernel, bias = tf.cast(kernel, self._dtype), tf.cast(bias, self._dtype)
+        if layer.kernel_size == (1, 1):
+            return pointwise(frames, kernel, bias, layer.strides[0])
+        convolved = tf.nn.conv2d(frames, kernel, layer.strides, layer.padding.upper())
+        return tf.nn.bias_add(convolved, bias)
 
 
 def pointwise(frames: Any, kernel: Any, bias: Any, stride: int) -> Any:

@@ -56,7 +56,7 @@ class FinetuneNet:
         self.config = config
         lower, upper = cut(backbone.model, config.unfreeze)
         dtype = DTYPES[config.precision]
-        self._lower, self._upper = ForwardPass(lower, dtype, frozen=True), ForwardPass(upper, dtype)
+        self._lower, self._upper = ForwardPass(lower, dtype), ForwardPass(upper, dtype)
         self._learning = [
             weight
             for layer in upper.layers
