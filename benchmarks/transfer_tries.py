@@ -211,7 +211,7 @@ def run(tried: Try, clips: Clips, *, divisions: int) -> Floats:
     columns = statistics_of(
         clips.sequences.features, clips.sequences.mask,
         statistics=tried.statistics, frame_norm="layernorm_l2",
-    )  # fmt: skip
+    ).astype(np.float64)  # fmt: skip
     place = {one.path: row for row, one in enumerate(clips.videos)}
     pairs = pair_rows(
         [one.path for one in clips.videos], clips.labels, [one.original for one in clips.videos]

@@ -28,7 +28,7 @@ class StatisticsFit:
     """The linear model of two splits. It draws no random numbers."""
 
     fit: LinearFit
-    columns: Floats  # (N + M, E) statistics of all videos, training first
+    columns: NDArray[np.float32]  # (N + M, E) statistics of all videos, training first
     learnt_from: str  # in words
 
 
@@ -50,7 +50,7 @@ def fit_statistics(
             for part in (train, val)
         ]
     )
-    check_loss(float(np.nansum(columns)), 1, 0)  # scikit-learn takes no NaN
+    check_loss(float(np.nanmax(np.abs(columns), initial=0)), 1, 0)  # scikit-learn takes no inf
     labels = np.concatenate([train.labels, val.labels]).astype(np.int64)
     groups = (*train.groups, *val.groups)
     differences = contrasts(
@@ -120,7 +120,11 @@ def set_linear_model(model: Any, fit: LinearFit, *, prefix: str = "") -> None:
 
 
 def linear_row(
-    fit: LinearFit, columns: Floats, train: Sequences, val: Sequences, config: TrainConfig
+    fit: LinearFit,
+    columns: NDArray[np.float32],
+    train: Sequences,
+    val: Sequences,
+    config: TrainConfig,
 ) -> dict[str, float]:
     """The history's row of a linear model."""
     count = len(train.labels)

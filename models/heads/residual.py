@@ -44,6 +44,8 @@ METHOD_BLOCKS = 2
 VALIDATED = 256
 """Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
 vain, which took as long as a third of the epoch's steps."""
+VALIDATED_BYTES = 16 << 20
+"""Of their frames in float32, at most: a head's layers make some ten times as much of them."""
 
 MOST_BYTES = 128 << 20
 """Of validation frames that are kept with their differences, which is four times as many."""
@@ -245,7 +247,7 @@ def _descend(
 
     shuffle = np.random.default_rng(seed)
     last: _Epoch | None = None
-    size = min(len(val.labels), VALIDATED)
+    size = validated_at_once(val)
     ahead, seen = _without_weights(descent, val)
     # An epoch is validated while the next one learns, which takes one in vain at the end.
     with interruptible_threads(1) as beside:
@@ -267,6 +269,12 @@ def _descend(
         if last is not None:
             judge(last)
     return history, stopping
+
+
+def validated_at_once(val: Sequences) -> int:
+    """Videos of one batch of validation."""
+    _, steps, dim = val.features.shape
+    return int(max(1, min(len(val.labels), VALIDATED, VALIDATED_BYTES // (4 * steps * dim))))
 
 
 def _without_weights(descent: Descent, val: Sequences) -> tuple[int, Sequences]:

@@ -28,7 +28,7 @@ from models.heads.descent.shared import Descent, Variables, descent_of, precisio
 from models.heads.inference import score
 from models.heads.linear import StatisticsFit, fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import VALIDATED, fit_residual, residual_of_fold
+from models.heads.residual import fit_residual, residual_of_fold, validated_at_once
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic
@@ -243,7 +243,7 @@ class HeadTrainer:
         for epoch in range(1, self._config.epochs + 1):
             loss, scores = self._epoch(descent, train, self._weights, shuffle, epoch)
             row = {"epoch": epoch, "loss": loss, "auc": float(roc_auc_score(train.labels, scores))}
-            val_scores = score(descent.network, val, batch_size=min(len(val.labels), VALIDATED))
+            val_scores = score(descent.network, val, batch_size=validated_at_once(val))
             row |= {
                 "val_loss": check_loss(log_loss(val.labels, val_scores), epoch, 0),
                 "val_auc": float(roc_auc_score(val.labels, val_scores)),

@@ -10,7 +10,7 @@ it is as sure as it may be of people and methods that it does not know.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,11 @@ LEAST_SLOPE = 1e-3
 """Of the line through held-out scores. One that falls says that nothing was learnt; scores keep
 their order, and all are near even odds."""
 
+BLOCK_VIDEOS = 1024
+"""Of many videos, those whose standardised statistics are in memory at once."""
+
 Floats = NDArray[np.float64]
+Columns = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,17 +63,17 @@ class LinearFit:
     held_out: Floats  # (N,) logits by models that saw neither the person nor the method; may be NaN
     tried: dict[float, float] = field(default_factory=dict)  # penalty -> held-out loss
 
-    def logits(self, columns: Floats) -> Floats:
+    def logits(self, columns: Columns) -> Floats:
         """(N, E) statistics, NaN for those that a clip does not have -> (N,)."""
-        return np.asarray(self.standardised(columns) @ self.weight + self.bias)
-
-    def standardised(self, columns: Floats) -> Floats:
-        """(N, E) -> (N, E); NaN becomes 0."""
-        return np.nan_to_num((columns - self.mean) / self.deviation)
+        parts = [
+            _standardised(one, self.mean, self.deviation) @ self.weight + self.bias
+            for one in _blocks(columns)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def fit_linear_model(
-    columns: Floats,
+    columns: Columns,
     labels: NDArray[np.integer[Any]],
     groups: Sequence[str],
     methods: Sequence[str],
@@ -93,11 +97,10 @@ def fit_linear_model(
             grows with the inverse square. None for 1.
     """
     truth = np.asarray(labels, np.int64)
-    mean, deviation = _scales(columns[fitted])
+    mean, deviation = _scales(columns, fitted)
     if shares is not None:
         deviation = deviation / shares
-    standard = np.nan_to_num((columns - mean) / deviation)
-    values, axes = _rotated(standard)
+    values, axes = _rotated(columns, mean, deviation)
     planned = [*_folds(truth, np.asarray(groups), np.asarray(methods))]
     lines = {}
     for penalty in PENALTIES:
@@ -153,28 +156,60 @@ def measure(labels: NDArray[np.integer[Any]], logits: Floats) -> tuple[float, fl
     )
 
 
-def _scales(columns: Floats) -> tuple[Floats, Floats]:
-    """Mean and deviation of each statistic, of the clips that have it."""
-    exists = ~np.isnan(columns)
-    count = np.maximum(exists.sum(0), 1)
-    mean = np.where(exists, columns, 0).sum(0) / count
-    variance = np.where(exists, np.square(columns - mean), 0).sum(0) / count
+def _blocks(columns: Columns) -> Iterator[Floats]:
+    """The rows, BLOCK_VIDEOS at a time, in float64."""
+    for start in range(0, len(columns), BLOCK_VIDEOS):
+        yield np.asarray(columns[start : start + BLOCK_VIDEOS], np.float64)
+
+
+def _standardised(block: Floats, mean: Floats, deviation: Floats) -> Floats:
+    """(B, E) -> (B, E); NaN becomes 0."""
+    return np.nan_to_num((block - mean) / deviation)
+
+
+def _scales(columns: Columns, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Mean and deviation of each statistic, of the clips in `rows` that have it."""
+    of_rows = np.flatnonzero(rows)
+    parts = [
+        of_rows[start : start + BLOCK_VIDEOS] for start in range(0, len(of_rows), BLOCK_VIDEOS)
+    ]
+
+    def average(values: Callable[[Floats], Floats]) -> Floats:
+        """Of values of the statistics, where they exist."""
+        total, count = np.zeros(columns.shape[1]), np.zeros(columns.shape[1], int)
+        for part in parts:
+            block = np.asarray(columns[part], np.float64)
+            exists = ~np.isnan(block)
+            total += np.where(exists, values(block), 0).sum(0)
+            count += exists.sum(0)
+        return np.asarray(total / np.maximum(count, 1))
+
+    mean = average(lambda block: block)
+    variance = average(lambda block: np.square(block - mean))
     return mean, np.where(variance > 1e-16, np.sqrt(np.maximum(variance, 1e-16)), 1.0)
 
 
-def _rotated(standard: Floats) -> tuple[Floats, Floats]:
-    """(N, E) in the directions of most variance, (N, R), and these, (E, R).
+def _rotated(columns: Columns, mean: Floats, deviation: Floats) -> tuple[Floats, Floats]:
+    """(N, E), standardised, in the directions of most variance, (N, R), and these, (E, R).
 
     A penalised line has its weights in the space that the videos span, so nothing is lost where N
     is at most MOST_DIRECTIONS.
     """
-    count, dim = standard.shape
-    products = standard @ standard.T if count <= dim else standard.T @ standard
+    count, dim = columns.shape
+    if count <= dim:
+        standard = _standardised(np.asarray(columns, np.float64), mean, deviation)
+        sizes, vectors = largest_eigenvectors(standard @ standard.T, MOST_DIRECTIONS)
+        kept = sizes > FLAT * max(sizes[-1], 1e-300)
+        axes = standard.T @ (vectors[:, kept] / np.sqrt(sizes[kept]))
+        return standard @ axes, axes
+    products = np.zeros((dim, dim))
+    for block in _blocks(columns):
+        standard = _standardised(block, mean, deviation)
+        products += standard.T @ standard
     sizes, vectors = largest_eigenvectors(products, MOST_DIRECTIONS)
-    kept = sizes > FLAT * max(sizes[-1], 1e-300)
-    vectors = vectors[:, kept]
-    axes = vectors if count > dim else standard.T @ (vectors / np.sqrt(sizes[kept]))
-    return standard @ axes, axes
+    axes = vectors[:, sizes > FLAT * max(sizes[-1], 1e-300)]
+    rotated = [_standardised(block, mean, deviation) @ axes for block in _blocks(columns)]
+    return np.concatenate(rotated), axes
 
 
 def _folds(

@@ -82,9 +82,9 @@ STATISTICS: dict[str, Callable[[Array, Mask], tuple[Array, Mask]]] = {
 
 def statistics_of(
     features: Rows, mask: Mask, *, statistics: Sequence[Statistic], frame_norm: FrameNorm
-) -> NDArray[np.float64]:
-    """`clip_statistics` of many videos, (N, T, D), (N, T) -> (N, K D) float64; NaN for none."""
-    found = np.zeros((len(mask), len(statistics) * features.shape[-1]))
+) -> Array:
+    """`clip_statistics` of many videos, (N, T, D), (N, T) -> (N, K D) float32; NaN for none."""
+    found = np.zeros((len(mask), len(statistics) * features.shape[-1]), np.float32)
     for start in range(0, len(mask), BLOCK_VIDEOS):
         rows = slice(start, start + BLOCK_VIDEOS)
         block = np.asarray(features[rows], np.float32)

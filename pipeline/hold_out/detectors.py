@@ -187,5 +187,5 @@ def motion(sequences: Sequences) -> NDArray[np.float64]:
         statistics=("deviation", "steps"),
         frame_norm="layernorm_l2",
     )
-    parts = np.nan_to_num(columns).reshape(len(columns), 2, -1).mean(2)
+    parts = np.nan_to_num(columns.astype(np.float64)).reshape(len(columns), 2, -1).mean(2)
     return np.asarray(np.log(np.maximum(parts, 1e-6)))

@@ -60,6 +60,21 @@ def fitted(loss: str, columns: NDArray[np.float64], labels: NDArray[np.int64],
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("people", [8, 60])  # fewer videos than statistics, and more
+def test_many_videos_are_fitted_in_parts(people: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, labels, groups = made_up(people, seed=0)
+    columns[::5, 3] = np.nan
+    learn = np.arange(len(labels)) % 7 != 0
+    whole = fitted("class", columns, labels, groups, fitted=learn)
+    monkeypatch.setattr("models.linear.fit.BLOCK_VIDEOS", 7)
+    parts = fitted("class", columns.astype(np.float32), labels, groups, fitted=learn)
+    assert parts.penalty == whole.penalty
+    np.testing.assert_allclose(parts.mean, whole.mean, atol=1e-6)
+    np.testing.assert_allclose(parts.deviation, whole.deviation, rtol=1e-6)
+    np.testing.assert_allclose(parts.logits(columns), whole.logits(columns), atol=1e-4)
+    assert whole.logits(columns[:0]).shape == (0,)
+
+
 @pytest.mark.parametrize("loss", ["pairs", "people"])
 def test_differences_find_what_people_hide(loss: str) -> None:
     """Most fakes are of people whose videos look otherwise, as portraits before a plain wall do."""
