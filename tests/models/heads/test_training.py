@@ -16,6 +16,7 @@ from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
 from models.heads.architectures import HeadConfig
 from models.heads.descent.batches import head_batches
 from models.heads.descent.shared import precision_of
+from models.heads.residual import validated_at_once
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
@@ -87,6 +88,13 @@ def test_precision_is_of_the_products_alone_and_repeats_itself() -> None:
     losses = [one.history[0]["loss"] for one in (exact, first)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     assert first.best["val_auc"] > exact.best["val_auc"] - 0.05
+
+
+def test_wide_clips_are_validated_in_smaller_batches() -> None:
+    """A head's layers make some ten times as much of them, and each is in memory at once."""
+    few, conditioned, wide = made_up(20), made_up(300, steps=32, dim=128), made_up(300, steps=32)
+    wide = replace(wide, features=np.broadcast_to(np.float16(0), (300, 32, 2048)))
+    assert [validated_at_once(one) for one in (few, conditioned, wide)] == [20, 256, 64]
 
 
 @pytest.mark.parametrize(
