@@ -120,7 +120,7 @@ PAGES: dict[str, tuple[Callable[[Path], None], ...]] = {
 """Page -> what lies in the reader's folder beside videos, interview.mp4 and what train.md made."""
 REFERENCE = {
     "architecture.md", "datasets.md", "demo.md", "evaluation.md", "formats.md", "glossary.md",
-    "index.md", "install.md", "performance.md", "performance-avx512.md", "store-format.md",
+    "index.md", "install.md", "performance.md", "performance-amx.md", "store-format.md",
     "transfer.md",
 }  # fmt: skip
 """Pages to look things up in; tests/test_docs.py checks that their commands parse."""
