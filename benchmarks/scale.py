@@ -91,6 +91,7 @@ DATA_SETS = (
             download_gb=470),
 )  # fmt: skip
 UNIT_NAMES = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
+"""As processors' makers call them."""
 
 
 def source_clip(clips: Path, scratch: Path) -> tuple[Path, str]:

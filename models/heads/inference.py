@@ -40,6 +40,11 @@ VERSION, WITH_BASE = 1, 2
 """Of the list of layers in a file: 2 where there is a second chain."""
 BASE = "base_"
 """How the names of the second chain's layers in a Keras model begin."""
+VALIDATED = 256
+"""Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
+vain, which took as long as a third of the epoch's steps."""
+VALIDATED_BYTES = 16 << 20
+"""Of their frames in float32, at most: a head's layers make some ten times as much of them."""
 FROM_KERAS = {
     "Standardise": "standardise",
     "AttentionPool": "attention",
@@ -256,3 +261,9 @@ def score(model: Any, sequences: Sequences, *, batch_size: int = 128) -> NDArray
         features[:held], mask[:held] = sequences.features[rows], sequences.mask[rows]
         scores[rows] = network({"features": features, "mask": mask}, training=False)[:held]
     return scores
+
+
+def validated_at_once(val: Sequences) -> int:
+    """Videos of one batch of validation."""
+    _, steps, dim = val.features.shape
+    return int(max(1, min(len(val.labels), VALIDATED, VALIDATED_BYTES // (4 * steps * dim))))

@@ -23,7 +23,7 @@ from data.io.interrupts import interruptible_threads
 from models.configs import HeadConfig, TrainConfig
 from models.early_stopping import EarlyStopping
 from models.heads.descent.shared import Descent
-from models.heads.inference import BASE, HeadNetwork, chain, score
+from models.heads.inference import BASE, HeadNetwork, chain, score, validated_at_once
 from models.heads.linear import StatisticsFit, fit_statistics, linear_row, set_linear_model
 from models.heads.log import TrainingLog
 from models.heads.split_checks import check_loss, video_weights
@@ -40,12 +40,6 @@ one-standard-error rule of Breiman et al. (1984), which keeps the simpler model 
 
 METHOD_BLOCKS = 2
 """Parts of the forgery methods, each held out of a residual once before one is kept."""
-
-VALIDATED = 256
-"""Videos of one batch of validation: `score` fills its last one up, of a hundred videos or two in
-vain, which took as long as a third of the epoch's steps."""
-VALIDATED_BYTES = 16 << 20
-"""Of their frames in float32, at most: a head's layers make some ten times as much of them."""
 
 MOST_BYTES = 128 << 20
 """Of validation frames that are kept with their differences, which is four times as many."""
@@ -269,12 +263,6 @@ def _descend(
         if last is not None:
             judge(last)
     return history, stopping
-
-
-def validated_at_once(val: Sequences) -> int:
-    """Videos of one batch of validation."""
-    _, steps, dim = val.features.shape
-    return int(max(1, min(len(val.labels), VALIDATED, VALIDATED_BYTES // (4 * steps * dim))))
 
 
 def _without_weights(descent: Descent, val: Sequences) -> tuple[int, Sequences]:

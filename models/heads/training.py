@@ -25,10 +25,10 @@ from models.evaluation.likelihood_ratio import bounded_logits
 from models.heads.architectures import STANDARDISE, build_head
 from models.heads.average import average_heads
 from models.heads.descent.shared import Descent, Variables, descent_of, precision_of, variables_of
-from models.heads.inference import score
+from models.heads.inference import score, validated_at_once
 from models.heads.linear import StatisticsFit, fit_statistics, linear_logits, train_linear
 from models.heads.log import TrainingLog
-from models.heads.residual import fit_residual, residual_of_fold, validated_at_once
+from models.heads.residual import fit_residual, residual_of_fold
 from models.heads.split_checks import check_loss, check_splits, video_weights
 from models.heads.trained import Trained
 from models.linear.mean_pool import fit_logistic, score_logistic

@@ -156,10 +156,11 @@ def measure(labels: NDArray[np.integer[Any]], logits: Floats) -> tuple[float, fl
     )
 
 
-def _blocks(columns: Columns) -> Iterator[Floats]:
-    """The rows, BLOCK_VIDEOS at a time, in float64."""
-    for start in range(0, len(columns), BLOCK_VIDEOS):
-        yield np.asarray(columns[start : start + BLOCK_VIDEOS], np.float64)
+def _blocks(columns: Columns, rows: NDArray[np.bool_] | None = None) -> Iterator[Floats]:
+    """These rows, or all of them, BLOCK_VIDEOS at a time, in float64."""
+    chosen = np.arange(len(columns)) if rows is None else np.flatnonzero(rows)
+    for start in range(0, len(chosen), BLOCK_VIDEOS):
+        yield np.asarray(columns[chosen[start : start + BLOCK_VIDEOS]], np.float64)
 
 
 def _standardised(block: Floats, mean: Floats, deviation: Floats) -> Floats:
@@ -169,16 +170,11 @@ def _standardised(block: Floats, mean: Floats, deviation: Floats) -> Floats:
 
 def _scales(columns: Columns, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Mean and deviation of each statistic, of the clips in `rows` that have it."""
-    of_rows = np.flatnonzero(rows)
-    parts = [
-        of_rows[start : start + BLOCK_VIDEOS] for start in range(0, len(of_rows), BLOCK_VIDEOS)
-    ]
 
     def average(values: Callable[[Floats], Floats]) -> Floats:
         """Of values of the statistics, where they exist."""
         total, count = np.zeros(columns.shape[1]), np.zeros(columns.shape[1], int)
-        for part in parts:
-            block = np.asarray(columns[part], np.float64)
+        for block in _blocks(columns, rows):
             exists = ~np.isnan(block)
             total += np.where(exists, values(block), 0).sum(0)
             count += exists.sum(0)

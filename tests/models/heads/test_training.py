@@ -16,7 +16,7 @@ from models.early_stopping import AUC_TOLERANCE, EarlyStopping, best_of
 from models.heads.architectures import HeadConfig
 from models.heads.descent.batches import head_batches
 from models.heads.descent.shared import precision_of
-from models.heads.residual import validated_at_once
+from models.heads.inference import validated_at_once
 from models.heads.split_checks import video_weights
 from models.heads.training import (
     TrainConfig,
